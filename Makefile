@@ -1,0 +1,58 @@
+# The two commands: `make demo` and `make test`. Both first make the environments that they need.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SERVER := .venv-server
+SIM := .venv-sim
+STUBS := .venv-stubs
+RUNS := runs
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: env demo test lint stubs clean gl
+
+env: $(SERVER)/.ready $(SIM)/.ready
+
+# serve, convert, finetune: torch, no MuJoCo
+$(SERVER)/.ready: pyproject.toml server/constraints.txt
+	$(PYTHON) -m venv $(SERVER)
+	$(SERVER)/bin/pip install -q -c server/constraints.txt -e ".[serve,convert,train,bench,dev]"
+	touch $@
+
+# record, replay, rollout: MuJoCo, no torch
+$(SIM)/.ready: pyproject.toml client/constraints.txt | gl
+	$(PYTHON) -m venv $(SIM)
+	$(SIM)/bin/pip install -q -c client/constraints.txt -e ".[sim,dev]"
+	touch $@
+
+# the stubs' own generator: it wants an older protobuf than the rest
+$(STUBS)/.ready: Makefile
+	$(PYTHON) -m venv $(STUBS)
+	$(STUBS)/bin/pip install -q "grpcio-tools==1.62.3" "setuptools<81"
+	touch $@
+
+# MuJoCo draws through EGL; Debian's packages bring it
+GL_PACKAGES := libegl1 libgl1 libgl1-mesa-dri
+gl:
+	@if ! ldconfig -p | grep -q libEGL.so.1; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends $(GL_PACKAGES) >/dev/null; \
+	  else echo "MuJoCo needs EGL to draw: sudo apt-get install $(GL_PACKAGES)"; fi; fi
+
+stubs: $(STUBS)/.ready
+	$(STUBS)/bin/python -m grpc_tools.protoc -I handover_proto=proto --python_out=proto \
+	  --pyi_out=proto --grpc_python_out=proto handover_proto/policy.proto
+
+demo: env
+	SERVER=$(SERVER) SIM=$(SIM) RUNS=$(RUNS) ./docs/demo.sh
+
+test: env $(STUBS)/.ready
+	$(SERVER)/bin/python -m pytest -q --durations=10 tests/test_architecture.py tests/proto tests/model \
+	  tests/conversion tests/training tests/server
+	$(SIM)/bin/python -m pytest -q --durations=10 tests/proto tests/client tests/envs tests/e2e
+
+lint: env
+	$(SERVER)/bin/ruff check .
+	$(SERVER)/bin/ruff format --check .
+	$(SERVER)/bin/pyright --pythonpath $(SERVER)/bin/python proto model conversion training server
+	$(SIM)/bin/pyright --pythonpath $(SIM)/bin/python client envs
+
+clean:
+	rm -rf $(SERVER) $(SIM) $(STUBS) $(RUNS)

@@ -1,0 +1,94 @@
+"""The servers that people have: msgpack over ZMQ or a websocket, doing the work of our hold policy.
+
+    python benchmarks/transport_peers.py zmq|websocket
+
+Each prints its port, then answers one observation at a time: unpack, decode into arrays, repeat the
+state for 16 steps, pack. Arrays travel as .npy bytes over ZMQ (as Isaac-GR00T sends them) and as
+dtype, shape and bytes over the websocket (as openpi does); a JPEG travels as its file.
+"""
+
+import asyncio
+import io
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgpack
+import numpy as np
+from PIL import Image
+
+HORIZON = 16
+MAX_BYTES = 32 * 1024 * 1024
+
+
+def pack_npy(array: np.ndarray) -> dict[str, bytes]:
+    """Write an array as a .npy file in memory."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return {"npy": buffer.getvalue()}
+
+
+def unpack_npy(packed: Mapping[str, Any]) -> np.ndarray:
+    """Undo pack_npy."""
+    return np.load(io.BytesIO(packed["npy"]), allow_pickle=False)
+
+
+def pack_raw(array: np.ndarray) -> dict[str, object]:
+    """Write an array as its dtype, shape and bytes."""
+    return {"dtype": array.dtype.str, "shape": array.shape, "data": array.tobytes()}
+
+
+def unpack_raw(packed: Mapping[str, Any]) -> np.ndarray:
+    """Undo pack_raw."""
+    return np.frombuffer(packed["data"], packed["dtype"]).reshape(packed["shape"])
+
+
+def answer(
+    data: bytes,
+    pack: Callable[[np.ndarray], Mapping[str, Any]],
+    unpack: Callable[[Mapping[str, Any]], np.ndarray],
+) -> bytes:
+    """Hold the robot where the observation says it is."""
+    observation = msgpack.unpackb(data)
+    frame = observation["frame"]
+    pixels = (
+        np.asarray(Image.open(io.BytesIO(frame))) if isinstance(frame, bytes) else unpack(frame)
+    )
+    assert pixels.shape[2] == 3
+    state = {name: unpack(values) for name, values in observation["state"].items()}
+    held = {name: pack(np.repeat(values, HORIZON, axis=0)) for name, values in state.items()}
+    return msgpack.Packer().pack(held)
+
+
+def serve_zmq() -> None:
+    """Answer over a REP socket until killed."""
+    import zmq
+
+    socket = zmq.Context.instance().socket(zmq.REP)
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    print(port, flush=True)
+    while True:
+        socket.send(answer(socket.recv(), pack_npy, unpack_npy))
+
+
+async def serve_websocket() -> None:
+    """Answer over a websocket until killed."""
+    from websockets.asyncio.server import ServerConnection, serve
+
+    async def handle(connection: ServerConnection) -> None:
+        async for data in connection:
+            assert isinstance(data, bytes)
+            await connection.send(answer(data, pack_raw, unpack_raw))
+
+    async with serve(handle, "127.0.0.1", 0, compression=None, max_size=MAX_BYTES) as server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["zmq"]:
+        serve_zmq()
+    elif sys.argv[1:] == ["websocket"]:
+        asyncio.run(serve_websocket())
+    else:
+        sys.exit("usage: python benchmarks/transport_peers.py zmq|websocket")

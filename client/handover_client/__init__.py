@@ -1,0 +1,1 @@
+"""The robot's side: policy client, evaluation and the command line."""

@@ -1,0 +1,156 @@
+"""The robot's connection to a policy server, for asyncio."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import grpc
+import grpc.aio
+from handover_proto import policy_pb2 as pb
+from handover_proto.contract import (
+    ActionChunk,
+    ActionPrefix,
+    ImageCodec,
+    Observation,
+    PolicyRequest,
+    ServerInfo,
+)
+from handover_proto.errors import ServerUnavailable
+from handover_proto.policy_pb2_grpc import PolicyServiceStub
+
+from handover_client.async_stream import AsyncPolicyStream
+from handover_client.channel import CHANNEL_OPTIONS, check_address
+from handover_client.exchange import check_codec, encode_checked, read_chunk
+from handover_client.grpc_errors import typed_error
+from handover_client.readiness import (
+    HEALTH_METHOD,
+    HEALTH_REQUEST,
+    Patience,
+    check_health,
+    check_info,
+)
+
+
+class AsyncPolicyClient:
+    """PolicyClient for asyncio: the same arguments, checks, deadlines and errors, awaited.
+
+    Made by `connect`, inside the event loop that will use it; an async context manager.
+    """
+
+    def __init__(self, address: str, image_codec: ImageCodec, call_timeout_s: float) -> None:
+        self.address = check_address(address)
+        self.image_codec = image_codec
+        self.call_timeout_s = call_timeout_s
+        self._info: ServerInfo | None = None
+        self._closed = False
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._stub = PolicyServiceStub(self._channel)
+        self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
+
+    @classmethod
+    async def connect(
+        cls,
+        address: str,
+        *,
+        timeout_s: float = 60.0,
+        call_timeout_s: float = 10.0,
+        image_codec: ImageCodec = ImageCodec.RAW_RGB8,
+    ) -> "AsyncPolicyClient":
+        """Wait until the server at HOST:PORT is ready; as PolicyClient.connect."""
+        client = cls(address, image_codec, call_timeout_s)
+        try:
+            await client.wait_until_ready(timeout_s)
+            check_codec(image_codec, client.info)
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    @property
+    def info(self) -> ServerInfo:
+        """What the server serves, as of the last handshake."""
+        if self._info is None:
+            raise ServerUnavailable(
+                f"not connected to {self.address}: use AsyncPolicyClient.connect"
+            )
+        return self._info
+
+    async def wait_until_ready(self, timeout_s: float) -> ServerInfo:
+        """Try until the server is ready and shakes hands; also after it was restarted."""
+        patience = Patience(self.address, timeout_s)
+        while True:
+            try:
+                return await self._handshake(patience.attempt_s())
+            except patience.errors as error:
+                await asyncio.sleep(patience.pause_s(error))
+
+    async def get_info(self, *, timeout_s: float | None = None) -> ServerInfo:
+        """Ask the server what it serves, now."""
+        reply = await self._call(self._stub.GetInfo, pb.GetInfoRequest(), timeout_s)
+        self._info = check_info(reply, self.address)
+        return self._info
+
+    async def infer(
+        self,
+        observation: Observation,
+        *,
+        seed: int | None = None,
+        sequence: int = 0,
+        client_tag: str = "",
+        prefix: ActionPrefix | None = None,
+        timeout_s: float | None = None,
+    ) -> ActionChunk:
+        """Ask for the chunk that follows `observation`; as PolicyClient.infer."""
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix)
+        message = encode_checked(request, self.info, self.image_codec)
+        reply = await self._call(self._stub.Infer, message, timeout_s)
+        return read_chunk(reply, message, self.info.spec)
+
+    def stream(self) -> AsyncPolicyStream:
+        """Open a stream, on which the newest observation supersedes those that still wait."""
+        self._check_open()
+        return AsyncPolicyStream(self._stub.InferStream, self.info, self.image_codec, self.address)
+
+    async def close(self) -> None:
+        """Close the connection; calls under way end with ServerUnavailable."""
+        self._closed = True
+        await self._channel.close()
+
+    async def __aenter__(self) -> "AsyncPolicyClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _handshake(self, timeout_s: float) -> ServerInfo:
+        try:
+            health = await self._check_health(HEALTH_REQUEST, timeout=timeout_s)
+        except grpc.RpcError as error:
+            # a server without a health service may still be one of ours: GetInfo will tell
+            if error.code() != grpc.StatusCode.UNIMPLEMENTED:  # type: ignore[attr-defined]
+                raise typed_error(error, self.address) from None
+        else:
+            check_health(health, self.address)
+        return await self.get_info(timeout_s=timeout_s)
+
+    async def _call(
+        self, method: Callable[..., Any], message: object, timeout_s: float | None
+    ) -> Any:
+        self._check_open()
+        try:
+            return await method(message, timeout=timeout_s or self.call_timeout_s)
+        except grpc.RpcError as error:
+            raise typed_error(error, self.address) from None
+        except asyncio.CancelledError:  # also what grpc.aio raises when the channel is closed
+            self._check_open()
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ServerUnavailable(f"the client of {self.address} was closed")

@@ -1,0 +1,156 @@
+"""The command line `handover COMMAND …`: finds a command's module, and turns errors into one line.
+
+Nothing heavy is imported before a command is chosen: help for all of them costs a few milliseconds.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from handover_proto.errors import HandoverError, MissingExtra, UsageError
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: where its function is, which extra brings its packages, what it does."""
+
+    target: str  # "module:function"; the function parses sys.argv and does the work
+    extra: str  # empty where the base installation is enough
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """The module that holds the function."""
+        return self.target.partition(":")[0]
+
+    def exists(self) -> bool:
+        """Tell whether this installation has the command's module."""
+        try:
+            return importlib.util.find_spec(self.module) is not None
+        except ModuleNotFoundError:  # its package is not installed at all
+            return False
+
+    def load(self) -> Callable[[], None]:
+        """Import the command's function."""
+        module, _, function = self.target.partition(":")
+        return getattr(importlib.import_module(module), function)
+
+
+COMMANDS = {
+    "record": Command(
+        "handover_envs.record:cli", "sim", "scripted demonstrations in MuJoCo, as a LeRobot dataset"
+    ),
+    "convert": Command(
+        "handover_conversion.convert:cli", "convert", "LeRobot recordings to a GR00T dataset"
+    ),
+    "finetune": Command(
+        "handover_training.finetune:cli", "train", "GR00T dataset to a finetuned checkpoint"
+    ),
+    "serve": Command("handover_server.serve:cli", "serve", "a checkpoint as a gRPC policy server"),
+    "info": Command("handover_client.info:cli", "", "what a server serves, and how far away it is"),
+    "replay": Command(
+        "handover_client.open_loop:cli",
+        "replay",
+        "open-loop evaluation: a server's chunks beside recorded actions",
+    ),
+    "rollout": Command(
+        "handover_client.closed_loop:cli",
+        "sim",
+        "closed-loop evaluation: a server's chunks played in MuJoCo",
+    ),
+    "compare": Command("handover_client.compare:cli", "replay", "two evaluation runs side by side"),
+}
+
+
+def main() -> None:
+    """Run `handover` with the arguments of this process, and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit status: 0 done, 1 failed, 2 usage, 130 Ctrl-C.
+
+    `sys.argv` becomes the command's own, because the commands parse it.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"handover {_version()}")
+        return 0
+    name, *rest = arguments
+    try:
+        command = _find(name)
+        sys.argv = [f"handover {name}", *rest]
+        _call(command)
+    except UsageError as error:
+        return _tell(error, 2)
+    except HandoverError as error:
+        return _tell(error, 1)
+    except KeyboardInterrupt:
+        print("\nhandover: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
+def overview() -> str:
+    """List the commands that this installation has."""
+    known = {name: command for name, command in COMMANDS.items() if command.exists()}
+    lines = [f"  {name:<10}{command.summary}" for name, command in known.items()]
+    return "\n".join(
+        [
+            "usage: handover COMMAND …",
+            "",
+            "Finetune, serve and judge GR00T N1.6 policies for the ALOHA robot.",
+            "",
+            *lines,
+            "",
+            "handover COMMAND --help   what a command takes",
+            "handover --version        the version of this installation",
+        ]
+    )
+
+
+def _find(name: str) -> Command:
+    command = COMMANDS.get(name)
+    if command is None or not command.exists():
+        known = ", ".join(known for known, command in COMMANDS.items() if command.exists())
+        raise UsageError(f"unknown command {name!r}: expected one of {known}")
+    return command
+
+
+def _call(command: Command) -> None:
+    try:
+        command.load()()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or package.startswith("handover_"):
+            raise  # a fault of ours, not of the installation
+        if not command.extra:
+            raise HandoverError(
+                f"the package {package!r} is not installed; run: pip install handover"
+            ) from error
+        raise MissingExtra(package, command.extra) from error
+
+
+def _tell(error: HandoverError, status: int) -> int:
+    one_line = " ".join(str(error).split())
+    print(f"handover: {one_line}", file=sys.stderr)
+    return status
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("handover")
+    except PackageNotFoundError:
+        return "from source, not installed"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""One episode: a robot, a source of chunks, and a control loop between them."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from handover_proto.embodiment import ALOHA_JOINTS
+from handover_proto.errors import HandoverError
+
+from handover_client.asking import Asking
+from handover_client.chunk_player import ChunkPlayer, Interpolation
+from handover_client.episode_record import Ending, EpisodeRecord
+from handover_client.episode_score import SUCCESS_REWARD, EpisodeScore, jerk_rms
+from handover_client.errors import NoPlan, ServerLost
+from handover_client.request_log import RequestLog
+
+
+class Robot(Protocol):
+    """The simulated robot as the loop sees it."""
+
+    @property
+    def state(self) -> np.ndarray:
+        """Joint positions: (14,), rad, grippers 0 … 1."""
+        ...
+
+    @property
+    def start_poses(self) -> np.ndarray:
+        """Where the objects were put: (objects, 7), m and quaternions."""
+        ...
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the task is done for good at this moment."""
+        ...
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Start the episode of a seed; returns the state."""
+        ...
+
+    def step(self, targets: np.ndarray) -> int:
+        """Play one control step; returns the reward, 0 … 4. Raises HandoverError."""
+        ...
+
+    def render(self, size: int | None = None) -> np.ndarray:
+        """Draw the top camera: (480, 640, 3) uint8, or square."""
+        ...
+
+
+@dataclass(frozen=True)
+class EpisodeSetup:
+    """Which episode is played, and how its chunks become joint targets."""
+
+    episode: int
+    seed: int
+    max_steps: int  # control steps
+    chunk_rate_hz: float
+    control_rate_hz: float
+    interpolation: Interpolation
+
+
+@dataclass(frozen=True)
+class PlayedEpisode:
+    """An episode's record, and the targets that were played: (steps, 14) float32."""
+
+    record: EpisodeRecord
+    targets: np.ndarray
+
+
+def play_episode(
+    robot: Robot, asking: Asking, log: RequestLog, setup: EpisodeSetup
+) -> PlayedEpisode:
+    """Drive a robot that was reset to the episode's seed, until a strict success or the last step.
+
+    A server that is gone for longer than the bound, physics that diverge and a script without a
+    plan end the episode and are noted; errors that would come again in every episode are raised.
+    """
+    start_s = time.perf_counter()
+    score = EpisodeScore()
+    played: list[np.ndarray] = []
+    try:
+        ended, error = _drive(robot, asking, log, setup, score, played)
+    finally:
+        asking.close()
+    targets = np.array(played, np.float32).reshape(-1, len(ALOHA_JOINTS))
+    record = EpisodeRecord(
+        episode=setup.episode,
+        seed=setup.seed,
+        ended=ended,
+        success=score.success,
+        strict_success=score.strict_success,
+        max_reward=score.max_reward,
+        steps=score.steps,
+        first_steps=score.first_steps,
+        start_poses=robot.start_poses.tolist(),
+        jerk_rms=jerk_rms(targets, setup.control_rate_hz),
+        latency_ms=log.latency_ms,
+        stage_ms=log.stage_ms,
+        dropped_steps=log.dropped_steps,
+        dry_steps=log.dry_steps,
+        dry_spells=log.dry_spells,
+        late_steps=asking.late_steps,
+        outages=log.outages,
+        wall_s=round(time.perf_counter() - start_s, 3),
+        error=error,
+    )
+    return PlayedEpisode(record, targets)
+
+
+def _drive(
+    robot: Robot,
+    asking: Asking,
+    log: RequestLog,
+    setup: EpisodeSetup,
+    score: EpisodeScore,
+    played: list[np.ndarray],
+) -> tuple[Ending, str]:
+    """Fill `score` and `played` step by step; returns how the episode ended, and the error."""
+    player = ChunkPlayer(
+        robot.state, setup.chunk_rate_hz, setup.control_rate_hz, setup.interpolation
+    )
+    while score.steps < setup.max_steps:
+        try:
+            asking.before(score.steps, player)
+        except ServerLost as error:
+            return "server_lost", str(error)
+        except NoPlan as error:
+            return "no_plan", str(error)
+        log.watch(player, score.steps)
+        target = player.target_at(score.steps)
+        try:
+            reward = robot.step(target)
+        except HandoverError as error:
+            return "simulation_failed", str(error)
+        played.append(target)
+        score.add(reward, reward == SUCCESS_REWARD and robot.is_held)
+        if score.strict_success:
+            return "done", ""
+    return "max_steps", ""

@@ -1,0 +1,46 @@
+"""The client's own errors: replies that the contract does not allow, and evaluations that misfit.
+
+HandoverError
+ ├─ EvaluationError          a dataset, a server and a run that do not fit together
+ ├─ ServerLost               a rollout had no chunk for longer than it may wait
+ ├─ NoPlan                   a rollout's script has no way to do its episode
+ └─ PolicyError
+     ├─ InvalidReply         the server's answer breaks the contract
+     └─ WrongProtocol        the server speaks another version of the contract
+"""
+
+from handover_proto.contract import PROTOCOL_VERSION
+from handover_proto.errors import HandoverError, PolicyError
+
+
+class InvalidReply(PolicyError):
+    """The server's answer breaks the contract; nothing of it may reach a robot."""
+
+    def __init__(self, field: str, expected: str, got: str) -> None:
+        super().__init__(
+            f"the server's reply breaks the contract: {field}: expected {expected}, got {got}"
+        )
+        self.field, self.expected, self.got = field, expected, got
+
+
+class WrongProtocol(PolicyError):
+    """The server speaks another version of the contract."""
+
+    def __init__(self, address: str, version: int) -> None:
+        super().__init__(
+            f"the server at {address} speaks protocol version {version}, this client "
+            f"{PROTOCOL_VERSION}: install the same version of handover on both sides"
+        )
+        self.version = version
+
+
+class EvaluationError(HandoverError):
+    """A dataset, a server and a run that do not fit together."""
+
+
+class ServerLost(HandoverError):
+    """The server gave no chunk for longer than the bound: the episode ends."""
+
+
+class NoPlan(HandoverError):
+    """The scripted expert finds no way for this episode: it counts as failed."""

@@ -1,0 +1,138 @@
+"""A stream of observations to a policy server, for ordinary (blocking) code."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+import grpc
+from handover_proto import policy_pb2 as pb
+from handover_proto.contract import (
+    ActionPrefix,
+    ImageCodec,
+    Observation,
+    PolicyRequest,
+    ServerInfo,
+)
+from handover_proto.errors import DeadlinePassed, PolicyError, ServerUnavailable, Superseded
+
+from handover_client.exchange import StreamAnswer, encode_checked, read_answer
+from handover_client.grpc_errors import typed_error
+
+
+class Outbox:
+    """Room for one message on its way out: a newer one takes the place of one that still waits."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: pb.InferRequest | None = None
+        self._closed = False
+
+    def put(self, message: pb.InferRequest) -> pb.InferRequest | None:
+        """Leave a message to be sent; return the one whose place it took."""
+        with self._changed:
+            superseded, self._waiting = self._waiting, message
+            self._changed.notify()
+        return superseded
+
+    def close(self) -> None:
+        """End the iteration."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def __iter__(self) -> Iterator[pb.InferRequest]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._waiting is not None)
+                if self._closed:
+                    return
+                message, self._waiting = self._waiting, None
+            assert message is not None
+            yield message
+
+
+class PolicyStream:
+    """Observations out, answers back, in their own time; a context manager.
+
+    Sending never blocks. An observation that has not left yet, or that still waits on the server,
+    is superseded by the next: its answer's error is Superseded. Made by `PolicyClient.stream`.
+    """
+
+    def __init__(
+        self, method: Callable[..., Any], info: ServerInfo, codec: ImageCodec, address: str
+    ) -> None:
+        self._info, self._codec, self._address = info, codec, address
+        self._outbox = Outbox()
+        self._answers: queue.SimpleQueue[StreamAnswer | None] = queue.SimpleQueue()
+        self._end: PolicyError | None = None
+        self._call = method(iter(self._outbox))
+        self._reader = threading.Thread(target=self._read, name="policy-stream", daemon=True)
+        self._reader.start()
+
+    def send(
+        self,
+        observation: Observation,
+        *,
+        sequence: int,
+        seed: int | None = None,
+        client_tag: str = "",
+        prefix: ActionPrefix | None = None,
+    ) -> None:
+        """Send an observation; `sequence` names its answer and grows within the stream.
+
+        Raises InvalidRequest or UnmetPrecondition before anything is sent, and ServerUnavailable
+        (or what else ended the stream) once it has ended.
+        """
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix)
+        message = encode_checked(request, self._info, self._codec)
+        if self._end is not None:
+            raise self._end
+        superseded = self._outbox.put(message)
+        if superseded is not None:
+            error = Superseded(f"a newer observation ({sequence}) took its place before it left")
+            self._answers.put(StreamAnswer(superseded.sequence, superseded.client_tag, None, error))
+
+    def receive(self, *, timeout_s: float) -> StreamAnswer:
+        """Wait for the next answer; raises DeadlinePassed, or what ended the stream."""
+        try:
+            answer = self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            raise DeadlinePassed(
+                f"no answer from {self._address} on the stream within {timeout_s:g} s"
+            ) from None
+        if answer is None:
+            self._answers.put(None)  # the next call is told as well
+            assert self._end is not None
+            raise self._end
+        return answer
+
+    def close(self) -> None:
+        """End the stream; what still waits is given up."""
+        self._outbox.close()
+        self._call.cancel()
+        self._reader.join()
+
+    def __enter__(self) -> "PolicyStream":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        end: PolicyError = ServerUnavailable(f"the server at {self._address} ended the stream")
+        try:
+            for reply in self._call:
+                self._answers.put(read_answer(reply, self._info.spec))
+        except grpc.RpcError as error:
+            end = typed_error(error, self._address)
+        finally:
+            self._end = end
+            self._outbox.close()  # gRPC's sending thread waits there
+            self._answers.put(None)

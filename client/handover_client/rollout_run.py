@@ -1,0 +1,118 @@
+"""A rollout from its plan to its folder: what is still to play, the progress, the figures."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from handover_proto.contract import ServerInfo
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from handover_client.episode_record import EpisodeRecord
+from handover_client.errors import EvaluationError
+from handover_client.provenance import rollout_provenance
+from handover_client.rollout_config import RolloutConfig
+from handover_client.rollout_episode import EpisodeTask, FinishedEpisode
+from handover_client.rollout_figures import rollout_figures
+from handover_client.rollout_folder import RolloutFolder
+
+PlayAll = Callable[[Iterable[EpisodeTask]], Iterator[FinishedEpisode]]
+
+_MOST_LOST_IN_A_ROW = 3  # episodes without a server: then it will not come back by itself
+# Flags that change what a rollout needs or how long it takes, not what comes of an episode.
+_NOT_OF_THE_EPISODES = (
+    "output",
+    "server",
+    "seed",
+    "seeds_from",
+    "episodes",
+    "workers",
+    "cluster",
+    "connect_timeout_s",
+    "call_timeout_s",
+    "reconnect_s",
+)
+
+
+def run_rollout(
+    config: RolloutConfig,
+    tasks: Sequence[EpisodeTask],
+    info: ServerInfo | None,
+    objects: Sequence[str],
+    play_all: PlayAll,
+) -> dict[str, Any]:
+    """Play what is not finished yet, write the folder; returns the figures of metrics.json.
+
+    objects: names of what has a start pose. Raises EvaluationError for a folder that cannot be
+    used, and when the server is gone for several episodes in a row: the rest waits for a rerun.
+    """
+    from handover_client.report.rollout_page import write_rollout
+
+    plan = _plan(config, tasks, info)
+    with RolloutFolder(config.output, plan) as folder:
+        _play_rest(folder, tasks, play_all)
+        figures = {
+            "kind": "rollout",
+            **rollout_figures(folder.records(), tasks[0].control_rate_hz),
+            "settings": plan,
+            "instruction": tasks[0].text,
+            "objects": list(objects),
+            "control_rate_hz": tasks[0].control_rate_hz,
+            "provenance": rollout_provenance(info, config.server),
+        }
+        write_rollout(folder.path, figures, folder.records())
+        folder.publish()
+    return figures
+
+
+def _plan(
+    config: RolloutConfig, tasks: Sequence[EpisodeTask], info: ServerInfo | None
+) -> dict[str, Any]:
+    """List what decides the episodes: a run that goes on must have the same."""
+    settings = dataclasses.asdict(config)
+    for name in _NOT_OF_THE_EPISODES:
+        del settings[name]
+    return {
+        **settings,
+        "horizon": tasks[0].horizon,
+        "chunk_rate_hz": tasks[0].chunk_rate_hz,
+        "checkpoint_hash": info.spec.checkpoint_hash if info else "",
+        "processor_hash": info.spec.processor_hash if info else "",
+        "seeds": {str(task.episode): task.seed for task in tasks},
+    }
+
+
+def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll) -> None:
+    rest = [task for task in tasks if task.episode not in folder.finished]
+    lost_in_a_row = 0
+    with _progress_bar() as progress:
+        bar = progress.add_task("", total=len(tasks))
+        _show(progress, bar, folder.records())
+        for finished in play_all(rest):
+            folder.keep(finished.record, finished.video)
+            _show(progress, bar, folder.records())
+            lost = finished.record.ended == "server_lost"
+            lost_in_a_row = lost_in_a_row + 1 if lost else 0
+            if lost_in_a_row == _MOST_LOST_IN_A_ROW:
+                played = sum(record.ended != "server_lost" for record in folder.records())
+                raise EvaluationError(
+                    f"{finished.record.error}; {played} of {len(tasks)} episodes are done: when "
+                    "the server is back, the same command goes on with the others"
+                )
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _show(progress: Progress, bar: Any, records: Sequence[EpisodeRecord]) -> None:
+    successes = sum(record.success for record in records)
+    rate = f"success {100 * successes / len(records):.0f} %" if records else "episodes"
+    progress.update(bar, completed=len(records), description=f"{rate:<14}")

@@ -1,0 +1,36 @@
+"""Control steps on the wall clock, for rollouts in real time."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class WallClock:
+    """Paces control steps; stands still while the simulator does what a robot gets for free."""
+
+    def __init__(
+        self,
+        period_s: float,
+        now_s: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._period_s, self._now_s, self._sleep = period_s, now_s, sleep
+        self._start_s = now_s()
+        self.late_steps = 0
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Leave the time that the block takes out of the episode: that of drawing a frame."""
+        stopped_s = self._now_s()
+        try:
+            yield
+        finally:
+            self._start_s += self._now_s() - stopped_s
+
+    def wait_for(self, step: int) -> None:
+        """Wait until a control step's time; one that is more than a period late is counted."""
+        left_s = self._start_s + step * self._period_s - self._now_s()
+        if left_s > 0:
+            self._sleep(left_s)
+        elif left_s < -self._period_s:
+            self.late_steps += 1

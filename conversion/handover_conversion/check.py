@@ -1,0 +1,180 @@
+"""Validating a finished GR00T dataset, whoever made it: structure, counts, frames, statistics."""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from handover_conversion.check_statistics import statistics_faults
+from handover_conversion.dataset_statistics import float_columns
+from handover_conversion.faults import DatasetError, Fault, in_reading_order, report
+from handover_conversion.groot_dataset import GrootDataset
+from handover_conversion.groot_meta import EpisodeEntry
+from handover_conversion.recording import frame_size
+from handover_conversion.video import VideoError, VideoSpan, read_video
+
+_COUNTED = ("frame_index", "episode_index", "index", "task_index")
+
+
+def check_or_raise(path: Path) -> str:
+    """Say in one line that a dataset is whole. Raises DatasetError with all its faults."""
+    faults = check_dataset(path)
+    if faults:
+        raise DatasetError(report(f"{path}: {len(faults)} faults", faults))
+    dataset = GrootDataset.open(path)
+    rows = sum(entry.length for entry in dataset.episodes)
+    cameras = ", ".join(dataset.cameras)
+    return f"{path}: no faults; {len(dataset.episodes)} episodes, {rows} rows, cameras: {cameras}"
+
+
+def check_dataset(path: Path) -> tuple[Fault, ...]:
+    """Find everything that is wrong with the dataset at `path`; empty when nothing is."""
+    try:
+        dataset = GrootDataset.open(path)
+    except DatasetError as error:
+        return (Fault("meta", str(error)),)
+    faults = [*_info_faults(dataset), *_modality_faults(dataset), *_episode_list_faults(dataset)]
+    if not faults:  # else the files cannot even be named
+        faults += _stray_files(dataset)
+        starts = accumulate((entry.length for entry in dataset.episodes), initial=0)
+        for entry, first_row in zip(dataset.episodes, starts, strict=False):
+            faults += _rows_faults(dataset, entry, first_row)
+            faults += _video_faults(dataset, entry)
+    if not faults:
+        faults += statistics_faults(dataset)
+    return in_reading_order(faults)
+
+
+def _info_faults(dataset: GrootDataset) -> Iterator[Fault]:
+    name, info = "meta/info.json", dataset.info
+    counted = {
+        "total_episodes": len(dataset.episodes),
+        "total_frames": sum(entry.length for entry in dataset.episodes),
+        "total_tasks": len(dataset.tasks),
+        "total_videos": len(dataset.episodes) * len(dataset.cameras),
+    }
+    for key, count in counted.items():
+        if info.get(key) != count:
+            yield Fault(name, f"{key} is {info.get(key)!r}, counted {count}")
+    for key in ("data_path", "video_path", "chunks_size", "features"):
+        if not info.get(key):
+            yield Fault(name, f"has no {key}")
+    features = info.get("features") or {}
+    for column in (dataset.state_column, dataset.action_column, "timestamp", *_COUNTED):
+        if column not in features:
+            yield Fault(name, f"features has no {column!r}")
+        elif not isinstance(features[column].get("shape"), list):
+            yield Fault(name, f"features[{column!r}] has no shape")
+
+
+def _modality_faults(dataset: GrootDataset) -> Iterator[Fault]:
+    name, features = "meta/modality.json", dataset.info.get("features") or {}
+    for kind, groups, column in (
+        ("state", dataset.state_groups, dataset.state_column),
+        ("action", dataset.action_groups, dataset.action_column),
+    ):
+        shape = features.get(column, {}).get("shape") or [0]
+        last = 0
+        for group, part in sorted(groups.items(), key=lambda item: item[1].start):
+            where = f"{kind}.{group} is {part.start}…{part.stop}"
+            if not 0 <= part.start < part.stop <= shape[0]:
+                yield Fault(name, f"{where}, expected a range within 0…{shape[0]}")
+            elif part.start < last:
+                yield Fault(name, f"{where}, which overlaps the group before it")
+            last = max(last, part.stop)
+    for camera, described in dataset.modality.get("video", {}).items():
+        key = described.get("original_key", f"observation.images.{camera}")
+        if features.get(key, {}).get("dtype") != "video":
+            yield Fault(name, f"video.{camera} is {key!r}, which info.json has no video of")
+    for annotation, described in dataset.modality.get("annotation", {}).items():
+        key = described.get("original_key", f"annotation.{annotation}")
+        if key not in features:
+            yield Fault(name, f"annotation.{annotation} is {key!r}, which info.json does not have")
+
+
+def _episode_list_faults(dataset: GrootDataset) -> Iterator[Fault]:
+    name = "meta/episodes.jsonl"
+    if not dataset.episodes:
+        yield Fault(name, "lists no episodes")
+    for place, entry in enumerate(dataset.episodes):
+        if entry.index != place:
+            yield Fault(name, f"line {place + 1} is episode {entry.index}, expected {place}")
+        if entry.length < 1:
+            yield Fault(name, f"has length {entry.length}", entry.index)
+        unknown = [task for task in entry.tasks if task not in dataset.tasks.values()]
+        if unknown or not entry.tasks:
+            yield Fault(name, f"tasks {list(entry.tasks)} are not in tasks.jsonl", entry.index)
+    for index, task in dataset.tasks.items():
+        if not task.strip():
+            yield Fault("meta/tasks.jsonl", f"task {index} is empty")
+
+
+def _stray_files(dataset: GrootDataset) -> Iterator[Fault]:
+    expected = {dataset.rows_path(entry.index) for entry in dataset.episodes}
+    for camera in dataset.cameras:
+        expected |= {dataset.video_path(entry.index, camera) for entry in dataset.episodes}
+    for folder, pattern in (("data", "*.parquet"), ("videos", "*.mp4")):
+        for path in sorted((dataset.path / folder).rglob(pattern)):
+            if path not in expected:
+                yield Fault(path.relative_to(dataset.path).as_posix(), "belongs to no episode")
+
+
+def _rows_faults(dataset: GrootDataset, entry: EpisodeEntry, first_row: int) -> Iterator[Fault]:
+    name = dataset.rows_path(entry.index).relative_to(dataset.path).as_posix()
+    widths = float_columns(dataset)
+    try:
+        columns = dataset.read_columns(entry.index, [*widths, *_COUNTED])
+    except DatasetError as error:
+        yield Fault(name, str(error), entry.index)
+        return
+    for what in _rows_problems(dataset, entry, columns, widths, first_row):
+        yield Fault(name, what, entry.index)
+
+
+def _rows_problems(
+    dataset: GrootDataset,
+    entry: EpisodeEntry,
+    columns: dict[str, np.ndarray],
+    widths: dict[str, int],
+    first_row: int,
+) -> Iterator[str]:
+    rows = len(columns["timestamp"])
+    if rows != entry.length:
+        yield f"has {rows} rows, expected {entry.length}"
+        return
+    for column, width in widths.items():
+        if columns[column].shape[1] != width:
+            yield f"{column} is {columns[column].shape[1]} wide, expected {width}"
+        elif not np.isfinite(columns[column]).all():
+            bad = np.flatnonzero(~np.isfinite(columns[column]).all(axis=1))
+            yield f"{column} is NaN or infinite in row {bad[0]}, {len(bad)} rows in all"
+    counting = np.arange(rows)
+    expected = {
+        "frame_index": counting,
+        "index": counting + first_row,
+        "episode_index": np.full(rows, entry.index),
+    }
+    for column, values in expected.items():
+        if not np.array_equal(columns[column][:, 0], values):
+            yield f"{column} does not go from {values[0]} to {values[-1]}"
+    if np.abs(columns["timestamp"][:, 0] - counting / dataset.fps).max() > 0.1 / dataset.fps:
+        yield f"timestamp does not count in steps of 1/{dataset.fps:g} s"
+    used = {dataset.tasks.get(int(task)) for task in np.unique(columns["task_index"])}
+    if used != set(entry.tasks):
+        yield f"task_index names {sorted(map(str, used))}, episodes.jsonl {sorted(entry.tasks)}"
+
+
+def _video_faults(dataset: GrootDataset, entry: EpisodeEntry) -> Iterator[Fault]:
+    """Count every video's frames, and decode the last one."""
+    for camera in dataset.cameras:
+        path = dataset.video_path(entry.index, camera)
+        name = path.relative_to(dataset.path).as_posix()
+        key = dataset.modality["video"][camera].get("original_key", f"observation.images.{camera}")
+        size = frame_size(dataset.info["features"][key])
+        try:
+            span = VideoSpan(path, entry.length, dataset.fps, size)
+            deque(read_video(span, np.array([entry.length - 1])), maxlen=0)
+        except VideoError as error:
+            yield Fault(name, str(error), entry.index)

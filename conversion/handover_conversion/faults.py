@@ -1,0 +1,45 @@
+"""What can be wrong with a dataset, and how it is told: by file and episode, all of it at once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from handover_proto.errors import HandoverError
+
+
+class DatasetError(HandoverError):
+    """A dataset, or something in it, is not what was expected."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a dataset."""
+
+    file: str  # path inside the dataset
+    what: str
+    episode: int | None = None  # None: the fault is not one episode's
+
+    def __str__(self) -> str:
+        place = self.file if self.episode is None else f"episode {self.episode}: {self.file}"
+        return f"{place}: {self.what}"
+
+
+class FaultyEpisode(DatasetError):
+    """An episode cannot be read; `faults` says why."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = faults
+
+    def __reduce__(self) -> tuple[type["FaultyEpisode"], tuple[tuple[Fault, ...]]]:
+        return FaultyEpisode, (self.faults,)  # as it was built: it crosses process borders
+
+
+def in_reading_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Sort faults by episode, those of the whole dataset first, without repetitions."""
+    unique = dict.fromkeys(faults)
+    return tuple(sorted(unique, key=lambda fault: -1 if fault.episode is None else fault.episode))
+
+
+def report(summary: str, faults: Iterable[Fault]) -> str:
+    """Write a summary and one line for each fault below it."""
+    return "\n".join([summary, *(f"  {fault}" for fault in in_reading_order(faults))])

@@ -1,0 +1,202 @@
+"""Reading a GR00T dataset back: its episodes, their rows and their frames.
+
+Needs numpy, pyarrow and av, no more.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from handover_conversion.faults import DatasetError
+from handover_conversion.groot_meta import (
+    EpisodeEntry,
+    read_episodes,
+    read_fps,
+    read_groups,
+    read_modality,
+    read_tasks,
+)
+from handover_conversion.meta_files import read_json
+from handover_conversion.source import combine_digests, file_digest
+from handover_conversion.video import VideoError, VideoSpan, read_video
+
+_TASK_ANNOTATION = "human.task_description"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode's rows."""
+
+    state: np.ndarray  # (L, D) float32
+    action: np.ndarray  # (L, D) float32
+    timestamp: np.ndarray  # (L,) float32, s
+    task_index: np.ndarray  # (L,) int64
+    tasks: Mapping[int, str]
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def task_at(self, row: int) -> str:
+        """Give the instruction in force at a row."""
+        return self.tasks[int(self.task_index[row])]
+
+
+@dataclass(frozen=True)
+class GrootDataset:
+    """A dataset in the layout that NVIDIA's N1.6 loader reads (LeRobot v2 and modality.json)."""
+
+    path: Path
+    fps: float
+    episodes: tuple[EpisodeEntry, ...]
+    cameras: tuple[str, ...]
+    state_groups: dict[str, slice]
+    action_groups: dict[str, slice]
+    conversion: dict[str, Any] | None  # how it was made, where conversion.json tells
+    info: dict[str, Any] = field(repr=False)
+    modality: dict[str, Any] = field(repr=False)
+    tasks: dict[int, str] = field(repr=False)
+    state_column: str = "observation.state"
+    action_column: str = "action"
+
+    @classmethod
+    def open(cls, path: Path | str) -> "GrootDataset":
+        """Read the dataset's metadata. Raises DatasetError."""
+        path = Path(path)
+        info = read_json(path, "meta/info.json")
+        modality = read_modality(path)
+        state_groups, state_column = read_groups(path, modality, "state", "observation.state")
+        action_groups, action_column = read_groups(path, modality, "action", "action")
+        has_record = (path / "meta/conversion.json").is_file()
+        return cls(
+            path=path,
+            fps=read_fps(path, info),
+            episodes=read_episodes(path),
+            cameras=tuple(modality.get("video", {})),
+            state_groups=state_groups,
+            action_groups=action_groups,
+            conversion=read_json(path, "meta/conversion.json") if has_record else None,
+            info=info,
+            modality=modality,
+            tasks=read_tasks(path),
+            state_column=state_column,
+            action_column=action_column,
+        )
+
+    def read_episode(self, index: int) -> Episode:
+        """Read one episode's rows. Raises DatasetError; of an unknown index with those known."""
+        entry = self._entry(index)
+        task_column = self._task_column()
+        names = [self.state_column, self.action_column, "timestamp", task_column]
+        columns = self.read_columns(index, names)
+        if len(columns["timestamp"]) != entry.length:
+            raise DatasetError(
+                f"{self.rows_path(index)} has {len(columns['timestamp'])} rows, "
+                f"meta/episodes.jsonl says {entry.length}"
+            )
+        return Episode(
+            state=columns[self.state_column].astype(np.float32),
+            action=columns[self.action_column].astype(np.float32),
+            timestamp=columns["timestamp"][:, 0].astype(np.float32),
+            task_index=columns[task_column][:, 0].astype(np.int64),
+            tasks=self.tasks,
+        )
+
+    def read_columns(self, index: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Read an episode's columns as they are stored: {name: (L, width)}. Raises DatasetError."""
+        path = self.rows_path(index)
+        try:
+            table = pq.read_table(path, columns=list(dict.fromkeys(names)))
+            return {name: _matrix(table, name) for name in names}
+        except KeyError as error:
+            raise DatasetError(f"{path} has no column {error}") from None
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise DatasetError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+
+    def read_frames(
+        self, index: int, camera: str, rows: Sequence[int] | np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """Decode an episode's frames: (H, W, 3) uint8 RGB, those of `rows` (ascending) or all.
+
+        Only the frames from the key frame before each wanted one are decoded. Raises DatasetError.
+        """
+        length = self._entry(index).length
+        wanted = np.arange(length) if rows is None else np.asarray(rows, np.int64)
+        if len(wanted) and (wanted[0] < 0 or wanted[-1] >= length or (np.diff(wanted) < 1).any()):
+            raise DatasetError(
+                f"expected ascending rows from 0 to {length - 1} of episode {index}, got {wanted}"
+            )
+        path = self.video_path(index, camera)
+        span = VideoSpan(path, length, self.fps)
+        try:
+            for _, frame in read_video(span, wanted, count_all=False):
+                yield frame.to_ndarray(format="rgb24")
+        except VideoError as error:
+            raise DatasetError(f"{path}: {error}") from error
+
+    def rows_path(self, index: int) -> Path:
+        """Name an episode's parquet file."""
+        return self.path / self._filled("data_path", index)
+
+    def video_path(self, index: int, camera: str) -> Path:
+        """Name an episode's mp4 file. Raises DatasetError naming the cameras there are."""
+        if camera not in self.cameras:
+            has = ", ".join(self.cameras) or "none"
+            raise DatasetError(f"{self.path} has no camera {camera!r}; it has: {has}")
+        key = self.modality["video"][camera].get("original_key", f"observation.images.{camera}")
+        return self.path / self._filled("video_path", index, key)
+
+    def files(self) -> list[Path]:
+        """List every file that belongs to the dataset."""
+        meta = [path for path in (self.path / "meta").iterdir() if path.is_file()]
+        rows = [self.rows_path(entry.index) for entry in self.episodes]
+        videos = [
+            self.video_path(e.index, camera) for camera in self.cameras for e in self.episodes
+        ]
+        return sorted(meta + rows + videos)
+
+    def content_hash(self) -> str:
+        """Hash the names and contents of all its files: SHA-256, in hex."""
+        return combine_digests(
+            {path.relative_to(self.path).as_posix(): file_digest(path) for path in self.files()}
+        )
+
+    def _entry(self, index: int) -> EpisodeEntry:
+        for entry in self.episodes:
+            if entry.index == index:
+                return entry
+        there = ", ".join(str(entry.index) for entry in self.episodes[:20])
+        more = "" if len(self.episodes) <= 20 else f" … {self.episodes[-1].index}"
+        raise DatasetError(f"{self.path} has no episode {index}; it has: {there}{more}")
+
+    def _task_column(self) -> str:
+        annotation = self.modality.get("annotation", {}).get(_TASK_ANNOTATION, {})
+        column = annotation.get("original_key", f"annotation.{_TASK_ANNOTATION}")
+        return column if column in self.info.get("features", {}) else "task_index"
+
+    def _filled(self, key: str, index: int, video_key: str = "") -> str:
+        try:
+            chunk = index // int(self.info["chunks_size"])
+            return str(self.info[key]).format(
+                episode_chunk=chunk, episode_index=index, video_key=video_key
+            )
+        except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise DatasetError(
+                f"{self.path}: meta/info.json: {key} or chunks_size cannot be used: {error!r}"
+            ) from None
+
+
+def _matrix(table: pa.Table, name: str) -> np.ndarray:
+    """Turn a column of numbers, or of lists as long as each other, into (rows, width)."""
+    column = table.column(name)
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
+    if column.null_count:
+        raise ValueError(f"{name} has {column.null_count} null rows")
+    if hasattr(column, "value_lengths"):
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    return column.to_numpy(zero_copy_only=False).reshape(len(column), 1)

@@ -1,0 +1,149 @@
+"""The folder beside the output in which a conversion grows, so that it can be killed at any point.
+
+    .NAME.partial/
+      lock            held by the one process that works here
+      plan.json       what is being converted, from what, how: another plan starts over
+      episodes/       finished episodes, not numbered yet: the .parquet is written last
+      dataset/        the dataset as it will be, put together at the end and then moved into place
+
+Every file is written under another name and renamed, so what is there is whole.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import pyarrow.parquet as pq
+
+from handover_conversion.episode import ConvertedEpisode
+from handover_conversion.faults import DatasetError
+from handover_conversion.groot_writer import (
+    numbered_rows,
+    parquet_bytes,
+    place,
+    rows_name,
+    unnumbered_rows,
+    video_name,
+)
+from handover_conversion.meta_files import json_bytes, write_whole
+
+_PUBLISHING = "publishing"  # a mark: the dataset is whole and on its way to its place
+_FORMER = "former"  # the dataset that it replaces, until it is there
+
+
+def partial_folder(output: Path) -> Path:
+    """Name the folder in which the conversion to `output` grows."""
+    return output.with_name(f".{output.name}.partial")
+
+
+def finish_publishing(output: Path) -> dict[str, Any] | None:
+    """Tidy up after a run that was stopped while it moved its dataset into place.
+
+    Gives the plan of the dataset that is now at `output`, or None when there was no such run.
+    """
+    folder = partial_folder(output)
+    if not (folder / _PUBLISHING).is_file():
+        return None
+    with _lock(folder, output):
+        if (folder / "dataset").is_dir():  # not moved yet: back to before, it is assembled again
+            if (folder / _FORMER).is_dir() and not output.exists():
+                (folder / _FORMER).rename(output)
+            (folder / _PUBLISHING).unlink()
+            return None
+        plan = _read_plan(folder)
+        shutil.rmtree(folder)
+    return plan
+
+
+class Staging:
+    """A conversion under way; holds the lock while it is open."""
+
+    def __init__(self, output: Path, plan: dict[str, Any]) -> None:
+        """Take up the folder of an interrupted conversion with the same plan, or start a new one.
+
+        Raises DatasetError when the place cannot be written, or another process works there.
+        """
+        self.folder = partial_folder(output)
+        self.dataset = self.folder / "dataset"
+        self._output, self._episodes = output, self.folder / "episodes"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.folder, output)
+        except OSError as error:
+            raise DatasetError(
+                f"cannot write beside {output}: {error.strerror} (--output)"
+            ) from None
+        if _read_plan(self.folder) != plan:
+            for leftover in (self._episodes, self.dataset):
+                shutil.rmtree(leftover, ignore_errors=True)
+            write_whole(self.folder / "plan.json", json_bytes(plan))
+        self._episodes.mkdir(exist_ok=True)
+
+    def __enter__(self) -> "Staging":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.close()
+
+    def finished(self) -> set[int]:
+        """Give the recorded episodes that need no more work."""
+        return {int(path.stem) for path in self._episodes.glob("[0-9]*.parquet")}
+
+    def keep(self, recorded: int, episode: ConvertedEpisode) -> None:
+        """Put a finished episode on the disk, under its number in the source."""
+        write_whole(self._episodes / f"{recorded:06d}.mp4", episode.video)
+        rows = parquet_bytes(unnumbered_rows(episode))
+        write_whole(self._episodes / f"{recorded:06d}.parquet", rows)
+
+    def clear_dataset(self) -> None:
+        """Throw away what an interrupted run had put together: it is made anew."""
+        shutil.rmtree(self.dataset, ignore_errors=True)
+        self.dataset.mkdir()
+
+    def number(self, recorded: int, index: int, first_row: int) -> tuple[int, list[int]]:
+        """Place a finished episode in the dataset as its episode `index`: (length, its tasks)."""
+        table = pq.read_table(self._episodes / f"{recorded:06d}.parquet")
+        video = place(self.dataset, video_name(index))
+        try:
+            os.link(self._episodes / f"{recorded:06d}.mp4", video)
+        except OSError:  # a file system without links
+            shutil.copyfile(self._episodes / f"{recorded:06d}.mp4", video)
+        rows = parquet_bytes(numbered_rows(table, index, first_row))
+        write_whole(place(self.dataset, rows_name(index)), rows)
+        tasks = dict.fromkeys(table.column("task_index").to_pylist())
+        return table.num_rows, list(tasks)
+
+    def publish(self) -> None:
+        """Move the finished dataset into place, in the stead of an existing one, and tidy up."""
+        write_whole(self.folder / _PUBLISHING, b"")
+        if self._output.exists():
+            self._output.rename(self.folder / _FORMER)
+        self.dataset.rename(self._output)
+        shutil.rmtree(self.folder)
+
+
+def _read_plan(folder: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((folder / "plan.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _lock(folder: Path, output: Path) -> TextIO:
+    """Open and lock the folder's lock file; closing it, or the process's end, gives it back."""
+    file = (folder / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise DatasetError(f"another process is converting to {output}; wait for it") from None
+    return file

@@ -1,0 +1,1 @@
+"""The simulated ALOHA robot in MuJoCo."""

@@ -1,0 +1,147 @@
+"""One episode's snapshots: the expert acts with disturbed arms, and some moments are drawn."""
+
+from functools import lru_cache
+
+import numpy as np
+from handover_proto.embodiment import ARM_JOINTS
+
+from handover_envs.aloha import AlohaSimulator
+from handover_envs.experts import POLICY_RATE_HZ, Expert
+from handover_envs.graphics import LookName
+from handover_envs.loading import load_world
+from handover_envs.snapshots import CHUNK_STEPS, SnapshotsConfig
+from handover_envs.tasks import (
+    CONTROL_RATE_HZ,
+    DEMONSTRATION_STEPS,
+    SUCCESS_REWARD,
+    TaskName,
+)
+
+TASK_ORDER: tuple[TaskName, ...] = ("transfer_cube", "insertion")
+FRAME_SIDE = 256
+_ARM_QPOS = 16  # MuJoCo's coordinates of both arms come first; the objects' are the last
+_REST_Z = {"transfer_cube": (0.02,), "insertion": (0.01, 0.022)}  # m, the parts on the table
+_JITTER_M = 0.02  # loose objects lie a little beyond where episodes start
+_BEFORE_GRASP = 90  # steps; no expert closes a gripper earlier
+_LAST_STEP = 360  # later the hands rest
+_NO_CHUNK = np.full((CHUNK_STEPS, 14), np.nan)
+_CHUNK_TIMES_S = np.arange(CHUNK_STEPS) / POLICY_RATE_HZ
+
+
+class PosableSimulator(AlohaSimulator):
+    """A simulator whose arms and objects can be put anywhere, without physics."""
+
+    @property
+    def arms(self) -> np.ndarray:
+        """MuJoCo's coordinates of both arms: (16,) float64."""
+        return self._world.physics.data.qpos[:_ARM_QPOS].copy()
+
+    def put(self, arms: np.ndarray, poses: np.ndarray) -> None:
+        """Set arms (16,) and objects (objects, 7)."""
+        physics = self._world.physics
+        physics.data.qpos[:_ARM_QPOS] = arms
+        physics.data.qpos[-poses.size :] = poses.ravel()
+        physics.forward()
+
+
+class Shots:
+    """The snapshots of one episode so far."""
+
+    def __init__(self) -> None:
+        self.frames: list[np.ndarray] = []
+        self.states: list[np.ndarray] = []
+        self.chunks: list[np.ndarray] = []
+        self.poses: list[np.ndarray] = []
+
+    def take(self, simulator: AlohaSimulator, chunk: np.ndarray) -> None:
+        """Draw what there is now; chunk: (16, 14), NaN where there is none."""
+        self.frames.append(simulator.render(FRAME_SIDE))
+        self.states.append(simulator.state)
+        self.chunks.append(chunk)
+        self.poses.append(simulator.object_poses)
+
+
+class SnapshotArtist:
+    """Draws episodes' snapshots into files."""
+
+    def __init__(self, config: SnapshotsConfig) -> None:
+        self._config = config
+        self._world = load_world()
+
+    def draw(self, seed: int) -> bool:
+        """Draw one episode; tells whether the disturbed expert succeeded."""
+        task = TASK_ORDER[seed % len(TASK_ORDER)]
+        rng = np.random.default_rng([seed, 1])
+        look: LookName = "fast" if rng.random() < self._config.shadows else "plain"
+        simulator, plan = _simulator(task, look), _expert(task).plan(seed)
+        executed = plan.targets.copy()
+        executed[:, ARM_JOINTS] += pushes(rng, DEMONSTRATION_STEPS)
+        wanted = sorted(rng.choice(_LAST_STEP, self._config.on_the_way, replace=False).tolist())
+        shots, arms = Shots(), []
+        simulator.reset(seed)
+        for step, targets in enumerate(executed):
+            arms.append(simulator.arms)
+            if step in wanted:
+                shots.take(simulator, plan.at(step / CONTROL_RATE_HZ + _CHUNK_TIMES_S))
+            simulator.step(targets)
+        succeeded = simulator.reward == SUCCESS_REWARD
+        if not succeeded:  # only what it did before its grasp is worth learning
+            for place, step in enumerate(wanted):
+                if step >= _BEFORE_GRASP:
+                    shots.chunks[place] = _NO_CHUNK
+        for _ in range(self._config.loose):
+            simulator.put(arms[rng.integers(len(arms))], self._scatter(task, rng))
+            shots.take(simulator, _NO_CHUNK)
+        self._write(seed, task, shots)
+        return succeeded
+
+    def _scatter(self, task: TaskName, rng: np.random.Generator) -> np.ndarray:
+        """Draw poses of the objects on the table, or as a reset has them: (objects, 7)."""
+        poses = self._world.start_poses(task, int(rng.integers(2**31)))
+        poses[:, :2] += rng.uniform(-_JITTER_M, _JITTER_M, (len(poses), 2))
+        if rng.random() < 0.8:
+            poses[:, 2] = _REST_Z[task]
+        return poses
+
+    def _write(self, seed: int, task: TaskName, shots: Shots) -> None:
+        """Write the file; it is there whole or not at all."""
+        target = self._config.output / f"{seed}.npz"
+        partial = target.with_name(f".{seed}.partial")
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                task=np.array(TASK_ORDER.index(task)),
+                seed=np.array(seed),
+                frames=np.stack(shots.frames),
+                states=np.stack(shots.states).astype(np.float32),
+                chunks=np.stack(shots.chunks).astype(np.float32),
+                poses=np.stack(shots.poses).astype(np.float32),
+            )
+        partial.replace(target)
+
+
+def pushes(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """Draw how far the arms are pushed off their way: (steps, 12) float64, rad.
+
+    A third of the episodes is left in peace; in others each arm gets one or two smooth bumps.
+    """
+    disturbed = np.zeros((steps, 12))
+    if rng.random() < 0.3:
+        return disturbed
+    time_s = np.arange(steps) / CONTROL_RATE_HZ
+    for arm in (slice(0, 6), slice(6, 12)):
+        for _ in range(rng.integers(1, 3)):
+            middle_s, width_s = rng.uniform(0, 6.5), rng.uniform(0.25, 0.7)
+            bump = np.exp(-0.5 * ((time_s - middle_s) / width_s) ** 2)
+            disturbed[:, arm] += bump[:, None] * rng.normal(0, 0.018, 6)
+    return disturbed
+
+
+@lru_cache(maxsize=2)
+def _expert(task: TaskName) -> Expert:
+    return Expert(task)
+
+
+@lru_cache(maxsize=4)
+def _simulator(task: TaskName, look: LookName) -> PosableSimulator:
+    return PosableSimulator(task, look)

@@ -1,0 +1,73 @@
+"""Where a gripper should be and when: way-points, and the smooth motion between them."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+Point = tuple[float, float, float]  # x, y, z in m
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """A grasp point at a moment of the episode.
+
+    `position` is in m in the world; `pitch_rad` tips the gripper down from the horizontal,
+    `roll_rad` turns it about its own axis, `gripper` goes from 0 (closed) to 1 (open). Both
+    grippers point at the other arm's base when pitch and roll are 0. The hand comes here along
+    a straight line, or, where `straight` is off, however its joints turn together.
+    """
+
+    time_s: float
+    position: Point
+    pitch_rad: float
+    gripper: float
+    roll_rad: float = 0.0
+    straight: bool = True
+
+    def until(self, time_s: float, **changes: Any) -> "Waypoint":
+        """Make the gripper's next way-point, at a time; what is not named stays as it is."""
+        return replace(self, time_s=time_s, **changes)
+
+    def after(self, seconds: float, position: Point | None = None, **changes: Any) -> "Waypoint":
+        """Make the gripper's next way-point, some seconds later."""
+        return self.until(self.time_s + seconds, position=position or self.position, **changes)
+
+
+def progress(way: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
+    """Find the leg of a way at a time, and the share of it behind the hand: 0 … 1.
+
+    Leg k goes from way[k] to way[k + 1]. The hand speeds up and slows down smoothly (minimum
+    jerk, Flash and Hogan 1985), and rests before the first and after the last way-point.
+    """
+    leg = bisect_right([place.time_s for place in way], time_s) - 1
+    if leg < 0:
+        return 0, 0.0
+    if leg >= len(way) - 1:
+        return len(way) - 2, 1.0
+    start_s, end_s = way[leg].time_s, way[leg + 1].time_s
+    passed = (time_s - start_s) / (end_s - start_s)
+    return leg, passed**3 * (10 - 15 * passed + 6 * passed**2)
+
+
+def blend(start: Waypoint, end: Waypoint, share: float) -> Waypoint:
+    """Find the place at a share of the straight way between two."""
+    numbers = (1 - share) * _numbers(start) + share * _numbers(end)
+    time_s, x, y, z, pitch, gripper, roll = numbers.tolist()
+    return Waypoint(time_s, (x, y, z), pitch, gripper, roll)
+
+
+def rotation(pitch_rad: float, roll_rad: float, faces_left: bool) -> np.ndarray:
+    """Build a gripper's axes: (3, 3), the columns are its x (out of the hand), y, z."""
+    cos_p, cos_r = np.cos([pitch_rad, roll_rad]).tolist()
+    sin_p, sin_r = np.sin([pitch_rad, roll_rad]).tolist()
+    pitch = np.array([[cos_p, 0, sin_p], [0, 1, 0], [-sin_p, 0, cos_p]])
+    roll = np.array([[1, 0, 0], [0, cos_r, -sin_r], [0, sin_r, cos_r]])
+    turn = np.diag([-1.0, -1.0, 1.0]) if faces_left else np.eye(3)
+    return turn @ pitch @ roll
+
+
+def _numbers(place: Waypoint) -> np.ndarray:
+    return np.array([place.time_s, *place.position, place.pitch_rad, place.gripper, place.roll_rad])

@@ -1,0 +1,225 @@
+"""A GR00T N1.6 checkpoint as a policy: requests in, named chunks of absolute actions out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from handover_proto.contract import (
+    ActionSpec,
+    CameraSpec,
+    Frame,
+    PolicyOutput,
+    PolicyRequest,
+    PolicySpec,
+    StageDurations,
+    StateSpec,
+)
+from handover_proto.errors import InvalidRequest
+
+from handover_model.checkpoint import Checkpoint, load_checkpoint
+from handover_model.errors import ModalityError
+from handover_model.processor import Processor, Sample
+
+POLICY_NAME = "groot"
+GPU_BATCH = 16
+# Below this many weights a second CPU thread saves a seventh of a chunk's time on idle cores and
+# costs six times it where other processes are at work: benchmarks/results/inference*.json.
+ONE_THREAD_WEIGHTS = 50_000_000
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """What the network gives for a batch, and how long its two halves took."""
+
+    chunks: np.ndarray
+    """(B, horizon, max_action_dim) float32, normalised"""
+    backbone_ms: float
+    action_head_ms: float
+
+
+class GrootPolicy:
+    """Answers requests with a checkpoint; satisfies handover_proto.contract.Policy.
+
+    The same observation and seed give the same chunk. On a CPU it is the same to the last bit
+    whatever comes with it, because requests are computed one by one; on a GPU they share a batch.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, tag: str | None = None) -> None:
+        self._network = checkpoint.network
+        self._processor = checkpoint.processor(tag)
+        weight = next(self._network.parameters())
+        self._device, self._dtype = weight.device, self._network.action_head.dtype
+        self._spec = policy_spec(checkpoint, self._processor, self._device, self._dtype)
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What this policy needs and gives."""
+        return self._spec
+
+    def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
+        """Answer requests in order; their frames are arrays and their seeds are set.
+
+        Raises InvalidRequest for the first request that the processor cannot use.
+        """
+        noise = [self._draw_noise(request) for request in requests]
+        return self.infer_from(requests, noise)
+
+    def infer_from(
+        self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]
+    ) -> list[PolicyOutput]:
+        """Answer requests from given noise, (horizon, max_action_dim) float32 for each."""
+        size = 1 if self._device.type == "cpu" else max(1, self._spec.max_batch)
+        outputs: list[PolicyOutput] = []
+        for start in range(0, len(requests), size):
+            batch = slice(start, start + size)
+            outputs += self._answer(requests[batch], noise[batch])
+        return outputs
+
+    def _answer(
+        self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]
+    ) -> list[PolicyOutput]:
+        """Answer one batch; every request is told the durations of the batch that it was in."""
+        begin = time.perf_counter()
+        samples = [self._prepare(request) for request in requests]
+        prepared = time.perf_counter()
+        result = self._denoise(samples, np.stack(noise))
+        decoding = time.perf_counter()
+        actions = [
+            self._processor.decode(chunk, request.observation.state)
+            for chunk, request in zip(result.chunks, requests, strict=True)
+        ]
+        decode_ms = 1e3 * (time.perf_counter() - decoding)
+        durations = StageDurations(
+            preprocess_ms=1e3 * (prepared - begin),
+            backbone_ms=result.backbone_ms,
+            action_head_ms=result.action_head_ms + decode_ms,
+        )
+        return [PolicyOutput(action, durations) for action in actions]
+
+    @torch.inference_mode()
+    def _denoise(self, samples: Sequence[Sample], noise: np.ndarray) -> Chunks:
+        begin = self._clock()
+        inputs = self._processor.collate(samples).to(self._device, self._dtype)
+        features = self._network.backbone(inputs.images, inputs.input_ids, inputs.attention_mask)
+        middle = self._clock()
+        start = torch.from_numpy(noise).to(self._device)
+        chunk = self._network.action_head.generate(features, inputs.state, inputs.embodiment, start)
+        chunks = chunk.cpu().numpy()
+        return Chunks(chunks, 1e3 * (middle - begin), 1e3 * (self._clock() - middle))
+
+    def _prepare(self, request: PolicyRequest) -> Sample:
+        observation = request.observation
+        try:
+            cameras = {
+                name: [_array(name, frame) for frame in frames]
+                for name, frames in observation.cameras.items()
+            }
+            return self._processor.prepare(cameras, observation.state, observation.task)
+        except ModalityError as error:
+            raise InvalidRequest("observation", "what GetInfo describes", str(error)) from error
+
+    def _draw_noise(self, request: PolicyRequest) -> np.ndarray:
+        """Draw a request's noise from its own seed, on the CPU, so that no batch changes it."""
+        if request.seed is None:
+            raise InvalidRequest("seed", "a seed, which the server draws where none came", "none")
+        config = self._network.config
+        shape = (config.action_horizon, config.max_action_dim)
+        return np.random.default_rng(request.seed).standard_normal(shape, dtype=np.float32)
+
+    def _clock(self) -> float:
+        """Read the time in seconds, after a GPU has done what it was given."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+
+def load_policy(
+    name_or_dir: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    tokenizer: Path | None = None,
+    tag: str | None = None,
+    threads: int | None = None,
+) -> GrootPolicy:
+    """Load a checkpoint as a policy.
+
+    device: a torch device, or auto for a GPU where there is one. dtype: float32, bfloat16, or
+    auto for bfloat16 on a GPU and float32 on a CPU. tag: the embodiment, where there are several.
+    threads: CPU threads of torch in the whole process; None for one where the network is small,
+    and what torch chooses where it is not.
+    """
+    place = choose_device(device)
+    chosen = DTYPES["bfloat16" if place.type == "cuda" else "float32"]
+    if dtype != "auto":
+        if dtype not in DTYPES:
+            raise ModalityError(f"dtype is {dtype!r}, expected auto, {', '.join(DTYPES)}")
+        chosen = DTYPES[dtype]
+    checkpoint = load_checkpoint(name_or_dir, device=place, dtype=chosen, tokenizer=tokenizer)
+    weights = sum(weight.numel() for weight in checkpoint.network.parameters())
+    if threads is not None or weights < ONE_THREAD_WEIGHTS:
+        torch.set_num_threads(threads or 1)
+    return GrootPolicy(checkpoint, tag)
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a device's name into a device; auto is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModalityError(f"device is {name!r}, expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModalityError(f"device is {name!r}, but torch sees no GPU; use --device cpu")
+    return device
+
+
+def policy_spec(
+    checkpoint: Checkpoint, processor: Processor, device: torch.device, dtype: torch.dtype
+) -> PolicySpec:
+    """Describe a checkpoint and an embodiment to clients."""
+    notes, codec = checkpoint.notes, processor.codec
+    modality = codec.modality
+    cameras = tuple(
+        CameraSpec(name, modality.video.steps, *notes.camera_sizes.get(name, (0, 0)))
+        for name in modality.video.keys
+    )
+    state = tuple(
+        StateSpec(key, codec.state_dim(key), modality.state.steps, notes.units.get(key, ""))
+        for key in modality.state.keys
+    )
+    action = tuple(
+        ActionSpec(key, codec.action_dim(key), codec.is_relative(key), notes.units.get(key, ""))
+        for key in modality.action.keys
+    )
+    return PolicySpec(
+        policy=POLICY_NAME,
+        cameras=cameras,
+        state=state,
+        action=action,
+        horizon=processor.horizon,
+        rate_hz=notes.rate_hz,
+        denoising_steps=checkpoint.config.num_inference_timesteps,
+        checkpoint_name=checkpoint.name,
+        checkpoint_hash=checkpoint.weights_hash(),
+        processor_hash=checkpoint.processor_hash(),
+        embodiment_tag=processor.tag,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        supports_seed=True,
+        max_batch=1 if device.type == "cpu" else GPU_BATCH,
+        training=notes.training,
+    )
+
+
+def _array(name: str, frame: Frame) -> np.ndarray:
+    if isinstance(frame, np.ndarray):
+        return frame
+    raise InvalidRequest(
+        f'observation.cameras["{name}"]', "frames that the server has decoded", "a compressed one"
+    )

@@ -1,0 +1,183 @@
+"""The processor: observations to what the network reads, and its output to actions.
+
+It holds what a checkpoint says and remembers nothing between calls: two robots may share it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handover_model.augment import Augmentation, augment
+from handover_model.errors import ModalityError
+from handover_model.image import prepare_frame, to_pixels
+from handover_model.network import ModelInput, TrainingTarget
+from handover_model.padding import cut_action, pad_action, pad_state
+from handover_model.processor_config import ProcessorConfig
+from handover_model.state_action import Groups, StateActionCodec
+from handover_model.text import formalise, render_prompt
+from handover_model.tokenizer import PromptTokenizer, pad_left
+
+NO_AUGMENTATION = Augmentation()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One observation, ready to be put into a batch."""
+
+    images: tuple[Tensor, ...]
+    """(1, 3, H, W) float32 each, in [-1, 1]"""
+    input_ids: np.ndarray
+    """(S,) int64"""
+    state: np.ndarray
+    """(state steps, max_state_dim) float32"""
+    embodiment: int
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """One observation and the chunk that the demonstrator then carried out."""
+
+    sample: Sample
+    action: np.ndarray
+    """(horizon, max_action_dim) float32"""
+    action_mask: np.ndarray
+    """(horizon, max_action_dim) float32"""
+
+
+@dataclass(frozen=True)
+class Processor:
+    """Prepares one embodiment's data for the network and decodes its chunks."""
+
+    config: ProcessorConfig
+    tag: str
+    tokenizer: PromptTokenizer
+    codec: StateActionCodec
+    image_side: int
+    """Side in pixels of an image token; image sides become multiples of it"""
+
+    @property
+    def horizon(self) -> int:
+        """Steps of a decoded chunk."""
+        return self.codec.modality.action.steps
+
+    def prepare(
+        self,
+        cameras: Mapping[str, Sequence[np.ndarray]],
+        state: Groups,
+        task: str,
+        augmentation: Augmentation = NO_AUGMENTATION,
+    ) -> Sample:
+        """Prepare one observation.
+
+        cameras: {name: frames, oldest first}, each (h, w, 3) uint8 RGB; state: {group: (steps,
+        dim)}, raw; task: the instruction. Raises ModalityError naming what is missing or misshapen.
+        """
+        frames = [augment(frame, augmentation) for frame in self._ordered_frames(cameras)]
+        prepared = [
+            prepare_frame(frame, self.config.image, self.image_side, augmentation.place)
+            for frame in frames
+        ]
+        tokens = [frame.shape[0] * frame.shape[1] // self.image_side**2 for frame in prepared]
+        instruction = formalise(task) if self.config.formalize_language else task
+        input_ids = self.tokenizer.encode(render_prompt(instruction, tokens))
+        placeholders = int((input_ids == self.tokenizer.image_token).sum())
+        if placeholders != sum(tokens):
+            raise ModalityError("the task holds image placeholders of its own; leave them out")
+        self._check_state(state)
+        padded = pad_state(self.codec.normalise_state(state), self.config.max_state_dim)
+        embodiment = self.config.embodiment_ids[self.tag]
+        return Sample(tuple(map(to_pixels, prepared)), input_ids, padded, embodiment)
+
+    def prepare_training(
+        self,
+        cameras: Mapping[str, Sequence[np.ndarray]],
+        state: Groups,
+        task: str,
+        action: Groups,
+        augmentation: Augmentation = NO_AUGMENTATION,
+    ) -> TrainingSample:
+        """Prepare an observation and its chunk; action: {group: (horizon, dim)}, absolute, raw."""
+        sample = self.prepare(cameras, state, task, augmentation)
+        normalised = self.codec.normalise_action(action, state)
+        padded, mask = pad_action(
+            normalised, self.config.max_action_horizon, self.config.max_action_dim
+        )
+        return TrainingSample(sample, padded, mask)
+
+    def collate(self, samples: Sequence[Sample]) -> ModelInput:
+        """Put samples into one batch; shorter texts are padded on the left."""
+        ids, mask = pad_left([sample.input_ids for sample in samples], self.tokenizer.pad_token)
+        return ModelInput(
+            [image for sample in samples for image in sample.images],
+            torch.from_numpy(ids),
+            torch.from_numpy(mask),
+            torch.from_numpy(np.stack([sample.state for sample in samples])),
+            torch.tensor([sample.embodiment for sample in samples]),
+        )
+
+    def collate_training(
+        self, samples: Sequence[TrainingSample]
+    ) -> tuple[ModelInput, TrainingTarget]:
+        """Put training samples into one batch."""
+        target = TrainingTarget(
+            torch.from_numpy(np.stack([sample.action for sample in samples])),
+            torch.from_numpy(np.stack([sample.action_mask for sample in samples])),
+        )
+        return self.collate([sample.sample for sample in samples]), target
+
+    def decode(self, chunk: np.ndarray, state: Groups) -> dict[str, np.ndarray]:
+        """Turn the network's chunk into actions.
+
+        chunk: (..., horizon, max_action_dim); state: the raw state groups of the same observation.
+        Gives {group: (..., steps, dim)} float32, absolute, in physical units.
+        """
+        keys = self.codec.modality.action.keys
+        dims = [self.codec.action_dim(key) for key in keys]
+        cut = cut_action(chunk, keys, dims, self.horizon)
+        restored = self.codec.restore_action(cut, state)
+        return {key: values.astype(np.float32) for key, values in restored.items()}
+
+    def _ordered_frames(self, cameras: Mapping[str, Sequence[np.ndarray]]) -> list[np.ndarray]:
+        """Order frames by time, then by camera, as the modality lists them."""
+        video = self.codec.modality.video
+        for name in video.keys:
+            if name not in cameras:
+                have = ", ".join(cameras) or "none"
+                raise ModalityError(f"camera {name!r} is missing; there is {have}")
+            if len(cameras[name]) != video.steps:
+                raise ModalityError(
+                    f"camera {name!r} has {len(cameras[name])} frames, expected {video.steps}"
+                )
+        return [cameras[name][step] for step in range(video.steps) for name in video.keys]
+
+    def _check_state(self, state: Groups) -> None:
+        modality = self.codec.modality.state
+        for key in modality.keys:
+            if key in state and state[key].shape != (modality.steps, self.codec.state_dim(key)):
+                raise ModalityError(
+                    f"state {key!r} has shape {state[key].shape}, expected "
+                    f"({modality.steps}, {self.codec.state_dim(key)})"
+                )
+            if key in state and not np.isfinite(state[key]).all():
+                raise ModalityError(f"state {key!r} holds NaN or infinite values")
+
+
+def make_processor(
+    config: ProcessorConfig, tokenizer: PromptTokenizer, tag: str, image_side: int
+) -> Processor:
+    """Make the processor of one embodiment; ModalityError when the checkpoint lacks its parts."""
+    for what, entries in (
+        ("modality configuration", config.modalities),
+        ("statistics", config.statistics),
+        ("slot number", config.embodiment_ids),
+    ):
+        if tag not in entries:
+            raise ModalityError(
+                f"the checkpoint has no {what} for the embodiment {tag!r}; it has "
+                f"{', '.join(sorted(entries))}"
+            )
+    codec = StateActionCodec(config.modalities[tag], config.statistics[tag], config.normalise)
+    return Processor(config, tag, tokenizer, codec, image_side)

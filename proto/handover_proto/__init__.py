@@ -1,0 +1,1 @@
+"""The contract between server and clients: messages, codec, embodiment map, errors."""

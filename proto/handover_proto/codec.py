@@ -1,0 +1,202 @@
+"""Arrays and images as bytes: checked before anything is allocated or decompressed.
+
+Every error is an InvalidRequest naming the field's path, so the same functions serve both sides.
+"""
+
+import io
+import math
+import struct
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from handover_proto import policy_pb2 as pb
+from handover_proto.contract import EncodedImage, Frame, ImageCodec
+from handover_proto.errors import InvalidRequest
+
+_DTYPES = {
+    pb.FLOAT32: np.dtype("<f4"),
+    pb.FLOAT64: np.dtype("<f8"),
+    pb.FLOAT16: np.dtype("<f2"),
+    pb.UINT8: np.dtype("u1"),
+    pb.INT8: np.dtype("i1"),
+    pb.UINT16: np.dtype("<u2"),
+    pb.INT16: np.dtype("<i2"),
+    pb.UINT32: np.dtype("<u4"),
+    pb.INT32: np.dtype("<i4"),
+    pb.UINT64: np.dtype("<u8"),
+    pb.INT64: np.dtype("<i8"),
+    pb.BOOL: np.dtype("?"),
+}
+_ENUM_OF = {dtype: number for number, dtype in _DTYPES.items()}
+_MAX_AXES = 8
+
+# What Pillow raises on files that are cut short or damaged.
+_BROKEN_IMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    PillowImage.DecompressionBombError,
+)
+
+# A progressive JPEG says its image in passes, usually ten; each costs a walk over all its pixels,
+# so that a small file of a million empty passes would keep a processor busy for hours.
+_MAX_JPEG_SCANS = 100
+_JPEG_SCAN = b"\xff\xda"
+_PNG_BIT_DEPTH = slice(24, 25)  # signature 8, chunk head 8, width 4, height 4
+
+
+def encode_tensor(array: np.ndarray) -> pb.Tensor:
+    """Turn an array of any dtype of policy.proto into a Tensor.
+
+    Raises InvalidRequest for another dtype (object, string, complex) or more than 8 axes.
+    """
+    array = np.asarray(array)
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in _ENUM_OF or array.ndim > _MAX_AXES:
+        known = ", ".join(str(known) for known in _ENUM_OF)
+        raise InvalidRequest(
+            "tensor", f"one of {known} with at most {_MAX_AXES} axes", f"{array.dtype} {array.ndim}"
+        )
+    data = np.ascontiguousarray(array, dtype=dtype).tobytes()
+    return pb.Tensor(dtype=_ENUM_OF[dtype], shape=array.shape, data=data)
+
+
+def decode_tensor(tensor: pb.Tensor, path: str) -> np.ndarray:
+    """Turn a Tensor into a read-only array over the message's own bytes.
+
+    Raises InvalidRequest when dtype, shape and number of bytes do not belong together.
+    """
+    dtype = _DTYPES.get(tensor.dtype)
+    if dtype is None:
+        raise InvalidRequest(
+            f"{path}.dtype", f"one of {', '.join(pb.DType.keys()[1:])}", _enum_name(tensor.dtype)
+        )
+    if len(tensor.shape) > _MAX_AXES:
+        raise InvalidRequest(
+            f"{path}.shape", f"at most {_MAX_AXES} axes", f"{len(tensor.shape)} axes"
+        )
+    shape = tuple(tensor.shape)
+    size = math.prod(shape) * dtype.itemsize  # Python integers: nothing overflows
+    if size != len(tensor.data):
+        raise InvalidRequest(
+            f"{path}.data", f"{size} bytes for {dtype} {shape}", f"{len(tensor.data)} bytes"
+        )
+    if dtype.kind == "b" and tensor.data.translate(None, b"\x00\x01"):
+        raise InvalidRequest(f"{path}.data", "bytes 0 or 1 for bool", "other bytes")
+    try:
+        return np.frombuffer(tensor.data, dtype).reshape(shape)
+    except ValueError:  # an empty array whose other axes are more than numpy can count
+        raise InvalidRequest(f"{path}.shape", "a shape that fits into memory", f"{shape}") from None
+
+
+def _enum_name(number: int) -> str:
+    return "DTYPE_UNSPECIFIED" if number == 0 else f"unknown number {number}"
+
+
+def encode_frame(frame: Frame) -> pb.Image:
+    """Turn (height, width, 3) uint8, or a compressed file, into an Image; pixels stay as given."""
+    image = pb.Image()
+    fill_image(image, frame)
+    return image
+
+
+def fill_image(image: pb.Image, frame: Frame) -> None:
+    """Write a frame into an empty Image, as encode_frame does, without a copy of the message."""
+    if isinstance(frame, EncodedImage):
+        image.codec, image.data = int(frame.codec), frame.data  # type: ignore[assignment]
+        return
+    image.codec = pb.RAW_RGB8
+    image.height, image.width = frame.shape[:2]
+    image.data = np.ascontiguousarray(frame).tobytes()
+
+
+def compress(frame: np.ndarray, codec: ImageCodec, quality: int = 90) -> EncodedImage:
+    """Compress (height, width, 3) uint8 RGB as PNG (lossless) or JPEG of `quality` 1 … 95."""
+    if codec not in (ImageCodec.JPEG, ImageCodec.PNG):
+        raise ValueError(f"cannot compress as {codec!r}; send the array itself, or use JPEG or PNG")
+    buffer = io.BytesIO()
+    PillowImage.fromarray(frame).save(buffer, codec.name, quality=quality)
+    return EncodedImage(codec, buffer.getvalue())
+
+
+def decode_image(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
+    """Turn an Image into a read-only (height, width, 3) uint8 RGB array.
+
+    The number of pixels is checked by the claimed size or the file's header, before decompression.
+    Raises InvalidRequest for an unknown codec, another length or size, a broken file, or a file
+    that is not 8-bit RGB.
+    """
+    decode = _IMAGE_DECODERS.get(image.codec)
+    if decode is None:
+        got = "IMAGE_CODEC_UNSPECIFIED" if image.codec == 0 else f"unknown number {image.codec}"
+        raise InvalidRequest(f"{path}.codec", "RAW_RGB8, JPEG or PNG", got)
+    return decode(image, path, max_pixels)
+
+
+def _decode_raw(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
+    _check_pixels(image.height, image.width, path, max_pixels)
+    size = image.height * image.width * 3
+    if size != len(image.data):
+        raise InvalidRequest(
+            f"{path}.data",
+            f"{size} bytes for {image.height}x{image.width} RAW_RGB8",
+            f"{len(image.data)} bytes",
+        )
+    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
+
+
+def _decode_file(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
+    name = ImageCodec(image.codec).name
+    _check_file(image, path)
+    try:
+        with PillowImage.open(io.BytesIO(image.data), formats=[name]) as file:
+            width, height = file.size
+            _check_pixels(height, width, path, max_pixels)
+            if (image.height or height, image.width or width) != (height, width):
+                raise InvalidRequest(
+                    path,
+                    f"the {name} file's size {height}x{width}, or 0x0",
+                    f"{image.height}x{image.width}",
+                )
+            if file.mode != "RGB":
+                raise InvalidRequest(f"{path}.data", "8-bit RGB", f"{name} of mode {file.mode}")
+            return np.asarray(file)
+    except _BROKEN_IMAGE as error:
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise InvalidRequest(
+            f"{path}.data", f"a whole {name} file", f"{len(image.data)} bytes ({reason})"
+        ) from None
+
+
+def _check_file(image: pb.Image, path: str) -> None:
+    if image.codec == pb.JPEG:
+        scans = image.data.count(_JPEG_SCAN)
+        if scans > _MAX_JPEG_SCANS:
+            raise InvalidRequest(
+                f"{path}.data", f"a JPEG file of at most {_MAX_JPEG_SCANS} scans", f"{scans} scans"
+            )
+    elif image.data[_PNG_BIT_DEPTH] == b"\x10":  # Pillow would drop the lower bits silently
+        raise InvalidRequest(f"{path}.data", "8-bit RGB", "PNG of 16 bits")
+
+
+def _check_pixels(height: int, width: int, path: str, max_pixels: int) -> None:
+    if not 0 < height * width <= max_pixels:
+        raise InvalidRequest(path, f"1 to {max_pixels} pixels", f"{height}x{width}")
+
+
+_IMAGE_DECODERS: dict[int, Callable[[pb.Image, str, int], np.ndarray]] = {
+    pb.RAW_RGB8: _decode_raw,
+    pb.JPEG: _decode_file,
+    pb.PNG: _decode_file,
+}

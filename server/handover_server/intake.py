@@ -1,0 +1,102 @@
+"""Where requests enter, whatever protocol brought them: admitted within bounds, then followed."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from handover_proto.contract import ServerInfo
+from handover_proto.errors import DeadlinePassed, Overloaded, ServerUnavailable
+
+from handover_server.decoder import Decoder
+from handover_server.scheduler import Scheduler
+from handover_server.ticket import Lane, Outcome, Ticket
+
+Entered = asyncio.Future[tuple[Ticket, Outcome]]
+
+_LEAST_RETRY_S = 0.02
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much may be under way at once, over all clients."""
+
+    requests: int = 64
+    message_bytes: int = 256 * 1024 * 1024  # of requests that are not decoded yet
+
+
+class Intake:
+    """The way from bytes to a policy's outcome, as the event loop sees it."""
+
+    def __init__(
+        self, info: ServerInfo, scheduler: Scheduler, bounds: Bounds, decode_threads: int
+    ) -> None:
+        self.info = info
+        self._scheduler = scheduler
+        self._bounds = bounds
+        self._decoder = Decoder(info.spec, info.limits, decode_threads, scheduler.submit)
+        self._requests = 0
+        self._bytes = 0
+        self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enter(self, data: bytes, sequence: int, lane: Lane, deadline: float | None) -> Entered:
+        """Admit a serialised request; the future never fails, its outcome may be an error.
+
+        Cancelling the future withdraws the request. Raises Overloaded or ServerUnavailable.
+        """
+        self._check_room(len(data))
+        loop = asyncio.get_running_loop()
+        future: Entered = loop.create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result((ticket, outcome))
+
+        def settle_from_thread(outcome: Outcome) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(settle, outcome)
+
+        ticket = Ticket(data, sequence, lane, deadline, settle_from_thread)
+        size = len(data)
+        self._requests += 1
+        self._bytes += size
+        self._idle.clear()
+        future.add_done_callback(lambda done: self._leave(ticket, size, done.cancelled()))
+        self._decoder.submit(ticket)
+        return future
+
+    def close(self) -> None:
+        """Admit nothing more."""
+        self._closed = True
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait until what was admitted is answered; returns how many requests are not."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        self._decoder.close()
+        return self._requests
+
+    def _check_room(self, size: int) -> None:
+        if self._closed:
+            raise ServerUnavailable("the server is shutting down")
+        if self._requests >= self._bounds.requests:
+            waiting = f"{self._requests} requests"
+        elif self._bytes + size > self._bounds.message_bytes:
+            waiting = f"{self._bytes >> 20} MiB of requests"
+        else:
+            return
+        retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(self._requests))
+        raise Overloaded(
+            f"the server is full, with {waiting} under way; try again in {retry_s:.2f} s", retry_s
+        )
+
+    def _leave(self, ticket: Ticket, size: int, cancelled: bool) -> None:
+        if cancelled:
+            ticket.withdraw(DeadlinePassed("the client went away"))
+        self._decoder.discard(ticket)
+        self._scheduler.discard(ticket)
+        self._requests -= 1
+        self._bytes -= size
+        if not self._requests:
+            self._idle.set()

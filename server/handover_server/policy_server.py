@@ -1,0 +1,126 @@
+"""The server as a whole: it listens, becomes ready, drains and stops."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from handover_proto.contract import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
+
+from handover_server.errors import ServingError
+from handover_server.intake import Bounds, Intake
+from handover_server.scheduler import Scheduler
+from handover_server.service import SERVICE_NAME, PolicyService
+
+logger = logging.getLogger(__name__)
+
+_LAST_REPLIES_S = 0.5  # for replies that are on their way when everything has been answered
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # or a second server shares the port silently
+    # a client may ask every 5 s whether the connection lives, also between calls
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Where to listen and how much to take on; port 0 lets the system choose."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    max_batch: int | None = None
+    decode_threads: int = 2
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+class PolicyServer:
+    """A gRPC server for the policy that `load` makes, in a thread of the policy's own."""
+
+    def __init__(self, load: Callable[[], Policy], settings: ServerSettings) -> None:
+        self._settings = settings
+        self._scheduler = Scheduler(load, settings.max_batch)
+        self._service = PolicyService()
+        self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
+        self._server = aio.server(options=_OPTIONS)
+        self._intake: Intake | None = None
+        self.port = 0
+
+    async def listen(self) -> None:
+        """Open the port, with health NOT_SERVING; raises ServingError when it cannot be had."""
+        settings = self._settings
+        _check_free(settings.host, settings.port)
+        self._server.add_generic_rpc_handlers((self._service.handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        await self._tell_health(_NOT_SERVING)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        try:
+            self.port = self._server.add_insecure_port(f"{host}:{settings.port}")
+        except RuntimeError as error:
+            raise ServingError(f"cannot listen on {host}:{settings.port}: {error}") from None
+        await self._server.start()
+
+    async def become_ready(self) -> PolicySpec:
+        """Load and warm up the policy, then serve it; raises what loading raises."""
+        self._scheduler.start()
+        spec = await asyncio.wrap_future(self._scheduler.ready)
+        info = ServerInfo(spec, Limits(max_batch=spec.max_batch), server_version=_version())
+        self._intake = Intake(
+            info, self._scheduler, self._settings.bounds, self._settings.decode_threads
+        )
+        self._service.open(self._intake)
+        await self._tell_health(_SERVING)
+        return spec
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Answer what was admitted, refuse the rest, stop; False if `timeout_s` was too short."""
+        await self._health.enter_graceful_shutdown()
+        self._service.close()
+        unanswered = 0
+        if self._intake is not None:
+            unanswered = await self._intake.drain(timeout_s)
+        await self._server.stop(_LAST_REPLIES_S)
+        stopped = self._scheduler.close(_LAST_REPLIES_S)
+        if unanswered:
+            logger.warning("%d request(s) were not answered within %g s", unanswered, timeout_s)
+        return stopped and not unanswered
+
+    async def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, status)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise ServingError unless `host:port` can be had; gRPC's own complaint is a page long."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ServingError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; "
+            "choose another --port (0 takes a free one) or stop what uses it"
+        ) from None
+
+
+def _version() -> str:
+    try:
+        return version("handover")
+    except PackageNotFoundError:
+        return "source"  # run from a checkout without being installed

@@ -1,0 +1,44 @@
+"""Outcomes as bytes: chunks, and errors that say what a client may know."""
+
+import time
+
+from handover_proto import policy_pb2 as pb
+from handover_proto.contract import ActionChunk, PolicyOutput, StageDurations
+from handover_proto.errors import PolicyError
+from handover_proto.messages import encode_chunk, encode_error
+
+from handover_server.message_guard import RequestHead
+from handover_server.ticket import Ticket
+
+
+def chunk_reply(
+    ticket: Ticket, head: RequestHead, output: PolicyOutput, checkpoint_hash: str
+) -> bytes:
+    """Serialise the answer to a request that succeeded."""
+    began = time.perf_counter()
+    policy = output.durations
+    message = encode_chunk(
+        ActionChunk(
+            action=output.action,
+            seed=ticket.seed,
+            sequence=head.sequence,
+            client_tag=head.client_tag,
+            durations=StageDurations(
+                queue_ms=ticket.queue_ms,
+                decode_ms=ticket.decode_ms,
+                preprocess_ms=policy.preprocess_ms,
+                backbone_ms=policy.backbone_ms,
+                action_head_ms=policy.action_head_ms,
+            ),
+            checkpoint_hash=checkpoint_hash,
+        )
+    )
+    message.durations.encode_ms = (time.perf_counter() - began) * 1e3
+    return message.SerializeToString()
+
+
+def error_reply(head: RequestHead, error: PolicyError) -> bytes:
+    """Serialise the answer, within a stream, to a request that failed."""
+    return pb.InferReply(
+        sequence=head.sequence, client_tag=head.client_tag, error=encode_error(error)
+    ).SerializeToString()

@@ -1,0 +1,105 @@
+"""The one thread that owns the policy: it loads it, warms it up and runs every batch.
+
+A model on a GPU wants one thread, and Python gives it no second core anyway. Batches wait for
+nobody: whatever is queued when the policy is free goes in together.
+"""
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from handover_proto.contract import Policy, PolicyOutput, PolicyRequest, PolicySpec
+from handover_proto.errors import PolicyError
+
+from handover_server.incident import record_incident
+from handover_server.lane_queue import LaneQueue
+from handover_server.output_check import check_output
+from handover_server.ticket import Outcome, Ticket
+from handover_server.warm_up import warm_up
+
+logger = logging.getLogger(__name__)
+
+_MEMORY_OF_PAST_BATCHES = 0.8  # weight of the past in the running mean of a request's time
+
+
+class Scheduler:
+    """Runs a policy on the tickets that are submitted to it.
+
+    load: makes the policy; called in the policy's own thread
+    max_batch: upper bound for a batch, on top of the policy's own
+    """
+
+    def __init__(self, load: Callable[[], Policy], max_batch: int | None = None) -> None:
+        self._load = load
+        self._max_batch = max_batch
+        self._queue = LaneQueue()
+        self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
+        self._seconds_per_request = 0.0
+        self.ready: Future[PolicySpec] = Future()
+
+    def start(self) -> None:
+        """Load and warm up the policy; `ready` then has its spec, or the error."""
+        self._thread.start()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a decoded ticket, in place of an older one of its lane that still waits."""
+        self._queue.put(ticket)
+
+    def discard(self, ticket: Ticket) -> None:
+        """Forget a ticket that is settled."""
+        self._queue.discard(ticket)
+
+    def seconds_for(self, requests: int) -> float:
+        """How long `requests` will take, going by the latest ones."""
+        return requests * self._seconds_per_request
+
+    def close(self, timeout_s: float) -> bool:
+        """Take no more; False when the policy is still busy after `timeout_s`."""
+        self._queue.close()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            policy = self._load()
+            spec = policy.spec
+            max_batch = min(spec.max_batch, self._max_batch or spec.max_batch)
+            warm_up(policy, range(1, max_batch + 1))
+        except BaseException as error:
+            self.ready.set_exception(error)
+            return
+        self.ready.set_result(dataclasses.replace(spec, max_batch=max_batch))
+        while tickets := self._queue.take(max_batch):
+            self._run_batch(policy, tickets)
+            tickets.clear()  # an idle policy holds no request's images
+
+    def _run_batch(self, policy: Policy, tickets: list[Ticket]) -> None:
+        began = time.perf_counter()
+        claimed = [(ticket, ticket.start()) for ticket in tickets]
+        batch = [(ticket, request) for ticket, request in claimed if request is not None]
+        if not batch:
+            return
+        outcomes = _outcomes(policy, [request for _, request in batch])
+        for (ticket, _), outcome in zip(batch, outcomes, strict=True):
+            ticket.settle(outcome)
+        seconds = (time.perf_counter() - began) / len(batch)
+        self._seconds_per_request += (1 - _MEMORY_OF_PAST_BATCHES) * (
+            seconds - self._seconds_per_request
+        )
+
+
+def _outcomes(policy: Policy, requests: list[PolicyRequest]) -> list[Outcome]:
+    """What the policy says to each request; one that it refuses does not cost the others theirs."""
+    try:
+        outputs: list[PolicyOutput] = policy.infer(requests)
+        check_output(outputs, len(requests), policy.spec)
+        return list(outputs)
+    except PolicyError as error:
+        if len(requests) == 1:
+            return [error]
+        return [_outcomes(policy, [request])[0] for request in requests]
+    except Exception as error:
+        return [record_incident("the policy failed", error)] * len(requests)

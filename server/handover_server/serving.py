@@ -1,0 +1,89 @@
+"""What `handover serve` does: choose the policy, serve it, stop when told to."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from handover_proto.contract import Policy, PolicySpec
+
+from handover_server.intake import Bounds
+from handover_server.policy_server import PolicyServer, ServerSettings
+from handover_server.serve import ServeConfig
+
+logger = logging.getLogger(__name__)
+
+
+def serve_until_stopped(config: ServeConfig) -> None:
+    """Serve until SIGTERM or SIGINT; raises HandoverError when it cannot start."""
+    idle = asyncio.run(_serve(config))
+    if not idle:
+        # The policy's thread is inside native code, which Python's own end would pull away from it.
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def load_policy(config: ServeConfig) -> Policy:
+    """Make the policy that the command line names; only what it needs is imported."""
+    if config.policy == "hold":
+        from handover_server.policies import HoldPolicy
+
+        return HoldPolicy()
+    if config.dataset_path is not None and config.policy == "replay":
+        from handover_server.replay_policy import ReplayPolicy
+
+        return ReplayPolicy.open(config.dataset_path)
+    from handover_server.groot_loading import load_groot
+
+    return load_groot(config)
+
+
+async def _serve(config: ServeConfig) -> bool:
+    """Serve until told to stop; False when the policy is still at work then."""
+    settings = ServerSettings(
+        host=config.host,
+        port=config.port,
+        max_batch=config.max_batch,
+        decode_threads=config.decode_threads,
+        bounds=Bounds(requests=config.max_waiting),
+    )
+    server = PolicyServer(lambda: load_policy(config), settings)
+    stop = _stop_on_signals()
+    await server.listen()
+    try:
+        spec = await _ready_or_stopped(server, stop)
+        if spec is not None:
+            name = spec.checkpoint_name or spec.policy
+            print(f"serving {name} on {config.host}:{server.port}", flush=True)
+            await stop.wait()
+    finally:
+        idle = await server.drain(config.drain_s)
+    return idle
+
+
+async def _ready_or_stopped(server: PolicyServer, stop: asyncio.Event) -> PolicySpec | None:
+    """Wait for the policy; None when the server is told to stop before that."""
+    ready = asyncio.ensure_future(server.become_ready())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({ready, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if ready.done():
+        return ready.result()
+    ready.cancel()
+    return None
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets; a second signal ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        logger.info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    return stop

@@ -1,0 +1,69 @@
+"""A robot and sources of chunks that need neither MuJoCo nor a server."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from handover_client.chunk_source import Answer, Sight
+from handover_proto.contract import StageDurations
+
+HORIZON = 16
+
+
+@dataclass
+class PointRobot:
+    """Does at once what it is told; its reward counts the goals that its first joint has passed."""
+
+    goals: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0)
+    joints: np.ndarray = field(default_factory=lambda: np.zeros(14))
+    played: list[np.ndarray] = field(default_factory=list)
+    renders: int = 0
+    diverges_at: int | None = None
+
+    def reset(self, seed: int) -> np.ndarray:
+        self.joints = np.full(14, seed / 1000)
+        self.played = []
+        return self.state
+
+    @property
+    def state(self) -> np.ndarray:
+        return self.joints.copy()
+
+    @property
+    def start_poses(self) -> np.ndarray:
+        return np.zeros((1, 7))
+
+    @property
+    def is_held(self) -> bool:
+        return self.joints[0] >= self.goals[-1]
+
+    def step(self, targets: np.ndarray) -> int:
+        if self.diverges_at == len(self.played):
+            from handover_proto.errors import HandoverError
+
+            raise HandoverError("the physics diverged")
+        self.joints = targets.astype(np.float64)
+        self.played.append(targets)
+        return sum(self.joints[0] >= goal for goal in self.goals)
+
+    def render(self, size: int | None = None) -> np.ndarray:
+        self.renders += 1
+        shape = (480, 640, 3) if size is None else (size, size, 3)
+        return np.full(shape, len(self.played) % 256, np.uint8)
+
+
+@dataclass
+class RampSource:
+    """Drives every joint up by `slope` a chunk step; `trouble(call)` may raise or sleep first."""
+
+    slope: float = 0.05
+    needs_frames: bool = True
+    trouble: Callable[[int], None] = lambda call: None
+    sights: list[Sight] = field(default_factory=list)
+
+    def ask(self, sight: Sight) -> Answer:
+        self.sights.append(sight)
+        self.trouble(len(self.sights))
+        steps = self.slope * (sight.sequence + np.arange(HORIZON))
+        targets = np.repeat(steps[:, None], 14, axis=1).astype(np.float32)
+        return Answer(targets, 5.0, StageDurations(queue_ms=1.0))

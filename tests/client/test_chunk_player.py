@@ -1,0 +1,114 @@
+"""The chunk player against hand-computed targets, and what holds for every chunk."""
+
+import numpy as np
+import pytest
+from handover_client.chunk_player import ChunkPlayer
+from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+HORIZON = 16
+START = np.full(14, 0.5, np.float32)
+GRIPPER, ARM = GRIPPER_JOINTS[0], ARM_JOINTS[0]
+
+
+def ramp(first: float = 0.0) -> np.ndarray:
+    """A chunk whose step j wants first + j of every joint."""
+    return np.repeat(first + np.arange(HORIZON, dtype=np.float32)[:, None], 14, axis=1)
+
+
+def test_the_start_is_held_before_the_first_chunk():
+    player = ChunkPlayer(START)
+    np.testing.assert_array_equal(player.target_at(123), START)
+    assert not player.is_dry(123)
+
+
+def test_arms_go_linearly_and_grippers_jump():
+    player = ChunkPlayer(START)
+    player.add(ramp(), observed_at=10, now=10)
+    arm = [float(player.target_at(step)[ARM]) for step in range(10, 16)]
+    gripper = [float(player.target_at(step)[GRIPPER]) for step in range(10, 16)]
+    assert arm == pytest.approx([0.0, 0.4, 0.8, 1.2, 1.6, 2.0])  # 20 Hz in steps of 1/50 s
+    assert gripper == [0, 0, 0, 1, 1, 2]
+
+
+def test_hold_makes_arms_jump_too():
+    player = ChunkPlayer(START, interpolation="hold")
+    player.add(ramp(), observed_at=0, now=0)
+    assert [float(player.target_at(step)[ARM]) for step in range(6)] == [0, 0, 0, 1, 1, 2]
+
+
+def test_a_late_chunk_goes_on_where_it_would_be_by_now():
+    prompt, late = ChunkPlayer(START), ChunkPlayer(START)
+    assert prompt.add(ramp(), observed_at=0, now=0) == 0
+    assert late.add(ramp(), observed_at=0, now=11) == 4  # 0.22 s: steps 0 … 3 have passed
+    for step in range(11, 60):
+        np.testing.assert_array_equal(late.target_at(step), prompt.target_at(step))
+
+
+def test_the_last_target_is_held_when_the_chunk_is_over():
+    player = ChunkPlayer(START)
+    player.add(ramp(), observed_at=0, now=0)
+    assert not player.is_dry(39)
+    assert player.is_dry(40)  # 16 steps of 1/20 s are 40 control steps
+    for step in (38, 40, 400):
+        np.testing.assert_array_equal(player.target_at(step), ramp()[-1])
+
+
+def test_a_chunk_that_has_passed_changes_nothing():
+    player = ChunkPlayer(START)
+    player.add(ramp(), observed_at=0, now=0)
+    assert player.add(ramp(100), observed_at=1, now=41) == HORIZON
+    np.testing.assert_array_equal(player.target_at(41), ramp()[-1])
+
+
+def test_an_answer_to_an_older_observation_changes_nothing():
+    player = ChunkPlayer(START)
+    player.add(ramp(), observed_at=10, now=12)
+    assert player.add(ramp(100), observed_at=5, now=13) == HORIZON
+    assert float(player.target_at(15)[ARM]) == pytest.approx(2.0)
+
+
+@settings(deadline=None)
+@given(
+    targets=st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=16),
+    rate=st.sampled_from([5.0, 10.0, 20.0, 29.97, 50.0, 100.0]),
+    delay=st.integers(0, 30),
+    interpolation=st.sampled_from(["linear", "hold"]),
+)
+def test_targets_stay_between_those_of_the_chunk(targets, rate, delay, interpolation):
+    chunk = np.repeat(np.array(targets, np.float32)[:, None], 14, axis=1)
+    start = chunk[0]
+    player = ChunkPlayer(start, rate, 50.0, interpolation)
+    dropped = player.add(chunk, observed_at=0, now=delay)
+    assert 0 <= dropped <= len(chunk)
+    for step in range(delay, delay + 50):
+        target = player.target_at(step)
+        assert target.dtype == np.float32
+        assert target.shape == (14,)
+        assert chunk.min() - 1e-6 <= target.min() <= target.max() <= chunk.max() + 1e-6
+
+
+@pytest.mark.parametrize("index", range(0, HORIZON, 2))
+def test_every_second_step_falls_on_a_control_step_and_is_played_exactly(index):
+    player = ChunkPlayer(START)
+    chunk = np.random.default_rng(index).normal(size=(HORIZON, 14)).astype(np.float32)
+    player.add(chunk, observed_at=0, now=0)
+    np.testing.assert_array_equal(player.target_at(index * 5 // 2), chunk[index])
+
+
+@pytest.mark.parametrize("shape", [(16, 29), (14,), (0, 14), (2, 16, 14)])
+def test_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match="expected"):
+        ChunkPlayer(START).add(np.zeros(shape, np.float32), observed_at=0, now=0)
+
+
+def test_a_chunk_from_the_future_is_refused():
+    with pytest.raises(ValueError, match="control step 7"):
+        ChunkPlayer(START).add(ramp(), observed_at=7, now=6)
+
+
+def test_what_is_given_out_is_not_the_players_own_memory():
+    player = ChunkPlayer(START)
+    player.target_at(0)[:] = 9
+    np.testing.assert_array_equal(player.target_at(0), START)

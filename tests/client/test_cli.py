@@ -1,0 +1,136 @@
+"""The command line: what it lists, what it exits with, and what it leaves unimported."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+from handover_client import cli
+from handover_proto.errors import HandoverError, UsageError
+
+
+@pytest.fixture
+def fake_command(monkeypatch):
+    """Put a command `fake` in place that does what the test gives it."""
+
+    def install(action, extra="sim"):
+        module = types.ModuleType("fake_command_module")
+        module.cli = action
+        module.__spec__ = types.SimpleNamespace(name="fake_command_module")
+        monkeypatch.setitem(sys.modules, "fake_command_module", module)
+        command = cli.Command("fake_command_module:cli", extra, "for a test")
+        monkeypatch.setitem(cli.COMMANDS, "fake", command)
+
+    return install
+
+
+def raising(error):
+    def action():
+        raise error
+
+    return action
+
+
+def test_the_overview_lists_only_commands_whose_module_exists(monkeypatch, capsys):
+    ghost = cli.Command("handover_nowhere.ghost:cli", "sim", "not there")
+    monkeypatch.setitem(cli.COMMANDS, "ghost", ghost)
+    assert cli.run([]) == 0
+    listed = capsys.readouterr().out
+    assert "  info " in listed
+    assert "ghost" not in listed
+    assert cli.run(["ghost"]) == 2
+
+
+def test_an_unknown_command_exits_with_2_and_names_the_known(capsys):
+    assert cli.run(["fly"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("handover: unknown command 'fly': expected one of ")
+    assert "info" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(HandoverError("two\nlines"), 1), (UsageError("no such task"), 2)],
+)
+def test_our_errors_are_one_line_on_stderr(fake_command, capsys, error, status):
+    fake_command(raising(error))
+    assert cli.run(["fake"]) == status
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == f"handover: {' '.join(str(error).split())}\n"
+
+
+def test_ctrl_c_exits_with_130_and_no_traceback(fake_command, capsys):
+    fake_command(raising(KeyboardInterrupt()))
+    assert cli.run(["fake"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_missing_package_names_the_commands_extra(fake_command, capsys):
+    fake_command(raising(ModuleNotFoundError("No module named 'mujoco'", name="mujoco.gl")))
+    assert cli.run(["fake"]) == 1
+    assert 'pip install "handover[sim]"' in capsys.readouterr().err
+
+
+def test_a_missing_module_of_ours_is_a_fault_not_a_missing_extra(fake_command):
+    fake_command(raising(ModuleNotFoundError("No module", name="handover_client.typo")))
+    with pytest.raises(ModuleNotFoundError):
+        cli.run(["fake"])
+
+
+def test_the_command_parses_its_own_arguments(fake_command):
+    seen = []
+    fake_command(lambda: seen.append(list(sys.argv)))
+    assert cli.run(["fake", "--server", "here:1"]) == 0
+    assert seen == [["handover fake", "--server", "here:1"]]
+
+
+def test_a_flag_that_does_not_exist_exits_with_2(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["handover"])
+    with pytest.raises(SystemExit) as exit_status:
+        cli.run(["info", "--sever", "127.0.0.1:1"])
+    assert exit_status.value.code == 2
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run code in a fresh Python; returns the top-level packages that it loaded."""
+    script = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"torch", "mujoco", "pyarrow", "av", "matplotlib", "transformers", "jinja2", "rich"}
+
+
+def test_the_client_loads_nothing_but_its_base_packages():
+    modules = [
+        "policy_client",
+        "async_client",
+        "chunk_player",
+        "info",
+        "metrics",
+        "open_loop",
+        "compare",
+    ]
+    lines = [f"import handover_client.{name}" for name in modules if exists(name)]
+    loaded = loaded_by("\n".join(["import handover_client", *lines]))
+    assert {"grpc", "numpy"} <= loaded
+    assert not loaded & HEAVY
+
+
+def exists(name: str) -> bool:
+    return cli.Command(f"handover_client.{name}:cli", "", "").exists()
+
+
+@pytest.mark.parametrize("name", ["info", "replay", "compare"])
+def test_help_loads_neither_grpc_nor_numpy(name):
+    code = (
+        "import contextlib\nfrom handover_client.cli import run\n"
+        f"with contextlib.suppress(SystemExit): run([{name!r}, '--help'])"
+    )
+    loaded = loaded_by(code)
+    assert "tyro" in loaded
+    assert not loaded & (HEAVY | {"grpc", "numpy", "typeguard"})

@@ -1,0 +1,231 @@
+"""`handover rollout` in MuJoCo: the whole command, servers that die, runs that are killed."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mujoco", reason="needs the extra 'sim'")
+
+import av
+from handover_client import cli
+from handover_client.closed_loop import episode_tasks, main, play, served_info
+from handover_client.rollout_config import RolloutConfig
+from handover_client.rollout_episode import play_task, server_source
+from handover_envs.aloha import AlohaSimulator
+
+from .serving import ServerProcess, source_environment
+
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def hold_server(tmp_path_factory):
+    log = tmp_path_factory.mktemp("server") / "log"
+    with ServerProcess("--policy", "hold", log=log) as server:
+        yield server.wait()
+
+
+def short(output, server="", **changes) -> RolloutConfig:
+    """A rollout that draws little: a few chunks, small frames."""
+    values = {
+        "episodes": 2,
+        "max_steps": 30,
+        "image_size": 64,
+        "videos": "none",
+        "workers": 1,
+        "policy": "server" if server else "scripted",
+    }
+    return RolloutConfig(output=output, server=server, **{**values, **changes})
+
+
+def read_episodes(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("task", ["transfer_cube", "insertion"])
+def test_the_scripted_expert_succeeds_through_the_loop(task, tmp_path):
+    config = short(tmp_path / "run", task=task, max_steps=400, workers=2)
+    figures = main(config)
+    assert figures["success_rate"] == figures["strict"]["success_rate"] == 1.0
+    assert {"episodes", "wilson_95", "funnel", "latency_ms"} <= set(figures)
+    assert json.loads((tmp_path / "run/metrics.json").read_text()) == figures
+    page = (tmp_path / "run/report.html").read_text()
+    assert "the scripted expert" in page
+    assert "100.0 %" in page
+    assert [each["seed"] for each in read_episodes(tmp_path / "run")] == [1000, 1001]
+
+
+def test_a_served_policy_is_asked_and_its_results_repeat(hold_server, tmp_path):
+    runs = []
+    for name, workers in (("one", 1), ("two", 2)):
+        config = short(tmp_path / name, hold_server, workers=workers, image_codec="jpeg")
+        main(config)
+        runs.append(read_episodes(tmp_path / name))
+    for first, second in zip(*runs, strict=True):
+        assert len(first["latency_ms"]) == len(second["latency_ms"]) == 2  # 30 steps, 20 a chunk
+        for values in (first, second):
+            for measured in ("latency_ms", "stage_ms", "wall_s"):
+                del values[measured]
+        assert first == second
+    assert first["success"] is False
+    assert first["steps"] == 30
+
+
+def test_videos_show_the_episode_in_its_own_time(hold_server, tmp_path):
+    config = short(
+        tmp_path / "run", hold_server, episodes=1, max_steps=20, videos="failures", video_rate_hz=10
+    )
+    main(config)
+    (episode,) = read_episodes(tmp_path / "run")
+    with av.open(str(tmp_path / "run" / episode["video"])) as film:
+        stream = film.streams.video[0]
+        frames = list(film.decode(stream))
+        assert stream.codec_context.name == "h264"
+        assert float(stream.average_rate) == 10
+    assert [(frame.height, frame.width) for frame in frames] == [(480, 640)] * 5
+    assert "data:video/mp4;base64," in (tmp_path / "run/report.html").read_text()
+
+
+class Saboteur(AlohaSimulator):
+    """Kills the server at a control step, and starts another one in its place."""
+
+    def __init__(self, server: ServerProcess, at: int) -> None:
+        super().__init__("transfer_cube")
+        self._server, self._at = server, at
+
+    def step(self, targets):
+        if self.steps == self._at:
+            self._server.kill()
+            self._server.start()  # ready in some seconds
+        return super().step(targets)
+
+
+@pytest.mark.parametrize("realtime", [False, True])
+def test_an_episode_outlives_a_server_that_is_killed_and_restarted(realtime, tmp_path):
+    with ServerProcess("--policy", "hold", log=tmp_path / "log") as server:
+        config = short(
+            tmp_path / "run", server.wait(), realtime=realtime, max_steps=60, reconnect_s=120
+        )
+        (task, _) = episode_tasks(config, served_info(config))
+        with Saboteur(server, at=10) as robot, server_source(task) as source:
+            record = play_task(task, robot, source).record
+    assert record.steps == 60
+    assert record.ended == "max_steps"
+    assert len(record.outages) == 1
+    assert record.outages[0].failures >= 1
+    assert "ServerUnavailable" in record.outages[0].error
+    if not realtime:  # the simulation waited: what came of the episode is as without the outage
+        assert record.outages[0].recovered
+        assert len(record.latency_ms) == 3
+
+
+def test_in_real_time_the_clock_is_the_walls(hold_server, tmp_path):
+    config = short(
+        tmp_path / "run", hold_server, episodes=1, realtime=True, latency_ms=120.0, max_steps=60
+    )
+    (task,) = episode_tasks(config, served_info(config))
+    record = play(task).record
+    assert record.wall_s >= 60 * 0.02
+    assert record.dropped_steps >= 2  # 120 ms are 2.4 steps at 20 Hz
+    assert min(record.latency_ms) >= 120
+
+
+def start_command(folder, *flags) -> subprocess.Popen:
+    command = [sys.executable, "-m", "handover_client.cli", "rollout", "--policy", "scripted"]
+    command += ["--videos", "none", "--workers", "1", "--output", str(folder / "run"), *flags]
+    return subprocess.Popen(
+        command,
+        env=source_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_episodes(folder, count: int) -> None:
+    lines = folder / ".run.partial/episodes.jsonl"
+    deadline = time.monotonic() + 100
+    while not lines.exists() or len(lines.read_text().splitlines()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children_of(process: subprocess.Popen) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    assert listed.split()
+    return [int(pid) for pid in listed.split()]
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"processes left behind: {pids}"
+        time.sleep(0.1)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "State:\tZ" not in status  # ended, and not yet waited for
+
+
+def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
+    interrupted = start_command(tmp_path, "--episodes", "6")
+    wait_for_episodes(tmp_path, 1)
+    workers = children_of(interrupted)
+    interrupted.send_signal(signal.SIGINT)
+    _, errors = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130
+    assert "Traceback" not in errors
+    wait_until_gone(workers)
+
+    killed = start_command(tmp_path, "--episodes", "6")
+    wait_for_episodes(tmp_path, 3)
+    workers = children_of(killed)
+    killed.kill()
+    killed.communicate(timeout=60)
+    wait_until_gone(workers)
+
+    before = read_episodes(tmp_path / ".run.partial")
+    assert not (tmp_path / "run").exists()
+    finished = start_command(tmp_path, "--episodes", "6")
+    _, errors = finished.communicate(timeout=100)
+    assert finished.returncode == 0, errors
+    after = read_episodes(tmp_path / "run")
+    assert [each["episode"] for each in after] == list(range(6))
+    for each in before:
+        assert each in after  # its time on the wall too: it was not played again
+
+
+def test_what_cannot_work_is_one_line(tmp_path, capsys, hold_server):
+    output = str(tmp_path / "run")
+    base = ["rollout", "--output", output, "--connect-timeout-s", "0.5"]
+    for flags, status, words in (
+        (["--server", "localhost:1"], 1, "no server ready"),
+        ([], 2, "--server"),
+        (["--server", hold_server, "--execute-steps", "17"], 1, "--execute-steps"),
+    ):
+        assert cli.run([*base, *flags]) == status
+        error = capsys.readouterr().err
+        assert words in error
+        assert len(error.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_never_comes_back_stops_the_run_within_its_bound(tmp_path):
+    with ServerProcess("--policy", "hold", log=tmp_path / "log") as server:
+        config = short(tmp_path / "run", server.wait(), reconnect_s=0.5)
+        info = served_info(config)
+    (task, _) = episode_tasks(config, info)
+    record = play(task).record
+    assert record.ended == "server_lost"
+    assert record.steps == 0
+    assert dataclasses.asdict(record.outages[0])["recovered"] is False

@@ -1,0 +1,126 @@
+"""`handover compare`: two runs side by side, and refused where they do not belong together."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rich", reason="handover compare needs the extra replay")
+pytest.importorskip("jinja2")
+
+from handover_client import cli
+from handover_client.comparison import SHARE, Change
+from handover_client.policy_client import PolicyClient
+from handover_client.replay_comparison import compare_replays
+from handover_client.replay_run import ReplaySettings, run_replay
+from handover_client.run_folder import write_json
+from handover_proto.contract import ActionChunk, Limits, ServerInfo
+from handover_proto.messages import encode_chunk, encode_info
+
+
+@pytest.fixture
+def make_run(start_server, recordings, tmp_path):
+    """Replay a policy that answers `value` everywhere; returns the folder of the run."""
+
+    def make(name, value, **changes):
+        def constant(request, context):
+            action = {
+                "arm": np.full((4, 2), value, np.float32),
+                "gripper": np.full((4, 1), value, np.float32),
+            }
+            return encode_chunk(
+                ActionChunk(action, request.seed, request.sequence, request.client_tag)
+            )
+
+        info = encode_info(ServerInfo(recordings.spec, Limits()))
+        server = start_server(answer=constant, info=info)
+        settings = {"traj_ids": (), "steps": 200, "action_horizon": 4, "seed": 0, **changes}
+        with PolicyClient.connect(server.address, timeout_s=5) as client:
+            _, figures = run_replay(ReplaySettings(**settings), recordings, client)
+        folder = tmp_path / name
+        folder.mkdir()
+        write_json(folder / "metrics.json", figures)
+        return folder
+
+    return make
+
+
+def read(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_before_after_and_difference_are_those_of_the_two_runs(make_run, tmp_path, capsys):
+    before, after = make_run("before", 5.0), make_run("after", 0.0)
+    page = tmp_path / "pages" / "compare.html"
+    assert cli.run(["compare", str(before), str(after), "--output", str(page)]) == 0
+    printed = capsys.readouterr().out
+    mse = [read(folder)["all"]["mse"] for folder in (before, after)]
+    row = next(line for line in printed.splitlines() if line.startswith("MSE"))
+    assert row.split() == ["MSE", *(f"{x:.5f}" for x in mse), f"{mse[1] - mse[0]:+.5f}", "better"]
+    assert "episode 6" in printed
+    html = page.read_text()
+    assert f"{mse[0]:.5f}" in html
+    assert "Before and after" in html
+
+
+def test_the_same_run_twice_differs_in_nothing(make_run):
+    figures = read(make_run("run", 0.0))
+    comparison = compare_replays(figures, figures)
+    assert comparison.mismatches == comparison.notes == ()
+    changes = [change for section in comparison.sections for change in section.changes]
+    assert len(changes) == 3 * 9 + 6 + 2 * 3  # parts, latency, two figures of each episode
+    assert all(change.difference == 0 and change.verdict == "" for change in changes)
+
+
+def test_other_steps_or_datasets_are_refused_by_name(make_run, capsys):
+    before, after = make_run("before", 0.0), make_run("after", 0.0, steps=5)
+    assert cli.run(["compare", str(before), str(after)]) == 1
+    assert "steps: 200 and 5; --anyway" in capsys.readouterr().err
+    assert cli.run(["compare", str(before), str(after), "--anyway"]) == 0
+    assert "not comparable: steps: 200 and 5" in capsys.readouterr().out
+
+
+def test_a_dataset_is_known_by_its_content(make_run):
+    before = read(make_run("run", 0.0))
+    after = copy.deepcopy(before)
+    after["provenance"]["dataset"] = {"name": "fake", "hash": "0" * 64}
+    (mismatch,) = compare_replays(before, after).mismatches
+    assert mismatch.startswith("dataset: fake (da7ada7ada7a) and fake (000000000000)")
+
+
+def test_another_seed_or_horizon_is_noted_and_compared(make_run, capsys):
+    before, after = make_run("before", 0.0), make_run("after", 0.0, seed=1, action_horizon=2)
+    assert cli.run(["compare", str(before), str(after)]) == 0
+    printed = capsys.readouterr().out
+    assert "note: action horizon: 4 and 2" in printed
+    assert "note: seed: 0 and 1" in printed
+
+
+@pytest.mark.parametrize("content", [None, "not json", "[]", "{}", '{"kind": "dance"}'])
+def test_folders_that_are_no_runs_are_one_line(make_run, tmp_path, capsys, content):
+    other = tmp_path / "other"
+    other.mkdir()
+    if content is not None:
+        (other / "metrics.json").write_text(content)
+    assert cli.run(["compare", str(make_run("run", 0.0)), str(other)]) == 1
+    error = capsys.readouterr().err
+    assert len([line for line in error.splitlines() if line.strip()]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "cells", "verdict"),
+    [
+        (
+            Change("success", 0.5, 0.625, True, SHARE),
+            ("50.0 %", "62.5 %", "+12.5 points"),
+            "better",
+        ),
+        (Change("MSE", 0.1, 0.2, False, ".2f"), ("0.10", "0.20", "+0.10"), "worse"),
+        (Change("drift", 0.1, 0.2, None, ".1f"), ("0.1", "0.2", "+0.1"), ""),
+        (Change("MSE", 0.1, None, False, ".1f"), ("0.1", "–", "–"), ""),
+    ],
+)
+def test_a_change_is_written_with_its_verdict(change, cells, verdict):
+    assert change.cells() == cells
+    assert change.verdict == verdict

@@ -1,0 +1,162 @@
+"""The control loop with a robot of points: lockstep, real time, and what may go wrong in both."""
+
+import time
+
+import numpy as np
+import pytest
+from handover_client.ask_schedule import AskSchedule
+from handover_client.asking import Inquiry
+from handover_client.chunk_player import chunk_steps_per_control_step
+from handover_client.chunk_source import Sight
+from handover_client.episode_loop import EpisodeSetup, play_episode
+from handover_client.errors import NoPlan
+from handover_client.lockstep import LockstepAsking
+from handover_client.real_time import RealTimeAsking
+from handover_client.request_log import RequestLog
+from handover_proto.errors import InvalidRequest, ServerUnavailable
+
+from .stand_ins import PointRobot, RampSource
+
+
+def play(source, max_steps=100, period_s=None, delay_s=0.0, bound_s=2.0, robot=None):
+    """Play one episode: in lockstep, or in real time with a period of its own."""
+    robot = robot or PointRobot()
+    robot.reset(seed=0)
+    log = RequestLog()
+    schedule = AskSchedule(chunk_steps_per_control_step(20, 50), 8, 16)
+
+    def look(step):
+        frame = robot.render(32) if source.needs_frames else None
+        return Sight(schedule.sequence(step), robot.state, frame)
+
+    inquiry = Inquiry(source, schedule, look, log, bound_s)
+    asking = LockstepAsking(inquiry)
+    if period_s is not None:
+        asking = RealTimeAsking(inquiry, period_s, lambda: delay_s)
+    setup = EpisodeSetup(3, 1003, max_steps, 20.0, 50.0, "linear")
+    return play_episode(robot, asking, log, setup), robot
+
+
+def fails_from(first, last):
+    def trouble(call):
+        if first <= call <= last:
+            raise ServerUnavailable("gone")
+
+    return trouble
+
+
+def test_lockstep_plays_the_ramp_without_a_gap():
+    source = RampSource()
+    played, robot = play(source)
+    expected = np.float32(0.05) * np.arange(100) * 0.4
+    np.testing.assert_allclose([target[0] for target in robot.played], expected, atol=1e-6)
+    assert [sight.sequence for sight in source.sights] == [0, 8, 16, 24, 32]
+    assert played.record.steps == 100
+    assert played.record.ended == "max_steps"
+    assert played.record.dry_steps == played.record.dropped_steps == 0
+    np.testing.assert_array_equal(played.targets, np.array(robot.played))
+
+
+def test_a_frame_is_drawn_only_when_it_is_sent():
+    _, robot = play(RampSource())
+    assert robot.renders == 5
+    _, robot = play(RampSource(needs_frames=False))
+    assert robot.renders == 0
+
+
+def test_the_episode_ends_ten_steps_after_success():
+    played, _ = play(RampSource(slope=0.25), max_steps=400)  # 0.1 a control step
+    record = played.record
+    assert record.first_steps == {1: 11, 2: 21, 3: 31, 4: 41}
+    assert record.success
+    assert record.strict_success
+    assert record.steps == 50
+    assert record.ended == "done"
+
+
+def test_a_server_that_comes_back_leaves_the_lockstep_episode_as_it_was():
+    undisturbed, _ = play(RampSource())
+    played, _ = play(RampSource(trouble=fails_from(3, 4)))
+    np.testing.assert_array_equal(played.targets, undisturbed.targets)
+    (outage,) = played.record.outages
+    assert (outage.step, outage.failures, outage.recovered) == (40, 2, True)
+
+
+def test_a_server_that_stays_away_ends_the_lockstep_episode():
+    played, _ = play(RampSource(trouble=fails_from(3, 10**9)), bound_s=0.2)
+    assert played.record.ended == "server_lost"
+    assert played.record.steps == 40
+    assert not played.record.success
+    assert not played.record.outages[0].recovered
+    assert "no chunk for 0.2 s" in played.record.error
+
+
+def test_the_robot_goes_on_while_the_policy_thinks():
+    source = RampSource(trouble=lambda call: time.sleep(0.05))
+    played, robot = play(source, period_s=0.005)  # thinking takes about 10 control steps
+    assert len(robot.played) == 100
+    assert played.record.dropped_steps > 0
+    assert not any(robot.played[0])  # what is held before the first chunk comes
+    for step, target in enumerate(robot.played):
+        assert target[0] <= 0.05 * 0.4 * step + 1e-6  # never ahead of the plan
+
+
+def test_added_latency_is_part_of_the_latency():
+    played, _ = play(RampSource(), period_s=0.005, delay_s=0.04)
+    assert min(played.record.latency_ms) >= 40
+    assert played.record.dropped_steps > 0
+
+
+def test_a_late_answer_makes_the_robot_hold_its_last_target():
+    def trouble(call):
+        if call == 2:
+            time.sleep(0.4)  # 80 control steps; a chunk lasts 40
+
+    played, robot = play(RampSource(trouble=trouble), max_steps=120, period_s=0.005)
+    record = played.record
+    assert record.steps == 120
+    assert record.dry_steps > 0
+    spell = record.dry_spells[0]
+    last = np.float32(0.05) * 15
+    assert float(robot.played[spell][0]) == float(robot.played[spell + 5][0]) == last
+
+
+def test_in_real_time_the_episode_goes_on_through_an_outage():
+    source = RampSource(trouble=fails_from(2, 4))
+    played, _ = play(source, max_steps=150, period_s=0.01)
+    record = played.record
+    assert record.ended == "max_steps"
+    assert record.steps == 150
+    (outage,) = record.outages
+    assert outage.failures == 3
+    assert outage.recovered
+    sequences = [sight.sequence for sight in source.sights]
+    assert sequences == sorted(set(sequences))  # asked again with a fresh look each time
+
+
+def test_an_outage_that_lasts_to_the_end_is_on_record():
+    played, _ = play(RampSource(trouble=fails_from(2, 10**9)), max_steps=80, period_s=0.005)
+    (outage,) = played.record.outages
+    assert not outage.recovered
+    assert played.record.steps == 80
+
+
+@pytest.mark.parametrize("period_s", [None, 0.002])
+def test_an_error_that_would_come_again_is_raised(period_s):
+    def trouble(call):
+        raise InvalidRequest("state", "7 values", "6")
+
+    with pytest.raises(InvalidRequest):
+        play(RampSource(trouble=trouble), period_s=period_s)
+
+
+def test_diverged_physics_and_a_script_without_a_plan_end_the_episode():
+    played, _ = play(RampSource(), robot=PointRobot(diverges_at=12))
+    assert (played.record.ended, played.record.steps) == ("simulation_failed", 12)
+
+    def no_plan(call):
+        raise NoPlan("out of reach")
+
+    played, _ = play(RampSource(trouble=no_plan))
+    assert (played.record.ended, played.record.steps) == ("no_plan", 0)
+    assert played.record.jerk_rms is None

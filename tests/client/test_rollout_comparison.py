@@ -1,0 +1,88 @@
+"""`handover compare` on two rollouts: pairs of the same episodes."""
+
+import pytest
+
+pytest.importorskip("rich", reason="handover compare needs the extra replay")
+pytest.importorskip("jinja2")
+
+from handover_client import cli
+from handover_client.rollout_comparison import compare_rollouts
+from handover_client.rollout_figures import rollout_figures
+from handover_client.run_folder import write_json
+
+from .test_rollout_folder import record
+
+SETTINGS = {
+    "task": "transfer_cube",
+    "max_steps": 400,
+    "execute_steps": 8,
+    "realtime": False,
+    "latency_ms": 0.0,
+}
+
+
+def run_of(successes: list[bool], first_seed: int = 1000, **settings) -> dict:
+    records = [
+        record(episode, seed=first_seed + episode, success=success, strict_success=False)
+        if not success
+        else record(
+            episode,
+            seed=first_seed + episode,
+            success=True,
+            strict_success=True,
+            max_reward=4,
+            first_steps={1: 1, 2: 2, 3: 3, 4: 200 + episode},
+        )
+        for episode, success in enumerate(successes)
+    ]
+    return {
+        "kind": "rollout",
+        **rollout_figures(records, 50.0),
+        "settings": {**SETTINGS, **settings},
+        "provenance": {"server": None},
+    }
+
+
+BEFORE = [True, True, False, False, False, False, False, False, False, True]
+AFTER = [True, False, True, True, True, True, True, True, True, True]
+
+
+def test_the_same_seeds_are_paired():
+    comparison = compare_rollouts(run_of(BEFORE), run_of(AFTER))
+    counts = comparison.pairings[0].counts
+    assert (counts.both, counts.only_a, counts.only_b, counts.neither) == (2, 1, 7, 0)
+    assert counts.p_value == pytest.approx(2 * (1 + 8) / 256)
+    assert comparison.mismatches == ()
+    (success, *_) = comparison.sections[0].changes
+    assert success.cells() == ("30.0 %", "90.0 %", "+60.0 points")
+    assert success.verdict == "better"
+
+
+def test_episodes_are_known_by_seed_and_not_by_number():
+    comparison = compare_rollouts(run_of(BEFORE), run_of(BEFORE[1:], first_seed=1001))
+    assert comparison.mismatches == ("seeds: 9 are in both of 10 and 9",)
+    counts = comparison.pairings[0].counts
+    assert (counts.both, counts.only_a, counts.only_b, counts.neither) == (2, 0, 0, 7)
+
+
+def test_another_task_is_a_mismatch_and_another_latency_a_note():
+    comparison = compare_rollouts(
+        run_of(BEFORE), run_of(BEFORE, task="insertion", latency_ms=100.0, realtime=True)
+    )
+    assert comparison.mismatches == ("task: transfer_cube and insertion",)
+    assert comparison.notes == ("real time: False and True", "added latency, ms: 0.0 and 100.0")
+
+
+def test_the_command_prints_the_pairs_and_writes_them(tmp_path, capsys):
+    for name, successes in (("before", BEFORE), ("after", AFTER)):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "metrics.json", run_of(successes))
+    page = tmp_path / "compare.html"
+    command = ["compare", str(tmp_path / "before"), str(tmp_path / "after"), "--output", str(page)]
+    assert cli.run(command) == 0
+    printed = capsys.readouterr().out
+    assert "p = 0.070; chance alone would explain it" in printed
+    rows = [line.split() for line in printed.splitlines()]
+    assert ["before:", "yes", "2", "1"] in rows
+    assert ["before:", "no", "7", "0"] in rows
+    assert "p = 0.070" in page.read_text()

@@ -1,0 +1,55 @@
+"""Flags of `handover rollout` that make no sense, and the seeds of its episodes."""
+
+import json
+
+import pytest
+from handover_client.errors import EvaluationError
+from handover_client.rollout_config import RolloutConfig, check_usage
+from handover_client.rollout_seeds import episode_seeds
+from handover_proto.errors import UsageError
+
+
+def config(tmp_path, **flags) -> RolloutConfig:
+    return RolloutConfig(**{"output": tmp_path / "run", "server": "localhost:1", **flags})
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ({"server": ""}, "--server"),
+        ({"policy": "scripted"}, "--policy scripted"),
+        ({"episodes": 0}, "--episodes"),
+        ({"execute_steps": 0}, "--execute-steps"),
+        ({"image_size": 8}, "--image-size"),
+        ({"latency_ms": 100.0}, "--realtime"),
+        ({"realtime": True, "jitter_ms": -1.0}, "--jitter-ms"),
+        ({"reconnect_s": 0.0}, "--reconnect-s"),
+        ({"seed": 2**32 - 1}, "--seed"),
+    ],
+)
+def test_senseless_flags_are_named(tmp_path, flags, names):
+    with pytest.raises(UsageError, match=names):
+        check_usage(config(tmp_path, **flags))
+
+
+def test_sensible_flags_pass(tmp_path):
+    check_usage(config(tmp_path))
+    check_usage(config(tmp_path, realtime=True, latency_ms=100.0, jitter_ms=50.0))
+    check_usage(config(tmp_path, policy="scripted", server=""))
+
+
+def test_seeds_count_up_from_the_first(tmp_path):
+    assert episode_seeds(config(tmp_path, seed=7, episodes=3)) == {0: 7, 1: 8, 2: 9}
+
+
+def test_seeds_of_a_recording(tmp_path):
+    meta = tmp_path / "recording/meta"
+    meta.mkdir(parents=True)
+    told = {"task": "transfer_cube", "episodes": [{"seed": 5}, {"seed": 8}, {"seed": 9}]}
+    (meta / "recording.json").write_text(json.dumps(told))
+    chosen = config(tmp_path, seeds_from=tmp_path / "recording", episodes=2)
+    assert episode_seeds(chosen) == {0: 5, 1: 8}
+    with pytest.raises(EvaluationError, match="a recording of transfer_cube"):
+        episode_seeds(config(tmp_path, seeds_from=tmp_path / "recording", task="insertion"))
+    with pytest.raises(EvaluationError, match=r"recording\.json"):
+        episode_seeds(config(tmp_path, seeds_from=tmp_path))

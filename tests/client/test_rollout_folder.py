@@ -1,0 +1,105 @@
+"""The folder of a rollout: whole or not there, and taken up again after a kill."""
+
+import json
+
+import pytest
+from handover_client.episode_record import EpisodeRecord
+from handover_client.errors import EvaluationError
+from handover_client.outage import Outage
+from handover_client.rollout_folder import RolloutFolder
+
+PLAN = {"task": "transfer_cube", "seeds": {"0": 1000, "1": 1001, "2": 1002}, "latency_ms": 0.0}
+
+
+def record(episode: int, **changes) -> EpisodeRecord:
+    values = {
+        "episode": episode,
+        "seed": 1000 + episode,
+        "ended": "max_steps",
+        "success": False,
+        "strict_success": False,
+        "max_reward": 2,
+        "steps": 400,
+        "first_steps": {1: 100, 2: 120},
+        "start_poses": [[0.1, 0.5, 0.05, 1.0, 0.0, 0.0, 0.0]],
+        "jerk_rms": 12.5,
+        "latency_ms": [3.0, 4.0],
+        "stage_ms": {"queue": [1.0, 1.0]},
+        "outages": [Outage(20, "ServerUnavailable: gone", 3, 0.4, True)],
+    }
+    return EpisodeRecord(**{**values, **changes})
+
+
+def test_a_record_survives_its_line():
+    original = record(3)
+    line = original.to_line()
+    assert line.count("\n") == 1
+    assert EpisodeRecord.from_line(line) == original
+
+
+def test_a_finished_run_is_moved_into_place_in_the_episodes_order(tmp_path):
+    output = tmp_path / "run"
+    with RolloutFolder(output, PLAN) as folder:
+        folder.keep(record(1, video="videos/episode_000001.mp4"), b"film")
+        folder.keep(record(0), b"")
+        assert not output.exists()
+        folder.publish()
+    lines = (output / "episodes.jsonl").read_text().splitlines()
+    assert [json.loads(line)["episode"] for line in lines] == [0, 1]
+    assert (output / "videos/episode_000001.mp4").read_bytes() == b"film"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "episodes.jsonl",
+        "plan.json",
+        "videos",
+    ]
+
+
+def test_a_killed_run_goes_on_without_its_torn_line(tmp_path):
+    output = tmp_path / "run"
+    with RolloutFolder(output, PLAN) as folder:
+        folder.keep(record(0), b"")
+        folder.keep(record(2), b"")
+        lines = folder.path / "episodes.jsonl"
+    whole = lines.read_text()
+    lines.write_text(whole + record(1).to_line()[:50])  # what kill -9 leaves
+    with RolloutFolder(output, PLAN) as folder:
+        assert sorted(folder.finished) == [0, 2]
+        folder.keep(record(1), b"")
+    with RolloutFolder(output, PLAN) as folder:
+        assert folder.records() == [record(0), record(1), record(2)]
+
+
+def test_an_episode_that_lost_its_server_is_played_again(tmp_path):
+    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        folder.keep(record(0, ended="server_lost"), b"")
+        assert sorted(folder.finished) == [0]
+    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        assert not folder.finished
+
+
+def test_an_interrupted_run_of_another_plan_is_not_mixed_in(tmp_path):
+    with RolloutFolder(tmp_path / "run", PLAN):
+        pass
+    with pytest.raises(EvaluationError, match=r"another latency_ms \(0\.0, now 100\.0\)"):
+        RolloutFolder(tmp_path / "run", {**PLAN, "latency_ms": 100.0})
+
+
+def test_an_existing_output_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(EvaluationError, match="exists already"):
+        RolloutFolder(tmp_path / "run", PLAN)
+
+
+def test_two_processes_cannot_write_the_same_run(tmp_path):
+    with (
+        RolloutFolder(tmp_path / "run", PLAN),
+        pytest.raises(EvaluationError, match="another process"),
+    ):
+        RolloutFolder(tmp_path / "run", PLAN)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EvaluationError, match="cannot write beside"):
+        RolloutFolder(tmp_path / "file" / "run", PLAN)

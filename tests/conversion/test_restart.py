@@ -1,0 +1,216 @@
+"""A conversion killed at any point goes on when run again, and ends in the same bytes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from handover_conversion import conversion, staging
+from handover_conversion.convert import ConvertConfig, main
+from handover_conversion.faults import DatasetError
+
+COMMAND = """
+import sys
+from pathlib import Path
+from handover_conversion.convert import ConvertConfig, main
+if __name__ == "__main__":
+    main(ConvertConfig(source=sys.argv[1], output=Path(sys.argv[2]), workers=2))
+"""
+
+
+class Killed(BaseException):
+    """Stands for the process's end: nothing of ours catches it."""
+
+
+@pytest.fixture(scope="module")
+def reference(record_into, tmp_path_factory, contents):
+    """Give a source and the files of its uninterrupted conversion; no test changes them."""
+    folder = tmp_path_factory.mktemp("reference")
+    source = record_into(folder / "recorded", lengths=(40, 50, 40))
+    main(ConvertConfig(source=str(source), output=folder / "converted", workers=1))
+    return source, contents(folder / "converted")
+
+
+@pytest.mark.parametrize("written", [0, 2, 5, 11, 16, 19])
+def test_a_run_that_ends_before_its_nth_file_goes_on(
+    reference, convert, contents, monkeypatch, written, tmp_path
+):
+    """They are the plan, 3 videos, 3 tables, 3 numbered tables, 7 of metadata and the mark."""
+    source, expected = reference
+    left = [written]
+    from handover_conversion import meta_files
+
+    whole = meta_files.write_whole
+
+    def write_until_killed(path, content):
+        if not left[0]:
+            path.with_name(f".{path.name}.writing").write_bytes(content[: len(content) // 2])
+            raise Killed
+        left[0] -= 1
+        whole(path, content)
+
+    from handover_conversion import assembly
+
+    with monkeypatch.context() as patch:
+        for module in (staging, assembly):
+            patch.setattr(module, "write_whole", write_until_killed)
+        try:
+            convert(source)
+        except Killed:
+            assert not (tmp_path / "converted").exists()
+    assert contents(convert(source, overwrite=True)) == expected
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_killed_while_it_publishes_is_finished_by_the_next(
+    reference, convert, contents, monkeypatch, tmp_path, calls, overwrite
+):
+    source, expected = reference
+    if overwrite:
+        convert(source, fps=10, horizon=4)
+    left = [calls + overwrite]
+    rename = staging.Path.rename
+
+    def rename_until_killed(path, target):
+        if path.name in ("converted", "dataset"):
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+        return rename(path, target)
+
+    def killed_before_tidying(path, **_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging.Path, "rename", rename_until_killed)
+        if calls:
+            patch.setattr(staging.Staging, "clear_dataset", _clear_without(staging.shutil.rmtree))
+            patch.setattr(staging.shutil, "rmtree", killed_before_tidying)
+        with pytest.raises(Killed):
+            convert(source, overwrite=overwrite)
+    assert contents(convert(source, overwrite=overwrite)) == expected
+    assert not list(tmp_path.glob(".*"))
+
+
+def _clear_without(rmtree):
+    def clear(self):
+        rmtree(self.dataset, ignore_errors=True)
+        self.dataset.mkdir()
+
+    return clear
+
+
+@pytest.mark.parametrize(
+    "after_s", [0.9, *(pytest.param(0.2 * n, marks=pytest.mark.slow) for n in range(1, 15))]
+)
+def test_kill_9_leaves_no_process_and_the_next_run_ends_in_the_same_bytes(
+    reference, convert, contents, tmp_path, after_s
+):
+    source, expected = reference
+    output = tmp_path / "converted"
+    run = subprocess.Popen([sys.executable, "-c", COMMAND, source, output], start_new_session=True)
+    time.sleep(after_s)
+    run.kill()
+    run.wait(10)
+    _wait_until_gone(run.pid)
+    assert contents(convert(source, overwrite=True)) == expected
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_ctrl_c_leaves_no_process(reference, tmp_path):
+    source, _ = reference
+    run = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, source, tmp_path / "converted"],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(0.9)
+    os.killpg(run.pid, signal.SIGINT)
+    _, printed = run.communicate(timeout=30)
+    _wait_until_gone(run.pid)
+    assert printed.count(b"Traceback") <= 1  # the parent's own; no worker adds one
+
+
+def _wait_until_gone(group):
+    """Wait until no process of the group is left. Fails after 10 s."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("a process is left over")
+
+
+def test_another_choice_starts_over(reference, convert, contents, monkeypatch):
+    source, expected = reference
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "assemble", killed)
+        with pytest.raises(Killed):
+            convert(source, codec="h264")
+    assert contents(convert(source)) == expected
+
+
+def test_a_changed_source_starts_over(reference, convert, contents, monkeypatch, tmp_path):
+    source = shutil.copytree(reference[0], tmp_path / "changing")
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "assemble", killed)
+        with pytest.raises(Killed):
+            convert(source)
+    video = source / "videos/chunk-000/observation.images.top"
+    (video / "episode_000000.mp4").write_bytes((video / "episode_000002.mp4").read_bytes())
+    assert contents(convert(source)) == contents(convert(source, "afresh"))
+
+
+def test_two_runs_do_not_share_an_output(reference, convert, monkeypatch):
+    source, _ = reference
+    assemble = conversion.assemble
+
+    def meet_another_run(*arguments):
+        with pytest.raises(DatasetError, match="another process is converting"):
+            convert(source)
+        return assemble(*arguments)
+
+    monkeypatch.setattr(conversion, "assemble", meet_another_run)
+    convert(source)
+
+
+def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(
+    reference, convert, contents, monkeypatch
+):
+    source, expected = reference
+    left = [5]
+    write = staging.write_whole
+
+    def write_until_full(path, content):
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        left[0] -= 1
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "write_whole", write_until_full)
+        with pytest.raises(DatasetError, match="No space left on device; the finished episodes"):
+            convert(source)
+    assert contents(convert(source)) == expected
+
+
+def test_workers_do_not_change_the_bytes(reference, tmp_path, contents):
+    source, expected = reference
+    output = tmp_path / "by_three"
+    main(ConvertConfig(source=str(source), output=output, workers=3))
+    assert contents(output) == expected

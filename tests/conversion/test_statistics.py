@@ -1,0 +1,98 @@
+"""The statistics equal numpy's over the whole array, and NVIDIA's own files."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handover_conversion.dataset_statistics import float_statistics, relative_statistics
+from handover_conversion.groot_dataset import GrootDataset
+from handover_conversion.statistics import describe, relative_windows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+def _numpy_statistics(values):
+    q01, q99 = np.quantile(values.astype(np.float64), [0.01, 0.99], axis=0)
+    wide = values.astype(np.float64)
+    named = {"mean": wide.mean(0), "std": wide.std(0), "min": wide.min(0), "max": wide.max(0)}
+    return named | {"q01": q01, "q99": q99}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 300), st.integers(1, 3)),
+        elements=st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, -0.0, 1.0, 1e-30]),
+    ),
+    cut=st.integers(1, 100),
+)
+def test_streamed_statistics_equal_numpys_on_the_whole_array(values, cut):
+    batches = [values[start : start + cut] for start in range(0, len(values), cut)]
+    found = describe(lambda: batches, len(values), values.shape[1])
+    scale = max(1e-30, float(np.abs(values).max()))
+    for name, expected in _numpy_statistics(values).items():
+        np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=2e-6 * scale)
+
+
+def test_quantiles_are_exact_order_statistics_over_many_batches():
+    rng = np.random.default_rng(0)
+    values = (rng.standard_normal((30_001, 4)) * [1, 1e-4, 1e4, 0]).astype(np.float32)
+    found = describe(lambda: np.array_split(values, 13), len(values), 4)
+    ordered = np.sort(values, axis=0)
+    np.testing.assert_array_equal(found["q01"], ordered[300])  # 0.01 · 30,000 is a whole rank
+    np.testing.assert_array_equal(found["q99"], ordered[29_700])
+
+
+def test_a_constant_column_has_no_spread():
+    values = np.full((50, 1), 0.1, np.float32)
+    found = describe(lambda: [values], 50, 1)
+    assert found["std"] == 0
+    assert {float(found[name][0]) for name in ("min", "max", "q01", "q99", "mean")} == {
+        float(np.float32(0.1))
+    }
+
+
+def test_relative_windows_are_full_and_relative_to_their_first_state():
+    action = np.arange(5, dtype=np.float32)[:, None] * 10
+    state = np.arange(5, dtype=np.float32)[:, None]
+    windows = relative_windows(action, state, 3)
+    np.testing.assert_array_equal(windows[..., 0], [[0, 10, 20], [9, 19, 29], [18, 28, 38]])
+    assert relative_windows(action, state, 6).shape == (0, 6, 1)
+
+
+@pytest.fixture
+def golden():
+    folder = Path(os.environ.get("HANDOVER_GOLDEN", _REPOSITORY / "../shared/reference"))
+    if not (folder / "stats/dataset").is_dir():
+        pytest.skip(f"no golden statistics in {folder} (HANDOVER_GOLDEN)")
+    return folder / "stats/dataset"
+
+
+@pytest.mark.golden
+def test_stats_json_is_nvidias(golden):
+    _assert_same(float_statistics(GrootDataset.open(golden)), golden / "meta/stats.json")
+
+
+@pytest.mark.golden
+def test_relative_stats_json_is_nvidias(golden):
+    expected = json.loads((golden / "meta/relative_stats.json").read_text())
+    horizon = len(next(iter(expected.values()))["mean"])
+    found = relative_statistics(GrootDataset.open(golden), list(expected), horizon)
+    _assert_same(found, golden / "meta/relative_stats.json")
+
+
+def _assert_same(found, path):
+    expected = json.loads(path.read_text())
+    assert set(found) == set(expected)
+    for name, statistics in expected.items():
+        assert set(found[name]) == set(statistics)
+        for key, values in statistics.items():
+            np.testing.assert_allclose(
+                found[name][key], values, rtol=1e-5, atol=1e-6, err_msg=f"{name} {key}"
+            )

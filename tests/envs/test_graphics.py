@@ -1,0 +1,61 @@
+"""The choice of OpenGL backend, and what is said where there is none."""
+
+import pickle
+import sys
+
+import pytest
+from handover_envs import graphics
+from handover_envs.graphics import GraphicsMissing, choose_backend, graphics_missing
+from handover_proto.errors import HandoverError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="EGL is Linux's")
+
+
+@pytest.fixture
+def no_screen(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(graphics.ctypes, "CDLL", lambda library: library)
+    return monkeypatch
+
+
+def chosen(monkeypatch) -> str | None:
+    choose_backend()
+    choice = graphics.os.environ.get("MUJOCO_GL")
+    if choice is not None:
+        monkeypatch.setenv("MUJOCO_GL", choice)  # so that it is undone after the test
+    return choice
+
+
+def test_egl_is_chosen_where_there_is_no_screen(no_screen):
+    assert chosen(no_screen) == "egl"
+
+
+def test_a_screen_keeps_mujocos_own_choice(no_screen):
+    no_screen.setenv("DISPLAY", ":0")
+    assert chosen(no_screen) is None
+
+
+def test_the_users_choice_stands(no_screen):
+    no_screen.setenv("MUJOCO_GL", "osmesa")
+    assert chosen(no_screen) == "osmesa"
+
+
+@pytest.mark.parametrize("missing", ["libEGL.so.1", "libGL.so.1"])
+def test_a_missing_library_names_debians_packages(no_screen, missing):
+    def load(library: str) -> str:
+        if library == missing:
+            raise OSError(f"{library}: cannot open shared object file")
+        return library
+
+    no_screen.setattr(graphics.ctypes, "CDLL", load)
+    with pytest.raises(GraphicsMissing) as caught:
+        chosen(no_screen)
+    for word in (missing, "libegl1", "libgl1", "libgl1-mesa-dri", "apt-get install"):
+        assert word in str(caught.value)
+    assert isinstance(caught.value, HandoverError)
+
+
+def test_the_error_crosses_process_borders_as_it_is():
+    error = graphics_missing("no driver")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -1,0 +1,252 @@
+"""`handover record`: what it keeps, what it refuses, and that it can be stopped at any point."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.sim
+pytest.importorskip("mujoco", reason="needs the extra 'sim'")
+pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'sim'")
+
+from handover_conversion.executor import Outcome  # noqa: E402
+from handover_conversion.faults import DatasetError  # noqa: E402
+from handover_conversion.lerobot_video import VideoRecorder  # noqa: E402
+from handover_envs import demonstration, recording  # noqa: E402
+from handover_envs.aloha import AlohaSimulator  # noqa: E402
+from handover_envs.demonstration import Demonstration, Order, demonstrate  # noqa: E402
+from handover_envs.experts import Expert, Plan  # noqa: E402
+from handover_envs.record import RecordConfig, main  # noqa: E402
+from handover_proto.errors import UsageError  # noqa: E402
+
+
+def rows(dataset: Path, index: int):
+    return pq.read_table(dataset / f"data/chunk-000/episode_{index:06d}.parquet")
+
+
+def recorded(dataset: Path) -> dict:
+    return json.loads((dataset / "meta/recording.json").read_text())
+
+
+class HereAndNow:
+    """An executor that runs its tasks in this process."""
+
+    workers = 1
+
+    def map_unordered(self, function, tasks):
+        for task in tasks:
+            yield Outcome(task, function(task), None)
+
+
+def made_up(order: Order) -> Demonstration | None:
+    """A tiny episode; every third seed's does not succeed."""
+    if order.seed % 3 == 2:
+        return None
+    with VideoRecorder(order.codec, 50, 480, 640, 4) as recorder:
+        for _ in range(4):
+            recorder.add(np.full((480, 640, 3), order.seed, np.uint8))
+    return Demonstration(
+        seed=order.seed,
+        state=np.full((4, 14), order.seed, np.float32),
+        action=np.full((4, 14), order.seed + 0.5, np.float32),
+        rewards=np.array([0, 2, 4, 4]),
+        start_poses=np.zeros((1, 7)),
+        video=recorder.video,
+        image_statistics=recorder.statistics,
+        look_difference=None,
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[int]:
+    """Replace the simulation by made-up episodes; lists the seeds that were asked for."""
+    seeds = []
+
+    def perform(order: Order) -> Demonstration | None:
+        seeds.append(order.seed)
+        return made_up(order)
+
+    @contextmanager
+    def open_executor(workers, cluster):
+        yield HereAndNow()
+
+    monkeypatch.setattr(recording, "demonstrate", perform)
+    monkeypatch.setattr(recording, "open_executor", open_executor)
+    return seeds
+
+
+def test_failed_seeds_are_left_out_and_the_next_ones_take_their_place(asked, tmp_path):
+    main(RecordConfig("transfer_cube", tmp_path / "set", episodes=5))
+    told = recorded(tmp_path / "set")
+    assert [episode["seed"] for episode in told["episodes"]] == [0, 1, 3, 4, 6]
+    assert told["failed_seeds"] == [2, 5]
+    assert told["episodes"][0]["first_success_step"] == 2
+    for index, seed in enumerate((0, 1, 3, 4, 6)):
+        np.testing.assert_array_equal(
+            rows(tmp_path / "set", index)["action"][0].as_py(), seed + 0.5
+        )
+    assert sorted(asked) == [0, 1, 2, 3, 4, 5, 6]
+    assert not list(tmp_path.glob(".*")), "something is left beside the dataset"
+
+
+def test_an_interrupted_recording_goes_on_with_what_is_missing(asked, tmp_path, monkeypatch):
+    config = RecordConfig("transfer_cube", tmp_path / "set", episodes=5)
+    keep, kept = recording.RecordingFolder.keep, []
+
+    def keep_three(folder, episode):
+        if len(kept) == 3:
+            raise KeyboardInterrupt
+        kept.append(episode.seed)
+        keep(folder, episode)
+
+    monkeypatch.setattr(recording.RecordingFolder, "keep", keep_three)
+    with pytest.raises(KeyboardInterrupt):
+        main(config)
+    assert not config.output.exists()
+    monkeypatch.setattr(recording.RecordingFolder, "keep", keep)
+    asked.clear()
+    main(config)
+    assert sorted(asked) == [4, 5, 6]
+    assert [episode["seed"] for episode in recorded(config.output)["episodes"]] == [0, 1, 3, 4, 6]
+
+
+def test_another_plan_does_not_take_up_what_an_earlier_one_left(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(recording.RecordingFolder, "publish", lambda folder: None)
+    main(RecordConfig("transfer_cube", tmp_path / "set", episodes=2))
+    asked.clear()
+    main(RecordConfig("transfer_cube", tmp_path / "set", episodes=2, codec="av1"))
+    assert sorted(asked) == [0, 1]
+
+
+def test_an_existing_output_is_refused_and_left_alone(asked, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "precious").write_text("mine")
+    with pytest.raises(DatasetError, match="exists"):
+        main(RecordConfig("transfer_cube", tmp_path / "set", episodes=1))
+    assert (tmp_path / "set" / "precious").read_text() == "mine"
+    assert asked == []
+
+
+def test_a_full_disk_is_told_before_the_work(asked, tmp_path, monkeypatch):
+    class Full:
+        free = 5_000_000
+
+    monkeypatch.setattr(recording.shutil, "disk_usage", lambda folder: Full)
+    with pytest.raises(DatasetError, match="free"):
+        main(RecordConfig("transfer_cube", tmp_path / "set", episodes=50))
+    assert asked == []
+
+
+def test_an_expert_that_keeps_failing_ends_the_recording(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "demonstrate", lambda order: None)
+    with pytest.raises(recording.ExpertFailed, match="only 0 of 10"):
+        main(RecordConfig("transfer_cube", tmp_path / "set", episodes=20))
+
+
+def test_two_recordings_to_one_place_do_not_mix(asked, tmp_path):
+    config = RecordConfig("transfer_cube", tmp_path / "set", episodes=1)
+    plan = recording._plan(config)
+    with (
+        recording.RecordingFolder(config.output, plan),
+        pytest.raises(DatasetError, match="another process"),
+    ):
+        main(config)
+
+
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"seed": -1}])
+def test_numbers_that_make_no_sense_are_usage_errors(wrong, tmp_path):
+    with pytest.raises(UsageError):
+        main(RecordConfig("transfer_cube", tmp_path / "set", **wrong))
+
+
+def test_an_episode_that_does_not_end_in_success_is_not_filmed(monkeypatch):
+    still = Plan("insertion", 0, np.tile(np.float32([0, -0.96, 1.16, 0, -0.3, 0, 0] * 2), (20, 1)))
+    monkeypatch.setattr(Expert, "plan", lambda expert, seed: still)
+    monkeypatch.setattr(AlohaSimulator, "render", lambda simulator: pytest.fail("was filmed"))
+    assert demonstrate(Order("insertion", 0, "default", "h264")) is None
+
+
+def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypatch):
+    black = np.zeros((480, 640, 3), np.uint8)
+    monkeypatch.setattr(AlohaSimulator, "render", lambda simulator: black)
+    episode = demonstrate(Order("insertion", 3, "fast", "h264"))
+    assert episode is not None
+    np.testing.assert_array_equal(episode.action, Expert("insertion").plan(3).targets)
+    with AlohaSimulator("insertion") as simulator:
+        states = [simulator.reset(3)]
+        rewards = []
+        for targets in episode.action:
+            rewards.append(simulator.step(targets))
+            states.append(simulator.state)
+    np.testing.assert_array_equal(episode.state, np.float32(states[:-1]))
+    np.testing.assert_array_equal(episode.rewards, rewards)
+    assert episode.look_difference == demonstration.LookDifference(3, 0.0, 0.0)
+
+
+def command(output: Path, episodes: int) -> list[str]:
+    code = "from handover_envs.record import cli; cli()"
+    arguments = ["--task", "transfer_cube", "--output", str(output), "--episodes", str(episodes)]
+    return [sys.executable, "-c", code, *arguments, "--render", "fast", "--workers", "1"]
+
+
+def test_one_real_episode_replays_to_the_same_states_and_success(tmp_path):
+    subprocess.run(command(tmp_path / "set", 1), check=True, timeout=280)
+    table = rows(tmp_path / "set", 0)
+    actions = np.array(table["action"].to_pylist(), np.float32)
+    assert actions.shape == (400, 14)
+    with AlohaSimulator("transfer_cube") as simulator:
+        states = [simulator.reset(recorded(tmp_path / "set")["episodes"][0]["seed"])]
+        for action in actions:
+            reward = simulator.step(action)
+            states.append(simulator.state)
+    assert reward == 4
+    np.testing.assert_array_equal(table["observation.state"].to_pylist(), np.float32(states[:-1]))
+    difference = recorded(tmp_path / "set")["look"]["difference_from_default"]
+    assert 0.01 < difference["mean_levels"] < 2
+    _check_film(tmp_path / "set", actions)
+
+
+def _check_film(dataset: Path, actions: np.ndarray) -> None:
+    import av
+
+    film = dataset / "videos/chunk-000/observation.images.top/episode_000000.mp4"
+    with av.open(str(film)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 400
+    with AlohaSimulator("transfer_cube") as simulator:
+        simulator.reset(0)
+        for action in actions[:200]:
+            simulator.step(action)
+        drawn = simulator.render().astype(int)
+    # the frame of row 200 is the one drawn before action 200: its neighbours are further off
+    errors = [np.abs(frames[row] - drawn).mean() for row in (195, 200, 205)]
+    assert np.argmin(errors) == 1
+    assert errors[1] < 2
+
+
+@pytest.mark.slow
+def test_a_killed_recording_keeps_its_finished_episodes(tmp_path):
+    output = tmp_path / "set"
+    running = subprocess.Popen(command(output, 2), start_new_session=True)
+    first = tmp_path / ".set.partial" / "0000000000.npz"
+    deadline = time.monotonic() + 280
+    while not first.exists():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait(timeout=30)
+    assert not output.exists()
+    kept = first.with_suffix(".mp4").stat()
+    subprocess.run(command(output, 2), check=True, timeout=280)
+    film = output / "videos/chunk-000/observation.images.top/episode_000000.mp4"
+    assert film.stat().st_ino == kept.st_ino  # linked from what the first run had finished
+    assert film.stat().st_mtime_ns == kept.st_mtime_ns
+    assert [episode["seed"] for episode in recorded(output)["episodes"]] == [0, 1]

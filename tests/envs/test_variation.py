@@ -1,0 +1,38 @@
+"""Demonstrations differ a little, within bounds, and alike for the same seed."""
+
+import numpy as np
+from handover_envs.variation import Variation
+from hypothesis import given
+from hypothesis import strategies as st
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def vary(seed: int) -> Variation:
+    return Variation(np.random.default_rng(seed))
+
+
+@given(SEEDS)
+def test_draws_stay_within_their_bounds(seed):
+    draw = vary(seed)
+    assert 1.76 <= draw.seconds(2.0) <= 2.24
+    assert np.radians(50) <= draw.degrees(55, 5) <= np.radians(60)
+    point = draw.near((0.1, 0.2, 0.3), (0.0, 0.0, 0.1), 0.01)
+    assert np.abs(np.subtract(point, (0.1, 0.2, 0.4))).max() <= 0.01 + 1e-12
+
+
+@given(SEEDS)
+def test_a_tremor_is_small_begins_at_rest_and_fades_before_the_end(seed):
+    tremor = vary(seed).tremor(400)
+    assert tremor.shape == (400, 12)
+    assert np.abs(tremor).max() <= 0.004
+    assert np.abs(np.diff(tremor, axis=0)).max() < 0.001
+    assert not tremor[0].any()
+    assert not tremor[325:].any()  # 6.5 s
+
+
+@given(SEEDS)
+def test_the_same_seed_gives_the_same_draws(seed):
+    first, again = vary(seed), vary(seed)
+    assert first.seconds(1.0) == again.seconds(1.0)
+    np.testing.assert_array_equal(first.tremor(10), again.tremor(10))

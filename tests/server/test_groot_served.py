@@ -1,0 +1,67 @@
+"""A GR00T checkpoint behind the server: the same bits as in process, whoever else asks."""
+
+import dataclasses
+
+import pytest
+from handover_conversion.groot_dataset import GrootDataset
+from handover_proto.codec import compress, decode_image, encode_frame
+from handover_proto.contract import MAX_IMAGE_PIXELS, ImageCodec, Observation, PolicyRequest
+from handover_proto.messages import decode_chunk, encode_request
+from handover_server.serve import ServeConfig
+from handover_server.serving import load_policy
+
+torch = pytest.importorskip("torch", reason="the model needs torch")
+
+
+@pytest.fixture(scope="module")
+def policy(groot_dataset, tmp_path_factory):
+    """A small checkpoint with random weights, loaded as `handover serve` loads it."""
+    from handover_model.mini import MiniConfig, main
+
+    folder = main(MiniConfig(groot_dataset, tmp_path_factory.mktemp("mini") / "checkpoint"))
+    return load_policy(ServeConfig(checkpoint=str(folder), device="cpu", threads=1))
+
+
+@pytest.fixture(scope="module")
+def recorded(groot_dataset, policy) -> Observation:
+    """The first step of the first recorded episode."""
+    dataset = GrootDataset.open(groot_dataset)
+    episode = dataset.read_episode(0)
+    (camera,) = policy.spec.cameras
+    (frame,) = dataset.read_frames(0, dataset.cameras[0], [0])
+    state = {name: episode.state[:1, columns] for name, columns in dataset.state_groups.items()}
+    return Observation({camera.name: [frame]}, state, episode.task_at(0))
+
+
+@pytest.mark.parametrize("codec", ImageCodec)
+def test_served_equals_in_process(serve, policy, recorded, codec):
+    ((camera, (frame,)),) = recorded.cameras.items()
+    sent = frame if codec is ImageCodec.RAW_RGB8 else compress(frame, codec)
+    seen = decode_image(encode_frame(sent), "", MAX_IMAGE_PIXELS)
+    in_process = dataclasses.replace(recorded, cameras={camera: [seen]})
+    over_the_wire = dataclasses.replace(recorded, cameras={camera: [sent]})
+    (direct,) = policy.infer([PolicyRequest(in_process, seed=7)])
+    server = serve(policy)
+    chunk = decode_chunk(server.infer(encode_request(PolicyRequest(over_the_wire, seed=7))))
+    assert chunk.checkpoint_hash == policy.spec.checkpoint_hash != ""
+    assert chunk.durations.preprocess_ms > 0
+    assert chunk.durations.backbone_ms > 0
+    assert chunk.durations.action_head_ms > 0
+    assert set(chunk.action) == set(direct.action)
+    for name, values in direct.action.items():
+        assert chunk.action[name].tobytes() == values.tobytes()
+
+
+def test_other_requests_do_not_change_an_answer(serve, policy, recorded):
+    server = serve(policy)
+    requests = [encode_request(PolicyRequest(recorded, seed=seed)) for seed in range(3)]
+    broken = encode_request(PolicyRequest(dataclasses.replace(recorded, task=" "), seed=1))
+    alone = [server.infer(request).action for request in requests]
+    assert alone[0] != alone[1]
+
+    def ask(request):
+        return server.stub.Infer.future(request, timeout=60)
+
+    calls = [ask(request) for request in (requests[0], broken, requests[1], requests[2], broken)]
+    assert [calls[place].result().action for place in (0, 2, 3)] == alone
+    assert calls[1].exception() is not None

@@ -1,0 +1,98 @@
+"""Lanes are served in order of arrival; within one, the newest ticket is the one that counts."""
+
+import gc
+import threading
+import weakref
+
+import pytest
+from handover_proto.errors import ServerUnavailable, Superseded
+from handover_server.lane_queue import LaneQueue
+from handover_server.ticket import Lane, Ticket
+
+
+@pytest.fixture
+def outcomes():
+    return {}
+
+
+@pytest.fixture
+def ticket(outcomes):
+    def make(sequence, lane=None):
+        return Ticket(b"", sequence, lane or Lane(), None, lambda o: outcomes.update({sequence: o}))
+
+    return make
+
+
+def test_different_lanes_leave_in_the_order_in_which_they_came(ticket):
+    queue = LaneQueue()
+    tickets = [ticket(n) for n in range(5)]
+    for each in tickets:
+        queue.put(each)
+    assert queue.take(2) == tickets[:2]
+    assert queue.take(10) == tickets[2:]
+
+
+def test_a_newer_ticket_takes_the_place_of_its_lanes_older_one(ticket, outcomes):
+    queue, lane = LaneQueue(), Lane()
+    old, other, new = ticket(1, lane), ticket(2), ticket(3, lane)
+    for each in (old, other, new):
+        queue.put(each)
+    assert queue.take(10) == [new, other]
+    assert isinstance(outcomes.pop(1), Superseded)
+    assert not outcomes
+
+
+def test_the_error_of_a_superseded_ticket_names_the_newer_sequence(ticket, outcomes):
+    queue, lane = LaneQueue(), Lane()
+    queue.put(ticket(1, lane))
+    queue.put(ticket(42, lane))
+    assert "sequence 42" in str(outcomes[1])
+
+
+def test_a_ticket_that_comes_after_a_newer_one_of_its_lane_loses(ticket, outcomes):
+    queue, lane = LaneQueue(), Lane()
+    old, new = ticket(1, lane), ticket(2, lane)
+    queue.put(new)
+    assert queue.take(1) == [new]
+    queue.put(old)
+    assert len(queue) == 0
+    assert isinstance(outcomes[1], Superseded)
+
+
+def test_what_is_discarded_is_not_taken(ticket, outcomes):
+    queue = LaneQueue()
+    one, two = ticket(1), ticket(2)
+    queue.put(one)
+    queue.put(two)
+    queue.discard(one)
+    queue.discard(one)
+    assert queue.take(5) == [two]
+    assert not outcomes
+
+
+def test_closing_tells_those_who_wait_and_lets_the_threads_go(ticket, outcomes):
+    queue = LaneQueue()
+    taken = []
+    thread = threading.Thread(target=lambda: taken.append(queue.take(1)))
+    thread.start()
+    queue.put(ticket(1))
+    thread.join(10)
+    queue.put(ticket(2))
+    queue.close()
+    queue.put(ticket(3))
+    assert queue.take(1) == []
+    assert [t.sequence for t in taken[0]] == [1]
+    assert isinstance(outcomes.pop(2), ServerUnavailable)
+    assert isinstance(outcomes.pop(3), ServerUnavailable)
+    assert not outcomes
+
+
+def test_a_queue_keeps_nothing_of_the_lanes_that_went_through_it(ticket):
+    queue, lane = LaneQueue(), Lane()
+    seen = weakref.ref(lane)
+    queue.put(ticket(1, lane))
+    queue.put(ticket(2, lane))
+    queue.take(1)
+    del lane
+    gc.collect()
+    assert seen() is None

@@ -1,0 +1,217 @@
+"""One thread runs the policy: batches, failures, and what is dropped before it costs anything."""
+
+import dataclasses
+import queue
+import threading
+import time
+
+import pytest
+from handover_proto.contract import PolicyOutput, PolicyRequest
+from handover_proto.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    PolicyFailed,
+    ServerUnavailable,
+    Superseded,
+)
+from handover_server.policies import ALOHA_HOLD, HoldPolicy
+from handover_server.scheduler import Scheduler
+from handover_server.ticket import Lane, Ticket
+
+WAIT_S = 20
+
+
+@pytest.fixture
+def outcomes():
+    return queue.Queue()
+
+
+@pytest.fixture
+def submit(observation, outcomes):
+    def do(scheduler, sequence=0, tag="", lane=None, deadline=None):
+        ticket = Ticket(
+            b"",
+            sequence,
+            lane or Lane(),
+            deadline,
+            lambda outcome: outcomes.put((sequence, outcome)),
+        )
+        ticket.finish_decoding(PolicyRequest(observation, None, sequence, tag))
+        scheduler.submit(ticket)
+        return ticket
+
+    return do
+
+
+@pytest.fixture
+def start():
+    running = []
+
+    def do(policy, max_batch=None):
+        scheduler = Scheduler(lambda: policy, max_batch)
+        scheduler.start()
+        assert scheduler.ready.result(WAIT_S).policy == policy.spec.policy
+        if hasattr(policy, "warm"):
+            policy.warm = True
+        running.append((scheduler, policy))
+        return scheduler
+
+    yield do
+    for scheduler, policy in running:
+        if hasattr(policy, "let_through"):
+            policy.let_through(100)
+        assert scheduler.close(WAIT_S)
+
+
+def gather(outcomes, count):
+    return dict(outcomes.get(timeout=WAIT_S) for _ in range(count))
+
+
+def test_what_is_queued_when_the_policy_is_free_goes_in_together(
+    gated_batch, start, submit, outcomes
+):
+    scheduler = start(gated_batch)
+    submit(scheduler, 1)
+    assert gated_batch.wait_until_busy() == 1
+    for sequence in range(2, 8):
+        submit(scheduler, sequence)
+    gated_batch.let_through(3)
+    assert set(gather(outcomes, 7)) == set(range(1, 8))
+    assert gated_batch.sequences == [[1], [2, 3, 4, 5], [6, 7]]
+
+
+def test_the_command_lines_batch_bounds_the_policys(gated_batch, start, submit, outcomes):
+    scheduler = start(gated_batch, max_batch=2)
+    assert scheduler.ready.result().max_batch == 2
+    for sequence in range(5):
+        submit(scheduler, sequence)
+    gated_batch.let_through(5)
+    gather(outcomes, 5)
+    assert max(map(len, gated_batch.batches)) <= 2
+
+
+def test_late_withdrawn_and_superseded_requests_never_reach_the_policy(
+    gated, start, submit, outcomes
+):
+    scheduler, lane = start(gated), Lane()
+    submit(scheduler, 1)
+    gated.wait_until_busy()
+    submit(scheduler, 2, deadline=time.monotonic() - 1)
+    submit(scheduler, 3).withdraw(ServerUnavailable("client went away"))
+    submit(scheduler, 4, lane=lane)
+    submit(scheduler, 5, lane=lane)
+    gated.let_through(2)
+    found = gather(outcomes, 5)
+    assert gated.sequences == [[1], [5]]
+    assert isinstance(found[2], DeadlinePassed)
+    assert isinstance(found[3], ServerUnavailable)
+    assert isinstance(found[4], Superseded)
+    assert isinstance(found[5], PolicyOutput)
+
+
+def test_a_policy_that_raises_fails_that_batch_only_and_tells_no_secret(
+    moody, start, submit, outcomes, caplog
+):
+    scheduler = start(moody)
+    submit(scheduler, 1, tag="raise")
+    (failed,) = gather(outcomes, 1).values()
+    submit(scheduler, 2)
+    (good,) = gather(outcomes, 1).values()
+    assert isinstance(failed, PolicyFailed)
+    assert "secret" not in str(failed)
+    incident = str(failed).split()[-1]
+    assert incident in caplog.text
+    assert "secret path" in caplog.text
+    assert isinstance(good, PolicyOutput)
+
+
+def test_a_request_that_the_policy_refuses_does_not_cost_its_batch_mates_theirs(
+    moody, start, submit, outcomes
+):
+    entered, go = threading.Event(), threading.Event()
+    infer = moody.infer
+
+    def infer_later(requests):
+        entered.set()
+        assert go.wait(WAIT_S)
+        return infer(requests)
+
+    scheduler = start(moody)
+    moody.infer = infer_later
+    submit(scheduler, 0)
+    assert entered.wait(WAIT_S)
+    for sequence, tag in enumerate(["", "refuse", ""], start=1):
+        submit(scheduler, sequence, tag=tag)
+    go.set()
+    found = gather(outcomes, 4)
+    assert isinstance(found[2], InvalidRequest)
+    assert isinstance(found[1], PolicyOutput)
+    assert isinstance(found[3], PolicyOutput)
+
+
+@pytest.mark.parametrize("tag", ["nan", "short"])
+def test_an_answer_that_a_robot_must_not_be_sent_is_an_incident(
+    tag, moody, start, submit, outcomes, caplog
+):
+    submit(start(moody), tag=tag)
+    (outcome,) = gather(outcomes, 1).values()
+    assert isinstance(outcome, PolicyFailed)
+    assert "BadOutput" in caplog.text
+
+
+def test_every_batch_size_is_warmed_up_before_the_policy_is_ready(start):
+    sizes = []
+
+    class Recorder(HoldPolicy):
+        def infer(self, requests):
+            sizes.append(len(requests))
+            return super().infer(requests)
+
+    start(Recorder(dataclasses.replace(ALOHA_HOLD, max_batch=3)))
+    assert sizes == [1, 2, 3]
+
+
+def test_the_policy_is_made_and_run_in_one_thread(start, submit, outcomes):
+    threads = set()
+
+    class Recorder(HoldPolicy):
+        def __init__(self):
+            super().__init__()
+            threads.add(threading.current_thread().name)
+
+        def infer(self, requests):
+            threads.add(threading.current_thread().name)
+            return super().infer(requests)
+
+    scheduler = Scheduler(Recorder)
+    scheduler.start()
+    scheduler.ready.result(WAIT_S)
+    submit(scheduler)
+    gather(outcomes, 1)
+    assert threads == {"policy"}
+    assert scheduler.close(WAIT_S)
+
+
+def test_what_loading_raises_reaches_whoever_waits_for_the_policy():
+    def load():
+        raise InvalidRequest("checkpoint", "a folder", "nothing")
+
+    scheduler = Scheduler(load)
+    scheduler.start()
+    with pytest.raises(InvalidRequest, match="a folder"):
+        scheduler.ready.result(WAIT_S)
+
+
+def test_closing_answers_what_waits_and_reports_a_policy_that_does_not_end(
+    gated, start, submit, outcomes
+):
+    scheduler = start(gated)
+    submit(scheduler, 1)
+    gated.wait_until_busy()
+    submit(scheduler, 2)
+    assert not scheduler.close(0.01)
+    ((sequence, outcome),) = gather(outcomes, 1).items()
+    assert sequence == 2
+    assert isinstance(outcome, ServerUnavailable)
+    gated.let_through()
+    assert set(gather(outcomes, 1)) == {1}

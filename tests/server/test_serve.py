@@ -1,0 +1,164 @@
+"""The command `handover serve`, as a process: what it prints, when it refuses, how it stops."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+
+import grpc
+import pytest
+from handover_proto import policy_pb2 as pb
+from handover_proto.errors import UsageError
+from handover_proto.policy_pb2_grpc import PolicyServiceStub
+from handover_server.serve import ServeConfig, main
+
+COMMAND = (sys.executable, "-m", "handover_server.serve")
+TIMEOUT_S = 30
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture
+def start():
+    """Start a server as a process: its port and the process."""
+    started = []
+
+    def begin(*arguments):
+        process = subprocess.Popen(
+            [*COMMAND, *arguments, "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        line = process.stdout.readline()
+        found = re.fullmatch(r"serving (\S+) on 127\.0\.0\.1:([1-9][0-9]*)\n", line)
+        assert found, line + process.stderr.read()
+        return int(found[2]), process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate(timeout=TIMEOUT_S)
+
+
+def test_it_serves_where_it_says_and_stops_with_0_on_sigterm(start):
+    port, process = start("--policy", "hold")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        info = PolicyServiceStub(channel).GetInfo(pb.GetInfoRequest(), timeout=TIMEOUT_S)
+    assert info.policy == "hold"
+    process.send_signal(signal.SIGTERM)
+    out, log = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0
+    assert out == ""
+    assert "SIGTERM" in log
+    assert "Traceback" not in log
+
+
+def test_ctrl_c_stops_it_as_well(start):
+    _, process = start("--policy", "hold")
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0
+    assert "Traceback" not in log
+
+
+def test_an_open_stream_does_not_hold_a_stop_up(start):
+    port, process = start("--policy", "hold", "--drain-s", "60")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        outbox = queue.Queue()
+        stream = PolicyServiceStub(channel).InferStream(iter(outbox.get, None))
+        outbox.put(pb.InferRequest(sequence=7))
+        assert next(stream).sequence == 7
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=TIMEOUT_S) == 0
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stream)
+        outbox.put(None)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_taken_port_is_one_clear_line(start):
+    port, _ = start("--policy", "hold")
+    done = run("--policy", "hold", "--port", str(port))
+    assert done.returncode == 1
+    assert re.fullmatch(rf"handover serve: cannot listen on 127.0.0.1:{port}: .*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["--policy", "hold", "--host", "0.0.0.0"],
+            r"--host 0\.0\.0\.0 would serve anyone .*--insec",
+        ),
+        (["--policy", "hold", "--host", "::"], "--host :: would serve anyone"),
+        (["--policy", "hold", "--host", "robot.local"], "--host robot.local would serve anyone"),
+        ([], "--policy groot needs --checkpoint"),
+        (["--policy", "replay"], "--policy replay needs --dataset-path"),
+        (["--policy", "hold", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
+        (["--policy", "hold", "--max-batch", "0"], "--max-batch is 0, expected 1 or more"),
+        (["--policy", "hold", "--drain-s", "-1"], "--drain-s is -1.0, expected 0 or more"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_one_line_and_a_2(arguments, line):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert re.match(rf"handover serve: {line}", done.stderr)
+    assert done.stderr.count("\n") == 1
+
+
+def test_main_raises_what_the_handover_command_prints():
+    with pytest.raises(UsageError, match="needs --checkpoint"):
+        main(ServeConfig())
+
+
+def test_insecure_opens_the_server_to_the_network(start):
+    process = subprocess.Popen(
+        [*COMMAND, "--policy", "hold", "--host", "0.0.0.0", "--insecure", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert re.match(r"serving hold on 0\.0\.0\.0:\d+", process.stdout.readline())
+    finally:
+        process.kill()
+        _, log = process.communicate(timeout=TIMEOUT_S)
+    assert "anyone who reaches" in log
+
+
+@pytest.mark.parametrize("missing", ["grpc_health", "grpc_reflection"])
+def test_a_missing_extra_is_told_by_name(tmp_path, missing):
+    (tmp_path / missing).mkdir()
+    (tmp_path / missing / "__init__.py").write_text(
+        f"raise ModuleNotFoundError('gone', name={missing!r})"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = run("--policy", "hold", PYTHONPATH=path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert missing in done.stderr
+    assert 'pip install "handover[serve]"' in done.stderr
+
+
+def test_help_needs_no_heavy_import():
+    program = (
+        "import sys, handover_server.serve as s; "
+        "print([m for m in ('grpc', 'torch', 'numpy', 'pyarrow', 'asyncio') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert done.stdout.strip() == "[]"
+    assert run("--help").returncode == 0

@@ -1,0 +1,204 @@
+"""Infer and GetInfo over real gRPC: chunks, errors, bounds, deadlines."""
+
+import contextlib
+import gc
+import time
+from concurrent import futures
+
+import grpc
+import numpy as np
+import pytest
+from handover_proto import policy_pb2 as pb
+from handover_proto.contract import Limits
+from handover_proto.errors import (
+    InvalidRequest,
+    Overloaded,
+    PolicyFailed,
+    ServerUnavailable,
+    UnmetPrecondition,
+)
+from handover_proto.messages import decode_chunk, decode_info
+from handover_server.intake import Bounds
+from handover_server.policies import HoldPolicy
+from handover_server.ticket import Ticket
+
+TIMEOUT_S = 20
+
+
+def test_info_tells_the_spec_and_the_limits(serve, noise):
+    info = decode_info(serve(noise, max_batch=2).stub.GetInfo(pb.GetInfoRequest(), timeout=5))
+    assert info.spec.cameras == noise.spec.cameras
+    assert info.spec.state == noise.spec.state
+    assert info.spec.action == noise.spec.action
+    assert (info.spec.policy, info.spec.checkpoint_hash) == ("noise", "f00d")
+    assert info.limits == Limits(max_batch=2)
+    assert info.protocol_version == 1
+    assert info.server_version
+
+
+def test_a_reply_echoes_its_request_and_accounts_for_every_stage(serve, noise, message):
+    request = message(sequence=2**63 + 1, client_tag="left robot", seed=11)
+    reply = serve(noise).infer(request)
+    chunk = decode_chunk(reply)
+    assert (chunk.sequence, chunk.client_tag, chunk.seed) == (2**63 + 1, "left robot", 11)
+    assert chunk.checkpoint_hash == "f00d"
+    durations = chunk.durations
+    assert (durations.preprocess_ms, durations.backbone_ms, durations.action_head_ms) == (1, 2, 3)
+    assert durations.queue_ms > 0
+    assert durations.decode_ms > 0
+    assert durations.encode_ms > 0
+    assert set(chunk.action) == {group.name for group in noise.spec.action}
+
+
+def test_without_a_seed_one_is_drawn_and_told(serve, noise, message):
+    server = serve(noise)
+    one, other = decode_chunk(server.infer(message())), decode_chunk(server.infer(message()))
+    assert one.seed != other.seed
+    again = decode_chunk(server.infer(message(seed=one.seed)))
+    for name in one.action:
+        np.testing.assert_array_equal(one.action[name], again.action[name])
+
+
+def test_an_invalid_request_is_told_by_field_and_the_next_is_answered(
+    serve, noise, message, typed_error
+):
+    server = serve(noise)
+    request = message()
+    request.observation.state["waist"].dtype = pb.FLOAT64
+    with pytest.raises(grpc.RpcError) as caught:
+        server.infer(request)
+    error = typed_error(caught.value)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.field == 'observation.state["waist"].data'
+    assert server.infer(message()).action
+
+
+def test_bytes_that_are_no_request_are_invalid_and_not_a_crash(serve, noise, message):
+    server = serve(noise)
+    with pytest.raises(InvalidRequest, match="a serialised InferRequest"):
+        server.infer_bytes(b"\xff" * 100)
+    with pytest.raises(InvalidRequest, match="do not parse"):
+        server.infer_bytes(b"\x22\x02\xff\xfe" + message().SerializeToString())  # tag: not UTF-8
+    assert server.infer(message()).action
+
+
+def test_a_prefix_for_a_policy_without_it_is_a_failed_precondition(serve, noise, message):
+    request = message()
+    request.prefix.delay_steps = 1
+    with pytest.raises(UnmetPrecondition, match="supports_prefix"):
+        serve(noise).infer_bytes(request.SerializeToString())
+
+
+def test_a_failing_policy_is_internal_without_a_traceback(serve, moody, message):
+    server = serve(moody)
+    with pytest.raises(PolicyFailed, match=r"incident [0-9a-f]{8}$") as caught:
+        server.infer_bytes(message(client_tag="raise").SerializeToString())
+    for leaked in ("secret", "Traceback", ".py", "RuntimeError"):
+        assert leaked not in str(caught.value)
+        assert leaked not in str(caught.value.__cause__)
+    assert server.infer(message()).action
+
+
+def test_before_the_policy_is_loaded_calls_are_told_to_come_back(
+    serve, noise, message, typed_error
+):
+    server = serve(noise, ready=False)
+    with pytest.raises(ServerUnavailable, match="starting"):
+        server.infer_bytes(message().SerializeToString())
+    with pytest.raises(grpc.RpcError) as caught:
+        server.stub.GetInfo(pb.GetInfoRequest(), timeout=TIMEOUT_S)
+    assert isinstance(typed_error(caught.value), ServerUnavailable)
+    server.run(server.server.become_ready())
+    assert server.infer(message()).action
+
+
+def test_a_full_server_says_when_to_try_again(serve, gated, message, typed_error):
+    server = serve(gated, bounds=Bounds(requests=2))
+    calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S)]
+    gated.wait_until_busy()
+    calls.append(server.stub.Infer.future(message(), timeout=TIMEOUT_S))
+    errors = []
+    while not errors:  # until the second is in
+        third = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
+        if third.exception() is not None:
+            errors.append(typed_error(third.exception()))
+    assert isinstance(errors[0], Overloaded)
+    assert errors[0].retry_after_s > 0
+    gated.let_through(10)
+    for call in calls:
+        assert call.result().action
+    assert server.infer(message()).action
+
+
+def test_more_bytes_than_there_is_room_for_are_refused(serve, noise, message):
+    server = serve(noise, bounds=Bounds(message_bytes=1000))
+    with pytest.raises(Overloaded, match="MiB of requests"):
+        server.infer_bytes(message().SerializeToString())
+
+
+def test_a_request_whose_client_gave_up_never_reaches_the_policy(serve, gated, message):
+    server = serve(gated)
+    busy = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
+    gated.wait_until_busy()
+    with pytest.raises(grpc.RpcError) as caught:
+        server.infer(message(sequence=2), timeout_s=0.2)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    cancelled = server.stub.Infer.future(message(sequence=3), timeout=TIMEOUT_S)
+    cancelled.cancel()
+    gated.let_through(10)
+    assert busy.result().sequence == 1
+    assert server.infer(message(sequence=4)).sequence == 4
+    assert [2] not in gated.sequences
+
+
+def test_many_clients_at_once_each_get_their_own_answer(serve, noise, message):
+    server = serve(noise)
+    alone = {seed: decode_chunk(server.infer(message(seed=seed))) for seed in range(4)}
+
+    def ask(seed):
+        with grpc.insecure_channel(server.address) as channel:
+            call = channel.unary_unary(
+                "/handover.policy.v1.PolicyService/Infer",
+                pb.InferRequest.SerializeToString,
+                pb.InferReply.FromString,
+            )
+            return [decode_chunk(call(message(seed=seed), timeout=TIMEOUT_S)) for _ in range(5)]
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        for seed, chunks in zip(range(4), pool.map(ask, range(4)), strict=True):
+            for chunk in chunks:
+                for name, values in chunk.action.items():
+                    np.testing.assert_array_equal(values, alone[seed].action[name])
+
+
+def test_a_server_keeps_nothing_of_the_requests_that_it_answered(serve, moody, message):
+    server = serve(moody)
+    for tag in ["", "refuse"] * 20:
+        with contextlib.suppress(InvalidRequest):
+            server.infer_bytes(message(client_tag=tag).SerializeToString())
+    server.infer(message())
+    gc.collect()
+    left = [each for each in gc.get_objects() if isinstance(each, Ticket)]
+    assert len(left) <= 2  # the last one's, perhaps still in a frame of its thread
+
+
+def test_garbage_from_one_client_leaves_another_served(serve, message):
+    server = serve(HoldPolicy())
+    bomb = b"\x0a\x00" * (8 * 1024 * 1024)
+    stop = time.monotonic() + 1.0
+    answered = 0
+    with futures.ThreadPoolExecutor(2) as pool:
+
+        def spam():
+            refused = 0
+            while time.monotonic() < stop:
+                with pytest.raises(InvalidRequest):
+                    server.infer_bytes(bomb)
+                refused += 1
+            return refused
+
+        spammers = [pool.submit(spam) for _ in range(2)]
+        while time.monotonic() < stop:
+            answered += bool(server.infer(message()).action)
+        assert all(spammer.result() for spammer in spammers)
+    assert answered

@@ -1,0 +1,144 @@
+"""InferStream: the newest observation wins, each request is answered, and bad ones end nothing."""
+
+import queue
+
+import grpc
+import pytest
+from handover_proto import policy_pb2 as pb
+from handover_proto.errors import InvalidRequest, PolicyFailed, ServerUnavailable, Superseded
+from handover_proto.messages import decode_chunk
+
+TIMEOUT_S = 20
+
+
+class Stream:
+    """A client's end of a stream, on bytes."""
+
+    def __init__(self, server):
+        self._outbox = queue.Queue()
+        call = server.channel.stream_stream("/handover.policy.v1.PolicyService/InferStream")
+        self.replies = call(iter(self._outbox.get, None), timeout=TIMEOUT_S)
+
+    def send(self, request):
+        data = request if isinstance(request, bytes) else request.SerializeToString()
+        self._outbox.put(data)
+
+    def receive(self):
+        return pb.InferReply.FromString(next(self.replies))
+
+    def close(self):
+        self._outbox.put(None)
+        return [pb.InferReply.FromString(reply) for reply in self.replies]
+
+
+def failure(reply):
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the caller looks at its type
+        decode_chunk(reply)
+    return caught.value
+
+
+def test_a_stream_answers_in_turn(serve, noise, message):
+    stream = Stream(serve(noise))
+    for sequence in (3, 7, 8):
+        stream.send(message(sequence=sequence, seed=1, client_tag="tag"))
+        chunk = decode_chunk(stream.receive())
+        assert (chunk.sequence, chunk.client_tag, chunk.seed) == (sequence, "tag", 1)
+    assert stream.close() == []
+
+
+def test_a_newer_observation_supersedes_the_one_that_waits(serve, gated, message):
+    stream = Stream(serve(gated))
+    stream.send(message(sequence=1))
+    gated.wait_until_busy()
+    for sequence in (2, 3, 4):
+        stream.send(message(sequence=sequence))
+    told = [stream.receive(), stream.receive()]  # at once, while the policy is busy with 1
+    assert sorted(reply.sequence for reply in told) == [2, 3]  # 2 may be decoded when 3 goes
+    for reply in told:
+        assert reply.error.status == grpc.StatusCode.ABORTED.value[0]
+        assert isinstance(failure(reply), Superseded)
+        assert "sequence" in reply.error.message
+        assert not reply.action
+    gated.let_through(2)
+    assert [decode_chunk(stream.receive()).sequence for _ in range(2)] == [1, 4]
+    assert gated.sequences == [[1], [4]]
+    assert stream.close() == []
+
+
+def test_streams_do_not_supersede_each_other(serve, gated, message):
+    server = serve(gated)
+    one, other = Stream(server), Stream(server)
+    one.send(message(sequence=1))
+    gated.wait_until_busy()
+    one.send(message(sequence=2))
+    other.send(message(sequence=3))
+    gated.let_through(3)
+    assert [decode_chunk(one.receive()).sequence for _ in range(2)] == [1, 2]
+    assert decode_chunk(other.receive()).sequence == 3
+
+
+def test_a_stream_outlives_bad_requests(serve, moody, message):
+    stream = Stream(serve(moody))
+    broken = message(sequence=2)
+    broken.observation.task = " "
+    stream.send(broken)
+    reply = stream.receive()
+    error = failure(reply)
+    assert isinstance(error, InvalidRequest)
+    assert (reply.sequence, error.field) == (2, "observation.task")
+    stream.send(b"\x18\x03\xff")  # sequence 3, then nonsense
+    reply = stream.receive()
+    assert isinstance(failure(reply), InvalidRequest)
+    assert reply.sequence == 3
+    stream.send(message(sequence=4, client_tag="raise"))
+    assert isinstance(failure(stream.receive()), PolicyFailed)
+    stream.send(message(sequence=5))
+    assert decode_chunk(stream.receive()).sequence == 5
+
+
+def test_every_request_of_a_flood_is_answered_once(serve, noise, message):
+    stream = Stream(serve(noise))
+    for sequence in range(200):
+        stream.send(message(sequence=sequence))
+    replies = stream.close()
+    assert sorted(reply.sequence for reply in replies) == list(range(200))
+    answered = [reply.sequence for reply in replies if not reply.HasField("error")]
+    assert answered == sorted(answered)
+    assert 199 in answered
+    superseded = [reply.error.status for reply in replies if reply.HasField("error")]
+    assert set(superseded) <= {grpc.StatusCode.ABORTED.value[0]}
+
+
+def test_what_a_client_leaves_behind_is_not_computed(serve, gated, message):
+    server = serve(gated)
+    stream = Stream(server)
+    stream.send(message(sequence=1))
+    gated.wait_until_busy()
+    stream.send(message(sequence=2))
+    stream.replies.cancel()
+    other = server.stub.Infer.future(message(sequence=3), timeout=TIMEOUT_S)
+    with pytest.raises(grpc.RpcError):
+        server.infer(message(sequence=4), timeout_s=0.3)  # long enough for the cancelling to arrive
+    gated.let_through(10)
+    assert other.result().sequence == 3
+    assert [2] not in gated.sequences
+
+
+def test_a_draining_server_answers_what_is_under_way_and_ends_the_stream(
+    serve, gated, message, typed_error
+):
+    server = serve(gated)
+    stream, idle = Stream(server), Stream(server)
+    idle.send(b"")
+    idle.receive()
+    stream.send(message(sequence=1))
+    gated.wait_until_busy()
+    server.loop.call_soon_threadsafe(server.server._service.close)
+    with pytest.raises(grpc.RpcError) as caught:
+        idle.receive()
+    assert isinstance(typed_error(caught.value), ServerUnavailable)
+    gated.let_through()
+    assert decode_chunk(stream.receive()).sequence == 1
+    with pytest.raises(grpc.RpcError) as caught:
+        stream.receive()
+    assert isinstance(typed_error(caught.value), ServerUnavailable)

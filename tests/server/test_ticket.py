@@ -1,0 +1,73 @@
+"""A ticket is settled once, and costs nothing once nobody waits for it."""
+
+import time
+
+import pytest
+from handover_proto.contract import Observation, PolicyOutput, PolicyRequest
+from handover_proto.errors import DeadlinePassed, ServerUnavailable, Superseded
+from handover_server.ticket import Lane, Ticket
+
+REQUEST = PolicyRequest(Observation({}, {}, "lift"))
+
+
+@pytest.fixture
+def outcomes():
+    return []
+
+
+@pytest.fixture
+def ticket(outcomes):
+    return Ticket(b"bytes", 1, Lane(), None, outcomes.append)
+
+
+def test_only_the_first_outcome_counts(ticket, outcomes):
+    first = PolicyOutput({})
+    ticket.settle(first)
+    ticket.settle(PolicyOutput({}))
+    ticket.withdraw(Superseded("late"))
+    assert outcomes == [first]
+
+
+def test_a_withdrawn_ticket_is_not_decoded_and_not_run(ticket, outcomes):
+    ticket.withdraw(Superseded("newer"))
+    assert ticket.start_decoding() is None
+    assert ticket.start() is None
+    assert len(outcomes) == 1
+
+
+def test_a_ticket_that_the_policy_has_started_on_cannot_be_withdrawn(ticket, outcomes):
+    ticket.finish_decoding(REQUEST)
+    assert ticket.start() is not None
+    ticket.withdraw(ServerUnavailable("no"))
+    assert outcomes == []
+
+
+def test_past_its_deadline_a_ticket_is_dropped_before_each_stage(outcomes):
+    late = Ticket(b"bytes", 1, Lane(), time.monotonic() - 1, outcomes.append)
+    assert late.start_decoding() is None
+    later = Ticket(b"bytes", 1, Lane(), time.monotonic() + 100, outcomes.append)
+    assert later.start_decoding() == b"bytes"
+    later.finish_decoding(REQUEST)
+    later._deadline = time.monotonic() - 1
+    assert later.start() is None
+    assert [type(outcome) for outcome in outcomes] == [DeadlinePassed, DeadlinePassed]
+
+
+def test_a_seed_that_is_given_is_kept_and_a_missing_one_is_drawn(outcomes):
+    def seed_of(request):
+        ticket = Ticket(b"", 1, Lane(), None, outcomes.append)
+        ticket.finish_decoding(request)
+        assert ticket.start().seed == ticket.seed
+        return ticket.seed
+
+    assert seed_of(PolicyRequest(REQUEST.observation, seed=0)) == 0
+    drawn = {seed_of(REQUEST) for _ in range(20)}
+    assert len(drawn) == 20
+    assert max(drawn) < 2**53
+
+
+def test_the_bytes_and_arrays_are_let_go_as_soon_as_they_can_be(ticket):
+    ticket.finish_decoding(REQUEST)
+    assert ticket.data is None
+    ticket.settle(PolicyOutput({}))
+    assert ticket.request is None

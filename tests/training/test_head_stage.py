@@ -1,0 +1,77 @@
+"""The head stage on a few made-up snapshots: what it trains, and that it goes on where it was."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from handover_model.checkpoint import load_checkpoint
+from handover_training.errors import TrainingError
+from handover_training.head_stage import HeadStage, equal_tasks
+from handover_training.mini_base import draw_network
+from handover_training.mini_checkpoint import write_mini
+from handover_training.stage_state import save_tensors
+from handover_training.train_head import HeadConfig
+
+ALOHA_SLOTS = [*range(6), 7, *range(13, 19), 20]
+
+
+def config_for(folder: Path) -> HeadConfig:
+    rng = np.random.default_rng(0)
+    snapshots = folder / "snap"
+    snapshots.mkdir()
+    for seed in (12, 13, 14, 15):
+        states = rng.uniform(-0.5, 0.5, (4, 14)).astype(np.float32)
+        chunks = states[:, None] + rng.normal(0, 0.1, (4, 16, 14)).astype(np.float32)
+        chunks[-1] = np.nan  # a loose one
+        np.savez(
+            snapshots / f"{seed}.npz",
+            task=np.array(seed % 2),
+            frames=rng.integers(0, 255, (4, 256, 256, 3), np.uint8),
+            states=states,
+            chunks=chunks,
+            poses=np.zeros((4, 1 + seed % 2, 7), np.float32),
+        )
+    backbone = draw_network(3).state_dict()
+    kept = {name: value for name, value in backbone.items() if name.startswith("backbone.")}
+    save_tensors(folder / "backbone.safetensors", kept, {})
+    return HeadConfig(snapshots, folder / "backbone.safetensors", folder / "out", batch_size=4)
+
+
+def test_only_the_head_learns_and_constant_slots_stay_closed(tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    stage = HeadStage(config)
+    for _ in range(3):
+        stage.step(1.0)
+    write_mini(tmp_path / "checkpoint", stage.averaged(), stage.processor)
+    network = load_checkpoint(tmp_path / "checkpoint").network
+    start = draw_network(3)
+    for name, weight in network.backbone.named_parameters():
+        assert torch.equal(weight, start.backbone.get_parameter(name)), name
+    opened = network.action_head.action_encoder.W1.W[0].abs().sum(dim=1).nonzero().flatten()
+    assert opened.tolist() == ALOHA_SLOTS
+
+
+def test_a_stage_goes_on_where_it_was(tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    stage = HeadStage(config)
+    stage.step(1.0)
+    stage.save(12.5)
+    again = HeadStage(config)
+    assert again.elapsed_s == 12.5
+    expected = stage.averaged().state_dict()
+    for name, weight in again.averaged().state_dict().items():
+        assert torch.equal(weight, expected[name]), name
+    again.step(1.0)
+
+
+def test_another_networks_weights_are_refused(tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    save_tensors(config.backbone, {"backbone.other": torch.zeros(1)}, {})
+    with pytest.raises(TrainingError, match="--backbone"):
+        HeadStage(config)
+
+
+def test_tasks_count_alike() -> None:
+    shares = equal_tasks(np.array([0, 0, 0, 1]))
+    np.testing.assert_allclose(shares, [1 / 6, 1 / 6, 1 / 6, 1 / 2])

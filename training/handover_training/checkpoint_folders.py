@@ -1,0 +1,141 @@
+"""The checkpoint-N folders of a run: written aside, then renamed; only whole ones are ever read.
+
+A folder is whole when the list that is written into it last names every file with its size.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+STAGING = ".staging"  # where a checkpoint is written before it is renamed
+TRASH = ".trash"  # where one goes before it is deleted
+MANIFEST = "files.json"
+BEST_FILE = "best_checkpoint.json"
+BEST_LINK = "best"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Name the checkpoint of a step."""
+    return folder / f"checkpoint-{step}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """Read the step out of a checkpoint's name."""
+    found = _NAME.fullmatch(checkpoint.name)
+    assert found is not None, checkpoint
+    return int(found.group(1))
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """List the checkpoint-N folders, whole or not, oldest first."""
+    found = [path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=step_of)
+
+
+def latest_whole(folder: Path) -> Path | None:
+    """Find the newest checkpoint with all its files; incomplete ones are named in the log."""
+    for path in reversed(list_checkpoints(folder)):
+        problem = what_is_missing(path)
+        if problem is None:
+            return path
+        logger.warning("%s is passed over: %s", path, problem)
+    return None
+
+
+def what_is_missing(checkpoint: Path) -> str | None:
+    """Say why a checkpoint is not whole; None when it is."""
+    try:
+        sizes = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"it has no readable {MANIFEST}, so its writing was not finished"
+    for name, size in sizes.items():
+        path = checkpoint / name
+        if not path.is_file() or path.stat().st_size != size:
+            return f"{name} is missing or not of {size} bytes"
+    return None
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Make a finished checkpoint visible: list its files, force them to disk, rename the folder."""
+    files = sorted(path for path in staged.rglob("*") if path.is_file())
+    sizes = {path.relative_to(staged).as_posix(): path.stat().st_size for path in files}
+    for path in files:
+        _to_disk(path)
+    write_json(staged / MANIFEST, sizes)
+    _to_disk(staged)
+    discard(target)  # an incomplete one of the same step
+    staged.rename(target)
+    _to_disk(target.parent)
+
+
+def rotate(folder: Path, keep: int, best: int | None) -> None:
+    """Delete the oldest checkpoints beyond `keep`; the best one (by its step) always stays."""
+    paths = list_checkpoints(folder)
+    spare = [path for path in paths[:-1] if step_of(path) != best]
+    for path in spare[: max(0, len(paths) - keep)]:
+        discard(path)
+
+
+def discard(path: Path) -> None:
+    """Delete a folder; it is gone at once, so that nothing half-deleted is ever seen."""
+    if not path.exists():
+        return
+    trash = path.parent / TRASH
+    trash.mkdir(exist_ok=True)
+    moved = trash / f"{path.name}-{os.getpid()}"
+    path.rename(moved)
+    shutil.rmtree(moved, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what an interrupted run left half-written or half-deleted."""
+    for name in (STAGING, TRASH):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def mark_best(folder: Path, step: int, metric: str, value: float) -> None:
+    """Note the best checkpoint in best_checkpoint.json, and let the link `best` point to it."""
+    target = checkpoint_path(folder, step)
+    write_json(folder / BEST_FILE, {"checkpoint": target.name, "step": step, metric: value})
+    link = folder / f".{BEST_LINK}.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.name, target_is_directory=True)
+    link.replace(folder / BEST_LINK)
+
+
+def link_files(checkpoint: Path, folder: Path, left_out: tuple[str, ...]) -> None:
+    """Give `folder` a checkpoint's files, each at once; linked where possible, else copied."""
+    for path in sorted(path for path in checkpoint.iterdir() if path.is_file()):
+        if path.name in left_out:
+            continue
+        fresh = folder / f".{path.name}.new"
+        fresh.unlink(missing_ok=True)
+        try:
+            os.link(path, fresh)
+        except OSError:
+            shutil.copyfile(path, fresh)
+        fresh.replace(folder / path.name)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file that is there in full or not at all."""
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,15 @@
+"""What can go wrong in a training run, beyond a bad dataset or a bad checkpoint."""
+
+from handover_proto.errors import HandoverError
+
+
+class TrainingError(HandoverError):
+    """A run cannot start or cannot go on."""
+
+
+class RunFolderError(TrainingError):
+    """The output folder belongs to another run, or one is at work in it."""
+
+
+class DivergedError(TrainingError):
+    """The loss or the gradient is no longer a number."""

@@ -1,0 +1,119 @@
+"""The shipped checkpoint's record and card, from what it was trained on and how it did."""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from handover_conversion.groot_dataset import GrootDataset
+from handover_model.checkpoint import load_checkpoint
+from handover_model.model_card import write_card
+from handover_model.notes import load_notes, save_notes
+from handover_proto.contract import TrainingRecord
+
+from handover_training.checkpoint_folders import write_json
+from handover_training.mini_base import IMAGE_EDGE
+from handover_training.ship_mini import ShipConfig
+from handover_training.training_record import RECORD_FILE
+
+_SNAPSHOT_TASKS = ("transfer_cube", "insertion")  # of even and of odd seeds
+
+
+def release(config: ShipConfig) -> None:
+    """Write the checkpoint folder; it is there whole or not at all."""
+    fresh = config.output.with_name(f".{config.output.name}.new-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(config.trained, fresh)
+    records = tuple(_record(path, config.held_out) for path in config.recordings)
+    save_notes(dataclasses.replace(load_notes(fresh), training=records), fresh)
+    rollouts = [json.loads(path.read_text(encoding="utf-8")) for path in config.rollouts]
+    seeds = sorted(int(path.stem) for path in config.snapshots.glob("*.npz"))
+    write_json(
+        fresh / RECORD_FILE,
+        {
+            "trained_on": [dataclasses.asdict(record) for record in records],
+            "snapshots": {
+                task: {
+                    "train_seeds": _seeds(seeds, parity, config.held_out, held=False),
+                    "held_out_seeds": _seeds(seeds, parity, config.held_out, held=True),
+                }
+                for parity, task in enumerate(_SNAPSHOT_TASKS)
+            },
+            "recipe": "training/recipes/aloha_mini.sh",
+        },
+    )
+    write_card(fresh, _card(config.output.name, fresh, records, len(seeds), rollouts))
+    shutil.rmtree(config.output, ignore_errors=True)
+    fresh.rename(config.output)
+
+
+def _record(path: Path, held_out: int) -> TrainingRecord:
+    """Divide a dataset's episodes as the head stage does."""
+    dataset = GrootDataset.open(path)
+    episodes = [entry.index for entry in dataset.episodes]
+    return TrainingRecord(
+        path.resolve().name,
+        dataset.content_hash(),
+        tuple(one for one in episodes if one % held_out >= 2),
+        tuple(one for one in episodes if one % held_out < 2),
+    )
+
+
+def _seeds(seeds: Sequence[int], parity: int, held_out: int, *, held: bool) -> list[int]:
+    return [one for one in seeds if one % 2 == parity and (one % held_out < 2) == held]
+
+
+def _card(
+    name: str,
+    folder: Path,
+    records: Sequence[TrainingRecord],
+    snapshots: int,
+    rollouts: Sequence[Mapping[str, Any]],
+) -> str:
+    network = load_checkpoint(folder).network
+    weights = sum(weight.numel() for weight in network.parameters())
+    episodes = sum(len(record.train_episodes) for record in records)
+    dit, vision = network.config.diffusion_model_cfg, network.eagle.vision_config
+    return f"""---
+license: apache-2.0
+library_name: handover
+pipeline_tag: robotics
+---
+
+# {name}
+
+GR00T N1.6's architecture at a small size, trained from scratch on a CPU: one policy for gym-aloha's
+TransferCube and Insertion, told apart by the task's text. None of its weights come from NVIDIA's
+checkpoint. It has seen the simulator alone: do not run it on a robot.
+
+- {weights:,} weights: a vision tower of {vision.num_hidden_layers} layers (width
+  {vision.hidden_size}, {IMAGE_EDGE} x {IMAGE_EDGE} pixels), {network.config.select_layer} language
+  layers, a diffusion transformer of {dit.num_layers} blocks (width {dit.width}), 4 denoising steps,
+  chunks of 16 steps at 20 Hz; arms relative to the state, grippers absolute.
+- Data: {episodes} recorded demonstrations (`handover record`) and snapshots of {snapshots} more
+  scripted episodes (`handover_envs.snapshots`); the seeds are in `training_record.json`.
+- Recipe: `training/recipes/aloha_mini.sh`; what was tried: `training/recipes/RESULTS.md`.
+
+## Measured by `handover rollout`
+
+On seeds that it was not trained on, default rendering, in lockstep, served on a CPU:
+
+{_table(rollouts)}
+"""
+
+
+def _table(rollouts: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| task | episodes | steps played of a chunk | success | Wilson 95 % |",
+        "|---|---|---|---|---|",
+    ]
+    for metrics in rollouts:
+        (low, high), settings = metrics["wilson_95"], metrics["settings"]
+        lines.append(
+            f"| {settings['task']} | {metrics['episodes']} | {settings['execute_steps']} "
+            f"| {metrics['success_rate']:.1%} | {low:.1%} … {high:.1%} |"
+        )
+    return "\n".join(lines)

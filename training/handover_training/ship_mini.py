@@ -1,0 +1,43 @@
+"""Put the small checkpoint together for shipping: what it was trained on, and how it did.
+
+python -m handover_training.ship_mini --trained HEAD/final --output checkpoints/aloha-mini …
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ShipConfig:
+    """Copy a trained small checkpoint, and write its record and its card."""
+
+    trained: Path
+    """Checkpoint folder that handover_training.train_head wrote"""
+    snapshots: Path
+    """Folder of snapshots that it was trained on"""
+    output: Path
+    """Checkpoint folder to write; one that is there is replaced"""
+    recordings: tuple[Path, ...] = ()
+    """GR00T datasets that it was trained on"""
+    rollouts: tuple[Path, ...] = ()
+    """metrics.json of `handover rollout` runs of this checkpoint"""
+    held_out: int = 12
+    """As in training"""
+
+
+def main(config: ShipConfig) -> None:
+    """Write the checkpoint."""
+    from handover_training.mini_release import release
+
+    release(config)
+
+
+def cli() -> None:
+    """Parse the command line and run."""
+    import tyro
+
+    main(tyro.cli(ShipConfig))
+
+
+if __name__ == "__main__":
+    cli()

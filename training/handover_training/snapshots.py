@@ -1,0 +1,82 @@
+"""Snapshots of simulated episodes in memory, as `handover_envs.snapshots` wrote them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from handover_model.image import ImageOptions, prepare_frame
+
+TASK_TEXTS = (
+    "Pick up the cube with the right arm and transfer it to the left arm.",
+    "Insert the peg into the socket.",
+)
+OBJECTS = 3  # cube, peg, socket
+_OBJECTS_OF_TASK = (slice(0, 1), slice(1, 3))
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """N snapshots, prepared for the network."""
+
+    frames: np.ndarray
+    """(N, H, W, 3) uint8, cropped and scaled"""
+    states: np.ndarray
+    """(N, 14) float32"""
+    chunks: np.ndarray
+    """(N, 16, 14) float32, absolute targets; NaN where there are none"""
+    places: np.ndarray
+    """(N, 3, 3) float32, m: where cube, peg and socket are; NaN for those of the other task"""
+    tasks: np.ndarray
+    """(N,) int64, of TASK_TEXTS"""
+    seeds: np.ndarray
+    """(N,) int64, of the episodes"""
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, chosen: np.ndarray) -> "Snapshots":
+        return Snapshots(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    @property
+    def have_chunks(self) -> np.ndarray:
+        """(N,) bool."""
+        return np.asarray(np.isfinite(self.chunks).all(axis=(1, 2)))
+
+
+class SnapshotFolder:
+    """Reads a folder that may still be growing; each file once."""
+
+    def __init__(self, folder: Path, options: ImageOptions, side: int) -> None:
+        """side: image sides become multiples of it."""
+        self._folder, self._options, self._side = folder, options, side
+        self._read: dict[str, Snapshots] = {}
+
+    def snapshots(self) -> Snapshots:
+        """Give all that is there now, by file name."""
+        for path in sorted(self._folder.glob("*.npz")):
+            if path.name not in self._read:
+                self._read[path.name] = self._load(path)
+        return join([self._read[name] for name in sorted(self._read)])
+
+    def _load(self, path: Path) -> Snapshots:
+        with np.load(path, allow_pickle=False) as file:
+            task, poses = int(file["task"]), file["poses"]
+            frames = [prepare_frame(frame, self._options, self._side) for frame in file["frames"]]
+            places = np.full((len(frames), OBJECTS, 3), np.nan, np.float32)
+            places[:, _OBJECTS_OF_TASK[task]] = poses[..., :3]
+            return Snapshots(
+                np.stack(frames),
+                file["states"],
+                file["chunks"],
+                places,
+                np.full(len(frames), task),
+                np.full(len(frames), int(path.stem)),
+            )
+
+
+def join(parts: Sequence[Snapshots]) -> Snapshots:
+    """Put snapshots behind each other."""
+    return Snapshots(
+        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Snapshots))
+    )

@@ -1,0 +1,211 @@
+"""transformers' Trainer, taught our batches, our checkpoints and when to stop.
+
+What is random comes with the batches, so no random state is saved. Optimiser states are kept as
+safetensors; only FSDP and DeepSpeed, which divide them among processes, use their own files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers.trainer import Trainer
+from transformers.training_args import TrainingArguments
+
+from handover_training import checkpoint_folders as folders
+from handover_training.batches import ProcessBatches
+from handover_training.checkpoint_writer import CheckpointWriter, load_trained
+from handover_training.errors import DivergedError
+from handover_training.learner import Learner
+from handover_training.open_loop import ErrorSums, OpenLoop
+from handover_training.optimizer_file import load_optimizer, save_optimizer
+from handover_training.samples import Collator, TrainingWindows
+
+BEST_METRIC = "open_loop_mse"
+PREFETCHED = 4  # micro-batches that each worker prepares ahead
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What batches are made of."""
+
+    windows: TrainingWindows
+    batches: ProcessBatches
+    collator: Collator
+    open_loop: OpenLoop | None
+    """None where no episode is held out"""
+    dataset_names: tuple[str, ...]
+
+
+class FinetuneTrainer(Trainer):
+    """Trains a Learner."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        arguments: TrainingArguments,
+        data: TrainingData,
+        writer: CheckpointWriter,
+        keep: int,
+    ) -> None:
+        """keep: checkpoints to keep, the best one aside."""
+        evaluated = None if data.open_loop is None else cast(Any, data.windows)
+        super().__init__(
+            model=learner,
+            args=arguments,
+            train_dataset=cast(Any, data.windows),
+            eval_dataset=evaluated,
+            data_collator=cast(Any, data.collator),
+        )
+        self.learner = learner
+        self._data, self._writer, self._keep = data, writer, keep
+        self._folder = Path(str(arguments.output_dir))
+        self._sources: Tensor | None = None
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Load this process's micro-batches; they are divided already."""
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            self._data.windows,
+            batch_sampler=self._data.batches,
+            collate_fn=self._data.collator,
+            num_workers=workers,
+            prefetch_factor=PREFETCHED if workers else None,
+            pin_memory=self.args.device.type == "cuda",
+        )
+
+    def _prepare_input(self, data: Any) -> Any:
+        """Move tensors and nothing else: DeepSpeed would round times and noise to bfloat16."""
+        if isinstance(data, Tensor):
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Give the loss; DivergedError when it is no number, naming step and episodes."""
+        self._sources = inputs.pop("sources")
+        loss = model(**inputs)["loss"]
+        if not torch.isfinite(loss):
+            raise DivergedError(self._diverged(f"the loss is {float(loss.detach())}"))
+        return (loss, {}) if return_outputs else loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            raise DivergedError(self._diverged(f"the gradient's length is {float(norm)}"))
+        return norm
+
+    def _diverged(self, what: str) -> str:
+        assert self._sources is not None
+        names = self._data.dataset_names
+        pairs = sorted({(place, index) for place, index in self._sources.tolist()})
+        episodes = ", ".join(f"{names[place]} episode {index}" for place, index in pairs)
+        return (
+            f"{what} at step {self.state.global_step + 1}, in a batch of {episodes}; the last "
+            "checkpoint is kept. Look at these episodes, or try a lower --learning-rate"
+        )
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measure open loop on the held-out episodes; the same for every process."""
+        assert self._data.open_loop is not None
+        model = cast(nn.Module, self.model_wrapped if self.is_in_train else self.model)
+        model.eval()
+        rank, world = self.args.process_index, self.args.world_size
+        sums = self._data.open_loop.measure(model, self.args.device, rank, world)
+        totals = torch.tensor(
+            [sums.squared, sums.absolute, sums.count], dtype=torch.float64, device=self.args.device
+        )
+        if world > 1:
+            totals = cast(Tensor, self.accelerator.reduce(totals, "sum"))
+        metrics = ErrorSums(*totals.tolist()).metrics()
+        metrics = {f"eval_{name}": value for name, value in metrics.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Save wherever the best measurement was made, so that it can be marked."""
+        better = super()._determine_best_metric(metrics, trial)
+        self.control.should_save = self.control.should_save or better
+        return better
+
+    def _init_training_state(
+        self,
+        max_steps: int,
+        num_update_steps_per_epoch: int,
+        num_train_epochs: int,
+        resume_from_checkpoint: str | None,
+        trial: Any,
+    ) -> tuple[int, int]:
+        """Let the command's intervals win over those of the checkpoint that is resumed."""
+        result = super()._init_training_state(
+            max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
+        )
+        self.state.compute_steps(self.args, max_steps)
+        return result
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint aside, then rename it: it is there whole or not at all."""
+        self.store_flos()
+        step = self.state.global_step
+        staged = folders.checkpoint_path(self._folder / folders.STAGING, step)
+        if self.args.should_save:
+            folders.sweep(self._folder)
+        self.accelerator.wait_for_everyone()
+        self.save_model(str(staged), _internal_call=True)
+        self._save_optimizer_and_scheduler(str(staged))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            self.state.save_to_json(str(staged / "trainer_state.json"))
+            folders.publish(staged, folders.checkpoint_path(self._folder, step))
+            best = self.state.best_global_step
+            if best == step:
+                folders.mark_best(
+                    self._folder, step, BEST_METRIC, float(self.state.best_metric or 0)
+                )
+            folders.rotate(self._folder, self._keep, best)
+        self.accelerator.wait_for_everyone()
+
+    def _save(
+        self, output_dir: str | None = None, state_dict: Mapping[str, Any] | None = None
+    ) -> None:
+        weights = self.learner.state_dict() if state_dict is None else state_dict
+        progress = {"step": self.state.global_step, "best_step": self.state.best_global_step}
+        measured = [entry for entry in self.state.log_history if f"eval_{BEST_METRIC}" in entry]
+        if measured:
+            progress["last_measured"] = measured[-1]
+        self._writer.write(Path(str(output_dir)), self.learner, weights, progress)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+        elif self.args.should_save:
+            save_optimizer(Path(output_dir), *self._optimizer())
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_trained(self.learner, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        else:
+            load_optimizer(Path(checkpoint), *self._optimizer())
+
+    def _optimizer(self) -> tuple[Any, Any]:
+        return self.optimizer, self.lr_scheduler
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Nothing to load: random numbers come with the batches."""
