@@ -25,7 +25,7 @@ def plan_insertion(
     socket_at = (float(socket[0]), float(socket[1]), SOCKET_REST_Z)
     right = _pick(peg_at, home["right"], 1, vary)
     left = _pick(socket_at, home["left"], -1, vary)
-    middle = vary.point((0.0, 0.5, 0.17), (0.015, 0.015, 0.015))
+    middle = vary.point((0.0, 0.5, 0.17), (0.004, 0.004, 0.004))
     facing_s = max(right[-1].time_s, left[-1].time_s) + vary.seconds(1.5)
     push_s = facing_s + vary.seconds(0.3)
     inside_s = push_s + vary.seconds(1.3)
@@ -41,9 +41,9 @@ def plan_insertion(
 
 def _pick(part: Point, home: Waypoint, sign: int, vary: Variation) -> list[Waypoint]:
     """Go above a part, down to it, and close; `sign` says on which side of x the arm stands."""
-    pitch = vary.degrees(72, 4)
-    grasp = vary.point((part[0], part[1], _GRASP_Z), (0.003, 0.002, 0.0015))
-    above = vary.point((grasp[0] + sign * 0.03, grasp[1], 0.10), (0.01, 0.01, 0.015))
+    pitch = vary.degrees(72, 2)
+    grasp = vary.point((part[0], part[1], _GRASP_Z), (0.002, 0.001, 0.001))
+    above = vary.point((grasp[0] + sign * 0.03, grasp[1], 0.10), (0.005, 0.005, 0.008))
     over = home.after(vary.seconds(1.4), above, pitch_rad=pitch, gripper=1.0, straight=False)
     down = over.after(vary.seconds(0.8), grasp, straight=True)
     return [home, over, down, down.after(vary.seconds(0.5), gripper=0.0)]

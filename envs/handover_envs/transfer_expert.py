@@ -32,10 +32,10 @@ def plan_transfer(
 def _pick_and_show(cube: np.ndarray, home: Waypoint, vary: Variation) -> list[Waypoint]:
     """Lift the cube to the middle, where the left hand will take it."""
     x, y = cube[:2].tolist()
-    pitch = vary.degrees(68, 4)
-    grasp = vary.point((x + 0.004, y, CUBE_REST_Z), (0.003, 0.003, 0.002))
-    above = vary.point((grasp[0] + 0.03, grasp[1], 0.11), (0.01, 0.01, 0.015))
-    shown = vary.point((0.0, 0.5, 0.25), (0.015, 0.015, 0.015))
+    pitch = vary.degrees(68, 2)
+    grasp = vary.point((x + 0.004, y, CUBE_REST_Z), (0.002, 0.001, 0.001))
+    above = vary.point((grasp[0] + 0.03, grasp[1], 0.11), (0.005, 0.005, 0.008))
+    shown = vary.point((0.0, 0.5, 0.25), (0.004, 0.004, 0.004))
     over = home.after(vary.seconds(1.3), above, pitch_rad=pitch, gripper=1.0, straight=False)
     down = over.after(vary.seconds(0.8), grasp, straight=True)
     closed = down.after(vary.seconds(0.5), gripper=0.0)
@@ -44,8 +44,8 @@ def _pick_and_show(cube: np.ndarray, home: Waypoint, vary: Variation) -> list[Wa
 
 def _take(home: Waypoint, shown: Waypoint, vary: Variation) -> list[Waypoint]:
     """Wait at home, come up beside the cube just before it is shown, and close on it."""
-    pitch = vary.degrees(0, 3)
-    beside = vary.near(shown.position, (-0.12, 0.0, 0.0), 0.012)
+    pitch = vary.degrees(0, 2)
+    beside = vary.near(shown.position, (-0.12, 0.0, 0.0), 0.005)
     take = vary.near(shown.position, (-0.012, 0.0, -0.004), 0.0025)
     ready_s = shown.time_s - vary.seconds(0.3)
     leaving = home.until(ready_s - vary.seconds(1.6))

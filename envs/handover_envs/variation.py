@@ -15,8 +15,8 @@ class Variation:
         self._rng = rng
 
     def seconds(self, usual: float) -> float:
-        """A duration within 12 % of the usual one."""
-        return usual * self._rng.uniform(0.88, 1.12)
+        """A duration within 8 % of the usual one."""
+        return usual * self._rng.uniform(0.92, 1.08)
 
     def degrees(self, usual: float, spread: float) -> float:
         """An angle within `spread` degrees of the usual one, in rad."""

@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from handover_model.errors import ModalityError
+from handover_model.errors import CheckpointError, ModalityError, TokenizerError
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.contract import EncodedImage, ImageCodec, Limits, Policy, PolicyRequest
 from handover_proto.embodiment import GR1_DIMS
@@ -148,8 +148,12 @@ def test_unknown_devices_and_types_are_refused(mini, device, dtype):
 def test_a_checkpoint_without_tokenizer_names_the_option(mini, tmp_path, monkeypatch):
     bare = shutil.copytree(mini, tmp_path / "bare")
     (bare / "tokenizer.json").unlink()
-    monkeypatch.setattr("handover_model.tokenizer.fetch", lambda *_a, **_k: 1 / 0)
-    with pytest.raises(Exception, match="--tokenizer DIR"):
+
+    def unreachable(*_args, **_options):
+        raise CheckpointError("no hub here")
+
+    monkeypatch.setattr("handover_model.tokenizer.fetch", unreachable)
+    with pytest.raises(TokenizerError, match="--tokenizer DIR"):
         load_policy(bare, device="cpu")
     chosen = load_policy(bare, device="cpu", tokenizer=mini)
     assert isinstance(chosen, GrootPolicy)

@@ -21,12 +21,12 @@ from handover_model.tokenizer import PromptTokenizer
 from handover_proto.embodiment import GR1_DIMS, RELATIVE_GROUPS, split_groups, widen
 
 HORIZON = 16
-IMAGE_EDGE = 112  # pixels: 8 x 8 patches, 16 image tokens
+IMAGE_EDGE = 168  # pixels: 12 x 12 patches, 36 image tokens
 PIXELS_PER_TOKEN = 28
 WIDTH = 32  # room for the 29 slots of state and action
 LANGUAGE_LAYERS = 2
 DIT = DitConfig(
-    num_layers=4, num_attention_heads=4, attention_head_dim=24, output_dim=96, dropout=0.0
+    num_layers=4, num_attention_heads=4, attention_head_dim=32, output_dim=128, dropout=0.0
 )
 
 
@@ -38,7 +38,7 @@ def mini_eagle(image_token: int, vocabulary: int) -> EagleConfig:
             intermediate_size=256,
             num_hidden_layers=3,
             num_attention_heads=4,
-            num_patches=64,
+            num_patches=144,
         ),
         text_config=TextConfig(
             hidden_size=96,

@@ -50,14 +50,18 @@ class SnapshotFolder:
     def __init__(self, folder: Path, options: ImageOptions, side: int) -> None:
         """side: image sides become multiples of it."""
         self._folder, self._options, self._side = folder, options, side
-        self._read: dict[str, Snapshots] = {}
+        self._names: set[str] = set()
+        self._parts: list[Snapshots] = []
 
     def snapshots(self) -> Snapshots:
-        """Give all that is there now, by file name."""
+        """Give all that is there now, in the order in which it was found."""
         for path in sorted(self._folder.glob("*.npz")):
-            if path.name not in self._read:
-                self._read[path.name] = self._load(path)
-        return join([self._read[name] for name in sorted(self._read)])
+            if path.name not in self._names:
+                self._names.add(path.name)
+                self._parts.append(self._load(path))
+        if len(self._parts) > 1:  # one part, so that no image is in memory twice
+            self._parts = [join(self._parts)]
+        return self._parts[0]
 
     def _load(self, path: Path) -> Snapshots:
         with np.load(path, allow_pickle=False) as file:
