@@ -7,7 +7,8 @@ import pytest
 import torch
 from handover_model.checkpoint import load_checkpoint
 from handover_training.errors import TrainingError
-from handover_training.head_stage import HeadStage, equal_tasks
+from handover_training.head_data import see_samples
+from handover_training.head_stage import HeadStage, equal_tasks, network_with_backbone
 from handover_training.mini_base import draw_network
 from handover_training.mini_checkpoint import write_mini
 from handover_training.stage_state import save_tensors
@@ -35,7 +36,7 @@ def config_for(folder: Path) -> HeadConfig:
     backbone = draw_network(3).state_dict()
     kept = {name: value for name, value in backbone.items() if name.startswith("backbone.")}
     save_tensors(folder / "backbone.safetensors", kept, {})
-    return HeadConfig(snapshots, folder / "backbone.safetensors", folder / "out", batch_size=4)
+    return HeadConfig((snapshots,), folder / "backbone.safetensors", folder / "out", batch_size=4)
 
 
 def test_only_the_head_learns_and_constant_slots_stay_closed(tmp_path: Path) -> None:
@@ -52,17 +53,29 @@ def test_only_the_head_learns_and_constant_slots_stay_closed(tmp_path: Path) -> 
     assert opened.tolist() == ALOHA_SLOTS
 
 
-def test_a_stage_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_stage_goes_on_where_it_was_bit_for_bit(tmp_path: Path) -> None:
     config = config_for(tmp_path)
     stage = HeadStage(config)
     stage.step(1.0)
-    stage.save(12.5)
+    stage.save()
     again = HeadStage(config)
-    assert again.elapsed_s == 12.5
+    assert again.steps == 1
+    for each in (stage, again):
+        each.step(0.5)
     expected = stage.averaged().state_dict()
     for name, weight in again.averaged().state_dict().items():
         assert torch.equal(weight, expected[name]), name
-    again.step(1.0)
+
+
+def test_features_are_made_again_for_another_backbone(tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    before = see_samples(config, HeadStage(config).averaged().backbone)
+    weights = draw_network(4).state_dict()
+    kept = {name: value for name, value in weights.items() if name.startswith("backbone.")}
+    save_tensors(config.backbone, kept, {})
+    after = see_samples(config, network_with_backbone(config).backbone)
+    np.testing.assert_array_equal(before.states, after.states)
+    assert not np.allclose(before.features, after.features)
 
 
 def test_another_networks_weights_are_refused(tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ from handover_training.locating import Located, location_loss, patch_targets, se
 from handover_training.mini_base import draw_network
 from handover_training.prompts import TaskPrompts
 
-GRID = 8
+GRID = 12
 NOWHERE = np.full(3, np.nan, np.float32)
 
 
 def test_an_object_below_the_camera_is_in_the_middle_of_the_image() -> None:
     targets = patch_targets(np.array([[[0.0, 0.6, 0.02], NOWHERE, NOWHERE]], np.float32), GRID)
     picture = targets[0, :, 0].reshape(GRID, GRID)
-    np.testing.assert_allclose(picture[3:5, 3:5], 0.25, atol=1e-6)
+    np.testing.assert_allclose(picture[5:7, 5:7], 0.25, atol=1e-6)
     np.testing.assert_allclose(picture.sum(), 1, rtol=1e-6)
     assert not targets[..., 1:].any()
 
@@ -28,7 +28,7 @@ def test_shares_of_patches_move_with_the_object() -> None:
 
 def test_features_are_those_that_the_policy_computes() -> None:
     network = draw_network(0).eval()
-    pixels = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    pixels = torch.randn(2, 3, 168, 168, generator=torch.Generator().manual_seed(1))
     ids, mask = TaskPrompts().batch(np.array([1, 0]))
     with torch.no_grad():
         output, patches = see(network.backbone, pixels, ids, mask)

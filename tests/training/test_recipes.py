@@ -13,7 +13,7 @@ SHORT = ("--max-steps", "2", "--global-batch-size", "8", "--device", "cpu", "--s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["original", "one_gpu_lora", "small_from_scratch"])
+@pytest.mark.parametrize("name", ["original", "one_gpu_lora"])
 def test_a_recipe_runs(name, dataset, base, cache, tmp_path):
     programs = tmp_path / "bin"
     programs.mkdir()

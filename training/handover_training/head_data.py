@@ -4,6 +4,8 @@ The backbone is frozen, so its features are computed once and kept in a file.
 """
 
 import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,15 @@ from handover_proto.embodiment import ALOHA_SLOTS
 
 from handover_training.locating import see
 from handover_training.mini_base import HORIZON, IMAGE_EDGE, PIXELS_PER_TOKEN
+from handover_training.progress import track
 from handover_training.prompts import TaskPrompts
-from handover_training.snapshots import OBJECTS, TASK_TEXTS, SnapshotFolder, Snapshots, join
+from handover_training.snapshots import (
+    OBJECTS,
+    TASK_TEXTS,
+    Snapshots,
+    load_snapshots,
+    snapshot_files,
+)
 from handover_training.train_head import HeadConfig
 
 _OPTIONS = ImageOptions(shortest_image_edge=IMAGE_EDGE)
@@ -44,19 +53,23 @@ class SeenSamples:
 
 
 def see_samples(config: HeadConfig, backbone: Backbone) -> SeenSamples:
-    """Compute the features of all samples, or read them where an earlier run has left them."""
+    """Compute the features of all samples, or read them where an earlier run has left them.
+
+    What is left counts only for the same weights and files. Images are in memory a file at a time.
+    """
     kept = config.output / "features.npz"
+    files = snapshot_files(config.snapshots)
+    made_from = _fingerprint(config, files)
     if kept.exists():
         with np.load(kept, allow_pickle=False) as file:
-            return SeenSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
-    samples = _read_samples(config)
-    seen = SeenSamples(
-        _features(backbone, samples), samples.states, samples.chunks, samples.tasks, samples.seeds
-    )
+            if "made_from" in file and str(file["made_from"]) == made_from:
+                return SeenSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
+    seen = join_seen([_see(backbone, part) for part in _samples(config, files)])
     config.output.mkdir(parents=True, exist_ok=True)
     partial = kept.with_name(f".{kept.name}.partial")
     with partial.open("wb") as file:
-        np.savez(file, **{entry.name: getattr(seen, entry.name) for entry in _FIELDS})
+        arrays = {entry.name: getattr(seen, entry.name) for entry in _FIELDS}
+        np.savez(file, made_from=np.array(made_from), **arrays)
     partial.replace(kept)
     return seen
 
@@ -87,12 +100,36 @@ def read_recording(path: Path) -> Snapshots:
     )
 
 
-def _read_samples(config: HeadConfig) -> Snapshots:
-    """Read all samples that have a chunk."""
-    snapshots = SnapshotFolder(config.snapshots, _OPTIONS, PIXELS_PER_TOKEN).snapshots()
-    parts = [snapshots[np.flatnonzero(snapshots.have_chunks)]]
-    parts += [read_recording(path) for path in config.recordings]
-    return join(parts)
+def join_seen(parts: Sequence[SeenSamples]) -> SeenSamples:
+    """Put samples behind each other."""
+    return SeenSamples(
+        *(np.concatenate([getattr(part, entry.name) for part in parts]) for entry in _FIELDS)
+    )
+
+
+def _samples(config: HeadConfig, files: Sequence[Path]) -> Iterator[Snapshots]:
+    """Read all samples that have a chunk, episode by episode."""
+    for path in track(files, "features", "episodes", len(files)):
+        snapshots = load_snapshots(path, _OPTIONS, PIXELS_PER_TOKEN)
+        if snapshots.have_chunks.any():
+            yield snapshots[np.flatnonzero(snapshots.have_chunks)]
+    for path in config.recordings:
+        yield read_recording(path)
+
+
+def _see(backbone: Backbone, samples: Snapshots) -> SeenSamples:
+    features = _features(backbone, samples)
+    return SeenSamples(features, samples.states, samples.chunks, samples.tasks, samples.seeds)
+
+
+def _fingerprint(config: HeadConfig, files: Sequence[Path]) -> str:
+    """Name what features are made from: the backbone's weights and the data's files."""
+    digest = hashlib.sha256(config.backbone.read_bytes())
+    for path in files:
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+    for path in config.recordings:
+        digest.update(GrootDataset.open(path).content_hash().encode())
+    return digest.hexdigest()
 
 
 @torch.no_grad()

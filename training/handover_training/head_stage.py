@@ -13,6 +13,7 @@ from handover_model.processor import Processor
 from safetensors.torch import load_file
 from torch import Tensor
 
+from handover_training.averaged_weights import AveragedWeights
 from handover_training.errors import TrainingError
 from handover_training.head_data import SeenSamples, see_samples
 from handover_training.mini_base import (
@@ -25,7 +26,6 @@ from handover_training.mini_base import (
 from handover_training.prompts import TaskPrompts
 from handover_training.stage_state import averaged, load_state, save_state
 from handover_training.state_noise import make_noise
-from handover_training.timed_training import AveragedWeights
 from handover_training.train_head import HeadConfig
 
 AVERAGE_DECAY = 0.99
@@ -66,12 +66,18 @@ class HeadStage:
             self._head.parameters(), lr=config.learning_rate, weight_decay=1e-4
         )
         self._state = config.output / "state.safetensors"
-        self.elapsed_s = load_state(self._state, self._head, self._average, self._optimizer)
-        self._rng = np.random.default_rng([config.seed, 1, self._average.steps])
+        load_state(self._state, self._head, self._average, self._optimizer)
+        self._rng = np.random.default_rng()  # drawn anew for each step
         self._loss = 0.0
 
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return self._average.steps
+
     def step(self, rate_share: float) -> None:
-        """Take one step."""
+        """Take one step; its draws depend on its number, not on where the run began."""
+        self._rng = np.random.default_rng([self._config.seed, 1, self._average.steps])
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.learning_rate * rate_share
         chosen = self._rng.choice(self._train, self._config.batch_size, p=self._shares)
@@ -84,9 +90,9 @@ class HeadStage:
         drift = 0.99 if self._loss else 0.0
         self._loss = drift * self._loss + (1 - drift) * loss.item()
 
-    def save(self, elapsed_s: float) -> None:
+    def save(self) -> None:
         """Write the state to go on from."""
-        save_state(self._state, self._head, self._average, self._optimizer, elapsed_s)
+        save_state(self._state, self._head, self._average, self._optimizer)
 
     def averaged(self) -> Gr00tNetwork:
         """Give a copy of the network, with the head's averaged weights."""

@@ -17,6 +17,7 @@ from handover_proto.contract import TrainingRecord
 from handover_training.checkpoint_folders import write_json
 from handover_training.mini_base import IMAGE_EDGE
 from handover_training.ship_mini import ShipConfig
+from handover_training.snapshots import snapshot_files
 from handover_training.training_record import RECORD_FILE
 
 _SNAPSHOT_TASKS = ("transfer_cube", "insertion")  # of even and of odd seeds
@@ -30,7 +31,7 @@ def release(config: ShipConfig) -> None:
     records = tuple(_record(path, config.held_out) for path in config.recordings)
     save_notes(dataclasses.replace(load_notes(fresh), training=records), fresh)
     rollouts = [json.loads(path.read_text(encoding="utf-8")) for path in config.rollouts]
-    seeds = sorted(int(path.stem) for path in config.snapshots.glob("*.npz"))
+    seeds = sorted(int(path.stem) for path in snapshot_files(config.snapshots))
     write_json(
         fresh / RECORD_FILE,
         {

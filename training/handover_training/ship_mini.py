@@ -13,8 +13,8 @@ class ShipConfig:
 
     trained: Path
     """Checkpoint folder that handover_training.train_head wrote"""
-    snapshots: Path
-    """Folder of snapshots that it was trained on"""
+    snapshots: tuple[Path, ...]
+    """Folders of snapshots that it was trained on"""
     output: Path
     """Checkpoint folder to write; one that is there is replaced"""
     recordings: tuple[Path, ...] = ()

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from handover_model.image import ImageOptions, prepare_frame
 
+from handover_training.errors import TrainingError
+
 TASK_TEXTS = (
     "Pick up the cube with the right arm and transfer it to the left arm.",
     "Insert the peg into the socket.",
@@ -44,39 +46,35 @@ class Snapshots:
         return np.asarray(np.isfinite(self.chunks).all(axis=(1, 2)))
 
 
-class SnapshotFolder:
-    """Reads a folder that may still be growing; each file once."""
-
-    def __init__(self, folder: Path, options: ImageOptions, side: int) -> None:
-        """side: image sides become multiples of it."""
-        self._folder, self._options, self._side = folder, options, side
-        self._names: set[str] = set()
-        self._parts: list[Snapshots] = []
-
-    def snapshots(self) -> Snapshots:
-        """Give all that is there now, in the order in which it was found."""
-        for path in sorted(self._folder.glob("*.npz")):
-            if path.name not in self._names:
-                self._names.add(path.name)
-                self._parts.append(self._load(path))
-        if len(self._parts) > 1:  # one part, so that no image is in memory twice
-            self._parts = [join(self._parts)]
-        return self._parts[0]
-
-    def _load(self, path: Path) -> Snapshots:
-        with np.load(path, allow_pickle=False) as file:
-            task, poses = int(file["task"]), file["poses"]
-            frames = [prepare_frame(frame, self._options, self._side) for frame in file["frames"]]
-            places = np.full((len(frames), OBJECTS, 3), np.nan, np.float32)
-            places[:, _OBJECTS_OF_TASK[task]] = poses[..., :3]
-            return Snapshots(
-                np.stack(frames),
-                file["states"],
-                file["chunks"],
-                places,
-                np.full(len(frames), task),
-                np.full(len(frames), int(path.stem)),
+def snapshot_files(folders: Sequence[Path]) -> list[Path]:
+    """List the files of all folders; raises TrainingError where a folder has none."""
+    files = []
+    for folder in folders:
+        here = sorted(folder.glob("*.npz"))
+        if not here:
+            raise TrainingError(
+                f"{folder} holds no snapshots, expected files SEED.npz; make some with "
+                f"python -m handover_envs.snapshots --output {folder}"
             )
+        files += here
+    return files
+
+
+def load_snapshots(path: Path, options: ImageOptions, side: int) -> Snapshots:
+    """Read one episode's snapshots; side: image sides become multiples of it."""
+    with np.load(path, allow_pickle=False) as file:
+        task, poses = int(file["task"]), file["poses"]
+        frames = [prepare_frame(frame, options, side) for frame in file["frames"]]
+        places = np.full((len(frames), OBJECTS, 3), np.nan, np.float32)
+        places[:, _OBJECTS_OF_TASK[task]] = poses[..., :3]
+        return Snapshots(
+            np.stack(frames),
+            file["states"],
+            file["chunks"],
+            places,
+            np.full(len(frames), task),
+            np.full(len(frames), int(path.stem)),
+        )
 
 
 def join(parts: Sequence[Snapshots]) -> Snapshots:

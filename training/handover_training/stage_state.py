@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from handover_training.timed_training import AveragedWeights, put_back
+from handover_training.averaged_weights import AveragedWeights, put_back
 
 NOW, AVERAGE, MOMENT = "now.", "average.", "optimizer."
 
@@ -27,22 +27,21 @@ def save_state(
     module: nn.Module,
     average: AveragedWeights,
     optimizer: Optimizer,
-    elapsed_s: float,
 ) -> None:
-    """Write what a stage needs to go on after `elapsed_s` of training."""
+    """Write what a stage needs to go on."""
     tensors = {f"{NOW}{name}": value for name, value in module.named_parameters()}
     tensors |= {f"{AVERAGE}{name}": value for name, value in average.weights.items()}
     for number, entry in optimizer.state_dict()["state"].items():
         tensors |= {f"{MOMENT}{number}.{name}": value for name, value in entry.items()}
-    save_tensors(path, tensors, {"elapsed_s": str(elapsed_s), "steps": str(average.steps)})
+    save_tensors(path, tensors, {"steps": str(average.steps)})
 
 
 def load_state(
     path: Path, module: nn.Module, average: AveragedWeights, optimizer: Optimizer
-) -> float:
-    """Read back what save_state wrote, if it is there; gives the seconds of training so far."""
+) -> None:
+    """Read back what save_state wrote, if it is there."""
     if not path.exists():
-        return 0.0
+        return
     weights: dict[str, Tensor] = {}
     moments: dict[int, dict[str, Tensor]] = {}
     with open_weights(path) as file:
@@ -60,7 +59,6 @@ def load_state(
     average.steps = int(notes["steps"])
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    return float(notes["elapsed_s"])
 
 
 @contextmanager

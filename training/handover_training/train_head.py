@@ -3,7 +3,6 @@
 python -m handover_training.train_head --snapshots FOLDER --backbone FILE --output FOLDER
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +11,18 @@ from pathlib import Path
 class HeadConfig:
     """Train the small network's action head, and write checkpoints in the N1.6 layout."""
 
-    snapshots: Path
-    """Folder that handover_envs.snapshots wrote"""
+    snapshots: tuple[Path, ...]
+    """Folders that handover_envs.snapshots wrote"""
     backbone: Path
     """File that handover_training.locate_objects wrote"""
     output: Path
-    """Folder for the checkpoints, named after the minutes of training"""
+    """Folder for the checkpoints, named after the steps of training; `final` is the last"""
     recordings: tuple[Path, ...] = ()
     """GR00T datasets to train on as well"""
-    minutes: float = 20.0
-    """How long, earlier runs into the same output counted"""
-    save_minutes: float = 6.0
-    """Minutes between checkpoints"""
+    steps: int = 8000
+    """How many, those of earlier runs into the same output counted"""
+    save_steps: int = 1000
+    """Steps from one checkpoint and measurement to the next"""
     batch_size: int = 64
     learning_rate: float = 1.5e-3
     state_noise_rad: float = 0.007
@@ -34,28 +33,25 @@ class HeadConfig:
 
 
 def main(config: HeadConfig) -> None:
-    """Train."""
+    """Train; the same command goes on where a killed run was."""
     from handover_training.head_stage import HeadStage
-    from handover_training.locate_objects import schedule
     from handover_training.mini_checkpoint import write_mini
-    from handover_training.timed_training import Clock
+    from handover_training.stage_loop import run_stage
 
     stage = HeadStage(config)
-    clock = Clock(config.minutes * 60, stage.elapsed_s)
-    saved, measured = time.monotonic(), time.monotonic()
-    while not clock.over:
-        stage.step(schedule(clock.share))
-        if time.monotonic() - measured > 60:
-            measured = time.monotonic()
-            print(f"{clock.elapsed_s / 60:.1f} min, {stage.describe()}", flush=True)
-        if time.monotonic() - saved > config.save_minutes * 60:
-            saved = time.monotonic()
-            folder = config.output / f"minute-{round(clock.elapsed_s / 60)}"
-            write_mini(folder, stage.averaged(), stage.processor)
-            stage.save(clock.elapsed_s)
-    stage.save(clock.elapsed_s)
+
+    def write(steps: int) -> None:
+        write_mini(config.output / f"step-{steps}", stage.averaged(), stage.processor)
+
+    run_stage(
+        stage,
+        config.steps,
+        every=config.save_steps,
+        what="head stage",
+        report=lambda line: print(line, flush=True),
+        at_save=write,
+    )
     write_mini(config.output / "final", stage.averaged(), stage.processor)
-    print(f"{clock.elapsed_s / 60:.1f} min, {stage.describe()}", flush=True)
 
 
 def cli() -> None:

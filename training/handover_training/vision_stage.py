@@ -1,11 +1,10 @@
 """The vision stage at work: batches of snapshots, steps, measurement, and its state on disk."""
 
-import time
-
 import numpy as np
 import torch
 from handover_model.image import ImageOptions
 
+from handover_training.averaged_weights import AveragedWeights
 from handover_training.locate_objects import LocateConfig
 from handover_training.locating import (
     SCALE_M,
@@ -16,11 +15,9 @@ from handover_training.locating import (
 )
 from handover_training.mini_base import IMAGE_EDGE, draw_network
 from handover_training.prompts import TaskPrompts
-from handover_training.snapshots import SnapshotFolder, Snapshots
+from handover_training.snapshots import join, load_snapshots, snapshot_files
 from handover_training.stage_state import averaged, load_state, save_state, save_tensors
-from handover_training.timed_training import AveragedWeights
 
-REREAD_S = 120
 AVERAGE_DECAY = 0.995
 BACKBONE = "backbone."
 
@@ -37,23 +34,25 @@ class VisionStage:
             network.backbone, eagle.text_config.hidden_size, eagle.vision_config.hidden_size
         )
         self._prompts = TaskPrompts()
-        self._folder = SnapshotFolder(
-            config.snapshots, ImageOptions(shortest_image_edge=IMAGE_EDGE), eagle.pixels_per_token
-        )
+        self._pixels_per_token = eagle.pixels_per_token
         self._average = AveragedWeights(self._locator, AVERAGE_DECAY)
         self._optimizer = torch.optim.AdamW(
             self._locator.parameters(), lr=config.learning_rate, weight_decay=0.01
         )
         self._state = config.output.with_suffix(".state.safetensors")
-        self.elapsed_s = load_state(self._state, self._locator, self._average, self._optimizer)
+        load_state(self._state, self._locator, self._average, self._optimizer)
         self._losses = (0.0, 0.0)
-        self._rng = np.random.default_rng([config.seed, self._average.steps])
-        self._reread()
+        self._rng = np.random.default_rng()  # drawn anew for each step
+        self._read()
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return self._average.steps
 
     def step(self, rate_share: float) -> None:
-        """Take one step."""
-        if time.monotonic() - self._read_at > REREAD_S:
-            self._reread()
+        """Take one step; its draws depend on its number, not on where the run began."""
+        self._rng = np.random.default_rng([self._config.seed, self._average.steps])
         chosen = self._rng.choice(self._train, self._config.batch_size)
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.learning_rate * rate_share
@@ -79,16 +78,17 @@ class VisionStage:
             f"held out, median mm: {errors}"
         )
 
-    def save(self, elapsed_s: float) -> None:
+    def save(self) -> None:
         """Write the averages for the next stage, and the state to go on from."""
         averages = self._average.weights
         backbone = {key: value for key, value in averages.items() if key.startswith(BACKBONE)}
         save_tensors(self._config.output, backbone, {})
-        save_state(self._state, self._locator, self._average, self._optimizer, elapsed_s)
+        save_state(self._state, self._locator, self._average, self._optimizer)
 
-    def _reread(self) -> None:
-        self._read_at = time.monotonic()
-        self._data: Snapshots = self._folder.snapshots()
+    def _read(self) -> None:
+        options = ImageOptions(shortest_image_edge=IMAGE_EDGE)
+        files = snapshot_files(self._config.snapshots)
+        self._data = join([load_snapshots(file, options, self._pixels_per_token) for file in files])
         self._places = place_targets(self._data)
         self._patches = patch_targets(self._data.places, self._grid)
         held = self._data.seeds % self._config.held_out < 2  # two: one of each task

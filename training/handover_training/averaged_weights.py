@@ -1,35 +1,9 @@
-"""Training for a given time: a clock that goes on where a killed run was, and averaged weights."""
+"""Averages of a module's weights over its training."""
 
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-
-
-@dataclass
-class Clock:
-    """Counts seconds of training, those of earlier runs included."""
-
-    total_s: float
-    before_s: float = 0.0
-    _start: float = field(default_factory=time.monotonic)
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds of training so far."""
-        return self.before_s + time.monotonic() - self._start
-
-    @property
-    def share(self) -> float:
-        """Share of the time that is over: 0 … 1."""
-        return min(1.0, self.elapsed_s / self.total_s)
-
-    @property
-    def over(self) -> bool:
-        """Whether the time is used up."""
-        return self.elapsed_s >= self.total_s
 
 
 class AveragedWeights:
