@@ -64,13 +64,17 @@ class ActionPrefix:
 
 @dataclass(frozen=True)
 class PolicyRequest:
-    """One observation to turn into a chunk; `seed` None lets the server draw one."""
+    """One observation to turn into a chunk; `seed` None lets the server draw one.
+
+    max_age_ms: how old it may get on the server before the policy starts on it; None for no bound
+    """
 
     observation: Observation
     seed: int | None = None
     sequence: int = 0
     client_tag: str = ""
     prefix: ActionPrefix | None = None
+    max_age_ms: int | None = None
 
 
 @dataclass(frozen=True)

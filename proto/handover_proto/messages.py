@@ -32,7 +32,10 @@ _MAX_ERROR_CHARS = 400
 def encode_request(request: PolicyRequest) -> pb.InferRequest:
     """Turn a request into its message, without checking it against a server's spec."""
     message = pb.InferRequest(
-        seed=request.seed, sequence=request.sequence, client_tag=request.client_tag
+        seed=request.seed,
+        sequence=request.sequence,
+        client_tag=request.client_tag,
+        max_age_ms=request.max_age_ms,
     )
     observation = message.observation  # filled in place: a message put into another is copied
     observation.task = request.observation.task
@@ -85,6 +88,7 @@ def decode_request(message: pb.InferRequest, spec: PolicySpec, limits: Limits) -
         sequence=message.sequence,
         client_tag=message.client_tag,
         prefix=prefix,
+        max_age_ms=message.max_age_ms if message.HasField("max_age_ms") else None,
     )
     check_request(request, spec, limits)
     return request

@@ -25,6 +25,8 @@ def check_request(request: PolicyRequest, spec: PolicySpec, limits: Limits) -> N
     _check_counter("sequence", request.sequence)
     if request.seed is not None:
         _check_counter("seed", request.seed)
+    if request.max_age_ms is not None and not 1 <= request.max_age_ms < 2**32:
+        raise InvalidRequest("max_age_ms", "1 to 2^32-1 milliseconds", f"{request.max_age_ms}")
     _check_task(request.observation.task, limits)
     _check_cameras(request.observation, spec, limits)
     _check_state(request.observation, spec)

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhandover_proto/policy.proto\x12\x12handover.policy.v1\"O\n\x06Tensor\x12(\n\x05\x64type\x18\x01 \x01(\x0e\x32\x19.handover.policy.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"c\n\x05Image\x12-\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"9\n\x0c\x43\x61meraFrames\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.handover.policy.v1.Image\"\xb1\x02\n\x0bObservation\x12=\n\x07\x63\x61meras\x18\x01 \x03(\x0b\x32,.handover.policy.v1.Observation.CamerasEntry\x12\x39\n\x05state\x18\x02 \x03(\x0b\x32*.handover.policy.v1.Observation.StateEntry\x12\x0c\n\x04task\x18\x03 \x01(\t\x1aP\n\x0c\x43\x61merasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0b\x32 .handover.policy.v1.CameraFrames:\x02\x38\x01\x1aH\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xac\x01\n\x0c\x41\x63tionPrefix\x12<\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32,.handover.policy.v1.ActionPrefix.ActionEntry\x12\x13\n\x0b\x64\x65lay_steps\x18\x02 \x01(\r\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xb8\x01\n\x0cInferRequest\x12\x34\n\x0bobservation\x18\x01 \x01(\x0b\x32\x1f.handover.policy.v1.Observation\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x30\n\x06prefix\x18\x05 \x01(\x0b\x32 .handover.policy.v1.ActionPrefixB\x07\n\x05_seed\"\x8c\x01\n\x0eStageDurations\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x11\n\tdecode_ms\x18\x02 \x01(\x01\x12\x15\n\rpreprocess_ms\x18\x03 \x01(\x01\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x04 \x01(\x01\x12\x16\n\x0e\x61\x63tion_head_ms\x18\x05 \x01(\x01\x12\x11\n\tencode_ms\x18\x06 \x01(\x01\"\xc7\x02\n\nInferReply\x12:\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32*.handover.policy.v1.InferReply.ActionEntry\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x35\n\tdurations\x18\x05 \x01(\x0b\x32\".handover.policy.v1.StageDurations\x12\x17\n\x0f\x63heckpoint_hash\x18\x06 \x01(\t\x12.\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1f.handover.policy.v1.ErrorDetail\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"s\n\x0b\x45rrorDetail\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0b\n\x03got\x18\x05 \x01(\t\x12\x15\n\rretry_after_s\x18\x06 \x01(\x01\"\x10\n\x0eGetInfoRequest\"H\n\nCameraSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\"C\n\tStateSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0c\n\x04unit\x18\x04 \x01(\t\"w\n\nActionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12@\n\x0erepresentation\x18\x03 \x01(\x0e\x32(.handover.policy.v1.ActionRepresentation\x12\x0c\n\x04unit\x18\x04 \x01(\t\"h\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x16\n\x0emax_task_chars\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\"o\n\x0eTrainingRecord\x12\x14\n\x0c\x64\x61taset_name\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x61taset_hash\x18\x02 \x01(\t\x12\x16\n\x0etrain_episodes\x18\x03 \x03(\r\x12\x19\n\x11held_out_episodes\x18\x04 \x03(\r\"\xe3\x04\n\x0cGetInfoReply\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x17\n\x0f\x63heckpoint_name\x18\x04 \x01(\t\x12\x17\n\x0f\x63heckpoint_hash\x18\x05 \x01(\t\x12\x16\n\x0eprocessor_hash\x18\x06 \x01(\t\x12\x16\n\x0e\x65mbodiment_tag\x18\x07 \x01(\t\x12/\n\x07\x63\x61meras\x18\x08 \x03(\x0b\x32\x1e.handover.policy.v1.CameraSpec\x12,\n\x05state\x18\t \x03(\x0b\x32\x1d.handover.policy.v1.StateSpec\x12.\n\x06\x61\x63tion\x18\n \x03(\x0b\x32\x1e.handover.policy.v1.ActionSpec\x12\x0f\n\x07horizon\x18\x0b \x01(\r\x12\x0f\n\x07rate_hz\x18\x0c \x01(\x01\x12\x17\n\x0f\x64\x65noising_steps\x18\r \x01(\r\x12\x34\n\x0cimage_codecs\x18\x0e \x03(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12*\n\x06limits\x18\x0f \x01(\x0b\x32\x1a.handover.policy.v1.Limits\x12\x15\n\rsupports_seed\x18\x10 \x01(\x08\x12\x17\n\x0fsupports_prefix\x18\x11 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x12 \x01(\t\x12\r\n\x05\x64type\x18\x13 \x01(\t\x12\x34\n\x08training\x18\x14 \x03(\x0b\x32\".handover.policy.v1.TrainingRecord*\xa9\x01\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT64\x10\x02\x12\x0b\n\x07\x46LOAT16\x10\x03\x12\t\n\x05UINT8\x10\x04\x12\x08\n\x04INT8\x10\x05\x12\n\n\x06UINT16\x10\x06\x12\t\n\x05INT16\x10\x07\x12\n\n\x06UINT32\x10\x08\x12\t\n\x05INT32\x10\t\x12\n\n\x06UINT64\x10\n\x12\t\n\x05INT64\x10\x0b\x12\x08\n\x04\x42OOL\x10\x0c*J\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x0c\n\x08RAW_RGB8\x10\x01\x12\x08\n\x04JPEG\x10\x02\x12\x07\n\x03PNG\x10\x03*Y\n\x14\x41\x63tionRepresentation\x12%\n!ACTION_REPRESENTATION_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x42SOLUTE\x10\x01\x12\x0c\n\x08RELATIVE\x10\x02\x32\x80\x02\n\rPolicyService\x12O\n\x07GetInfo\x12\".handover.policy.v1.GetInfoRequest\x1a .handover.policy.v1.GetInfoReply\x12I\n\x05Infer\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply\x12S\n\x0bInferStream\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhandover_proto/policy.proto\x12\x12handover.policy.v1\"O\n\x06Tensor\x12(\n\x05\x64type\x18\x01 \x01(\x0e\x32\x19.handover.policy.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"c\n\x05Image\x12-\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"9\n\x0c\x43\x61meraFrames\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.handover.policy.v1.Image\"\xb1\x02\n\x0bObservation\x12=\n\x07\x63\x61meras\x18\x01 \x03(\x0b\x32,.handover.policy.v1.Observation.CamerasEntry\x12\x39\n\x05state\x18\x02 \x03(\x0b\x32*.handover.policy.v1.Observation.StateEntry\x12\x0c\n\x04task\x18\x03 \x01(\t\x1aP\n\x0c\x43\x61merasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0b\x32 .handover.policy.v1.CameraFrames:\x02\x38\x01\x1aH\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xac\x01\n\x0c\x41\x63tionPrefix\x12<\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32,.handover.policy.v1.ActionPrefix.ActionEntry\x12\x13\n\x0b\x64\x65lay_steps\x18\x02 \x01(\r\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xe0\x01\n\x0cInferRequest\x12\x34\n\x0bobservation\x18\x01 \x01(\x0b\x32\x1f.handover.policy.v1.Observation\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x30\n\x06prefix\x18\x05 \x01(\x0b\x32 .handover.policy.v1.ActionPrefix\x12\x17\n\nmax_age_ms\x18\x06 \x01(\rH\x01\x88\x01\x01\x42\x07\n\x05_seedB\r\n\x0b_max_age_ms\"\x8c\x01\n\x0eStageDurations\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x11\n\tdecode_ms\x18\x02 \x01(\x01\x12\x15\n\rpreprocess_ms\x18\x03 \x01(\x01\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x04 \x01(\x01\x12\x16\n\x0e\x61\x63tion_head_ms\x18\x05 \x01(\x01\x12\x11\n\tencode_ms\x18\x06 \x01(\x01\"\xc7\x02\n\nInferReply\x12:\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32*.handover.policy.v1.InferReply.ActionEntry\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x35\n\tdurations\x18\x05 \x01(\x0b\x32\".handover.policy.v1.StageDurations\x12\x17\n\x0f\x63heckpoint_hash\x18\x06 \x01(\t\x12.\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1f.handover.policy.v1.ErrorDetail\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"s\n\x0b\x45rrorDetail\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0b\n\x03got\x18\x05 \x01(\t\x12\x15\n\rretry_after_s\x18\x06 \x01(\x01\"\x10\n\x0eGetInfoRequest\"H\n\nCameraSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\"C\n\tStateSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0c\n\x04unit\x18\x04 \x01(\t\"w\n\nActionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12@\n\x0erepresentation\x18\x03 \x01(\x0e\x32(.handover.policy.v1.ActionRepresentation\x12\x0c\n\x04unit\x18\x04 \x01(\t\"h\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x16\n\x0emax_task_chars\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\"o\n\x0eTrainingRecord\x12\x14\n\x0c\x64\x61taset_name\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x61taset_hash\x18\x02 \x01(\t\x12\x16\n\x0etrain_episodes\x18\x03 \x03(\r\x12\x19\n\x11held_out_episodes\x18\x04 \x03(\r\"\xe3\x04\n\x0cGetInfoReply\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x17\n\x0f\x63heckpoint_name\x18\x04 \x01(\t\x12\x17\n\x0f\x63heckpoint_hash\x18\x05 \x01(\t\x12\x16\n\x0eprocessor_hash\x18\x06 \x01(\t\x12\x16\n\x0e\x65mbodiment_tag\x18\x07 \x01(\t\x12/\n\x07\x63\x61meras\x18\x08 \x03(\x0b\x32\x1e.handover.policy.v1.CameraSpec\x12,\n\x05state\x18\t \x03(\x0b\x32\x1d.handover.policy.v1.StateSpec\x12.\n\x06\x61\x63tion\x18\n \x03(\x0b\x32\x1e.handover.policy.v1.ActionSpec\x12\x0f\n\x07horizon\x18\x0b \x01(\r\x12\x0f\n\x07rate_hz\x18\x0c \x01(\x01\x12\x17\n\x0f\x64\x65noising_steps\x18\r \x01(\r\x12\x34\n\x0cimage_codecs\x18\x0e \x03(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12*\n\x06limits\x18\x0f \x01(\x0b\x32\x1a.handover.policy.v1.Limits\x12\x15\n\rsupports_seed\x18\x10 \x01(\x08\x12\x17\n\x0fsupports_prefix\x18\x11 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x12 \x01(\t\x12\r\n\x05\x64type\x18\x13 \x01(\t\x12\x34\n\x08training\x18\x14 \x03(\x0b\x32\".handover.policy.v1.TrainingRecord*\xa9\x01\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT64\x10\x02\x12\x0b\n\x07\x46LOAT16\x10\x03\x12\t\n\x05UINT8\x10\x04\x12\x08\n\x04INT8\x10\x05\x12\n\n\x06UINT16\x10\x06\x12\t\n\x05INT16\x10\x07\x12\n\n\x06UINT32\x10\x08\x12\t\n\x05INT32\x10\t\x12\n\n\x06UINT64\x10\n\x12\t\n\x05INT64\x10\x0b\x12\x08\n\x04\x42OOL\x10\x0c*J\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x0c\n\x08RAW_RGB8\x10\x01\x12\x08\n\x04JPEG\x10\x02\x12\x07\n\x03PNG\x10\x03*Y\n\x14\x41\x63tionRepresentation\x12%\n!ACTION_REPRESENTATION_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x42SOLUTE\x10\x01\x12\x0c\n\x08RELATIVE\x10\x02\x32\x80\x02\n\rPolicyService\x12O\n\x07GetInfo\x12\".handover.policy.v1.GetInfoRequest\x1a .handover.policy.v1.GetInfoReply\x12I\n\x05Infer\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply\x12S\n\x0bInferStream\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,12 +29,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_options = b'8\001'
   _globals['_INFERREPLY_ACTIONENTRY']._options = None
   _globals['_INFERREPLY_ACTIONENTRY']._serialized_options = b'8\001'
-  _globals['_DTYPE']._serialized_start=2668
-  _globals['_DTYPE']._serialized_end=2837
-  _globals['_IMAGECODEC']._serialized_start=2839
-  _globals['_IMAGECODEC']._serialized_end=2913
-  _globals['_ACTIONREPRESENTATION']._serialized_start=2915
-  _globals['_ACTIONREPRESENTATION']._serialized_end=3004
+  _globals['_DTYPE']._serialized_start=2708
+  _globals['_DTYPE']._serialized_end=2877
+  _globals['_IMAGECODEC']._serialized_start=2879
+  _globals['_IMAGECODEC']._serialized_end=2953
+  _globals['_ACTIONREPRESENTATION']._serialized_start=2955
+  _globals['_ACTIONREPRESENTATION']._serialized_end=3044
   _globals['_TENSOR']._serialized_start=51
   _globals['_TENSOR']._serialized_end=130
   _globals['_IMAGE']._serialized_start=132
@@ -52,29 +52,29 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_start=700
   _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_end=773
   _globals['_INFERREQUEST']._serialized_start=776
-  _globals['_INFERREQUEST']._serialized_end=960
-  _globals['_STAGEDURATIONS']._serialized_start=963
-  _globals['_STAGEDURATIONS']._serialized_end=1103
-  _globals['_INFERREPLY']._serialized_start=1106
-  _globals['_INFERREPLY']._serialized_end=1433
+  _globals['_INFERREQUEST']._serialized_end=1000
+  _globals['_STAGEDURATIONS']._serialized_start=1003
+  _globals['_STAGEDURATIONS']._serialized_end=1143
+  _globals['_INFERREPLY']._serialized_start=1146
+  _globals['_INFERREPLY']._serialized_end=1473
   _globals['_INFERREPLY_ACTIONENTRY']._serialized_start=700
   _globals['_INFERREPLY_ACTIONENTRY']._serialized_end=773
-  _globals['_ERRORDETAIL']._serialized_start=1435
-  _globals['_ERRORDETAIL']._serialized_end=1550
-  _globals['_GETINFOREQUEST']._serialized_start=1552
-  _globals['_GETINFOREQUEST']._serialized_end=1568
-  _globals['_CAMERASPEC']._serialized_start=1570
-  _globals['_CAMERASPEC']._serialized_end=1642
-  _globals['_STATESPEC']._serialized_start=1644
-  _globals['_STATESPEC']._serialized_end=1711
-  _globals['_ACTIONSPEC']._serialized_start=1713
-  _globals['_ACTIONSPEC']._serialized_end=1832
-  _globals['_LIMITS']._serialized_start=1834
-  _globals['_LIMITS']._serialized_end=1938
-  _globals['_TRAININGRECORD']._serialized_start=1940
-  _globals['_TRAININGRECORD']._serialized_end=2051
-  _globals['_GETINFOREPLY']._serialized_start=2054
-  _globals['_GETINFOREPLY']._serialized_end=2665
-  _globals['_POLICYSERVICE']._serialized_start=3007
-  _globals['_POLICYSERVICE']._serialized_end=3263
+  _globals['_ERRORDETAIL']._serialized_start=1475
+  _globals['_ERRORDETAIL']._serialized_end=1590
+  _globals['_GETINFOREQUEST']._serialized_start=1592
+  _globals['_GETINFOREQUEST']._serialized_end=1608
+  _globals['_CAMERASPEC']._serialized_start=1610
+  _globals['_CAMERASPEC']._serialized_end=1682
+  _globals['_STATESPEC']._serialized_start=1684
+  _globals['_STATESPEC']._serialized_end=1751
+  _globals['_ACTIONSPEC']._serialized_start=1753
+  _globals['_ACTIONSPEC']._serialized_end=1872
+  _globals['_LIMITS']._serialized_start=1874
+  _globals['_LIMITS']._serialized_end=1978
+  _globals['_TRAININGRECORD']._serialized_start=1980
+  _globals['_TRAININGRECORD']._serialized_end=2091
+  _globals['_GETINFOREPLY']._serialized_start=2094
+  _globals['_GETINFOREPLY']._serialized_end=2705
+  _globals['_POLICYSERVICE']._serialized_start=3047
+  _globals['_POLICYSERVICE']._serialized_end=3303
 # @@protoc_insertion_point(module_scope)

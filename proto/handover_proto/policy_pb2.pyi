@@ -123,18 +123,20 @@ class ActionPrefix(_message.Message):
     def __init__(self, action: _Optional[_Mapping[str, Tensor]] = ..., delay_steps: _Optional[int] = ...) -> None: ...
 
 class InferRequest(_message.Message):
-    __slots__ = ("observation", "seed", "sequence", "client_tag", "prefix")
+    __slots__ = ("observation", "seed", "sequence", "client_tag", "prefix", "max_age_ms")
     OBSERVATION_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLIENT_TAG_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     observation: Observation
     seed: int
     sequence: int
     client_tag: str
     prefix: ActionPrefix
-    def __init__(self, observation: _Optional[_Union[Observation, _Mapping]] = ..., seed: _Optional[int] = ..., sequence: _Optional[int] = ..., client_tag: _Optional[str] = ..., prefix: _Optional[_Union[ActionPrefix, _Mapping]] = ...) -> None: ...
+    max_age_ms: int
+    def __init__(self, observation: _Optional[_Union[Observation, _Mapping]] = ..., seed: _Optional[int] = ..., sequence: _Optional[int] = ..., client_tag: _Optional[str] = ..., prefix: _Optional[_Union[ActionPrefix, _Mapping]] = ..., max_age_ms: _Optional[int] = ...) -> None: ...
 
 class StageDurations(_message.Message):
     __slots__ = ("queue_ms", "decode_ms", "preprocess_ms", "backbone_ms", "action_head_ms", "encode_ms")

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from handover_proto.contract import ServerInfo
@@ -9,6 +11,7 @@ from handover_proto.errors import DeadlinePassed, Overloaded, ServerUnavailable
 
 from handover_server.decoder import Decoder
 from handover_server.scheduler import Scheduler
+from handover_server.security import Identity
 from handover_server.ticket import Lane, Outcome, Ticket
 
 Entered = asyncio.Future[tuple[Ticket, Outcome]]
@@ -18,10 +21,15 @@ _LEAST_RETRY_S = 0.02
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much may be under way at once, over all clients."""
+    """How much may be under way at once, over all clients and of each of them.
+
+    A client is a token, or where the server has none a connection (security.TokenCheck).
+    """
 
     requests: int = 64
     message_bytes: int = 256 * 1024 * 1024  # of requests that are not decoded yet
+    client_requests: int = 32
+    client_streams: int = 32
 
 
 class Intake:
@@ -36,6 +44,8 @@ class Intake:
         self._decoder = Decoder(info.spec, info.limits, decode_threads, scheduler.submit)
         self._requests = 0
         self._bytes = 0
+        self._of_client: Counter[Identity] = Counter()
+        self._streams: Counter[Identity] = Counter()
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -43,9 +53,10 @@ class Intake:
     def enter(self, data: bytes, sequence: int, lane: Lane, deadline: float | None) -> Entered:
         """Admit a serialised request; the future never fails, its outcome may be an error.
 
-        Cancelling the future withdraws the request. Raises Overloaded or ServerUnavailable.
+        Cancelling the future withdraws the request. It counts as one of `lane.client`'s. Raises
+        Overloaded or ServerUnavailable.
         """
-        self._check_room(len(data))
+        self._check_room(len(data), lane.client)
         loop = asyncio.get_running_loop()
         future: Entered = loop.create_future()
 
@@ -60,11 +71,27 @@ class Intake:
         ticket = Ticket(data, sequence, lane, deadline, settle_from_thread)
         size = len(data)
         self._requests += 1
+        self._of_client[lane.client] += 1
         self._bytes += size
         self._idle.clear()
         future.add_done_callback(lambda done: self._leave(ticket, size, done.cancelled()))
         self._decoder.submit(ticket)
         return future
+
+    @contextlib.contextmanager
+    def stream(self, client: Identity) -> Iterator[Lane]:
+        """Count a stream of `client` while it is open and give its lane; raises Overloaded."""
+        if self._streams[client] >= self._bounds.client_streams:
+            raise Overloaded(
+                f"{client.name} has {self._streams[client]} streams open, which is the most that "
+                "a client may have; close one",
+                1.0,
+            )
+        self._streams[client] += 1
+        try:
+            yield Lane(client)
+        finally:
+            _subtract(self._streams, client)
 
     def close(self) -> None:
         """Admit nothing more."""
@@ -77,9 +104,17 @@ class Intake:
         self._decoder.close()
         return self._requests
 
-    def _check_room(self, size: int) -> None:
+    def _check_room(self, size: int, client: Identity) -> None:
         if self._closed:
             raise ServerUnavailable("the server is shutting down")
+        if self._of_client[client] >= self._bounds.client_requests:
+            mine = self._of_client[client]
+            retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(mine))
+            raise Overloaded(
+                f"{client.name} has {mine} requests under way, which is the most that a client "
+                f"may have; try again in {retry_s:.2f} s",
+                retry_s,
+            )
         if self._requests >= self._bounds.requests:
             waiting = f"{self._requests} requests"
         elif self._bytes + size > self._bounds.message_bytes:
@@ -98,5 +133,13 @@ class Intake:
         self._scheduler.discard(ticket)
         self._requests -= 1
         self._bytes -= size
+        _subtract(self._of_client, ticket.lane.client)
         if not self._requests:
             self._idle.set()
+
+
+def _subtract(counts: "Counter[Identity]", client: Identity) -> None:
+    """Count one less, and forget a client that has none left: there is no end of addresses."""
+    counts[client] -= 1
+    if not counts[client]:
+        del counts[client]

@@ -15,6 +15,7 @@ MAX_FIELDS = 4096  # of one message; an observation of three cameras has under 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SEQUENCE = pb.InferRequest.SEQUENCE_FIELD_NUMBER
 _CLIENT_TAG = pb.InferRequest.CLIENT_TAG_FIELD_NUMBER
+_MAX_AGE_MS = pb.InferRequest.MAX_AGE_MS_FIELD_NUMBER
 
 # {field number: the layout of the message in that field; None where its bytes are many numbers}
 _Layout = dict[int, Any]
@@ -34,14 +35,16 @@ _REQUEST: _Layout = {
 
 
 class RequestHead:
-    """Sequence and tag of a serialised InferRequest, as far as they could be read.
+    """Sequence, tag and greatest age of a serialised InferRequest, as far as they could be read.
 
-    Every answer echoes them, even one to a request that cannot be parsed.
+    Every answer echoes the first two, even one to a request that cannot be parsed; the age has to
+    be known before anything is spent on the request.
     """
 
     def __init__(self) -> None:
         self.sequence = 0
         self.client_tag = ""
+        self.max_age_ms: int | None = None
         self._fields = 0
 
     def read(self, data: bytes) -> None:
@@ -55,6 +58,16 @@ class RequestHead:
         except IndexError:
             raise _malformed(data, "ends in the middle of a number") from None
 
+    def deadline(self, now: float, call_deadline: float | None) -> float | None:
+        """Tell when nobody wants the answer any more: the call's deadline, or the age if earlier.
+
+        now: seconds of time.monotonic(), as are both deadlines; None for never
+        """
+        if self.max_age_ms is None:
+            return call_deadline
+        age_deadline = now + self.max_age_ms / 1e3
+        return age_deadline if call_deadline is None else min(age_deadline, call_deadline)
+
     def _walk(self, data: bytes, at: int, end: int, layout: _Layout, depth: int) -> None:
         while at < end:
             self._count(1)
@@ -64,6 +77,8 @@ class RequestHead:
                 value, at = _varint(data, at)
                 if depth == 0 and number == _SEQUENCE:
                     self.sequence = value & 0xFFFF_FFFF_FFFF_FFFF
+                elif depth == 0 and number == _MAX_AGE_MS:
+                    self.max_age_ms = value & 0xFFFF_FFFF
             elif wire_type == _BYTES:
                 size, at = _varint(data, at)
                 if size > end - at:

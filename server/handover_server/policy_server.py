@@ -15,6 +15,7 @@ from handover_proto.contract import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpe
 from handover_server.errors import ServingError
 from handover_server.intake import Bounds, Intake
 from handover_server.scheduler import Scheduler
+from handover_server.security import TokenCheck
 from handover_server.service import SERVICE_NAME, PolicyService
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,10 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 0
     max_batch: int | None = None
+    batch_window_s: float = 0.0
     decode_threads: int = 2
     bounds: Bounds = field(default_factory=Bounds)
+    tokens: TokenCheck = field(default_factory=TokenCheck)
 
 
 class PolicyServer:
@@ -52,8 +55,8 @@ class PolicyServer:
 
     def __init__(self, load: Callable[[], Policy], settings: ServerSettings) -> None:
         self._settings = settings
-        self._scheduler = Scheduler(load, settings.max_batch)
-        self._service = PolicyService()
+        self._scheduler = Scheduler(load, settings.max_batch, settings.batch_window_s)
+        self._service = PolicyService(settings.tokens)
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._server = aio.server(options=_OPTIONS)
         self._intake: Intake | None = None

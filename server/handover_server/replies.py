@@ -11,9 +11,7 @@ from handover_server.message_guard import RequestHead
 from handover_server.ticket import Ticket
 
 
-def chunk_reply(
-    ticket: Ticket, head: RequestHead, output: PolicyOutput, checkpoint_hash: str
-) -> bytes:
+def chunk_reply(ticket: Ticket, head: RequestHead, output: PolicyOutput) -> bytes:
     """Serialise the answer to a request that succeeded."""
     began = time.perf_counter()
     policy = output.durations
@@ -30,7 +28,7 @@ def chunk_reply(
                 backbone_ms=policy.backbone_ms,
                 action_head_ms=policy.action_head_ms,
             ),
-            checkpoint_hash=checkpoint_hash,
+            checkpoint_hash=ticket.checkpoint_hash,
         )
     )
     message.durations.encode_ms = (time.perf_counter() - began) * 1e3

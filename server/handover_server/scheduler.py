@@ -1,7 +1,7 @@
 """The one thread that owns the policy: it loads it, warms it up and runs every batch.
 
 A model on a GPU wants one thread, and Python gives it no second core anyway. Batches wait for
-nobody: whatever is queued when the policy is free goes in together.
+nobody, unless told to for a moment: whatever is queued when the policy is free goes in together.
 """
 
 import dataclasses
@@ -30,11 +30,15 @@ class Scheduler:
 
     load: makes the policy; called in the policy's own thread
     max_batch: upper bound for a batch, on top of the policy's own
+    window_s: how long a batch that is not full waits for more
     """
 
-    def __init__(self, load: Callable[[], Policy], max_batch: int | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], Policy], max_batch: int | None = None, window_s: float = 0.0
+    ) -> None:
         self._load = load
         self._max_batch = max_batch
+        self._window_s = window_s
         self._queue = LaneQueue()
         self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
         self._seconds_per_request = 0.0
@@ -72,7 +76,7 @@ class Scheduler:
             self.ready.set_exception(error)
             return
         self.ready.set_result(dataclasses.replace(spec, max_batch=max_batch))
-        while tickets := self._queue.take(max_batch):
+        while tickets := self._queue.take(max_batch, self._window_s):
             self._run_batch(policy, tickets)
             tickets.clear()  # an idle policy holds no request's images
 
@@ -84,6 +88,7 @@ class Scheduler:
             return
         outcomes = _outcomes(policy, [request for _, request in batch])
         for (ticket, _), outcome in zip(batch, outcomes, strict=True):
+            ticket.checkpoint_hash = policy.spec.checkpoint_hash
             ticket.settle(outcome)
         seconds = (time.perf_counter() - began) / len(batch)
         self._seconds_per_request += (1 - _MEMORY_OF_PAST_BATCHES) * (

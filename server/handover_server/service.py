@@ -13,6 +13,7 @@ from handover_server.incident import record_incident
 from handover_server.intake import Intake
 from handover_server.message_guard import RequestHead
 from handover_server.replies import chunk_reply
+from handover_server.security import Identity, TokenCheck, bearer_token
 from handover_server.stream import StreamSession
 from handover_server.ticket import Lane
 
@@ -23,7 +24,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class PolicyService:
     """The three calls of policy.proto, on bytes: we parse, so that we say what is wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: TokenCheck) -> None:
+        self._tokens = tokens
         self._intake: Intake | None = None
         self._info = b""
         self._sessions: set[StreamSession] = set()
@@ -54,6 +56,7 @@ class PolicyService:
     async def get_info(self, data: bytes, context: aio.ServicerContext) -> bytes:
         """What is served."""
         try:
+            self._client(context)
             self._opened()
             return self._info
         except PolicyError as error:
@@ -62,15 +65,17 @@ class PolicyService:
     async def infer(self, data: bytes, context: aio.ServicerContext) -> bytes:
         """One observation in, one chunk out."""
         try:
+            client = self._client(context)
             intake = self._opened()
             head = RequestHead()
             head.read(data)
-            entered = intake.enter(data, head.sequence, Lane(), _deadline(context))
+            deadline = head.deadline(time.monotonic(), _deadline(context))
+            entered = intake.enter(data, head.sequence, Lane(client), deadline)
             del data  # the ticket lets go of it when it is decoded
             ticket, outcome = await entered
             if isinstance(outcome, PolicyError):
                 raise outcome
-            return chunk_reply(ticket, head, outcome, intake.info.spec.checkpoint_hash)
+            return chunk_reply(ticket, head, outcome)
         except PolicyError as error:
             return await _abort(context, error)
         except Exception as error:
@@ -82,15 +87,23 @@ class PolicyService:
         """Many observations in, of which the newest counts; a chunk or an error for each."""
         session = None
         try:
-            session = StreamSession(self._opened(), context, _deadline(context))
-            self._sessions.add(session)
-            await session.run(requests)
+            client = self._client(context)
+            intake = self._opened()
+            with intake.stream(client) as lane:
+                session = StreamSession(intake, lane, context, _deadline(context))
+                self._sessions.add(session)
+                await session.run(requests)
         except PolicyError as error:
             await _abort(context, error)
         except Exception as error:
             await _abort(context, record_incident("a stream failed", error))
         finally:
             self._sessions.discard(session)
+
+    def _client(self, context: aio.ServicerContext) -> Identity:
+        """Who asks; raises NotAuthorised."""
+        metadata = dict(context.invocation_metadata() or ())
+        return self._tokens.identify(bearer_token(metadata.get("authorization")), context.peer())
 
     def _opened(self) -> Intake:
         if self._intake is None:

@@ -1,6 +1,7 @@
 """One InferStream: its requests share a lane, so that the newest observation wins."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -23,12 +24,12 @@ class StreamSession:
     """Reads requests while replies are written, in the order in which they were settled."""
 
     def __init__(
-        self, intake: Intake, context: aio.ServicerContext, deadline: float | None
+        self, intake: Intake, lane: Lane, context: aio.ServicerContext, deadline: float | None
     ) -> None:
         self._intake = intake
         self._context = context
         self._deadline = deadline
-        self._lane = Lane()
+        self._lane = lane
         self._room = asyncio.Semaphore(_MAX_UNANSWERED)
         self._under_way: set[Entered] = set()
         self._outbox: asyncio.Queue[_Settled] = asyncio.Queue()
@@ -63,7 +64,8 @@ class StreamSession:
             head = RequestHead()
             try:
                 head.read(data)
-                entered = self._intake.enter(data, head.sequence, self._lane, self._deadline)
+                deadline = head.deadline(time.monotonic(), self._deadline)
+                entered = self._intake.enter(data, head.sequence, self._lane, deadline)
             except PolicyError as error:
                 self._outbox.put_nowait((head, None, error))
             else:
@@ -88,7 +90,7 @@ class StreamSession:
             return error_reply(head, outcome)
         assert ticket is not None, "only a ticket's outcome is a chunk"
         try:
-            return chunk_reply(ticket, head, outcome, self._intake.info.spec.checkpoint_hash)
+            return chunk_reply(ticket, head, outcome)
         except Exception as error:
             return error_reply(head, record_incident("answering a request failed", error))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from handover_proto.contract import PolicyOutput, PolicyRequest
 from handover_proto.errors import DeadlinePassed, PolicyError
 
+from handover_server.security import ANYONE, Identity
+
 Outcome = PolicyOutput | PolicyError
 
 _SEED_BITS = 53  # what every client's number type holds exactly, JSON's too
@@ -19,6 +21,9 @@ _arrivals = itertools.count(1)
 class Lane:
     """Whose place in each queue it is: a stream has one, and its newest request takes it over."""
 
+    def __init__(self, client: Identity = ANYONE) -> None:
+        self.client = client
+
 
 class Ticket:
     """A request and what became of it; settled exactly once, by whichever thread comes first.
@@ -27,6 +32,7 @@ class Ticket:
     request: what it says, from decoding until the policy has answered
     seed: of the request, known from decoding on
     sequence: as far as it could be read off the bytes
+    checkpoint_hash: of the weights that answered, known from then on
     deadline: seconds of time.monotonic() after which nobody waits for the outcome; None for never
     on_settled: called once with the outcome, from whichever thread settles it
     """
@@ -47,6 +53,7 @@ class Ticket:
         self.arrival = next(_arrivals)
         self.queue_ms = 0.0
         self.decode_ms = 0.0
+        self.checkpoint_hash = ""
         self._deadline = deadline
         self._on_settled = on_settled
         self._lock = threading.Lock()
@@ -98,7 +105,9 @@ class Ticket:
 
     def _drop_if_late(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            self.withdraw(DeadlinePassed("the deadline passed while the request was waiting"))
+            self.withdraw(
+                DeadlinePassed("the deadline, or max_age_ms, passed while the request was waiting")
+            )
 
     def _stage_ms(self) -> float:
         """Milliseconds since the last call."""

@@ -1,4 +1,4 @@
-"""Lanes are served in order of arrival; within one, the newest ticket is the one that counts."""
+"""Clients take turns, lanes go in order of arrival, and in a lane the newest ticket counts."""
 
 import gc
 import threading
@@ -7,6 +7,7 @@ import weakref
 import pytest
 from handover_proto.errors import ServerUnavailable, Superseded
 from handover_server.lane_queue import LaneQueue
+from handover_server.security import Identity
 from handover_server.ticket import Lane, Ticket
 
 
@@ -96,3 +97,39 @@ def test_a_queue_keeps_nothing_of_the_lanes_that_went_through_it(ticket):
     del lane
     gc.collect()
     assert seen() is None
+
+
+def test_a_client_that_floods_waits_for_itself_alone(ticket):
+    queue, flooder, slow = LaneQueue(), Identity("flooder"), Identity("slow")
+    for sequence in range(6):
+        queue.put(ticket(sequence, Lane(flooder)))
+    queue.put(ticket(100, Lane(slow)))
+    assert [t.sequence for t in queue.take(2)] == [0, 100]
+    queue.put(ticket(101, Lane(slow)))
+    assert [t.sequence for t in queue.take(4)] == [1, 101, 2, 3]
+    assert len(queue) == 2
+
+
+def test_clients_take_turns_whatever_the_size_of_a_batch(ticket):
+    queue = LaneQueue()
+    for client in range(3):
+        for place in range(client + 1):
+            queue.put(ticket(10 * client + place, Lane(Identity(f"client {client}"))))
+    taken = [t.sequence for _ in range(6) for t in queue.take(1)]
+    assert taken == [0, 10, 20, 11, 21, 22]
+
+
+def test_within_a_window_a_batch_waits_until_it_is_full(ticket):
+    queue, batches = LaneQueue(), []
+    thread = threading.Thread(target=lambda: batches.append(queue.take(3, window_s=60)))
+    thread.start()
+    for sequence in range(3):
+        queue.put(ticket(sequence))
+    thread.join(10)
+    assert [[t.sequence for t in batch] for batch in batches] == [[0, 1, 2]]
+
+
+def test_after_its_window_a_batch_goes_as_it_is(ticket):
+    queue = LaneQueue()
+    queue.put(ticket(1))
+    assert [t.sequence for t in queue.take(3, window_s=0.001)] == [1]

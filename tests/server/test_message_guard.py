@@ -35,6 +35,18 @@ def test_sequence_and_tag_are_what_parsing_would_give(sequence, tag):
     assert (head.sequence, head.client_tag) == (sequence, tag)
 
 
+@pytest.mark.parametrize(
+    ("max_age_ms", "call", "deadline"),
+    [(None, None, None), (None, 5, 5), (2000, 5, 5), (500, 5, 4.5), (500, None, 4.5)],
+)
+def test_the_deadline_is_the_calls_or_the_greatest_age_if_that_is_earlier(
+    max_age_ms, call, deadline
+):
+    head = head_of(pb.InferRequest(max_age_ms=max_age_ms).SerializeToString())
+    assert head.max_age_ms == max_age_ms
+    assert head.deadline(4.0, call) == deadline
+
+
 @given(st.binary(max_size=300))
 def test_whatever_the_parser_takes_the_guard_takes(data):
     request = pb.InferRequest()

@@ -11,6 +11,7 @@ import pytest
 from handover_proto import policy_pb2 as pb
 from handover_proto.contract import Limits
 from handover_proto.errors import (
+    DeadlinePassed,
     InvalidRequest,
     Overloaded,
     PolicyFailed,
@@ -18,6 +19,7 @@ from handover_proto.errors import (
     UnmetPrecondition,
 )
 from handover_proto.messages import decode_chunk, decode_info
+from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.intake import Bounds
 from handover_server.policies import HoldPolicy
 from handover_server.ticket import Ticket
@@ -128,6 +130,38 @@ def test_a_full_server_says_when_to_try_again(serve, gated, message, typed_error
     for call in calls:
         assert call.result().action
     assert server.infer(message()).action
+
+
+def test_a_client_may_not_fill_the_server_alone(serve, gated, message, typed_error):
+    server = serve(gated, bounds=Bounds(client_requests=1))
+    busy = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
+    gated.wait_until_busy()
+    with pytest.raises(Overloaded, match="has 1 requests under way") as caught:
+        server.infer_bytes(message().SerializeToString())
+    assert caught.value.retry_after_s > 0
+    of_its_own = (("grpc.use_local_subchannel_pool", 1),)
+    with grpc.insecure_channel(server.address, options=of_its_own) as channel:
+        other = PolicyServiceStub(channel).Infer.future(message(sequence=2), timeout=TIMEOUT_S)
+        gated.let_through(2)
+        assert other.result().sequence == 2
+    assert busy.result().action
+    gated.let_through()
+    assert server.infer(message()).action
+
+
+def test_a_request_that_got_too_old_is_never_computed(serve, gated, message, typed_error):
+    server = serve(gated)
+    busy = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
+    gated.wait_until_busy()
+    old = server.stub.Infer.future(message(sequence=2, max_age_ms=1), timeout=TIMEOUT_S)
+    young = server.stub.Infer.future(message(sequence=3, max_age_ms=60_000), timeout=TIMEOUT_S)
+    with pytest.raises(grpc.RpcError):
+        server.infer(message(sequence=4), timeout_s=0.3)  # by now 2 waits, and is too old
+    gated.let_through(10)
+    assert busy.result().sequence == 1
+    assert isinstance(typed_error(old.exception()), DeadlinePassed)
+    assert young.result().sequence == 3
+    assert [2] not in gated.sequences
 
 
 def test_more_bytes_than_there_is_room_for_are_refused(serve, noise, message):

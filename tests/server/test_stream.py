@@ -5,8 +5,16 @@ import queue
 import grpc
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import InvalidRequest, PolicyFailed, ServerUnavailable, Superseded
+from handover_proto.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    Overloaded,
+    PolicyFailed,
+    ServerUnavailable,
+    Superseded,
+)
 from handover_proto.messages import decode_chunk
+from handover_server.intake import Bounds
 
 TIMEOUT_S = 20
 
@@ -142,3 +150,31 @@ def test_a_draining_server_answers_what_is_under_way_and_ends_the_stream(
     with pytest.raises(grpc.RpcError) as caught:
         stream.receive()
     assert isinstance(typed_error(caught.value), ServerUnavailable)
+
+
+def test_a_client_has_a_bounded_number_of_streams(serve, noise, message, typed_error):
+    server = serve(noise, bounds=Bounds(client_streams=1))
+    first = Stream(server)
+    first.send(message(sequence=1))
+    assert first.receive().sequence == 1
+    second = Stream(server)
+    with pytest.raises(grpc.RpcError) as caught:
+        second.receive()
+    assert isinstance(typed_error(caught.value), Overloaded)
+    assert first.close() == []
+    third = Stream(server)
+    third.send(message(sequence=3))
+    assert third.receive().sequence == 3
+
+
+def test_in_a_stream_too_a_request_that_got_too_old_is_dropped(serve, gated, message):
+    server = serve(gated)
+    busy, stream = Stream(server), Stream(server)
+    busy.send(message(sequence=1))
+    gated.wait_until_busy()
+    stream.send(message(sequence=2, max_age_ms=1))
+    with pytest.raises(grpc.RpcError):
+        server.infer(message(sequence=3), timeout_s=0.3)
+    gated.let_through(10)
+    assert isinstance(failure(stream.receive()), DeadlinePassed)
+    assert [2] not in gated.sequences

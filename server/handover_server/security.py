@@ -1,0 +1,134 @@
+"""Who may ask, and as whom: bearer tokens, whatever protocol brings them."""
+
+import hashlib
+import hmac
+import logging
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from handover_proto.errors import NotAuthorised
+
+from handover_server.errors import ServingError
+
+logger = logging.getLogger(__name__)
+
+_LEAST_CHARS = 16
+_MAKE_ONE = "make one with: openssl rand -base64 32"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose requests are counted together; `name` may be logged, it holds no secret."""
+
+    name: str
+
+
+ANYONE = Identity("anyone")
+
+
+class TokenCheck:
+    """Lets in whoever shows one of the tokens; everyone, where it was given none.
+
+    Only digests are kept, so that no dump or log of this object holds a token.
+    """
+
+    def __init__(self, tokens: Sequence[str] = ()) -> None:
+        self._digests = tuple(map(_digest, tokens))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everyone is let in."""
+        return not self._digests
+
+    def replace(self, tokens: Sequence[str]) -> None:
+        """Take `tokens` in place of those known so far, for every later request."""
+        self._digests = tuple(map(_digest, tokens))
+
+    def identify(self, token: str | None, peer: str = "") -> Identity:
+        """Tell whose request it is: the token's; without tokens, the address `peer`'s.
+
+        Raises NotAuthorised for a token that is missing or not one of ours.
+        """
+        if not self._digests:
+            return Identity(peer) if peer else ANYONE
+        if not token:
+            raise NotAuthorised(
+                "this server wants a token and the request brought none; give one by --token-file "
+                "or HANDOVER_TOKEN (metadata: authorization: Bearer TOKEN)"
+            )
+        shown = _digest(token)
+        # all of them are compared, so that the time tells nothing about which one it was
+        matches = [hmac.compare_digest(known, shown) for known in self._digests]
+        if not any(matches):
+            raise NotAuthorised(
+                "the token is not one of this server's; it may have been replaced: "
+                "ask whoever runs the server"
+            )
+        return Identity(f"token {matches.index(True) + 1}")
+
+
+def bearer_token(header: str | bytes | None) -> str | None:
+    """Read the token off an authorization header, "Bearer TOKEN"; None where there is none."""
+    if isinstance(header, bytes):
+        header = header.decode(errors="replace")
+    scheme, _, token = (header or "").strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def read_tokens(path: Path) -> list[str]:
+    """Read a file of tokens, one per line; several make it possible to replace one by another.
+
+    Empty lines and lines that begin with # are skipped. Raises ServingError for a file that
+    others may read, that holds no token, or one that could be guessed.
+    """
+    check_private(path, "token file")
+    try:
+        lines = path.read_text().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServingError(f"the token file {path} cannot be read: {_reason(error)}") from None
+    tokens = []
+    for number, line in enumerate(lines, start=1):
+        token = line.strip()
+        if not token or token.startswith("#"):
+            continue
+        if len(token) < _LEAST_CHARS or not token.isascii() or not token.isprintable():
+            raise ServingError(
+                f"line {number} of the token file {path}: expected at least {_LEAST_CHARS} "
+                f"printable ASCII characters, got {len(token)} characters; {_MAKE_ONE}"
+            )
+        if " " in token:
+            raise ServingError(f"line {number} of the token file {path}: a token has no spaces")
+        tokens.append(token)
+    if not tokens:
+        raise ServingError(f"the token file {path} holds no token; {_MAKE_ONE}")
+    return tokens
+
+
+def check_private(path: Path, what: str) -> None:
+    """Raise ServingError for a secret that every user of the machine may read; warn of a group's.
+
+    A group's right to read is what containers give a mounted secret, so it is not refused.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ServingError(f"the {what} {path} cannot be read: {_reason(error)}") from None
+    if not stat.S_ISREG(mode):
+        raise ServingError(f"the {what} {path} is not a file")
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise ServingError(
+            f"the {what} {path} has mode {stat.S_IMODE(mode):04o}: other users of this machine "
+            f"could take it for their own; run: chmod 600 {path}"
+        )
+    if mode & stat.S_IRGRP:
+        logger.warning("the %s %s may be read by its group", what, path)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return getattr(error, "strerror", None) or "it is not text"
