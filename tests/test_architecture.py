@@ -22,6 +22,7 @@ ARROWS: dict[tuple[str, str | None], set[str]] = {
     ("client", ANYWHERE): {"proto"},
     ("client", "open_loop"): {"conversion"},
     ("client", "closed_loop"): {"envs", "conversion"},
+    ("client", "lessons"): {"envs"},  # a policy's own mistakes, for training
     ("envs", ANYWHERE): {"proto", "conversion"},
 }
 

@@ -6,10 +6,11 @@ import numpy as np
 from handover_proto.embodiment import ARM_JOINTS
 
 from handover_envs.aloha import AlohaSimulator
-from handover_envs.experts import POLICY_RATE_HZ, Expert
+from handover_envs.experts import Expert
 from handover_envs.graphics import LookName
 from handover_envs.loading import load_world
-from handover_envs.snapshots import CHUNK_STEPS, SnapshotsConfig
+from handover_envs.snapshot_file import CHUNK_TIMES_S, NO_CHUNK, TASK_ORDER, Shots
+from handover_envs.snapshots import SnapshotsConfig
 from handover_envs.tasks import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
@@ -17,15 +18,11 @@ from handover_envs.tasks import (
     TaskName,
 )
 
-TASK_ORDER: tuple[TaskName, ...] = ("transfer_cube", "insertion")
-FRAME_SIDE = 256
 _ARM_QPOS = 16  # MuJoCo's coordinates of both arms come first; the objects' are the last
 _REST_Z = {"transfer_cube": (0.02,), "insertion": (0.01, 0.022)}  # m, the parts on the table
 _JITTER_M = 0.02  # loose objects lie a little beyond where episodes start
 _BEFORE_GRASP = 90  # steps; no expert closes a gripper earlier
 _LAST_STEP = 360  # later the hands rest
-_NO_CHUNK = np.full((CHUNK_STEPS, 14), np.nan)
-_CHUNK_TIMES_S = np.arange(CHUNK_STEPS) / POLICY_RATE_HZ
 
 
 class PosableSimulator(AlohaSimulator):
@@ -42,23 +39,6 @@ class PosableSimulator(AlohaSimulator):
         physics.data.qpos[:_ARM_QPOS] = arms
         physics.data.qpos[-poses.size :] = poses.ravel()
         physics.forward()
-
-
-class Shots:
-    """The snapshots of one episode so far."""
-
-    def __init__(self) -> None:
-        self.frames: list[np.ndarray] = []
-        self.states: list[np.ndarray] = []
-        self.chunks: list[np.ndarray] = []
-        self.poses: list[np.ndarray] = []
-
-    def take(self, simulator: AlohaSimulator, chunk: np.ndarray) -> None:
-        """Draw what there is now; chunk: (16, 14), NaN where there is none."""
-        self.frames.append(simulator.render(FRAME_SIDE))
-        self.states.append(simulator.state)
-        self.chunks.append(chunk)
-        self.poses.append(simulator.object_poses)
 
 
 class SnapshotArtist:
@@ -82,17 +62,17 @@ class SnapshotArtist:
         for step, targets in enumerate(executed):
             arms.append(simulator.arms)
             if step in wanted:
-                shots.take(simulator, plan.at(step / CONTROL_RATE_HZ + _CHUNK_TIMES_S))
+                shots.take(simulator, plan.at(step / CONTROL_RATE_HZ + CHUNK_TIMES_S))
             simulator.step(targets)
         succeeded = simulator.reward == SUCCESS_REWARD
         if not succeeded:  # only what it did before its grasp is worth learning
             for place, step in enumerate(wanted):
                 if step >= _BEFORE_GRASP:
-                    shots.chunks[place] = _NO_CHUNK
+                    shots.chunks[place] = NO_CHUNK
         for _ in range(self._config.loose):
             simulator.put(arms[rng.integers(len(arms))], self._scatter(task, rng))
-            shots.take(simulator, _NO_CHUNK)
-        self._write(seed, task, shots)
+            shots.take(simulator, NO_CHUNK)
+        shots.write(self._config.output / f"{seed}.npz", task, seed)
         return succeeded
 
     def _scatter(self, task: TaskName, rng: np.random.Generator) -> np.ndarray:
@@ -102,22 +82,6 @@ class SnapshotArtist:
         if rng.random() < 0.8:
             poses[:, 2] = _REST_Z[task]
         return poses
-
-    def _write(self, seed: int, task: TaskName, shots: Shots) -> None:
-        """Write the file; it is there whole or not at all."""
-        target = self._config.output / f"{seed}.npz"
-        partial = target.with_name(f".{seed}.partial")
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                task=np.array(TASK_ORDER.index(task)),
-                seed=np.array(seed),
-                frames=np.stack(shots.frames),
-                states=np.stack(shots.states).astype(np.float32),
-                chunks=np.stack(shots.chunks).astype(np.float32),
-                poses=np.stack(shots.poses).astype(np.float32),
-            )
-        partial.replace(target)
 
 
 def pushes(rng: np.random.Generator, steps: int) -> np.ndarray:

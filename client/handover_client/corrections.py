@@ -1,0 +1,53 @@
+"""Lessons from a policy's own mistakes: it acts, and the scripted expert says what it would do.
+
+python -m handover_client.corrections --server HOST:PORT --output FOLDER --episodes 100
+
+Writes the files that `handover_envs.snapshots` writes, one per episode, for the head stage.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CorrectionsConfig:
+    """Let a served policy act in the simulator, and note the expert's chunk where it asks."""
+
+    server: str
+    """Address of the policy, HOST:PORT."""
+    output: Path
+    """Folder of the files; episodes that are there are not played again."""
+    episodes: int = 100
+    """How many."""
+    seed: int = 50000
+    """The first episode's. Even seeds are transfers of the cube, odd ones insertions."""
+    seed_step: int = 1
+    """From an episode's seed to the next one's; 2 plays one task alone."""
+    execute_steps: int = 4
+    """Steps of each chunk to play before the policy is asked again."""
+
+
+def main(config: CorrectionsConfig) -> None:
+    """Play what is missing. Raises HandoverError."""
+    from handover_client.lessons import Lessons
+    from handover_client.policy_client import PolicyClient
+
+    config.output.mkdir(parents=True, exist_ok=True)
+    with PolicyClient(config.server) as client:
+        lessons = Lessons(client, config.execute_steps)
+        for number in range(config.episodes):
+            seed = config.seed + number * config.seed_step
+            target = config.output / f"{seed}.npz"
+            if not target.exists():
+                lessons.play(seed).write(target, lessons.task_of(seed), seed)
+
+
+def cli() -> None:
+    """Parse the command line and run."""
+    import tyro
+
+    main(tyro.cli(CorrectionsConfig))
+
+
+if __name__ == "__main__":
+    cli()
