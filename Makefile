@@ -46,7 +46,7 @@ demo: env
 test: env $(STUBS)/.ready
 	$(SERVER)/bin/python -m pytest -q --durations=10 tests/test_architecture.py tests/proto tests/model \
 	  tests/conversion tests/training tests/server
-	$(SIM)/bin/python -m pytest -q --durations=10 tests/proto tests/client tests/envs tests/e2e
+	$(SIM)/bin/python -m pytest -q --durations=10 tests/proto tests/client tests/docs tests/envs tests/e2e
 
 lint: env
 	$(SERVER)/bin/ruff check .

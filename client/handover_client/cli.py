@@ -63,6 +63,7 @@ COMMANDS = {
         "closed-loop evaluation: a server's chunks played in MuJoCo",
     ),
     "compare": Command("handover_client.compare:cli", "replay", "two evaluation runs side by side"),
+    "completion": Command("handover_client.completion:cli", "", "completion script of bash or zsh"),
 }
 
 
@@ -100,7 +101,8 @@ def run(arguments: list[str]) -> int:
 def overview() -> str:
     """List the commands that this installation has."""
     known = {name: command for name, command in COMMANDS.items() if command.exists()}
-    lines = [f"  {name:<10}{command.summary}" for name, command in known.items()]
+    width = max(map(len, known)) + 2
+    lines = [f"  {name:<{width}}{command.summary}" for name, command in known.items()]
     return "\n".join(
         [
             "usage: handover COMMAND …",
@@ -118,9 +120,18 @@ def overview() -> str:
 def _find(name: str) -> Command:
     command = COMMANDS.get(name)
     if command is None or not command.exists():
-        known = ", ".join(known for known, command in COMMANDS.items() if command.exists())
-        raise UsageError(f"unknown command {name!r}: expected one of {known}")
+        known = [known for known, command in COMMANDS.items() if command.exists()]
+        raise UsageError(
+            f"unknown command {name!r}: expected one of {', '.join(known)}{_nearest(name, known)}"
+        )
     return command
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _call(command: Command) -> None:

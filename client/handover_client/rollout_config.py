@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Optional
 
 from handover_proto.errors import UsageError
+
+# typing.Optional: tyro checks such a default without importing typeguard, which would take a third
+# of the time of --help
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class RolloutConfig:
     """How many episodes to play."""
     seed: int = 1000
     """Episode i starts from seed + i: where the objects lie, and the policy's noise."""
-    seeds_from: Path | None = None
+    seeds_from: Optional[Path] = None
     """A `handover record` folder: each episode starts from its seed there, not from --seed."""
     execute_steps: int = 8
     """Steps of each chunk to play before the policy is asked again, at the policy's rate."""
@@ -41,9 +45,9 @@ class RolloutConfig:
     """Latency added to each chunk, with --realtime."""
     jitter_ms: float = 0.0
     """The added latency varies evenly by up to so much more or less, with --realtime."""
-    workers: int | None = None
+    workers: Optional[int] = None
     """Simulators at once, a process each; one per core by default."""
-    cluster: str | None = None
+    cluster: Optional[str] = None
     """Ray cluster to run the simulators on: auto, or ray://HOST:PORT."""
     image_size: int = 256
     """Height and width of the frames that are sent, in pixels."""

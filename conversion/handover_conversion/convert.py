@@ -2,22 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Optional
 
 from handover_proto.errors import MissingExtra, UsageError
+
+# typing.Optional: tyro checks such a default without importing typeguard, which would take a third
+# of the time of --help
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)
 class ConvertConfig:
     """Turn a LeRobot dataset (2.0, 2.1, 3.0) into the dataset that GR00T N1.6 is finetuned on."""
 
-    source: str | None = None
+    source: Optional[str] = None
     """Folder of the LeRobot dataset, or the name of a hub repository."""
-    output: Path | None = None
+    output: Optional[Path] = None
     """Folder to make. A run that was stopped goes on where it was."""
-    check: Path | None = None
+    check: Optional[Path] = None
     """Validate this finished GR00T dataset and convert nothing."""
-    revision: str | None = None
+    revision: Optional[str] = None
     """Branch, tag or commit of the hub repository."""
     video_key: str = "observation.images.top"
     """Camera of the source that the policy sees."""
@@ -31,9 +35,9 @@ class ConvertConfig:
     """mp4v is the original's; h264 is half as large and plays in a browser."""
     horizon: int = 16
     """Steps of the policy's action chunk, for the statistics of relative actions."""
-    workers: int | None = None
+    workers: Optional[int] = None
     """Processes to work with; one per core unless told."""
-    cluster: str | None = None
+    cluster: Optional[str] = None
     """Work on a Ray cluster: auto, or ray://HOST:PORT."""
     overwrite: bool = False
     """Replace an existing dataset at the output, once the new one is finished."""

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Optional
 
 from handover_proto.errors import MissingExtra, UsageError
 
 from handover_envs.graphics import LookName
 from handover_envs.tasks import TaskName
+
+# typing.Optional: tyro checks such a default without importing typeguard, which would take a third
+# of the time of --help
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,9 @@ class RecordConfig:
     """How many; each ends in success."""
     seed: int = 0
     """The first episode's; the next ones have the next seeds, less those that do not succeed."""
-    workers: int | None = None
+    workers: Optional[int] = None
     """Processes to work with; one per core unless told."""
-    cluster: str | None = None
+    cluster: Optional[str] = None
     """Work on a Ray cluster: auto, or ray://HOST:PORT."""
     codec: Literal["h264", "av1"] = "h264"
     """h264 is quickly made and read; av1 is a third smaller and takes six times as long to make."""

@@ -5,27 +5,31 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Optional
 
 import tyro
 from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
 logger = logging.getLogger(__name__)
 
+# typing.Optional: tyro checks such a default without importing typeguard, which would take a third
+# of the time of --help
+# ruff: noqa: UP045
+
 
 @dataclass(frozen=True)
 class ServeConfig:
     """Serve a policy over gRPC."""
 
-    checkpoint: str | None = None
+    checkpoint: Optional[str] = None
     """Checkpoint folder or hub name (ORGANISATION/MODEL); for --policy groot."""
     policy: Literal["groot", "hold", "replay"] = "groot"
     """groot: a GR00T N1.6 checkpoint; hold: stay in place; replay: a dataset's own actions."""
-    dataset_path: Path | None = None
+    dataset_path: Optional[Path] = None
     """GR00T dataset to play back; for --policy replay."""
-    embodiment_tag: str | None = None
+    embodiment_tag: Optional[str] = None
     """Embodiment to serve, where the checkpoint has several."""
-    tokenizer: Path | None = None
+    tokenizer: Optional[Path] = None
     """Folder with the tokenizer's files, where the checkpoint has none."""
     device: str = "auto"
     """cpu, cuda, cuda:N; auto takes a GPU if there is one."""
@@ -37,11 +41,11 @@ class ServeConfig:
     """Port to listen on; 0 takes a free one and prints it."""
     insecure: bool = False
     """Listen on the network without encryption or password: whoever reaches the port is served."""
-    max_batch: int | None = None
+    max_batch: Optional[int] = None
     """Most requests computed together, within what the policy allows."""
     max_waiting: int = 64
     """Requests under way at once; more are told to try again later."""
-    threads: int | None = None
+    threads: Optional[int] = None
     """CPU threads of the policy; by default one for a small network, else what PyTorch chooses."""
     decode_threads: int = 2
     """Threads that decompress images."""

@@ -49,6 +49,13 @@ def test_an_unknown_command_exits_with_2_and_names_the_known(capsys):
     assert error.count("\n") == 1
 
 
+def test_a_mistyped_command_is_told_the_nearest(capsys):
+    assert cli.run(["replya"]) == 2
+    assert capsys.readouterr().err.endswith("; did you mean 'replay'?\n")
+    assert cli.run(["fly"]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(HandoverError("two\nlines"), 1), (UsageError("no such task"), 2)],
@@ -125,12 +132,22 @@ def exists(name: str) -> bool:
     return cli.Command(f"handover_client.{name}:cli", "", "").exists()
 
 
-@pytest.mark.parametrize("name", ["info", "replay", "compare"])
-def test_help_loads_neither_grpc_nor_numpy(name):
+TYPE_CHECKER = "typeguard"  # what tyro loads for `X | None`: write Optional[X] in a config
+SLOWER = {"finetune"}  # has a tuple and a dict as defaults, which tyro cannot check without
+
+
+@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if cli.COMMANDS[name].exists()])
+def test_help_loads_no_more_than_it_needs(name):
     code = (
         "import contextlib\nfrom handover_client.cli import run\n"
         f"with contextlib.suppress(SystemExit): run([{name!r}, '--help'])"
     )
     loaded = loaded_by(code)
     assert "tyro" in loaded
-    assert not loaded & (HEAVY | {"grpc", "numpy", "typeguard"})
+    assert not loaded & (HEAVY | {"grpc", "numpy"})
+    assert name in SLOWER or TYPE_CHECKER not in loaded
+
+
+def test_the_overview_loads_nothing_but_the_command_line():
+    loaded = loaded_by("from handover_client.cli import run\nrun([])")
+    assert not loaded & (HEAVY | {"grpc", "numpy", "tyro"})

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Optional
+
+# typing.Optional: tyro checks such a default without importing typeguard, which would take a third
+# of the time of --help
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class FinetuneConfig:
     """Checkpoint to start from: a folder, or a name on the hub."""
     embodiment_tag: str = "GR1"
     """Embodiment whose slot is trained; new_embodiment for a robot of one's own."""
-    modality_config_path: Path | None = None
+    modality_config_path: Optional[Path] = None
     """File that says which groups, in which order, relative or not. It is read as data and never
     run. ALOHA's by default where the tag is GR1."""
     output_dir: Path = Path("outputs/finetune")
@@ -27,7 +31,7 @@ class FinetuneConfig:
     """Go on with a run although the schedule changed (more --max-steps, say)."""
     overwrite: bool = False
     """Remove the earlier run in the output folder and start again."""
-    tokenizer: Path | None = None
+    tokenizer: Optional[Path] = None
     """Folder of the tokenizer's files, where the base checkpoint brings none."""
 
     max_steps: int = 10_000
@@ -59,12 +63,12 @@ class FinetuneConfig:
     """Train the whole language model."""
     tune_visual: bool = False
     """Train the vision tower and its projector."""
-    tune_top_llm_layers: int | None = None
+    tune_top_llm_layers: Optional[int] = None
     """Train this many of the last language layers whatever --tune-llm says. By default as the base
     checkpoint's config.json says, which is what the original did (4 in the published one)."""
     lora_rank: int = 0
     """Train low-rank adapters of this rank instead of whole matrices; 0 for none."""
-    state_dropout_prob: float | None = None
+    state_dropout_prob: Optional[float] = None
     """How often a sample's state is hidden from the network; the base's own by default."""
     trained_slots: Literal["varying", "all"] = "varying"
     """Action slots that count in the loss: those that vary in the data, or all (the original's)."""
@@ -75,12 +79,12 @@ class FinetuneConfig:
     """Crop training images at random places instead of at the centre."""
     color_jitter_params: dict[str, float] = field(default_factory=dict)
     """Range of brightness, contrast, saturation and hue: brightness 0.3 contrast 0.4 …"""
-    random_rotation_angle: float | None = None
+    random_rotation_angle: Optional[float] = None
     """Rotate training images by up to this many degrees."""
 
-    val_episodes: int | None = None
+    val_episodes: Optional[int] = None
     """Episodes of each dataset that are held out; a tenth of them by default."""
-    eval_steps: int | None = None
+    eval_steps: Optional[int] = None
     """Steps between open-loop measurements on the held-out episodes; as --save-steps by default."""
     save_steps: int = 1000
     """Steps between checkpoints."""
@@ -103,9 +107,9 @@ class FinetuneConfig:
     """Compute activations twice instead of keeping them: less memory, more time."""
     fsdp: bool = False
     """Divide weights and optimiser among the GPUs (torch's FSDP2)."""
-    fsdp_config: Path | None = None
+    fsdp_config: Optional[Path] = None
     """JSON file with FSDP's options, as transformers has them."""
-    deepspeed: Path | None = None
+    deepspeed: Optional[Path] = None
     """JSON file with DeepSpeed's configuration."""
 
     @property

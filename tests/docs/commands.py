@@ -1,0 +1,212 @@
+"""What is wrong with a documented command line, found without running it.
+
+`handover COMMAND` is held against the dataclass that the command parses, other programs of ours
+against what they name: make's targets, scripts, modules, extras. `python -m tests.docs.commands`
+lists every block of commands and how it is checked.
+"""
+
+import ast
+import contextlib
+import dataclasses
+import io
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import tomllib
+import tyro
+from handover_client.cli import COMMANDS
+from handover_client.completion import config_class
+
+from .pages import PAGES, ROOT, Block, blocks
+
+SHELL = {"bash", "sh", "console", ""}  # languages of blocks that may hold commands
+# Programs of others, whose flags are theirs; their lines are only read.
+FOREIGN = set(
+    """
+    apt-get cat cd chmod cp curl docker docker-compose echo envoy eval export git grpcurl hf kill
+    kubectl ls mkdir ncu nohup nsys nvidia-smi openssl podman ray rerun rm rsync scp sleep source
+    ssh sudo systemctl tensorboard ulimit wait wscat xdg-open
+    """.split()  # noqa: SIM905, a list of words reads better
+)
+OURS = {"handover", "make", "python", "python3", "python3.11", "torchrun", "pip"}
+# Why no test runs a block, by what it holds.
+OUT_OF_REACH = {
+    r"^(docker|podman|docker-compose) ": "needs a container engine",
+    r"^kubectl ": "needs a cluster",
+    r"^(ssh|scp|rsync) ": "needs a second machine",
+    r"torchrun": "needs several GPUs",
+    r"--cluster": "needs a Ray cluster",
+    r"--(source|checkpoint|base-model-path) (?!outputs|data|runs|checkpoints|tests)"
+    r"[\w-]+/[\w.-]+( |$)|^hf ": "needs the hub",
+    r"--device cuda": "needs a GPU",
+}
+_ENDS = {"&&", "||", ";", "|", "&"}
+_REDIRECTIONS = {">", ">>", "<", "2>", "&>", ">&"}
+
+
+def command_lines(block: Block) -> Iterator[list[str]]:
+    """Split a block into its commands, each a list of words.
+
+    In a block marked as bash every line is a command; in one without a language only those that
+    begin with a program of ours, because such blocks also hold output and drawings.
+    """
+    if block.language not in SHELL:
+        return
+    for line in _unfolded(block).splitlines():
+        line = line.removeprefix("$ ").strip()
+        if block.language != "bash":
+            line = re.split(r"\s{3,}", line)[0]
+            first = line.split(" ", 1)[0]
+            if first not in OURS and not first.endswith(".sh"):
+                continue
+        if line and not line.startswith("#"):
+            yield from _split(line)
+
+
+def how_checked(block: Block) -> str:
+    """Tell which test runs a block, why none does, or that it is only parsed."""
+    if block.marker:
+        return f"{block.marker}: {block.note}"
+    for pattern, reason in OUT_OF_REACH.items():
+        if re.search(pattern, _unfolded(block), re.MULTILINE):
+            return f"not run: {reason}"
+    return "parsed"
+
+
+def _unfolded(block: Block) -> str:
+    return re.sub(r"\\\n\s*", " ", block.text)
+
+
+def _split(line: str) -> Iterator[list[str]]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;><")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    redirected = False
+    for word in lexer:
+        if word in _ENDS:
+            yield words
+            words, redirected = [], False
+        elif word in _REDIRECTIONS:
+            redirected = True
+        elif not redirected:
+            words.append(word)
+    if words:
+        yield words
+
+
+def problem(words: list[str]) -> str:
+    """Say what is wrong with a command; empty when nothing is."""
+    words = [word for word in words if not re.match(r"^[A-Z_]+=", word)]
+    if not words or words[0] in FOREIGN:
+        return ""
+    program = words[0].rsplit("/", 1)[-1]
+    if program == "handover":
+        return handover_problem(words[1:])
+    if program == "make":
+        return _make_problem(words[1:])
+    if program in ("python", "python3", "python3.11", "torchrun"):
+        return _python_problem(words[1:])
+    if program == "pip":
+        return _pip_problem(words[1:])
+    if program.endswith(".sh") or "/" in words[0]:
+        return "" if (ROOT / words[0]).exists() else f"there is no {words[0]}"
+    return f"{program!r} is no program that the docs' tests know (tests/docs/commands.py)"
+
+
+def handover_problem(words: list[str]) -> str:
+    """Hold a `handover` command line against the dataclass that the command parses.
+
+    A line with an ellipsis may lack flags; the others must be complete.
+    """
+    if not words or words[0] in ("--help", "--version", "-h", "COMMAND"):
+        return ""
+    name, *arguments = (word.strip("[]") for word in words)
+    if name not in COMMANDS:
+        return f"there is no command {name!r}"
+    config = config_class(COMMANDS[name])
+    if "…" in arguments or "..." in arguments:
+        known = flags_of(config)
+        unknown = [word for word in arguments if word.startswith("--") and word not in known]
+        return f"{name} has no {', '.join(unknown)}" if unknown else ""
+    if arguments in (["--help"], ["-h"]):
+        return ""
+    filled = ["1" if re.fullmatch("[A-Z]", word) else word for word in arguments]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            tyro.cli(config, prog=f"handover {name}", args=filled)
+    except SystemExit:
+        return " ".join(said.getvalue().split())
+    return ""
+
+
+def flags_of(config: type) -> set[str]:
+    """List the flags of a command's dataclass."""
+    names = {field.name.replace("_", "-") for field in dataclasses.fields(config)}
+    return {"--help"} | {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
+
+
+def _make_problem(words: list[str]) -> str:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    unknown = [word for word in words if "=" not in word and word not in targets]
+    return f"the Makefile has no {', '.join(unknown)}" if unknown else ""
+
+
+def _python_problem(words: list[str]) -> str:
+    """Check that the script or module exists and that its text has the flags."""
+    if "-c" in words:
+        return ""
+    if "-m" in words:
+        place = words.index("-m") + 1
+        module, arguments = words[place], words[place + 1 :]
+        if not module.startswith(("handover_", "tests.")):
+            return ""
+        inside = f"{module.replace('.', '/')}.py"
+        files = [*ROOT.glob(f"*/{inside}"), *ROOT.glob(inside)]
+    else:
+        script, *arguments = words
+        files = [ROOT / script] if (ROOT / script).exists() else []
+    if not files:
+        return f"there is no {' '.join(words[:2])}"
+    known = _flags_in(files[0])
+    unknown = [word for word in arguments if word.startswith("--") and word not in known]
+    return f"{files[0].name} has no {', '.join(unknown)}" if unknown else ""
+
+
+def _flags_in(file: Path) -> set[str]:
+    """Read a script's flags from its text: fields of its dataclasses, or argparse's names."""
+    if file.name == "finetune.py":
+        file = file.with_name("finetune_config.py")
+    flags = {"--help"}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id.replace("_", "-")
+            flags |= {f"--{name}", f"--no-{name}"}
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("--"):
+            flags.add(str(node.value))
+    return flags
+
+
+def _pip_problem(words: list[str]) -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = re.findall(r"\[([\w,]+)\]", " ".join(words))
+    unknown = {extra for group in groups for extra in group.split(",")}
+    unknown -= set(project["optional-dependencies"])
+    return f"pyproject.toml has no extra {', '.join(sorted(unknown))}" if unknown else ""
+
+
+def main() -> None:
+    """List the blocks of commands: where, how checked, what."""
+    for page in PAGES:
+        for block in blocks(page):
+            lines = list(command_lines(block))
+            if lines:
+                print(f"{block.place}  [{how_checked(block)}]")
+                for words in lines:
+                    print(f"    {shlex.join(words)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Every command that the documentation shows exists, with the flags that it is shown with."""
+
+import re
+import shlex
+from functools import cache
+
+import pytest
+from handover_client.cli import COMMANDS
+from handover_client.completion import config_class
+
+from .commands import command_lines, flags_of, handover_problem, problem
+from .pages import PAGES, ROOT, blocks, code_spans
+
+ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
+CODE = ("benchmarks", "client", "conversion", "envs", "model", "server", "tests", "training")
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: block.place)
+def test_a_documented_command_is_one_that_exists(block):
+    problems = [said for words in command_lines(block) if (said := problem(words))]
+    assert not problems, f"{block.place}: {problems}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_command_inside_a_sentence_has_the_flags_that_it_is_given(page):
+    for place, span in code_spans(page):
+        if span.startswith("handover "):
+            said = handover_problem([word.rstrip(",.;:") for word in [*span.split()[1:], "…"]])
+            assert not said, f"{place}: `{span}`: {said}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_flag_inside_a_sentence_is_a_flag_of_something(page):
+    for place, span in code_spans(page):
+        if re.match(r"--[a-z]", span):
+            assert re.split(r"[ =]", span)[0] in known_flags(), f"{place}: `{span}`"
+
+
+@cache
+def known_flags():
+    """Every flag that a command takes, or that stands in some file which is not documentation."""
+    flags = set().union(*(flags_of(config_class(command)) for command in COMMANDS.values()))
+    files = [file for folder in CODE for file in (ROOT / folder).rglob("*.*")]
+    for file in [*files, ROOT / "Makefile", *ROOT.glob("docker-compose*.yml")]:
+        if file.suffix in ("", ".py", ".sh", ".yml", ".toml") and file.is_file():
+            text = file.read_text(encoding="utf-8")
+            flags |= set(re.findall(r"--[a-z][\w-]+", text))
+            fields = re.findall(r"^    (\w+):", text, re.MULTILINE)
+            flags |= {f"--{name.replace('_', '-')}" for name in fields}
+    return flags
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: block.place)
+def test_a_block_that_is_marked_as_run_names_a_test_that_reads_its_page(block):
+    if block.marker == "run":
+        test = ROOT / block.note
+        assert test.exists(), f"{block.place}: no {block.note}"
+        assert block.page.name in test.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("handover fly", "there is no command 'fly'"),
+        ("handover serve --checkpont DIR …", "serve has no --checkpont"),
+        ("handover rollout --server HOST:PORT --output DIR --task dance", "invalid choice"),
+        ("handover info", "--server"),
+        ("make coffee", "the Makefile has no coffee"),
+        ('pip install "handover[moon]"', "no extra moon"),
+        ("python benchmarks/nothing.py", "there is no benchmarks/nothing.py"),
+        ("python benchmarks/transport.py --sped 1", "transport.py has no --sped"),
+        ("mystery --now", "'mystery' is no program"),
+    ],
+)
+def test_a_wrong_command_would_be_found(line, said):
+    assert said in problem(shlex.split(line))
