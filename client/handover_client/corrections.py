@@ -8,6 +8,9 @@ Writes the files that `handover_envs.snapshots` writes, one per episode, for the
 from dataclasses import dataclass
 from pathlib import Path
 
+_CALL_TIMEOUT_S = 10.0
+_READY_TIMEOUT_S = 120.0
+
 
 @dataclass(frozen=True)
 class CorrectionsConfig:
@@ -29,11 +32,14 @@ class CorrectionsConfig:
 
 def main(config: CorrectionsConfig) -> None:
     """Play what is missing. Raises HandoverError."""
+    from handover_proto.contract import ImageCodec
+
     from handover_client.lessons import Lessons
     from handover_client.policy_client import PolicyClient
 
     config.output.mkdir(parents=True, exist_ok=True)
-    with PolicyClient(config.server) as client:
+    with PolicyClient(config.server, ImageCodec.RAW_RGB8, _CALL_TIMEOUT_S) as client:
+        client.wait_until_ready(_READY_TIMEOUT_S)
         lessons = Lessons(client, config.execute_steps)
         for number in range(config.episodes):
             seed = config.seed + number * config.seed_step
