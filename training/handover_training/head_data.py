@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -55,23 +56,67 @@ class SeenSamples:
 def see_samples(config: HeadConfig, backbone: Backbone) -> SeenSamples:
     """Compute the features of all samples, or read them where an earlier run has left them.
 
-    What is left counts only for the same weights and files. Images are in memory a file at a time.
+    What is left counts only for the same weights and files; one file for each folder of data.
     """
-    kept = config.output / "features.npz"
-    files = snapshot_files(config.snapshots)
-    made_from = _fingerprint(config, files)
-    if kept.exists():
-        with np.load(kept, allow_pickle=False) as file:
-            if "made_from" in file and str(file["made_from"]) == made_from:
-                return SeenSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
-    seen = join_seen([_see(backbone, part) for part in _samples(config, files)])
-    config.output.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f".{kept.name}.partial")
-    with partial.open("wb") as file:
-        arrays = {entry.name: getattr(seen, entry.name) for entry in _FIELDS}
-        np.savez(file, made_from=np.array(made_from), **arrays)
-    partial.replace(kept)
-    return seen
+    weights = hashlib.sha256(config.backbone.read_bytes()).hexdigest()
+    sources: list[Source] = [FolderOfSnapshots(path) for path in config.snapshots]
+    sources += [Recording(path) for path in config.recordings]
+    folder = config.output / "features"
+    folder.mkdir(parents=True, exist_ok=True)
+    return join_seen([_see_source(source, folder, weights, backbone) for source in sources])
+
+
+class Source(Protocol):
+    """A folder of data."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        ...
+
+    def content(self) -> str:
+        """Tell one state of the folder from another."""
+        ...
+
+    def samples(self) -> Iterator[Snapshots]:
+        """Read its samples part by part, so that few images are in memory at once."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderOfSnapshots:
+    """What handover_envs.snapshots wrote; only snapshots with a chunk count here."""
+
+    path: Path
+
+    def content(self) -> str:
+        """Names and sizes of its files."""
+        return " ".join(
+            f"{file.name} {file.stat().st_size}" for file in snapshot_files([self.path])
+        )
+
+    def samples(self) -> Iterator[Snapshots]:
+        """Episode by episode."""
+        files = snapshot_files([self.path])
+        for path in track(files, f"features of {self.path.name}", "episodes", len(files)):
+            snapshots = load_snapshots(path, _OPTIONS, PIXELS_PER_TOKEN)
+            if snapshots.have_chunks.any():
+                yield snapshots[np.flatnonzero(snapshots.have_chunks)]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A GR00T dataset, every row of it."""
+
+    path: Path
+
+    def content(self) -> str:
+        """The dataset's own hash."""
+        return GrootDataset.open(self.path).content_hash()
+
+    def samples(self) -> Iterator[Snapshots]:
+        """All at once."""
+        yield read_recording(self.path)
 
 
 def read_recording(path: Path) -> Snapshots:
@@ -107,29 +152,23 @@ def join_seen(parts: Sequence[SeenSamples]) -> SeenSamples:
     )
 
 
-def _samples(config: HeadConfig, files: Sequence[Path]) -> Iterator[Snapshots]:
-    """Read all samples that have a chunk, episode by episode."""
-    for path in track(files, "features", "episodes", len(files)):
-        snapshots = load_snapshots(path, _OPTIONS, PIXELS_PER_TOKEN)
-        if snapshots.have_chunks.any():
-            yield snapshots[np.flatnonzero(snapshots.have_chunks)]
-    for path in config.recordings:
-        yield read_recording(path)
+def _see_source(source: Source, folder: Path, weights: str, backbone: Backbone) -> SeenSamples:
+    made_from = hashlib.sha256(f"{weights} {source.content()}".encode()).hexdigest()
+    kept = folder / f"{made_from[:16]}.npz"
+    if kept.exists():
+        with np.load(kept, allow_pickle=False) as file:
+            return SeenSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
+    seen = join_seen([_see(backbone, part) for part in source.samples()])
+    partial = kept.with_name(f".{kept.name}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, **{entry.name: getattr(seen, entry.name) for entry in _FIELDS})
+    partial.replace(kept)
+    return seen
 
 
 def _see(backbone: Backbone, samples: Snapshots) -> SeenSamples:
     features = _features(backbone, samples)
     return SeenSamples(features, samples.states, samples.chunks, samples.tasks, samples.seeds)
-
-
-def _fingerprint(config: HeadConfig, files: Sequence[Path]) -> str:
-    """Name what features are made from: the backbone's weights and the data's files."""
-    digest = hashlib.sha256(config.backbone.read_bytes())
-    for path in files:
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-    for path in config.recordings:
-        digest.update(GrootDataset.open(path).content_hash().encode())
-    return digest.hexdigest()
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from handover_training.stage_state import averaged, load_state, save_state
 from handover_training.state_noise import make_noise
 from handover_training.train_head import HeadConfig
 
-AVERAGE_DECAY = 0.99
+AVERAGE_DECAY = 0.995
 HELD_OUT_SAMPLES = 256
 _LEAST_RANGE = 1e-6  # an action slot that varies less is constant
 
