@@ -14,6 +14,7 @@ from handover_model.config import ModelConfig
 from handover_model.dit import Dit, Memory
 from handover_model.embodiment_layers import ActionEncoder, EmbodimentMlp
 from handover_model.flow import FlowDraw, flow_point
+from handover_model.real_time_chunking import PrefixGuide, sample, sample_guided
 
 MASK_TOKEN_SCALE = 0.02  # spread of a new mask token, when a checkpoint has none
 MASK_SUM_FLOOR = 1e-6
@@ -78,20 +79,28 @@ class ActionHead(nn.Module):
         return self.action_decoder(output, embodiment)[:, -actions.shape[1] :]
 
     def generate(
-        self, backbone: BackboneOutput, state: Tensor, embodiment: Tensor, noise: Tensor
+        self,
+        backbone: BackboneOutput,
+        state: Tensor,
+        embodiment: Tensor,
+        noise: Tensor,
+        guide: PrefixGuide | None = None,
     ) -> Tensor:
         """Denoise a chunk: noise (B, H, A) -> actions (B, H, A) float32 in normalised units.
 
-        Between the steps the chunk stays in float32 whatever the network computes in.
+        With a guide the chunks go on from it; then not in inference mode (see `sample_guided`).
         """
         memories = self.remember(backbone)
         state_tokens = self.encode_state(state, embodiment)
-        actions, steps = noise.float(), self.config.num_inference_timesteps
-        for step in range(steps):
+
+        def velocity(actions: Tensor, step: int) -> Tensor:
             bucket = torch.full_like(embodiment, self._bucket(step))
-            velocity = self.velocity(actions, bucket, state_tokens, embodiment, memories)
-            actions = actions + velocity.float() / steps
-        return actions
+            return self.velocity(actions, bucket, state_tokens, embodiment, memories)
+
+        steps = self.config.num_inference_timesteps
+        if guide is None:
+            return sample(velocity, noise, steps)
+        return sample_guided(velocity, noise, steps, guide)
 
     def loss(
         self,

@@ -21,7 +21,9 @@ from handover_proto.errors import InvalidRequest
 
 from handover_model.checkpoint import Checkpoint, load_checkpoint
 from handover_model.errors import ModalityError
+from handover_model.prefix import batches_by_kind, make_guide, take_over
 from handover_model.processor import Processor, Sample
+from handover_model.real_time_chunking import PrefixGuide
 
 POLICY_NAME = "groot"
 GPU_BATCH = 16
@@ -45,7 +47,8 @@ class GrootPolicy:
     """Answers requests with a checkpoint; satisfies handover_proto.contract.Policy.
 
     The same observation and seed give the same chunk. On a CPU it is the same to the last bit
-    whatever comes with it, because requests are computed one by one; on a GPU they share a batch.
+    whatever comes with it, because requests are computed one by one; on a GPU they share a batch
+    with those that have a prefix as they have, or none as they have none.
     """
 
     def __init__(self, checkpoint: Checkpoint, tag: str | None = None) -> None:
@@ -73,11 +76,11 @@ class GrootPolicy:
     ) -> list[PolicyOutput]:
         """Answer requests from given noise, (horizon, max_action_dim) float32 for each."""
         size = 1 if self._device.type == "cpu" else max(1, self._spec.max_batch)
-        outputs: list[PolicyOutput] = []
-        for start in range(0, len(requests), size):
-            batch = slice(start, start + size)
-            outputs += self._answer(requests[batch], noise[batch])
-        return outputs
+        outputs: dict[int, PolicyOutput] = {}
+        for batch in batches_by_kind(requests, size):
+            answers = self._answer([requests[k] for k in batch], [noise[k] for k in batch])
+            outputs.update(zip(batch, answers, strict=True))
+        return [outputs[k] for k in range(len(requests))]
 
     def _answer(
         self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]
@@ -85,11 +88,12 @@ class GrootPolicy:
         """Answer one batch; every request is told the durations of the batch that it was in."""
         begin = time.perf_counter()
         samples = [self._prepare(request) for request in requests]
+        guide = make_guide(self._processor, requests)
         prepared = time.perf_counter()
-        result = self._denoise(samples, np.stack(noise))
+        result = self._denoise(samples, np.stack(noise), guide)
         decoding = time.perf_counter()
         actions = [
-            self._processor.decode(chunk, request.observation.state)
+            take_over(self._processor.decode(chunk, request.observation.state), request.prefix)
             for chunk, request in zip(result.chunks, requests, strict=True)
         ]
         decode_ms = 1e3 * (time.perf_counter() - decoding)
@@ -100,14 +104,25 @@ class GrootPolicy:
         )
         return [PolicyOutput(action, durations) for action in actions]
 
-    @torch.inference_mode()
-    def _denoise(self, samples: Sequence[Sample], noise: np.ndarray) -> Chunks:
+    def _denoise(
+        self, samples: Sequence[Sample], noise: np.ndarray, guide: PrefixGuide | None
+    ) -> Chunks:
+        # a guide needs gradients through the action head, which inference mode's tensors refuse
+        with torch.inference_mode(guide is None), torch.no_grad():
+            return self._run_network(samples, noise, guide)
+
+    def _run_network(
+        self, samples: Sequence[Sample], noise: np.ndarray, guide: PrefixGuide | None
+    ) -> Chunks:
         begin = self._clock()
         inputs = self._processor.collate(samples).to(self._device, self._dtype)
         features = self._network.backbone(inputs.images, inputs.input_ids, inputs.attention_mask)
         middle = self._clock()
         start = torch.from_numpy(noise).to(self._device)
-        chunk = self._network.action_head.generate(features, inputs.state, inputs.embodiment, start)
+        guide = guide.to(self._device) if guide is not None else None
+        chunk = self._network.action_head.generate(
+            features, inputs.state, inputs.embodiment, start, guide
+        )
         chunks = chunk.cpu().numpy()
         return Chunks(chunks, 1e3 * (middle - begin), 1e3 * (self._clock() - middle))
 
@@ -160,6 +175,7 @@ def load_policy(
             raise ModalityError(f"dtype is {dtype!r}, expected auto, {', '.join(DTYPES)}")
         chosen = DTYPES[dtype]
     checkpoint = load_checkpoint(name_or_dir, device=place, dtype=chosen, tokenizer=tokenizer)
+    checkpoint.network.requires_grad_(False)  # prefixes ask for gradients, of the actions alone
     weights = sum(weight.numel() for weight in checkpoint.network.parameters())
     if threads is not None or weights < ONE_THREAD_WEIGHTS:
         torch.set_num_threads(threads or 1)
@@ -212,6 +228,7 @@ def policy_spec(
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
         supports_seed=True,
+        supports_prefix=True,
         max_batch=1 if device.type == "cpu" else GPU_BATCH,
         training=notes.training,
     )

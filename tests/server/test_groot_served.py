@@ -4,8 +4,15 @@ import dataclasses
 
 import pytest
 from handover_conversion.groot_dataset import GrootDataset
+from handover_proto import policy_pb2 as pb
 from handover_proto.codec import compress, decode_image, encode_frame
-from handover_proto.contract import MAX_IMAGE_PIXELS, ImageCodec, Observation, PolicyRequest
+from handover_proto.contract import (
+    MAX_IMAGE_PIXELS,
+    ActionPrefix,
+    ImageCodec,
+    Observation,
+    PolicyRequest,
+)
 from handover_proto.messages import decode_chunk, encode_request
 from handover_server.serve import ServeConfig
 from handover_server.serving import load_policy
@@ -50,6 +57,19 @@ def test_served_equals_in_process(serve, policy, recorded, codec):
     assert set(chunk.action) == set(direct.action)
     for name, values in direct.action.items():
         assert chunk.action[name].tobytes() == values.tobytes()
+
+
+def test_a_prefix_over_the_wire_is_that_in_process(serve, policy, recorded):
+    (before,) = policy.infer([PolicyRequest(recorded, seed=6)])
+    rest = ActionPrefix({name: values[8:] for name, values in before.action.items()}, 3)
+    request = PolicyRequest(recorded, seed=7, prefix=rest)
+    (direct,) = policy.infer([request])
+    server = serve(policy)
+    assert server.stub.GetInfo(pb.GetInfoRequest()).supports_prefix
+    chunk = decode_chunk(server.infer(encode_request(request)))
+    for name, values in direct.action.items():
+        assert chunk.action[name].tobytes() == values.tobytes()
+        assert values[:3].tobytes() == rest.action[name][:3].tobytes()
 
 
 def test_other_requests_do_not_change_an_answer(serve, policy, recorded):

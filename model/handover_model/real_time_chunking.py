@@ -1,0 +1,107 @@
+"""Real-time chunking: a chunk is sampled so that it goes on from what the robot is still executing.
+
+After Black, Galliker and Levine, "Real-Time Execution of Action Chunking Flow Policies",
+arXiv:2506.07339; equations are numbered as there. Time goes from 0 (noise) to 1 (action), in the
+paper as in GR00T. With the first d steps of the former chunk's rest executed by the time the new
+chunk is there, these are frozen; the other steps of the rest draw the new chunk towards them, ever
+less; what follows is free.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Velocity = Callable[[Tensor, int], Tensor]
+"""(B, H, A) float32 actions and the number of the denoising step -> their velocity, (B, H, A)"""
+
+# The paper's beta, which bounds the guidance where its own weight would be without bound.
+MAX_GUIDANCE = 5.0
+
+
+@dataclass(frozen=True)
+class PrefixGuide:
+    """What a batch of B chunks is to go on from, in the network's normalised units."""
+
+    target: Tensor
+    """(B, H, A) float32; what is at places of weight 0 does not matter"""
+    weight: Tensor
+    """(B, H, A) float32 from 0 (free) to 1"""
+    frozen: Tensor
+    """(B, H, A) bool: places that the chunk is to take over from `target` as they are"""
+
+    def to(self, device: torch.device) -> "PrefixGuide":
+        """Move all tensors to a device."""
+        return PrefixGuide(self.target.to(device), self.weight.to(device), self.frozen.to(device))
+
+
+def soft_mask(delay: int, length: int, horizon: int) -> np.ndarray:
+    """Weigh a chunk's steps: 1 while frozen, then falling to 0 at the prefix's end (equation 5).
+
+    delay: frozen steps, d; length: steps of the prefix, H - s in the paper. (horizon,) float64.
+    """
+    step = np.arange(horizon)
+    share = np.clip((length - step) / (length - delay + 1), 0, 1)
+    falling = share * np.expm1(share) / np.expm1(1)
+    return np.where(step < delay, 1.0, np.where(step < length, falling, 0.0))
+
+
+def guidance(time: float, bound: float = MAX_GUIDANCE) -> float:
+    """Give the weight of the guidance at a flow time in [0, 1) (equations 2 and 4).
+
+    (1 - t) / (t r²) with r² = (1 - t)² / (t² + (1 - t)²), which is without bound at 0.
+    """
+    left = 1.0 - time
+    spread = left**2 / (time**2 + left**2)
+    return bound if time == 0 else min(bound, left / (time * spread))
+
+
+def sample(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
+    """Follow the velocity from noise to a chunk in Euler steps: (B, H, A) -> the same, float32.
+
+    Between the steps the chunk stays in float32 whatever the network computes in.
+    """
+    actions = noise.float()
+    for step in range(steps):
+        actions = actions + velocity(actions, step).float() / steps
+    return actions
+
+
+def sample_guided(velocity: Velocity, noise: Tensor, steps: int, guide: PrefixGuide) -> Tensor:
+    """Follow the velocity, drawn towards a prefix (equations 1 to 3); shapes as in `sample`.
+
+    `velocity` must be differentiable in the actions; memory is that of one step's backward pass.
+    Not for inference mode, whose tensors no gradient can go through.
+
+    Beyond the paper, frozen places go on the straight line from their noise to their target, where
+    training had them, and so end there exactly; the paper leaves them to the guidance alone.
+    """
+    start = noise.float()
+    actions = start
+    for step in range(steps):
+        time = step / steps
+        drift, pull = _estimate(velocity, actions, step, time, guide)
+        actions = actions + (drift + guidance(time) * pull) / steps
+        share = (step + 1) / steps
+        line = (1 - share) * start + share * guide.target
+        actions = torch.where(guide.frozen, line, actions)
+    return actions
+
+
+def _estimate(
+    velocity: Velocity, actions: Tensor, step: int, time: float, guide: PrefixGuide
+) -> tuple[Tensor, Tensor]:
+    """Give the velocity, and what draws the expected chunk to the target: (B, H, A) both.
+
+    The latter is the product of the weighted error and the expected chunk's Jacobian: a change of
+    one step that would change the error of another moves both.
+    """
+    with torch.enable_grad():
+        point = actions.detach().requires_grad_()
+        drift = velocity(point, step).float()
+        expected = point + (1 - time) * drift
+        error = (guide.target - expected.detach()) * guide.weight
+        (pull,) = torch.autograd.grad(expected, point, error)
+    return drift.detach(), pull

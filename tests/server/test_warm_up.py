@@ -1,0 +1,36 @@
+import dataclasses
+
+from handover_proto.contract import Limits
+from handover_proto.observation import check_request
+from handover_server.policies import ALOHA_HOLD, HoldPolicy
+from handover_server.warm_up import dummy_with_prefix, warm_up
+
+
+class PrefixPolicy(HoldPolicy):
+    """Takes prefixes, and keeps the batches that it is asked for."""
+
+    def __init__(self, supports_prefix: bool) -> None:
+        super().__init__()
+        self.batches = []
+        self._takes = supports_prefix
+
+    @property
+    def spec(self):
+        return dataclasses.replace(ALOHA_HOLD, supports_prefix=self._takes)
+
+    def infer(self, requests):
+        self.batches.append([request.prefix is not None for request in requests])
+        return super().infer(requests)
+
+
+def test_each_kind_of_request_is_warmed_up_in_each_batch_size():
+    policy = PrefixPolicy(supports_prefix=True)
+    warm_up(policy, (1, 2))
+    assert policy.batches == [[False], [True], [False, False], [True, True]]
+    check_request(dummy_with_prefix(policy.spec), policy.spec, Limits())
+
+
+def test_a_policy_without_real_time_chunking_gets_no_prefix():
+    policy = PrefixPolicy(supports_prefix=False)
+    warm_up(policy, (1,))
+    assert policy.batches == [[False]]
