@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -16,11 +17,12 @@ from handover_proto.contract import (
     PolicyRequest,
     ServerInfo,
 )
-from handover_proto.errors import ServerUnavailable
+from handover_proto.errors import PolicyError, ServerUnavailable
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 
 from handover_client.async_stream import AsyncPolicyStream
 from handover_client.channel import CHANNEL_OPTIONS, check_address
+from handover_client.channel_security import UNPROTECTED, ChannelSecurity
 from handover_client.exchange import check_codec, encode_checked, read_chunk
 from handover_client.grpc_errors import typed_error
 from handover_client.readiness import (
@@ -30,6 +32,7 @@ from handover_client.readiness import (
     check_health,
     check_info,
 )
+from handover_client.tls_fault import find_tls_fault
 
 
 class AsyncPolicyClient:
@@ -38,13 +41,27 @@ class AsyncPolicyClient:
     Made by `connect`, inside the event loop that will use it; an async context manager.
     """
 
-    def __init__(self, address: str, image_codec: ImageCodec, call_timeout_s: float) -> None:
-        self.address = check_address(address)
+    def __init__(
+        self,
+        address: str,
+        image_codec: ImageCodec,
+        call_timeout_s: float,
+        security: ChannelSecurity = UNPROTECTED,
+    ) -> None:
+        security.check(check_address(address))
+        self.address = address
         self.image_codec = image_codec
         self.call_timeout_s = call_timeout_s
         self._info: ServerInfo | None = None
         self._closed = False
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._security = security
+        self._metadata = security.metadata()
+        credentials = security.credentials()
+        self._channel = (
+            grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            if credentials is None
+            else grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+        )
         self._stub = PolicyServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
 
@@ -56,9 +73,10 @@ class AsyncPolicyClient:
         timeout_s: float = 60.0,
         call_timeout_s: float = 10.0,
         image_codec: ImageCodec = ImageCodec.RAW_RGB8,
+        security: ChannelSecurity = UNPROTECTED,
     ) -> "AsyncPolicyClient":
         """Wait until the server at HOST:PORT is ready; as PolicyClient.connect."""
-        client = cls(address, image_codec, call_timeout_s)
+        client = cls(address, image_codec, call_timeout_s, security)
         try:
             await client.wait_until_ready(timeout_s)
             check_codec(image_codec, client.info)
@@ -99,10 +117,11 @@ class AsyncPolicyClient:
         sequence: int = 0,
         client_tag: str = "",
         prefix: ActionPrefix | None = None,
+        max_age_ms: int | None = None,
         timeout_s: float | None = None,
     ) -> ActionChunk:
         """Ask for the chunk that follows `observation`; as PolicyClient.infer."""
-        request = PolicyRequest(observation, seed, sequence, client_tag, prefix)
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         message = encode_checked(request, self.info, self.image_codec)
         reply = await self._call(self._stub.Infer, message, timeout_s)
         return read_chunk(reply, message, self.info.spec)
@@ -110,7 +129,8 @@ class AsyncPolicyClient:
     def stream(self) -> AsyncPolicyStream:
         """Open a stream, on which the newest observation supersedes those that still wait."""
         self._check_open()
-        return AsyncPolicyStream(self._stub.InferStream, self.info, self.image_codec, self.address)
+        method = partial(self._stub.InferStream, metadata=self._metadata)
+        return AsyncPolicyStream(method, self.info, self.image_codec, self.address)
 
     async def close(self) -> None:
         """Close the connection; calls under way end with ServerUnavailable."""
@@ -130,21 +150,32 @@ class AsyncPolicyClient:
 
     async def _handshake(self, timeout_s: float) -> ServerInfo:
         try:
-            health = await self._check_health(HEALTH_REQUEST, timeout=timeout_s)
+            health = await self._check_health(
+                HEALTH_REQUEST, timeout=timeout_s, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             # a server without a health service may still be one of ours: GetInfo will tell
             if error.code() != grpc.StatusCode.UNIMPLEMENTED:  # type: ignore[attr-defined]
-                raise typed_error(error, self.address) from None
+                raise await self._explain(error, timeout_s) from None
         else:
             check_health(health, self.address)
         return await self.get_info(timeout_s=timeout_s)
+
+    async def _explain(self, error: grpc.RpcError, timeout_s: float) -> PolicyError:
+        """Tell why the server was not reached; TLS keeps its reasons to itself."""
+        fault = None
+        if error.code() is grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+            fault = await asyncio.to_thread(find_tls_fault, self.address, self._security, timeout_s)
+        return fault or typed_error(error, self.address)
 
     async def _call(
         self, method: Callable[..., Any], message: object, timeout_s: float | None
     ) -> Any:
         self._check_open()
         try:
-            return await method(message, timeout=timeout_s or self.call_timeout_s)
+            return await method(
+                message, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise typed_error(error, self.address) from None
         except asyncio.CancelledError:  # also what grpc.aio raises when the channel is closed

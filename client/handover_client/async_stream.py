@@ -42,9 +42,10 @@ class AsyncPolicyStream:
         seed: int | None = None,
         client_tag: str = "",
         prefix: ActionPrefix | None = None,
+        max_age_ms: int | None = None,
     ) -> None:
         """Send an observation, as PolicyStream.send; it leaves when the event loop is free."""
-        request = PolicyRequest(observation, seed, sequence, client_tag, prefix)
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         message = encode_checked(request, self._info, self._codec)
         if self._end is not None:
             raise self._end

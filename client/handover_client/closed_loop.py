@@ -3,11 +3,13 @@
 The only module of the client that knows the simulator; the loop drives a Robot and a ChunkSource.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from handover_client.rollout_config import RolloutConfig, check_usage
+from handover_client.security_flags import read_security
 
 if TYPE_CHECKING:
     from handover_envs.aloha import AlohaSimulator
@@ -107,7 +109,10 @@ def served_info(config: RolloutConfig) -> "ServerInfo":
 
     codec = IMAGE_CODECS[config.image_codec]
     with PolicyClient.connect(
-        config.server, timeout_s=config.connect_timeout_s, image_codec=codec
+        config.server,
+        timeout_s=config.connect_timeout_s,
+        image_codec=codec,
+        security=read_security(config.security, os.environ),
     ) as client:
         info = client.info
     only_camera(info.spec)
@@ -123,6 +128,7 @@ def episode_tasks(config: RolloutConfig, info: "ServerInfo | None") -> "list[Epi
     from handover_client.rollout_seeds import episode_seeds
 
     spec = info.spec if info else None
+    security = read_security(config.security, os.environ)
     horizon = spec.horizon if spec else SCRIPT_HORIZON
     if config.execute_steps > horizon:
         raise EvaluationError(
@@ -139,6 +145,7 @@ def episode_tasks(config: RolloutConfig, info: "ServerInfo | None") -> "list[Epi
             chunk_rate_hz=(spec.rate_hz or config.policy_rate_hz) if spec else SCRIPT_RATE_HZ,
             horizon=horizon,
             spec=spec,
+            security=security,
         )
         for episode, seed in episode_seeds(config).items()
     ]

@@ -6,6 +6,7 @@ HandoverError
  ├─ NoPlan                   a rollout's script has no way to do its episode
  └─ PolicyError
      ├─ InvalidReply         the server's answer breaks the contract
+     ├─ UntrustedServer      the server cannot show that it is the one that was meant
      └─ WrongProtocol        the server speaks another version of the contract
 """
 
@@ -32,6 +33,10 @@ class WrongProtocol(PolicyError):
             f"{PROTOCOL_VERSION}: install the same version of handover on both sides"
         )
         self.version = version
+
+
+class UntrustedServer(PolicyError):
+    """The server's certificate does not show that it is the one that was meant."""
 
 
 class EvaluationError(HandoverError):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from handover_client.security_flags import NO_SECURITY, SecurityOptions, read_security
+
 if TYPE_CHECKING:
     from handover_proto.contract import ServerInfo
 
@@ -20,13 +22,20 @@ class InfoConfig:
     """Address of the server, HOST:PORT."""
     timeout_s: float = 10.0
     """How long to wait for the server to be ready."""
+    security: SecurityOptions = NO_SECURITY
+    """How the connection is protected."""
 
 
 def main(config: InfoConfig) -> None:
     """Print what the server serves and the median round trip of a few GetInfo calls."""
+    import os
+
     from handover_client.policy_client import PolicyClient
 
-    with PolicyClient.connect(config.server, timeout_s=config.timeout_s) as client:
+    security = read_security(config.security, os.environ)
+    with PolicyClient.connect(
+        config.server, timeout_s=config.timeout_s, security=security
+    ) as client:
         round_trips_ms = ping_ms(client, _PINGS)
         print(describe(client.info, config.server, round_trips_ms))
 

@@ -1,10 +1,13 @@
 """The command `handover replay`: a served policy judged open loop, beside recorded actions."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import tyro
+
+from handover_client.security_flags import NO_SECURITY, SecurityOptions, read_security
 
 # typing.Union with None first: tyro checks such a default without importing typeguard, which would
 # take a third of the time of --help
@@ -38,6 +41,8 @@ class ReplayConfig:
     """How long to wait for the server to be ready."""
     call_timeout_s: float = 60.0
     """How long to wait for each chunk."""
+    security: SecurityOptions = NO_SECURITY
+    """How the connection is protected."""
 
 
 def main(config: ReplayConfig) -> dict[str, Any]:
@@ -55,6 +60,7 @@ def main(config: ReplayConfig) -> dict[str, Any]:
         config.traj_ids or (), config.steps, config.action_horizon, config.seed
     )
     codecs = {"raw": ImageCodec.RAW_RGB8, "jpeg": ImageCodec.JPEG, "png": ImageCodec.PNG}
+    security = read_security(config.security, os.environ)
     recordings = GrootDataset.open(config.dataset_path)
     with new_folder(config.output) as folder:
         with PolicyClient.connect(
@@ -62,6 +68,7 @@ def main(config: ReplayConfig) -> dict[str, Any]:
             timeout_s=config.connect_timeout_s,
             call_timeout_s=config.call_timeout_s,
             image_codec=codecs[config.image_codec],
+            security=security,
         ) as client:
             evaluation, figures = run_replay(settings, recordings, client)
         write_replay(folder, evaluation, figures)

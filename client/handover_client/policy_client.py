@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,10 +16,11 @@ from handover_proto.contract import (
     PolicyRequest,
     ServerInfo,
 )
-from handover_proto.errors import ServerUnavailable
+from handover_proto.errors import PolicyError, ServerUnavailable
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 
 from handover_client.channel import CHANNEL_OPTIONS, check_address
+from handover_client.channel_security import UNPROTECTED, ChannelSecurity
 from handover_client.exchange import check_codec, encode_checked, read_chunk
 from handover_client.grpc_errors import typed_error
 from handover_client.policy_stream import PolicyStream
@@ -29,6 +31,7 @@ from handover_client.readiness import (
     check_health,
     check_info,
 )
+from handover_client.tls_fault import find_tls_fault
 
 
 class PolicyClient:
@@ -38,12 +41,26 @@ class PolicyClient:
     finds a restarted server again by itself, and the calls in between raise ServerUnavailable.
     """
 
-    def __init__(self, address: str, image_codec: ImageCodec, call_timeout_s: float) -> None:
-        self.address = check_address(address)
+    def __init__(
+        self,
+        address: str,
+        image_codec: ImageCodec,
+        call_timeout_s: float,
+        security: ChannelSecurity = UNPROTECTED,
+    ) -> None:
+        security.check(check_address(address))
+        self.address = address
         self.image_codec = image_codec
         self.call_timeout_s = call_timeout_s
         self._info: ServerInfo | None = None
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._security = security
+        self._metadata = security.metadata()
+        credentials = security.credentials()
+        self._channel = (
+            grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+            if credentials is None
+            else grpc.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+        )
         self._stub = PolicyServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
 
@@ -55,17 +72,21 @@ class PolicyClient:
         timeout_s: float = 60.0,
         call_timeout_s: float = 10.0,
         image_codec: ImageCodec = ImageCodec.RAW_RGB8,
+        security: ChannelSecurity = UNPROTECTED,
     ) -> "PolicyClient":
         """Wait until the server at HOST:PORT is ready, and learn what it serves.
 
         timeout_s: for becoming ready (a server loads and warms up its checkpoint first)
         call_timeout_s: for every later call that names no deadline of its own
         image_codec: how frames that come as arrays are sent; compressed frames go as they are
+        security: TLS and token; without, only servers on this machine should be asked
 
-        Raises UsageError for another form of address, ServerUnavailable when nothing is ready in
-        time, WrongProtocol, NotAuthorised, and UnmetPrecondition for a codec it cannot read.
+        Raises UsageError for another form of address, or a token that would go unencrypted over the
+        network, UntrustedServer for a certificate that does not prove who it is, ServerUnavailable
+        when nothing is ready in time, WrongProtocol, NotAuthorised, and UnmetPrecondition for a
+        codec it cannot read or a server that wants TLS.
         """
-        client = cls(address, image_codec, call_timeout_s)
+        client = cls(address, image_codec, call_timeout_s, security)
         try:
             client.wait_until_ready(timeout_s)
             check_codec(image_codec, client.info)
@@ -104,14 +125,16 @@ class PolicyClient:
         sequence: int = 0,
         client_tag: str = "",
         prefix: ActionPrefix | None = None,
+        max_age_ms: int | None = None,
         timeout_s: float | None = None,
     ) -> ActionChunk:
         """Ask for the chunk that follows `observation`; seed None lets the server draw one.
 
         The request is checked before it is sent (InvalidRequest, UnmetPrecondition) and the chunk
         before it is returned (InvalidReply). Raises PolicyError for all that may go wrong.
+        max_age_ms: how long the request may wait on the server; older it is not worth computing.
         """
-        request = PolicyRequest(observation, seed, sequence, client_tag, prefix)
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         message = encode_checked(request, self.info, self.image_codec)
         reply = self._call(self._stub.Infer, message, timeout_s)
         return read_chunk(reply, message, self.info.spec)
@@ -119,7 +142,8 @@ class PolicyClient:
     def stream(self) -> PolicyStream:
         """Open a stream, on which the newest observation supersedes those that still wait."""
         try:
-            return PolicyStream(self._stub.InferStream, self.info, self.image_codec, self.address)
+            method = partial(self._stub.InferStream, metadata=self._metadata)
+            return PolicyStream(method, self.info, self.image_codec, self.address)
         except ValueError as error:
             raise self._closed(error) from None
 
@@ -140,18 +164,27 @@ class PolicyClient:
 
     def _handshake(self, timeout_s: float) -> ServerInfo:
         try:
-            health = self._check_health(HEALTH_REQUEST, timeout=timeout_s)
+            health = self._check_health(HEALTH_REQUEST, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             # a server without a health service may still be one of ours: GetInfo will tell
             if error.code() != grpc.StatusCode.UNIMPLEMENTED:  # type: ignore[attr-defined]
-                raise typed_error(error, self.address) from None
+                raise self._explain(error, timeout_s) from None
         else:
             check_health(health, self.address)
         return self.get_info(timeout_s=timeout_s)
 
+    def _explain(self, error: grpc.RpcError, timeout_s: float) -> PolicyError:
+        """Tell why the server was not reached; TLS keeps its reasons to itself."""
+        fault = None
+        if error.code() is grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+            fault = find_tls_fault(self.address, self._security, timeout_s)
+        return fault or typed_error(error, self.address)
+
     def _call(self, method: Callable[..., Any], message: object, timeout_s: float | None) -> Any:
         try:
-            return method(message, timeout=timeout_s or self.call_timeout_s)
+            return method(
+                message, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise typed_error(error, self.address) from None
         except ValueError as error:

@@ -79,13 +79,15 @@ class PolicyStream:
         seed: int | None = None,
         client_tag: str = "",
         prefix: ActionPrefix | None = None,
+        max_age_ms: int | None = None,
     ) -> None:
         """Send an observation; `sequence` names its answer and grows within the stream.
 
+        max_age_ms: how long it may wait on the server: a stream has no deadline for each request
         Raises InvalidRequest or UnmetPrecondition before anything is sent, and ServerUnavailable
         (or what else ended the stream) once it has ended.
         """
-        request = PolicyRequest(observation, seed, sequence, client_tag, prefix)
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         message = encode_checked(request, self._info, self._codec)
         if self._end is not None:
             raise self._end

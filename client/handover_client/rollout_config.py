@@ -6,6 +6,8 @@ from typing import Literal, Optional
 
 from handover_proto.errors import UsageError
 
+from handover_client.security_flags import NO_SECURITY, SecurityOptions
+
 # typing.Optional: tyro checks such a default without importing typeguard, which would take a third
 # of the time of --help
 # ruff: noqa: UP045
@@ -63,6 +65,8 @@ class RolloutConfig:
     """How long to wait for a chunk before asking again."""
     reconnect_s: float = 30.0
     """How long an episode goes on without an answer, asking again and again."""
+    security: SecurityOptions = NO_SECURITY
+    """How the connection is protected."""
 
 
 def check_usage(config: RolloutConfig) -> None:

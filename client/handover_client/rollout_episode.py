@@ -10,6 +10,7 @@ from handover_proto.contract import ImageCodec, PolicySpec
 
 from handover_client.ask_schedule import AskSchedule
 from handover_client.asking import Asking, Inquiry
+from handover_client.channel_security import UNPROTECTED, ChannelSecurity
 from handover_client.chunk_player import chunk_steps_per_control_step
 from handover_client.chunk_source import ChunkSource, ServerChunks, Sight
 from handover_client.episode_loop import EpisodeSetup, PlayedEpisode, Robot, play_episode
@@ -36,6 +37,7 @@ class EpisodeTask:
     chunk_rate_hz: float
     horizon: int
     spec: PolicySpec | None  # what the server serves; None for the script
+    security: ChannelSecurity = UNPROTECTED
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
     assert task.spec is not None
     config = task.config
     codec = IMAGE_CODECS[config.image_codec]
-    with PolicyClient(config.server, codec, config.call_timeout_s) as client:
+    with PolicyClient(config.server, codec, config.call_timeout_s, task.security) as client:
         yield ServerChunks(client, task.spec, task.text, task.episode, task.seed)
 
 

@@ -31,6 +31,7 @@ _NOT_OF_THE_EPISODES = (
     "connect_timeout_s",
     "call_timeout_s",
     "reconnect_s",
+    "security",
 )
 
 

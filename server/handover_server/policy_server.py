@@ -17,6 +17,8 @@ from handover_server.intake import Bounds, Intake
 from handover_server.scheduler import Scheduler
 from handover_server.security import TokenCheck
 from handover_server.service import SERVICE_NAME, PolicyService
+from handover_server.tls import TlsFiles, server_credentials
+from handover_server.token_interceptor import TokenInterceptor
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class ServerSettings:
     decode_threads: int = 2
     bounds: Bounds = field(default_factory=Bounds)
     tokens: TokenCheck = field(default_factory=TokenCheck)
+    tls: TlsFiles | None = None
 
 
 class PolicyServer:
@@ -58,7 +61,8 @@ class PolicyServer:
         self._scheduler = Scheduler(load, settings.max_batch, settings.batch_window_s)
         self._service = PolicyService(settings.tokens)
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
-        self._server = aio.server(options=_OPTIONS)
+        guards = () if settings.tokens.is_open else (TokenInterceptor(settings.tokens),)
+        self._server = aio.server(interceptors=guards, options=_OPTIONS)
         self._intake: Intake | None = None
         self.port = 0
 
@@ -73,10 +77,15 @@ class PolicyServer:
         await self._tell_health(_NOT_SERVING)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{settings.port}")
+            self.port = self._open_port(f"{host}:{settings.port}")
         except RuntimeError as error:
             raise ServingError(f"cannot listen on {host}:{settings.port}: {error}") from None
         await self._server.start()
+
+    def _open_port(self, address: str) -> int:
+        if self._settings.tls is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, server_credentials(self._settings.tls))
 
     async def become_ready(self) -> PolicySpec:
         """Load and warm up the policy, then serve it; raises what loading raises."""

@@ -1,6 +1,5 @@
 """`handover serve`: a policy behind gRPC, until it is told to stop."""
 
-import ipaddress
 import logging
 import sys
 from dataclasses import dataclass
@@ -10,7 +9,12 @@ from typing import Literal, Optional
 import tyro
 from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
-logger = logging.getLogger(__name__)
+from handover_server.exposure import check_exposure, warn_of_exposure
+
+_COUNTS = (
+    *("max_batch", "max_waiting", "client_requests", "client_streams"),
+    *("threads", "decode_threads"),
+)
 
 # typing.Optional: tyro checks such a default without importing typeguard, which would take a third
 # of the time of --help
@@ -36,19 +40,37 @@ class ServeConfig:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the weights; auto is bfloat16 on a GPU and float32 on a CPU."""
     host: str = "127.0.0.1"
-    """Address to listen on; any but the machine's own needs --insecure."""
+    """Address to listen on; any but the machine's own needs TLS and tokens, or --insecure."""
     port: int = 50051
     """Port to listen on; 0 takes a free one and prints it."""
+    tls_cert: Optional[Path] = None
+    """PEM file with the server's certificate and its chain; encrypts every port."""
+    tls_key: Optional[Path] = None
+    """PEM file with the certificate's key."""
+    client_ca: Optional[Path] = None
+    """PEM file: only clients with a certificate that it signed may connect (mTLS)."""
+    token_file: Optional[Path] = None
+    """File with a token per line: only clients that show one of them are served."""
     insecure: bool = False
-    """Listen on the network without encryption or password: whoever reaches the port is served."""
+    """Listen on the network without encryption or token: whoever reaches the port is served."""
     max_batch: Optional[int] = None
     """Most requests computed together, within what the policy allows."""
     max_waiting: int = 64
     """Requests under way at once; more are told to try again later."""
+    client_requests: int = 32
+    """Of these, the most of one client (a token, or without tokens a connection)."""
+    client_streams: int = 32
+    """Most streams that one client may have open."""
+    batch_window_ms: float = 0.0
+    """How long a batch that is not full waits for more requests; 0 to 2."""
     threads: Optional[int] = None
     """CPU threads of the policy; by default one for a small network, else what PyTorch chooses."""
     decode_threads: int = 2
     """Threads that decompress images."""
+    metrics_port: Optional[int] = None
+    """Port for /metrics (Prometheus) and /healthz; 0 takes a free one; none by default."""
+    metrics_host: str = "127.0.0.1"
+    """Address of that port; the rule of --host holds for it."""
     drain_s: float = 10.0
     """Seconds that requests under way have when the server is told to stop."""
 
@@ -59,8 +81,7 @@ def main(config: ServeConfig) -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
-    if not _is_loopback(config.host):
-        logger.warning("anyone who reaches %s is served, unencrypted (--insecure)", config.host)
+    warn_of_exposure(config)
     try:
         from handover_server.serving import serve_until_stopped
     except ModuleNotFoundError as error:
@@ -75,26 +96,15 @@ def _check(config: ServeConfig) -> None:
         raise UsageError("--policy replay needs --dataset-path DIR")
     if not 0 <= config.port < 65536:
         raise UsageError(f"--port is {config.port}, expected 0 to 65535")
-    for flag in ("max_batch", "max_waiting", "threads", "decode_threads"):
+    for flag in _COUNTS:
         value = getattr(config, flag)
         if value is not None and value < 1:
             raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 1 or more")
     if config.drain_s < 0:
         raise UsageError(f"--drain-s is {config.drain_s}, expected 0 or more")
-    if not (config.insecure or _is_loopback(config.host)):
-        raise UsageError(
-            f"--host {config.host} would serve anyone on the network, unencrypted; "
-            "use 127.0.0.1 (and an ssh tunnel), or say --insecure if the network is yours alone"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    if not 0 <= config.batch_window_ms <= 2:
+        raise UsageError(f"--batch-window-ms is {config.batch_window_ms:g}, expected 0 to 2")
+    check_exposure(config)
 
 
 def cli() -> None:

@@ -10,7 +10,9 @@ from handover_proto.contract import Policy, PolicySpec
 
 from handover_server.intake import Bounds
 from handover_server.policy_server import PolicyServer, ServerSettings
+from handover_server.security import TokenCheck, read_tokens
 from handover_server.serve import ServeConfig
+from handover_server.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,14 @@ async def _serve(config: ServeConfig) -> bool:
         port=config.port,
         max_batch=config.max_batch,
         decode_threads=config.decode_threads,
-        bounds=Bounds(requests=config.max_waiting),
+        batch_window_s=config.batch_window_ms / 1e3,
+        bounds=Bounds(
+            requests=config.max_waiting,
+            client_requests=config.client_requests,
+            client_streams=config.client_streams,
+        ),
+        tokens=TokenCheck(read_tokens(config.token_file) if config.token_file else ()),
+        tls=_tls_files(config),
     )
     server = PolicyServer(lambda: load_policy(config), settings)
     stop = _stop_on_signals()
@@ -60,6 +69,12 @@ async def _serve(config: ServeConfig) -> bool:
     finally:
         idle = await server.drain(config.drain_s)
     return idle
+
+
+def _tls_files(config: ServeConfig) -> TlsFiles | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return TlsFiles(config.tls_cert, config.tls_key, config.client_ca)
 
 
 async def _ready_or_stopped(server: PolicyServer, stop: asyncio.Event) -> PolicySpec | None:

@@ -93,17 +93,18 @@ def spec() -> PolicySpec:
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., RunningServer]]:
-    """Start servers that end with the test: start_server(answer=…, info=…, port=0, handlers=())."""
+    """Start servers that end with the test: start_server(answer=…, info=…, handlers=(), tls=…)."""
     running = []
 
-    def start(answer=hold, info=None, port=0, handlers=()) -> RunningServer:
+    def start(answer=hold, info=None, port=0, handlers=(), tls=None) -> RunningServer:
         info = info or encode_info(ServerInfo(SPEC, Limits()))
         server = grpc.server(futures.ThreadPoolExecutor(4))
         servicer = ScriptedServicer(info, answer)
         add_PolicyServiceServicer_to_server(servicer, server)
         if handlers:
             server.add_generic_rpc_handlers(handlers)
-        port = server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        port = server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
         server.start()
         running.append(server)
         return RunningServer(servicer, server, port)

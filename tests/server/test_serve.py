@@ -100,10 +100,23 @@ def test_a_taken_port_is_one_clear_line(start):
     [
         (
             ["--policy", "hold", "--host", "0.0.0.0"],
-            r"--host 0\.0\.0\.0 would serve anyone .*--insec",
+            r"--host 0\.0\.0\.0 would serve anyone .*add --tls-cert --tls-key and --token-file"
+            ".*--insecure",
         ),
         (["--policy", "hold", "--host", "::"], "--host :: would serve anyone"),
         (["--policy", "hold", "--host", "robot.local"], "--host robot.local would serve anyone"),
+        (
+            ["--policy", "hold", "--host", "::", "--token-file", "t"],
+            "--host :: would serve anyone .*add --tls-cert --tls-key, use",
+        ),
+        (
+            ["--policy", "hold", "--metrics-host", "0.0.0.0"],
+            "--metrics-host 0.0.0.0 would serve anyone",
+        ),
+        (["--policy", "hold", "--tls-cert", "c"], "--tls-cert and --tls-key belong together"),
+        (["--policy", "hold", "--client-ca", "c"], "--client-ca needs --tls-cert"),
+        (["--policy", "hold", "--batch-window-ms", "3"], "--batch-window-ms is 3, expected 0 to 2"),
+        (["--policy", "hold", "--client-streams", "0"], "--client-streams is 0, expected 1"),
         ([], "--policy groot needs --checkpoint"),
         (["--policy", "replay"], "--policy replay needs --dataset-path"),
         (["--policy", "hold", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
@@ -136,6 +149,45 @@ def test_insecure_opens_the_server_to_the_network(start):
         process.kill()
         _, log = process.communicate(timeout=TIMEOUT_S)
     assert "anyone who reaches" in log
+
+
+def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_path):
+    certificate, key = authority.sign("open")
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-0123456789\n")
+    tokens.chmod(0o600)
+    process = subprocess.Popen(
+        [
+            *(*COMMAND, "--policy", "hold", "--host", "0.0.0.0", "--port", "0"),
+            *("--tls-cert", certificate, "--tls-key", key, "--token-file", tokens),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        found = re.match(r"serving hold on 0\.0\.0\.0:(\d+)", process.stdout.readline())
+        credentials = grpc.ssl_channel_credentials(authority.certificate.read_bytes())
+        with grpc.secure_channel(f"localhost:{found[1]}", credentials) as channel:
+            info = PolicyServiceStub(channel).GetInfo(
+                pb.GetInfoRequest(),
+                timeout=TIMEOUT_S,
+                metadata=[("authorization", "Bearer a-token-0123456789")],
+            )
+        assert info.policy == "hold"
+    finally:
+        process.kill()
+        _, log = process.communicate(timeout=TIMEOUT_S)
+    assert "a-token" not in log
+
+
+def test_a_token_file_that_others_may_read_is_one_clear_line(tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-0123456789\n")
+    tokens.chmod(0o644)
+    done = run("--policy", "hold", "--port", "0", "--token-file", str(tokens))
+    assert done.returncode == 1
+    assert re.fullmatch(r"handover serve: the token file .* has mode 0644: .*\n", done.stderr)
 
 
 @pytest.mark.parametrize("missing", ["grpc_health", "grpc_reflection"])
