@@ -63,6 +63,9 @@ COMMANDS = {
         "closed-loop evaluation: a server's chunks played in MuJoCo",
     ),
     "compare": Command("handover_client.compare:cli", "replay", "two evaluation runs side by side"),
+    "report": Command(
+        "handover_client.report_command:cli", "replay", "one page about several evaluation runs"
+    ),
     "completion": Command("handover_client.completion:cli", "", "completion script of bash or zsh"),
 }
 

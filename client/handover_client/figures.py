@@ -33,7 +33,12 @@ def figures(
         "definitions": DEFINITIONS,
         "headline": evaluation.headline.key,
         "parts": {
-            part.key: {"title": part.title, "values": list(part.names)} for part in evaluation.parts
+            part.key: {
+                "title": part.title,
+                "values": list(part.names),
+                "columns": list(part.columns),  # of actions.npz
+            }
+            for part in evaluation.parts
         },
         **{part.key: _part_figures(evaluation, part.key) for part in evaluation.parts},
         "baselines": {way: _baseline_figures(evaluation, way) for way in WAYS[1:]},

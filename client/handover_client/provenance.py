@@ -11,7 +11,7 @@ from typing import Any
 from handover_proto.contract import ServerInfo, TrainingRecord
 
 _PACKAGES = (
-    *("handover", "numpy", "grpcio", "protobuf", "pillow", "av", "pyarrow", "matplotlib"),
+    *("handover", "numpy", "grpcio", "protobuf", "pillow", "av", "pyarrow"),
     *("mujoco", "dm-control", "gym-aloha"),
 )
 

@@ -13,7 +13,8 @@ from handover_proto.errors import HandoverError
 
 from handover_client.episode_loop import Robot
 
-_ENCODING = {"preset": "veryfast", "crf": "26"}
+# baseline: what every browser and phone plays
+_ENCODING = {"preset": "veryfast", "crf": "26", "profile": "baseline"}
 
 
 def draw_again(

@@ -1,4 +1,8 @@
-"""The reports' colours: one role, one colour, in the page and in every plot, light and dark."""
+"""The reports' colours: one role, one colour, in the page and in every chart, light and dark.
+
+The hues are those of Okabe and Ito ("Color Universal Design", 2008), which readers with any colour
+vision tell apart, made darker or lighter until they can be read on the page.
+"""
 
 from dataclasses import dataclass
 
@@ -11,21 +15,18 @@ class Colour:
     dark: str
 
 
-# Every light colour is used by one role alone: plots are drawn in the light colours, and in a page
-# each is replaced by the variable of its role.
 PALETTE = {
-    "ink": Colour("#1b2330", "#e6eaf0"),
-    "muted": Colour("#5b6675", "#9aa5b4"),
-    "line": Colour("#d9dee5", "#323b47"),
-    "page": Colour("#ffffff", "#12161c"),
-    "card": Colour("#f5f7fa", "#1a2029"),
-    "demonstrated": Colour("#7a8696", "#8a96a6"),
-    "predicted": Colour("#1f6feb", "#58a6ff"),
-    "asked": Colour("#e0701a", "#f59e4b"),
-    "hold": Colour("#8a5cd6", "#b391f0"),
-    "mean": Colour("#12907f", "#3fc2ae"),
-    "good": Colour("#1c8a4a", "#4cc47e"),
-    "bad": Colour("#cc3b3b", "#f07878"),
+    "ink": Colour("#17202b", "#e8ecf2"),
+    "muted": Colour("#566170", "#9ca7b6"),
+    "line": Colour("#e1e6ec", "#2b333e"),
+    "page": Colour("#ffffff", "#11151b"),
+    "card": Colour("#f5f7fa", "#191f28"),
+    "demonstrated": Colour("#a3adba", "#717d8d"),
+    "predicted": Colour("#0867b2", "#58b0f0"),
+    "hold": Colour("#a8558a", "#dd92c2"),
+    "mean": Colour("#8a6000", "#dfae43"),
+    "good": Colour("#007a5c", "#3cc79c"),
+    "bad": Colour("#c24e00", "#ff9550"),
 }
 
 

@@ -1,22 +1,33 @@
-"""Where a chunk's time goes, as the parts of a bar."""
+"""Where a chunk's time goes: one row for each stage, with its share of the waiting time."""
 
 from collections.abc import Mapping
 from typing import Any
 
+_WORDS = {
+    "server_queue": "waiting for the model",
+    "server_decode": "decoding the images",
+    "server_preprocess": "preprocessing",
+    "server_backbone": "backbone",
+    "server_action_head": "action head",
+    "server_encode": "encoding the chunk",
+    "elsewhere": "network, transport, client",
+    "server_total": "the server in all",
+    "client": "what the robot waits",
+}
 
-def stage_shares(latency_ms: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """List the parts of the mean waiting time with their share of it."""
+
+def stage_rows(latency_ms: Mapping[str, Mapping[str, float]] | None) -> list[dict[str, Any]]:
+    """List the stages in the order in which they happen, then the sums: name, share, spread."""
+    if not latency_ms:
+        return []
     total = latency_ms["client"]["mean"]
-    parts = {
-        name: spread["mean"]
-        for name, spread in latency_ms.items()
-        if name not in ("client", "server_total")
-    }
     return [
         {
-            "name": name.removeprefix("server_").replace("_", " "),
-            "mean_ms": mean_ms,
-            "share": max(0.0, mean_ms / total) if total else 0.0,
+            "name": words,
+            "spread": latency_ms[stage],
+            "share": min(1.0, max(0.0, latency_ms[stage]["mean"] / total)) if total else 0.0,
+            "is_sum": stage in ("client", "server_total"),
         }
-        for name, mean_ms in parts.items()
+        for stage, words in _WORDS.items()
+        if stage in latency_ms
     ]

@@ -1,0 +1,39 @@
+"""Which of a rollout's videos go into the page: a success, then failures, within a bound."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_MOST_SUCCESSES = 1
+_MOST_FAILURES = 6
+_MOST_BYTES = 6_000_000  # of mp4; a third more as text: the page still opens at once
+
+
+@dataclass(frozen=True)
+class EmbeddedVideos:
+    """Videos as data, and what was left out of the page."""
+
+    shown: tuple[tuple[Mapping[str, Any], str], ...]  # (episode, data URI)
+    left_out: int
+    lost: int  # named by an episode, and not in the folder any more
+
+
+def embed_videos(folder: Path, episodes: Sequence[Mapping[str, Any]]) -> EmbeddedVideos:
+    """Read a success's and the first failures' videos from a run's folder."""
+    filmed = [each for each in episodes if each["video"]]
+    there = [each for each in filmed if (folder / each["video"]).is_file()]
+    successes = [each for each in there if each["success"]]
+    failures = [each for each in there if not each["success"]]
+    shown, room = [], _MOST_BYTES
+    for each in [*successes[:_MOST_SUCCESSES], *failures[:_MOST_FAILURES]]:
+        size = (folder / each["video"]).stat().st_size
+        if size <= room:
+            room -= size
+            shown.append((each, _data_uri(folder / each["video"])))
+    return EmbeddedVideos(tuple(shown), len(there) - len(shown), len(filmed) - len(there))
+
+
+def _data_uri(video: Path) -> str:
+    return "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode("ascii")

@@ -1,0 +1,45 @@
+"""The command `handover report`: one page about one or several evaluation runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from handover_proto.errors import UsageError
+from tyro.conf import Positional
+
+_Runs = Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN [RUN …]")]]
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Write one page about several evaluation runs, open loop and closed loop, in their order."""
+
+    runs: _Runs
+    """Folders of the runs."""
+    output: Annotated[Path, tyro.conf.arg(metavar="PAGE.html")]
+    """The page to write: one file with everything in it; one that exists is replaced."""
+
+
+def main(config: ReportConfig) -> None:
+    """Write the page; raises EvaluationError for folders that are no runs."""
+    from handover_client.comparison import read_run
+    from handover_client.report.page import render_runs
+    from handover_client.report.run_section import run_section
+    from handover_client.run_folder import write_file
+
+    if config.output.is_dir():
+        raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
+    page = render_runs([run_section(folder, read_run(folder)) for folder in config.runs])
+    config.output.parent.mkdir(parents=True, exist_ok=True)
+    write_file(config.output, page)
+    print(f"page: {config.output}")
+
+
+def cli() -> None:
+    """Parse the command line and run."""
+    main(tyro.cli(ReportConfig))
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,155 @@
+"""A report is one file: it fetches nothing, believes no text that it shows, and stays small."""
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("jinja2", reason="reports need the extra replay")
+pytest.importorskip("rich")
+
+from handover_client import cli
+from handover_client.report import videos
+from handover_client.report.palette import PALETTE
+
+from .made_up import VIDEO, make_replay, make_rollout
+from .pages import Page, foreign_addresses
+
+HOSTILE = (
+    '</title></style><script src="https://evil.example/x.js"></script>"\'&<b onclick=1>{{ 7*7 }}'
+)
+MOST_BYTES_OF_A_SHORT_RUN = 400_000
+
+
+@pytest.fixture(scope="module", params=["replay", "rollout"])
+def hostile_run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    {"replay": make_replay, "rollout": make_rollout}[request.param](folder, HOSTILE)
+    return folder
+
+
+def test_text_from_outside_is_shown_and_never_obeyed(hostile_run):
+    page = (hostile_run / "report.html").read_text()
+    assert HOSTILE in Page(page).text
+    assert foreign_addresses(page) == []
+
+
+def test_files_of_charts_are_whole_xml_and_fetch_nothing(hostile_run):
+    from xml.etree import ElementTree
+
+    plots = sorted((hostile_run / "plots").iterdir())
+    assert plots
+    for path in plots:
+        root = ElementTree.parse(path).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert {each.tag.split("}")[1] for each in root.iter()} <= {
+            *("svg", "g", "text", "line", "polyline", "circle", "rect", "path", "style")
+        }
+        assert foreign_addresses(path.read_text()) == []
+
+
+@pytest.mark.parametrize("make", [make_replay, make_rollout])
+def test_a_page_is_small_and_has_every_section(tmp_path, make):
+    make(tmp_path / "run")
+    page = (tmp_path / "run/report.html").read_text()
+    assert len(page) < MOST_BYTES_OF_A_SHORT_RUN
+    parsed = Page(page)
+    for words in ("95\u00a0% interval", "Where the time goes", "How to repeat this", "c0ffee"):
+        assert words in parsed.text
+    assert [each["name"] for each in parsed.named("meta") if "name" in each] == ["viewport"]
+
+
+@pytest.mark.parametrize("make", [make_replay, make_rollout])
+def test_every_chart_says_what_it_shows_and_in_which_unit(tmp_path, make):
+    make(tmp_path / "run")
+    charts = [
+        attributes
+        for attributes in Page((tmp_path / "run/report.html").read_text()).named("svg")
+        if (attributes.get("class") or "").startswith("chart")
+    ]
+    assert len(charts) >= 2
+    for attributes in charts:
+        spoken = attributes["aria-label"]
+        y, x = spoken.rsplit(" over ", 1)
+        assert re.search(r", (s|m|counted)\b|counted from 0", x), spoken
+        assert re.search(r"rad|%|, m\b|0 closed", y), spoken
+
+
+def test_every_role_has_a_colour_in_both_themes_and_text_can_be_read(tmp_path):
+    make_rollout(tmp_path / "run")
+    page = (tmp_path / "run/report.html").read_text()
+    used = set(re.findall(r"var\(--([a-z]+)\)", page))
+    assert used <= {*PALETTE, "rows"}
+    for role in ("ink", "muted", "predicted", "hold", "mean", "good", "bad"):
+        for theme in ("light", "dark"):
+            text, ground = getattr(PALETTE[role], theme), getattr(PALETTE["page"], theme)
+            # what WCAG 2.1, 1.4.3 asks of text: lines are named in their own colour
+            assert contrast(text, ground) >= 4.5, (role, theme)
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours as WCAG 2.1 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_original_experiment_stands_beside_a_replay(tmp_path):
+    make_replay(tmp_path / "run")
+    page = Page((tmp_path / "run/report.html").read_text()).text
+    for figure in ("0.000662", "0.013243", "64.6 %", "90.6 %", "98.6 %", "99.8 %", "+0.000022"):
+        assert figure in page
+    assert "episodes of its own training set" in page
+
+
+def test_a_success_and_the_failures_are_embedded_and_the_rest_is_counted(tmp_path):
+    make_rollout(tmp_path / "run", successes=(True, True, *[False] * 9))
+    page = (tmp_path / "run/report.html").read_text()
+    films = Page(page).named("video")
+    assert len(films) == 1 + 6
+    assert "4 more are in the folder videos" in Page(page).text
+
+
+def test_large_videos_are_left_out_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(videos, "_MOST_BYTES", 2 * len(VIDEO))
+    make_rollout(tmp_path / "run", successes=(True, False, False))
+    page = (tmp_path / "run/report.html").read_text()
+    assert len(Page(page).named("video")) == 2
+    assert "1 more is in the folder videos" in Page(page).text
+
+
+def test_one_page_shows_several_runs(tmp_path, capsys):
+    make_replay(tmp_path / "open", "first")
+    make_rollout(tmp_path / "closed", "second")
+    page = tmp_path / "pages" / "all.html"
+    runs = [str(tmp_path / name) for name in ("open", "closed")]
+    assert cli.run(["report", *runs, "--output", str(page)]) == 0
+    assert f"page: {page}" in capsys.readouterr().out
+    parsed = Page(page.read_text())
+    assert [each["href"] for each in parsed.named("a")] == ["#run-1", "#run-2"]
+    assert "first" in parsed.text
+    assert "second" in parsed.text
+    assert foreign_addresses(page.read_text()) == []
+
+
+@pytest.mark.parametrize("lost", ["actions.npz", "metrics.json"])
+def test_a_run_that_is_not_whole_is_one_line(tmp_path, capsys, lost):
+    make_replay(tmp_path / "run")
+    (tmp_path / "run" / lost).unlink()
+    assert cli.run(["report", str(tmp_path / "run"), "--output", str(tmp_path / "page.html")]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_run_of_another_version_is_one_line(tmp_path, capsys):
+    make_replay(tmp_path / "run")
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    del figures["parts"]["joints_14"]["columns"]
+    (tmp_path / "run/metrics.json").write_text(json.dumps(figures))
+    assert cli.run(["report", str(tmp_path / "run"), "--output", str(tmp_path / "page.html")]) == 1
+    assert "this version cannot show" in capsys.readouterr().err
