@@ -21,7 +21,7 @@ from handover_proto.errors import PolicyError, ServerUnavailable
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 
 from handover_client.async_stream import AsyncPolicyStream
-from handover_client.channel import CHANNEL_OPTIONS, check_address
+from handover_client.channel import channel_options, channel_target, check_address
 from handover_client.channel_security import UNPROTECTED, ChannelSecurity
 from handover_client.exchange import check_codec, encode_checked, read_chunk
 from handover_client.grpc_errors import typed_error
@@ -56,11 +56,12 @@ class AsyncPolicyClient:
         self._closed = False
         self._security = security
         self._metadata = security.metadata()
+        target, options = channel_target(address), channel_options(address)
         credentials = security.credentials()
         self._channel = (
-            grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            grpc.aio.insecure_channel(target, options=options)
             if credentials is None
-            else grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+            else grpc.aio.secure_channel(target, credentials, options=options)
         )
         self._stub = PolicyServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes

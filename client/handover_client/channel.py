@@ -1,5 +1,7 @@
-"""Where a policy server is, and the gRPC settings with which every client reaches it."""
+"""Where the policy servers are, and the gRPC settings with which every client reaches them."""
 
+import ipaddress
+import json
 import re
 
 from handover_proto.contract import MAX_MESSAGE_BYTES
@@ -7,9 +9,35 @@ from handover_proto.errors import UsageError
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(%\w+)?\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
 
-CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+# Servers keep nothing between calls, so any of them may answer the next one, or the same again.
+# A stream is not asked again: its client opens another.
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "handover.policy.v1.PolicyService", "method": "GetInfo"},
+                {"service": "handover.policy.v1.PolicyService", "method": "Infer"},
+                {"service": "grpc.health.v1.Health", "method": "Check"},
+            ],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "0.5s",
+                "backoffMultiplier": 2,
+                # gone, starting or draining; overload is for the caller, who knows how long to wait
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+
+CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # a call above this is not asked again: gRPC's 256 KiB are less than one raw frame
+    ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
     # A cable that is pulled sends no reset: a ping without an answer ends the calls in 25 s at the
     # latest, whatever their deadlines.
     ("grpc.keepalive_time_ms", 20_000),
@@ -24,11 +52,49 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 def check_address(address: str) -> str:
-    """Return `address` if it is HOST:PORT with a port from 1 to 65535; raise UsageError if not."""
-    match = _ADDRESS.fullmatch(address)
-    if match is None or not 1 <= int(match["port"]) <= 65535:
-        raise UsageError(
-            f"server address {address!r}: expected HOST:PORT, for example 192.168.1.20:50051 "
-            "or [fe80::1]:50051"
-        )
+    """Return `address` if it is HOST:PORT, or several IP:PORT of replicas, separated by commas.
+
+    Raises UsageError for anything else. A host name may stand for several replicas too: all that
+    it resolves to are used in turn.
+    """
+    parts = address.split(",")
+    for part in parts:
+        match = _ADDRESS.fullmatch(part)
+        if match is None or not 1 <= int(match["port"]) <= 65535:
+            raise UsageError(
+                f"server address {address!r}: expected HOST:PORT, for example 192.168.1.20:50051 "
+                "or [fe80::1]:50051, or several IP:PORT separated by commas"
+            )
+    if len(parts) > 1:
+        _family(parts)
     return address
+
+
+def channel_target(address: str) -> str:
+    """Give gRPC's name for `address`: as it is, or the list of replicas."""
+    parts = check_address(address).split(",")
+    return address if len(parts) == 1 else f"{_family(parts)}:{address}"
+
+
+def channel_options(address: str) -> tuple[tuple[str, int | str], ...]:
+    """Give the settings of a channel to `address`.
+
+    Replicas in a list go by the first one's host: with TLS each one's certificate has to name it.
+    """
+    first, _, others = address.partition(",")
+    if not others:
+        return CHANNEL_OPTIONS
+    return (*CHANNEL_OPTIONS, ("grpc.default_authority", first))
+
+
+def _family(addresses: list[str]) -> str:
+    """Tell gRPC's scheme for a list: it takes IP addresses, all of one kind."""
+    try:
+        hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
+        (version,) = {ipaddress.ip_address(host).version for host in hosts}
+    except ValueError:
+        raise UsageError(
+            f"server addresses {','.join(addresses)!r}: expected all IPv4 or all IPv6; to use "
+            "names, give one that resolves to all servers"
+        ) from None
+    return f"ipv{version}"

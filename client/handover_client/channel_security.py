@@ -25,8 +25,8 @@ class ChannelSecurity:
 
     def check(self, address: str) -> None:
         """Raise UsageError where a token would go over the network for all to read."""
-        host = address.rpartition(":")[0]
-        if self.token is not None and not self.tls and not is_loopback(host):
+        hosts = [part.rpartition(":")[0] for part in address.split(",")]
+        if self.token is not None and not self.tls and not all(map(is_loopback, hosts)):
             raise UsageError(
                 f"the token would go to {address} unencrypted; encrypt the connection (--tls-ca "
                 "FILE, or --tls), or give no token (--token-file, HANDOVER_TOKEN)"

@@ -22,7 +22,7 @@ class ReplayConfig:
     """Judge a policy open loop: its chunks laid beside the actions of recorded episodes."""
 
     server: str
-    """Address of the policy server, HOST:PORT."""
+    """Address of the policy server, HOST:PORT; replicas: IP:PORT,IP:PORT,…"""
     dataset_path: Path
     """Folder of the GR00T dataset (handover convert makes one)."""
     output: Path

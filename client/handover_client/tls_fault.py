@@ -24,8 +24,14 @@ def find_tls_fault(
 ) -> PolicyError | None:
     """Tell what of TLS keeps a client from the server; None where it is not TLS.
 
-    Nothing secret is sent: neither the token nor the client's certificate.
+    Nothing secret is sent: neither the token nor the client's certificate. Of several servers the
+    first with a fault counts.
     """
+    faults = (_find(part, security, timeout_s) for part in address.split(","))
+    return next(filter(None, faults), None)
+
+
+def _find(address: str, security: ChannelSecurity, timeout_s: float) -> PolicyError | None:
     host, _, port = address.rpartition(":")
     place = (host.strip("[]"), int(port))
     try:
