@@ -6,7 +6,7 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError
 from handover_proto import policy_pb2 as pb
 from handover_proto.contract import Limits, PolicyRequest, PolicySpec
-from handover_proto.errors import InvalidRequest, PolicyError
+from handover_proto.errors import InvalidRequest, Overloaded, PolicyError
 from handover_proto.messages import decode_request
 
 from handover_server.incident import record_incident
@@ -60,6 +60,8 @@ class Decoder:
             ticket.finish_decoding(decode_bytes(data, self._spec, self._limits))
         except PolicyError as error:
             ticket.settle(error)
+        except MemoryError:
+            ticket.settle(Overloaded("no memory to decode the request; try again in 1 s", 1.0))
         except Exception as error:
             ticket.settle(record_incident("decoding a request failed", error))
         else:

@@ -46,7 +46,9 @@ class Intake:
         self._bytes = 0
         self._of_client: Counter[Identity] = Counter()
         self._streams: Counter[Identity] = Counter()
+        self._under_way: set[Ticket] = set()
         self._closed = False
+        self._suspended = ""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -71,6 +73,7 @@ class Intake:
         ticket = Ticket(data, sequence, lane, deadline, settle_from_thread)
         size = len(data)
         self._requests += 1
+        self._under_way.add(ticket)
         self._of_client[lane.client] += 1
         self._bytes += size
         self._idle.clear()
@@ -93,6 +96,21 @@ class Intake:
         finally:
             _subtract(self._streams, client)
 
+    def suspend(self, reason: str) -> int:
+        """Answer what is under way, and all that comes until `resume`, with ServerUnavailable.
+
+        Returns how many requests were under way.
+        """
+        self._suspended = reason
+        left = list(self._under_way)
+        for ticket in left:
+            ticket.settle(ServerUnavailable(reason))
+        return len(left)
+
+    def resume(self) -> None:
+        """Admit requests again."""
+        self._suspended = ""
+
     def close(self) -> None:
         """Admit nothing more."""
         self._closed = True
@@ -107,6 +125,8 @@ class Intake:
     def _check_room(self, size: int, client: Identity) -> None:
         if self._closed:
             raise ServerUnavailable("the server is shutting down")
+        if self._suspended:
+            raise ServerUnavailable(self._suspended)
         if self._of_client[client] >= self._bounds.client_requests:
             mine = self._of_client[client]
             retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(mine))
@@ -132,6 +152,7 @@ class Intake:
         self._decoder.discard(ticket)
         self._scheduler.discard(ticket)
         self._requests -= 1
+        self._under_way.discard(ticket)
         self._bytes -= size
         _subtract(self._of_client, ticket.lane.client)
         if not self._requests:

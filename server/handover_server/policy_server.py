@@ -19,6 +19,7 @@ from handover_server.security import TokenCheck
 from handover_server.service import SERVICE_NAME, PolicyService
 from handover_server.tls import TlsFiles, server_credentials
 from handover_server.token_interceptor import TokenInterceptor
+from handover_server.watchdog import Watchdog, WatchdogSettings
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class ServerSettings:
     bounds: Bounds = field(default_factory=Bounds)
     tokens: TokenCheck = field(default_factory=TokenCheck)
     tls: TlsFiles | None = None
+    watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
 
 
 class PolicyServer:
@@ -64,6 +66,7 @@ class PolicyServer:
         guards = () if settings.tokens.is_open else (TokenInterceptor(settings.tokens),)
         self._server = aio.server(interceptors=guards, options=_OPTIONS)
         self._intake: Intake | None = None
+        self._watching: asyncio.Task[None] | None = None
         self.port = 0
 
     async def listen(self) -> None:
@@ -97,10 +100,18 @@ class PolicyServer:
         )
         self._service.open(self._intake)
         await self._tell_health(_SERVING)
+        self._watching = asyncio.create_task(self._watch(self._intake))
         return spec
+
+    async def until_lost(self) -> None:
+        """Wait until the watchdog gives the policy up; to be called once the server is ready."""
+        assert self._watching is not None, "become_ready comes first"
+        await asyncio.shield(self._watching)
 
     async def drain(self, timeout_s: float) -> bool:
         """Answer what was admitted, refuse the rest, stop; False if `timeout_s` was too short."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         self._service.close()
         unanswered = 0
@@ -111,6 +122,18 @@ class PolicyServer:
         if unanswered:
             logger.warning("%d request(s) were not answered within %g s", unanswered, timeout_s)
         return stopped and not unanswered
+
+    async def _watch(self, intake: Intake) -> None:
+        async def turn_away(reason: str) -> int:
+            await self._tell_health(_NOT_SERVING)
+            return intake.suspend(reason)
+
+        async def admit_again() -> None:
+            intake.resume()
+            await self._tell_health(_SERVING)
+
+        watchdog = Watchdog(self._scheduler.calls, self._settings.watchdog, turn_away, admit_again)
+        await watchdog.watch()
 
     async def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", SERVICE_NAME):

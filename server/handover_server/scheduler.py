@@ -11,13 +11,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from handover_proto.contract import Policy, PolicyOutput, PolicyRequest, PolicySpec
-from handover_proto.errors import PolicyError
+from handover_proto.contract import Policy, PolicySpec
 
-from handover_server.incident import record_incident
 from handover_server.lane_queue import LaneQueue
-from handover_server.output_check import check_output
-from handover_server.ticket import Outcome, Ticket
+from handover_server.policy_calls import PolicyCalls
+from handover_server.ticket import Ticket
 from handover_server.warm_up import warm_up
 
 logger = logging.getLogger(__name__)
@@ -42,6 +40,7 @@ class Scheduler:
         self._queue = LaneQueue()
         self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
         self._seconds_per_request = 0.0
+        self.calls = PolicyCalls()
         self.ready: Future[PolicySpec] = Future()
 
     def start(self) -> None:
@@ -71,7 +70,7 @@ class Scheduler:
             policy = self._load()
             spec = policy.spec
             max_batch = min(spec.max_batch, self._max_batch or spec.max_batch)
-            warm_up(policy, range(1, max_batch + 1))
+            max_batch = warm_up(policy, max_batch)
         except BaseException as error:
             self.ready.set_exception(error)
             return
@@ -86,7 +85,7 @@ class Scheduler:
         batch = [(ticket, request) for ticket, request in claimed if request is not None]
         if not batch:
             return
-        outcomes = _outcomes(policy, [request for _, request in batch])
+        outcomes = self.calls.outcomes(policy, [request for _, request in batch])
         for (ticket, _), outcome in zip(batch, outcomes, strict=True):
             ticket.checkpoint_hash = policy.spec.checkpoint_hash
             ticket.settle(outcome)
@@ -94,17 +93,3 @@ class Scheduler:
         self._seconds_per_request += (1 - _MEMORY_OF_PAST_BATCHES) * (
             seconds - self._seconds_per_request
         )
-
-
-def _outcomes(policy: Policy, requests: list[PolicyRequest]) -> list[Outcome]:
-    """What the policy says to each request; one that it refuses does not cost the others theirs."""
-    try:
-        outputs: list[PolicyOutput] = policy.infer(requests)
-        check_output(outputs, len(requests), policy.spec)
-        return list(outputs)
-    except PolicyError as error:
-        if len(requests) == 1:
-            return [error]
-        return [_outcomes(policy, [request])[0] for request in requests]
-    except Exception as error:
-        return [record_incident("the policy failed", error)] * len(requests)

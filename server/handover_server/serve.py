@@ -73,6 +73,10 @@ class ServeConfig:
     """Address of that port; the rule of --host holds for it."""
     drain_s: float = 10.0
     """Seconds that requests under way have when the server is told to stop."""
+    watchdog_s: float = 30.0
+    """Seconds after which a batch without an answer counts as stuck: clients are turned away."""
+    watchdog_exit_s: float = 0.0
+    """Further seconds after which a stuck server ends with status 3, for a restart; 0: never."""
 
 
 def main(config: ServeConfig) -> None:
@@ -100,8 +104,10 @@ def _check(config: ServeConfig) -> None:
         value = getattr(config, flag)
         if value is not None and value < 1:
             raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 1 or more")
-    if config.drain_s < 0:
-        raise UsageError(f"--drain-s is {config.drain_s}, expected 0 or more")
+    for flag in ("drain_s", "watchdog_s", "watchdog_exit_s"):
+        value = getattr(config, flag)
+        if value < 0:
+            raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 0 or more")
     if not 0 <= config.batch_window_ms <= 2:
         raise UsageError(f"--batch-window-ms is {config.batch_window_ms:g}, expected 0 to 2")
     check_exposure(config)

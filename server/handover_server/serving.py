@@ -13,17 +13,23 @@ from handover_server.policy_server import PolicyServer, ServerSettings
 from handover_server.security import TokenCheck, read_tokens
 from handover_server.serve import ServeConfig
 from handover_server.tls import TlsFiles
+from handover_server.watchdog import WatchdogSettings
 
 logger = logging.getLogger(__name__)
 
+_LOST = 3  # exit status: the watchdog gave the policy up, and a supervisor should start another
+
 
 def serve_until_stopped(config: ServeConfig) -> None:
-    """Serve until SIGTERM or SIGINT; raises HandoverError when it cannot start."""
-    idle = asyncio.run(_serve(config))
-    if not idle:
+    """Serve until SIGTERM or SIGINT; raises HandoverError when it cannot start.
+
+    Ends the process with status 3 when the watchdog gives the policy up.
+    """
+    status = asyncio.run(_serve(config))
+    if status is not None:
         # The policy's thread is inside native code, which Python's own end would pull away from it.
         sys.stdout.flush()
-        os._exit(0)
+        os._exit(status)
 
 
 def load_policy(config: ServeConfig) -> Policy:
@@ -41,8 +47,8 @@ def load_policy(config: ServeConfig) -> Policy:
     return load_groot(config)
 
 
-async def _serve(config: ServeConfig) -> bool:
-    """Serve until told to stop; False when the policy is still at work then."""
+async def _serve(config: ServeConfig) -> int | None:
+    """Serve until told to stop; returns an exit status when the policy is still at work then."""
     settings = ServerSettings(
         host=config.host,
         port=config.port,
@@ -56,19 +62,36 @@ async def _serve(config: ServeConfig) -> bool:
         ),
         tokens=TokenCheck(read_tokens(config.token_file) if config.token_file else ()),
         tls=_tls_files(config),
+        watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),
     )
     server = PolicyServer(lambda: load_policy(config), settings)
     stop = _stop_on_signals()
     await server.listen()
+    lost = False
     try:
         spec = await _ready_or_stopped(server, stop)
         if spec is not None:
             name = spec.checkpoint_name or spec.policy
             print(f"serving {name} on {config.host}:{server.port}", flush=True)
-            await stop.wait()
+            lost = await _lost_or_stopped(server, stop)
     finally:
-        idle = await server.drain(config.drain_s)
-    return idle
+        idle = await server.drain(0.0 if lost else config.drain_s)
+    if lost:
+        return _LOST
+    return None if idle else 0
+
+
+async def _lost_or_stopped(server: PolicyServer, stop: asyncio.Event) -> bool:
+    """Wait until the server is told to stop, or its policy is lost; True for the latter."""
+    lost = asyncio.ensure_future(server.until_lost())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({lost, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if lost.done():
+        lost.result()
+        return True
+    lost.cancel()
+    return False
 
 
 def _tls_files(config: ServeConfig) -> TlsFiles | None:

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable
 
 import numpy as np
 from handover_proto.contract import (
@@ -14,6 +13,9 @@ from handover_proto.contract import (
     PolicySpec,
 )
 from handover_proto.errors import PolicyError, PolicyFailed
+
+from handover_server.errors import ServingError
+from handover_server.memory import ran_out_of_memory, release_memory
 
 logger = logging.getLogger(__name__)
 
@@ -46,24 +48,41 @@ def dummy_with_prefix(spec: PolicySpec) -> PolicyRequest:
     return dataclasses.replace(dummy_request(spec), prefix=ActionPrefix(rest, 1))
 
 
-def warm_up(policy: Policy, batch_sizes: Iterable[int]) -> None:
-    """Put dummy requests of each batch size through `policy`, of each kind that it takes.
+def warm_up(policy: Policy, max_batch: int) -> int:
+    """Put dummy requests of each batch size up to `max_batch` through `policy`, of each kind.
 
+    Returns the largest size that fits in memory; raises ServingError when one request does not.
     A policy may refuse the dummy (a replay wants to know the episode): it has run all the same.
     """
-    spec = policy.spec
-    dummies = {"": dummy_request(spec)}
-    if spec.supports_prefix:
-        dummies[" with prefixes"] = dummy_with_prefix(spec)
-    for size in batch_sizes:
-        for kind, dummy in dummies.items():
-            began = time.perf_counter()
-            try:
-                policy.infer([dummy] * size)
-            except PolicyFailed:
+    dummies = {"": dummy_request(policy.spec)}
+    if policy.spec.supports_prefix:
+        dummies[" with prefixes"] = dummy_with_prefix(policy.spec)
+    for size in range(1, max_batch + 1):
+        try:
+            if not all(_run(policy, [dummy] * size, kind) for kind, dummy in dummies.items()):
+                return max_batch
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out_of_memory(error):
                 raise
-            except PolicyError as refusal:
-                logger.info("the policy refused the warm-up request: %s", refusal)
-                return
-            took_ms = 1e3 * (time.perf_counter() - began)
-            logger.info("warm-up, batch of %d%s: %.0f ms", size, kind, took_ms)
+        release_memory()
+        if size == 1:
+            raise ServingError("the policy does not fit in memory, not even for a single request")
+        logger.warning("a batch of %d does not fit in memory: %d is the most", size, size - 1)
+        return size - 1
+    return max_batch
+
+
+def _run(policy: Policy, batch: list[PolicyRequest], kind: str) -> bool:
+    """Ask once for a batch; False when the policy wants more than a dummy request."""
+    began = time.perf_counter()
+    try:
+        policy.infer(batch)
+    except PolicyFailed:
+        raise
+    except PolicyError as refusal:
+        logger.info("the policy refused the warm-up request: %s", refusal)
+        return False
+    took_ms = 1e3 * (time.perf_counter() - began)
+    logger.info("warm-up, batch of %d%s: %.0f ms", len(batch), kind, took_ms)
+    return True

@@ -122,6 +122,7 @@ def test_a_taken_port_is_one_clear_line(start):
         (["--policy", "hold", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
         (["--policy", "hold", "--max-batch", "0"], "--max-batch is 0, expected 1 or more"),
         (["--policy", "hold", "--drain-s", "-1"], "--drain-s is -1.0, expected 0 or more"),
+        (["--policy", "hold", "--watchdog-s", "-1"], "--watchdog-s is -1.0, expected 0 or more"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_one_line_and_a_2(arguments, line):

@@ -1,0 +1,108 @@
+"""A policy that does not come back: health, clients, and what happens when it does."""
+
+import asyncio
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from handover_proto.errors import ServerUnavailable
+from handover_server import watchdog as module
+from handover_server.watchdog import Watchdog, WatchdogSettings
+
+TIMEOUT_S = 20
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def health_changes(server):
+    """The server's health, now and at every change."""
+    call = health_pb2_grpc.HealthStub(server.channel).Watch(
+        health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S
+    )
+    return (reply.status for reply in call)
+
+
+def test_a_stuck_policy_turns_clients_away_until_it_comes_back(
+    serve, gated, message, typed_error, caplog
+):
+    server = serve(gated, watchdog=WatchdogSettings(stuck_s=0.3))
+    health = health_changes(server)
+    assert next(health) == SERVING
+    computed = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
+    gated.wait_until_busy()
+    waiting = server.stub.Infer.future(message(sequence=2), timeout=TIMEOUT_S)
+    assert next(health) == NOT_SERVING
+    for call in (computed, waiting):
+        error = typed_error(call.exception())
+        assert isinstance(error, ServerUnavailable)
+        assert "has not answered for 0.3 s" in str(error)
+    with pytest.raises(ServerUnavailable, match="until it does or is restarted"):
+        server.infer_bytes(message(sequence=3).SerializeToString())
+    gated.let_through()
+    assert next(health) == SERVING
+    gated.let_through()
+    assert server.infer(message(sequence=4)).sequence == 4
+    assert gated.sequences == [[1], [4]]
+    stuck = [record for record in caplog.records if "is stuck" in record.message]
+    assert len(stuck) == 1
+    assert "2 request(s)" in stuck[0].message
+    assert ".py:" in stuck[0].message
+    assert "came back after" in caplog.text
+
+
+def test_a_stream_lives_through_it(serve, gated, message):
+    server = serve(gated, watchdog=WatchdogSettings(stuck_s=0.3))
+    health = health_changes(server)
+    assert next(health) == SERVING
+
+    def requests():
+        yield message(sequence=1)
+        assert next(health) == NOT_SERVING
+        gated.let_through(2)
+        assert next(health) == SERVING
+        yield message(sequence=2)
+
+    first, second = server.stub.InferStream(requests(), timeout=TIMEOUT_S)
+    assert (first.sequence, first.error.status) == (1, grpc.StatusCode.UNAVAILABLE.value[0])
+    assert (second.sequence, second.error.status) == (2, 0)
+
+
+def test_a_policy_that_stays_away_is_given_up(serve, gated, message, typed_error):
+    server = serve(gated, watchdog=WatchdogSettings(stuck_s=0.1, exit_s=0.1))
+    lost = asyncio.run_coroutine_threadsafe(server.server.until_lost(), server.loop)
+    stuck = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
+    lost.result(TIMEOUT_S)
+    assert isinstance(typed_error(stuck.exception()), ServerUnavailable)
+
+
+class FrozenWorld:
+    """A clock that only sleeping moves, by what was asked for and what `oversleeps` adds."""
+
+    def __init__(self, oversleeps):
+        self.now, self.slept, self.oversleeps = 100.0, [], list(oversleeps)
+
+    def monotonic(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.slept.append(round(seconds, 3))
+        self.now += seconds + (self.oversleeps.pop(0) if self.oversleeps else 0.0)
+
+
+class Calls:
+    began_s = 100.0
+
+    def where(self):
+        return "policy.py:1 in infer"
+
+
+@pytest.mark.parametrize(("oversleeps", "slept"), [([], [30.0]), ([600.0], [30.0, 30.0])])
+def test_a_process_that_was_frozen_is_not_a_stuck_policy(monkeypatch, oversleeps, slept):
+    world = FrozenWorld(oversleeps)
+    monkeypatch.setattr(module.time, "monotonic", world.monotonic)
+    monkeypatch.setattr(module.asyncio, "sleep", world.sleep)
+    watchdog = Watchdog(Calls(), WatchdogSettings(30.0), None, None)
+    with pytest.raises(StopIteration) as done:
+        watchdog._until_stuck().send(None)
+    assert done.value.value == 100.0
+    assert world.slept == slept
