@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,6 +136,12 @@ class Running:
             return pb.InferReply.FromString(call(data, timeout=TIMEOUT_S))
         except grpc.RpcError as error:
             raise typed(error) from error
+
+    def wait_until_under_way(self, requests: int) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while len(self.server._intake._under_way) != requests:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
     def run(self, coroutine) -> object:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(TIMEOUT_S)

@@ -177,6 +177,7 @@ def test_a_request_whose_client_gave_up_never_reaches_the_policy(serve, gated, m
     with pytest.raises(grpc.RpcError) as caught:
         server.infer(message(sequence=2), timeout_s=0.2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    server.wait_until_under_way(1)  # the server's clock for the call began later than the client's
     cancelled = server.stub.Infer.future(message(sequence=3), timeout=TIMEOUT_S)
     cancelled.cancel()
     gated.let_through(10)
