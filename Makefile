@@ -6,20 +6,27 @@ STUBS := .venv-stubs
 RUNS := runs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: env demo test lint stubs clean gl
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+# pip tells a package a line: an installation takes minutes, and silence looks like a fault
+SHOW := | sed -un 's/^Collecting \([^ ;(]*\).*/  \1/p; s/^Installing collected.*/  installing …/p'
+
+.PHONY: env demo demo-short test lint stubs clean gl
 
 env: $(SERVER)/.ready $(SIM)/.ready
 
 # serve, convert, finetune: torch, no MuJoCo
 $(SERVER)/.ready: pyproject.toml server/constraints.txt
-	$(PYTHON) -m venv $(SERVER)
-	$(SERVER)/bin/pip install -q -c server/constraints.txt -e ".[serve,convert,train,bench,dev]"
+	@echo "making $(SERVER), for serve, convert and finetune: some minutes, once"
+	@$(PYTHON) -m venv $(SERVER)
+	@$(SERVER)/bin/pip install -c server/constraints.txt -e ".[serve,convert,train,bench,dev]" $(SHOW)
 	touch $@
 
 # record, replay, rollout: MuJoCo, no torch
 $(SIM)/.ready: pyproject.toml client/constraints.txt | gl
-	$(PYTHON) -m venv $(SIM)
-	$(SIM)/bin/pip install -q -c client/constraints.txt -e ".[sim,dev]"
+	@echo "making $(SIM), for record, replay and rollout: some minutes, once"
+	@$(PYTHON) -m venv $(SIM)
+	@$(SIM)/bin/pip install -c client/constraints.txt -e ".[sim,dev]" $(SHOW)
 	touch $@
 
 # the stubs' own generator: it wants an older protobuf than the rest
@@ -41,7 +48,11 @@ stubs: $(STUBS)/.ready
 	  --pyi_out=proto --grpc_python_out=proto handover_proto/policy.proto
 
 demo: env
-	SERVER=$(SERVER) SIM=$(SIM) RUNS=$(RUNS) ./docs/demo.sh
+	@SERVER=$(SERVER) SIM=$(SIM) RUNS=$(RUNS) ./docs/demo.sh
+
+# one episode of each task: what CI runs
+demo-short: env
+	@DEMO_EPISODES=1 SERVER=$(SERVER) SIM=$(SIM) RUNS=$(RUNS) ./docs/demo.sh
 
 test: env $(STUBS)/.ready
 	$(SERVER)/bin/python -m pytest -q --durations=10 tests/test_architecture.py tests/proto tests/model \
