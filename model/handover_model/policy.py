@@ -2,45 +2,34 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from handover_proto.contract import (
-    ActionSpec,
-    CameraSpec,
     Frame,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,
     StageDurations,
-    StateSpec,
 )
 from handover_proto.errors import InvalidRequest
 
 from handover_model.checkpoint import Checkpoint, load_checkpoint
+from handover_model.engine.choose import choose_engine
+from handover_model.engine.prompt_cache import remember_prompts
+from handover_model.engine.seam import Chunks
 from handover_model.errors import ModalityError
+from handover_model.policy_spec import policy_spec, probe_request
 from handover_model.prefix import batches_by_kind, make_guide, take_over
-from handover_model.processor import Processor, Sample
+from handover_model.processor import PreparedSample
 from handover_model.real_time_chunking import PrefixGuide
 
-POLICY_NAME = "groot"
-GPU_BATCH = 16
 # Below this many weights a second CPU thread saves a seventh of a chunk's time on idle cores and
 # costs six times it where other processes are at work: benchmarks/results/inference*.json.
 ONE_THREAD_WEIGHTS = 50_000_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Chunks:
-    """What the network gives for a batch, and how long its two halves took."""
-
-    chunks: np.ndarray
-    """(B, horizon, max_action_dim) float32, normalised"""
-    backbone_ms: float
-    action_head_ms: float
 
 
 class GrootPolicy:
@@ -51,12 +40,18 @@ class GrootPolicy:
     with those that have a prefix as they have, or none as they have none.
     """
 
-    def __init__(self, checkpoint: Checkpoint, tag: str | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, tag: str | None = None, engine: str = "reference"
+    ) -> None:
+        """Make a policy; engine: auto, reference or fast, see handover_model.engine.choose."""
         self._network = checkpoint.network
-        self._processor = checkpoint.processor(tag)
+        processor = checkpoint.processor(tag)
+        self._processor = replace(processor, tokenizer=remember_prompts(processor.tokenizer))
         weight = next(self._network.parameters())
         self._device, self._dtype = weight.device, self._network.action_head.dtype
         self._spec = policy_spec(checkpoint, self._processor, self._device, self._dtype)
+        probe = self._prepare(probe_request(self._spec))
+        self._engine = choose_engine(engine, self._network, self._processor, probe)
 
     @property
     def spec(self) -> PolicySpec:
@@ -105,17 +100,22 @@ class GrootPolicy:
         return [PolicyOutput(action, durations) for action in actions]
 
     def _denoise(
-        self, samples: Sequence[Sample], noise: np.ndarray, guide: PrefixGuide | None
+        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None
     ) -> Chunks:
         # a guide needs gradients through the action head, which inference mode's tensors refuse
         with torch.inference_mode(guide is None), torch.no_grad():
+            if self._engine is not None:
+                answer = self._engine.run(samples, noise, guide)
+                if answer is not None:
+                    return answer
             return self._run_network(samples, noise, guide)
 
     def _run_network(
-        self, samples: Sequence[Sample], noise: np.ndarray, guide: PrefixGuide | None
+        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None
     ) -> Chunks:
         begin = self._clock()
-        inputs = self._processor.collate(samples).to(self._device, self._dtype)
+        scaled = [sample.scaled() for sample in samples]
+        inputs = self._processor.collate(scaled).to(self._device, self._dtype)
         features = self._network.backbone(inputs.images, inputs.input_ids, inputs.attention_mask)
         middle = self._clock()
         start = torch.from_numpy(noise).to(self._device)
@@ -126,14 +126,14 @@ class GrootPolicy:
         chunks = chunk.cpu().numpy()
         return Chunks(chunks, 1e3 * (middle - begin), 1e3 * (self._clock() - middle))
 
-    def _prepare(self, request: PolicyRequest) -> Sample:
+    def _prepare(self, request: PolicyRequest) -> PreparedSample:
         observation = request.observation
         try:
             cameras = {
                 name: [_array(name, frame) for frame in frames]
                 for name, frames in observation.cameras.items()
             }
-            return self._processor.prepare(cameras, observation.state, observation.task)
+            return self._processor.prepare_bytes(cameras, observation.state, observation.task)
         except ModalityError as error:
             raise InvalidRequest("observation", "what GetInfo describes", str(error)) from error
 
@@ -160,13 +160,14 @@ def load_policy(
     tokenizer: Path | None = None,
     tag: str | None = None,
     threads: int | None = None,
+    engine: str = "auto",
 ) -> GrootPolicy:
     """Load a checkpoint as a policy.
 
     device: a torch device, or auto for a GPU where there is one. dtype: float32, bfloat16, or
     auto for bfloat16 on a GPU and float32 on a CPU. tag: the embodiment, where there are several.
     threads: CPU threads of torch in the whole process; None for one where the network is small,
-    and what torch chooses where it is not.
+    and what torch chooses where it is not. engine: auto, reference or fast.
     """
     place = choose_device(device)
     chosen = DTYPES["bfloat16" if place.type == "cuda" else "float32"]
@@ -179,7 +180,7 @@ def load_policy(
     weights = sum(weight.numel() for weight in checkpoint.network.parameters())
     if threads is not None or weights < ONE_THREAD_WEIGHTS:
         torch.set_num_threads(threads or 1)
-    return GrootPolicy(checkpoint, tag)
+    return GrootPolicy(checkpoint, tag, engine)
 
 
 def choose_device(name: str) -> torch.device:
@@ -193,45 +194,6 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModalityError(f"device is {name!r}, but torch sees no GPU; use --device cpu")
     return device
-
-
-def policy_spec(
-    checkpoint: Checkpoint, processor: Processor, device: torch.device, dtype: torch.dtype
-) -> PolicySpec:
-    """Describe a checkpoint and an embodiment to clients."""
-    notes, codec = checkpoint.notes, processor.codec
-    modality = codec.modality
-    cameras = tuple(
-        CameraSpec(name, modality.video.steps, *notes.camera_sizes.get(name, (0, 0)))
-        for name in modality.video.keys
-    )
-    state = tuple(
-        StateSpec(key, codec.state_dim(key), modality.state.steps, notes.units.get(key, ""))
-        for key in modality.state.keys
-    )
-    action = tuple(
-        ActionSpec(key, codec.action_dim(key), codec.is_relative(key), notes.units.get(key, ""))
-        for key in modality.action.keys
-    )
-    return PolicySpec(
-        policy=POLICY_NAME,
-        cameras=cameras,
-        state=state,
-        action=action,
-        horizon=processor.horizon,
-        rate_hz=notes.rate_hz,
-        denoising_steps=checkpoint.config.num_inference_timesteps,
-        checkpoint_name=checkpoint.name,
-        checkpoint_hash=checkpoint.weights_hash(),
-        processor_hash=checkpoint.processor_hash(),
-        embodiment_tag=processor.tag,
-        device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
-        supports_seed=True,
-        supports_prefix=True,
-        max_batch=1 if device.type == "cpu" else GPU_BATCH,
-        training=notes.training,
-    )
 
 
 def _array(name: str, frame: Frame) -> np.ndarray:

@@ -37,6 +37,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class PreparedSample:
+    """One observation whose frames have their final size, but are still bytes."""
+
+    frames: tuple[np.ndarray, ...]
+    """(H, W, 3) uint8 each"""
+    input_ids: np.ndarray
+    """(S,) int64"""
+    state: np.ndarray
+    """(state steps, max_state_dim) float32"""
+    embodiment: int
+
+    def scaled(self) -> Sample:
+        """Scale the frames' values to the network's."""
+        return Sample(
+            tuple(map(to_pixels, self.frames)), self.input_ids, self.state, self.embodiment
+        )
+
+
+@dataclass(frozen=True)
 class TrainingSample:
     """One observation and the chunk that the demonstrator then carried out."""
 
@@ -75,6 +94,16 @@ class Processor:
         cameras: {name: frames, oldest first}, each (h, w, 3) uint8 RGB; state: {group: (steps,
         dim)}, raw; task: the instruction. Raises ModalityError naming what is missing or misshapen.
         """
+        return self.prepare_bytes(cameras, state, task, augmentation).scaled()
+
+    def prepare_bytes(
+        self,
+        cameras: Mapping[str, Sequence[np.ndarray]],
+        state: Groups,
+        task: str,
+        augmentation: Augmentation = NO_AUGMENTATION,
+    ) -> PreparedSample:
+        """Prepare one observation as `prepare` does, leaving its frames in bytes."""
         frames = [augment(frame, augmentation) for frame in self._ordered_frames(cameras)]
         prepared = [
             prepare_frame(frame, self.config.image, self.image_side, augmentation.place)
@@ -89,7 +118,7 @@ class Processor:
         self._check_state(state)
         padded = pad_state(self.codec.normalise_state(state), self.config.max_state_dim)
         embodiment = self.config.embodiment_ids[self.tag]
-        return Sample(tuple(map(to_pixels, prepared)), input_ids, padded, embodiment)
+        return PreparedSample(tuple(prepared), input_ids, padded, embodiment)
 
     def prepare_training(
         self,

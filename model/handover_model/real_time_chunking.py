@@ -32,6 +32,11 @@ class PrefixGuide:
     frozen: Tensor
     """(B, H, A) bool: places that the chunk is to take over from `target` as they are"""
 
+    def row(self, place: int) -> "PrefixGuide":
+        """Take one chunk's guide out of the batch's, as a batch of one."""
+        one = slice(place, place + 1)
+        return PrefixGuide(self.target[one], self.weight[one], self.frozen[one])
+
     def to(self, device: torch.device) -> "PrefixGuide":
         """Move all tensors to a device."""
         return PrefixGuide(self.target.to(device), self.weight.to(device), self.frozen.to(device))

@@ -56,7 +56,13 @@ class PromptTokenizer:
 
 def pad_left(rows: list[np.ndarray], pad_token: int) -> tuple[np.ndarray, np.ndarray]:
     """Pad token ids on the left: B of (S_i,) -> ids and mask, both (B, S) int64."""
-    length = max(len(row) for row in rows)
+    return pad_left_to(rows, pad_token, max(len(row) for row in rows))
+
+
+def pad_left_to(
+    rows: list[np.ndarray], pad_token: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pad token ids on the left to a length that holds them all: see pad_left."""
     ids = np.full((len(rows), length), pad_token, np.int64)
     mask = np.zeros((len(rows), length), np.int64)
     for place, row in enumerate(rows):

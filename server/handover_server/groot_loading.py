@@ -24,4 +24,5 @@ def load_groot(config: ServeConfig) -> Policy:
         tokenizer=config.tokenizer,
         tag=config.embodiment_tag,
         threads=config.threads,
+        engine=config.engine,
     )

@@ -39,6 +39,8 @@ class ServeConfig:
     """cpu, cuda, cuda:N; auto takes a GPU if there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the weights; auto is bfloat16 on a GPU and float32 on a CPU."""
+    engine: Literal["auto", "reference", "fast"] = "auto"
+    """fast: constants folded, checked against reference at start; auto: fast where it can be."""
     host: str = "127.0.0.1"
     """Address to listen on; any but the machine's own needs TLS and tokens, or --insecure."""
     port: int = 50051

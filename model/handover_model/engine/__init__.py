@@ -1,0 +1,1 @@
+"""The fast inference path: the same weights as functions of plain tensors, constants folded."""

@@ -1,0 +1,79 @@
+"""Linear layers and norms as values: weights taken out of the network's modules, shared with them.
+
+Where several layers read the same input, their weights are laid behind one another in one tensor,
+and the modules' own weights become views of it: the network's memory does not grow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Linear(Protocol):
+    """What the engine's functions need of a linear layer, whatever its weights are kept in."""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Transform tokens: (..., in) -> (..., out)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A linear layer in the network's own type."""
+
+    weight: Tensor
+    """(out, in)"""
+    bias: Tensor | None
+    """(out,)"""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Transform tokens: (..., in) -> (..., out)."""
+        return functional.linear(tokens, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A LayerNorm; without weights when both are None."""
+
+    weight: Tensor
+    """(width,)"""
+    bias: Tensor
+    """(width,)"""
+    eps: float
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Normalise tokens: (..., width) -> the same shape."""
+        return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+def dense(layer: nn.Linear) -> Dense:
+    """Take a layer's weights; they stay shared with it."""
+    return Dense(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
+
+
+def norm(layer: nn.LayerNorm) -> Norm:
+    """Take a norm's weights; they stay shared with it."""
+    return Norm(layer.weight.detach(), layer.bias.detach(), layer.eps)
+
+
+def fuse(layers: Sequence[nn.Linear]) -> Dense:
+    """Lay layers of one input behind one another: (sum of out, in). They become views of it.
+
+    While it runs, it takes the memory of the fused weights once more, and gives it back.
+    """
+    weights = torch.cat([layer.weight.detach() for layer in layers])
+    biased = [layer.bias for layer in layers if layer.bias is not None]
+    assert len(biased) in (0, len(layers))
+    biases = torch.cat([bias.detach() for bias in biased]) if biased else None
+    begin = 0
+    for layer in layers:
+        end = begin + layer.weight.shape[0]
+        layer.weight.data = weights[begin:end]
+        if biases is not None:
+            layer.bias.data = biases[begin:end]
+        begin = end
+    return Dense(weights, biases)

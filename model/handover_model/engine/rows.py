@@ -1,0 +1,86 @@
+"""The engine of a CPU: rows are computed one by one, so that none depends on its batch."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from handover_model.engine.chunk import PromptStart, Tables, denoise, observe, read_prompt
+from handover_model.engine.inputs import chunk_input, move, start_ids
+from handover_model.engine.layout import Layout, find_layout
+from handover_model.engine.prompt_start import PromptStarts, split_start
+from handover_model.engine.seam import Chunks, choose_sampler
+from handover_model.engine.tables import make_tables, take_weights
+from handover_model.network import Gr00tNetwork
+from handover_model.processor import PreparedSample
+from handover_model.real_time_chunking import PrefixGuide
+
+KEPT_LAYOUTS = 32  # one for each length of instruction and size of frames
+
+
+class RowEngine:
+    """Computes each sample by itself, at its own length, with its instruction's start kept.
+
+    What is kept does not change an answer, and there are bounds to it: KEPT_LAYOUTS tables and
+    KEPT_STARTS starts of instructions.
+    """
+
+    name = "fast"
+
+    def __init__(self, network: Gr00tNetwork, embodiment: int, pad_token: int) -> None:
+        """Take a network's weights; most stay shared with it."""
+        self._network, self._embodiment, self._pad = network, embodiment, pad_token
+        self.weights = take_weights(network, embodiment)
+        self._device = network.action_head.action_encoder.W1.W.device
+        language = network.backbone.model.language_model
+        self._starts = PromptStarts(self.weights, language)
+        self._tables: OrderedDict[Layout, Tables] = OrderedDict()
+
+    def run(
+        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
+    ) -> Chunks | None:
+        """Denoise rows (B, horizon, max_action_dim) float32; None where one has no layout."""
+        layouts = [self._layout(sample) for sample in samples]
+        rows: list[np.ndarray] = []
+        backbone_s = head_s = 0.0
+        for place, (sample, layout) in enumerate(zip(samples, layouts, strict=True)):
+            if layout is None:
+                return None
+            begin = time.perf_counter()
+            start = self._start(sample, layout)
+            inputs = move(
+                chunk_input([sample], layout, self._pad), self._device, self.weights.head.dtype
+            )
+            features = read_prompt(self.weights, layout, self._table(layout), inputs, start)
+            middle = time.perf_counter()
+            observed = observe(self.weights.head, layout, features, inputs, start)
+            own_noise = torch.from_numpy(noise[place : place + 1]).to(self._device)
+            sampler = choose_sampler(guide and guide.row(place).to(self._device))
+            row = denoise(self.weights.head, observed, own_noise, sampler)
+            rows.append(row[0].cpu().numpy())
+            backbone_s += middle - begin
+            head_s += time.perf_counter() - middle
+        return Chunks(np.stack(rows), 1e3 * backbone_s, 1e3 * head_s)
+
+    def _layout(self, sample: PreparedSample) -> Layout | None:
+        if sample.embodiment != self._embodiment:
+            return None
+        eagle = self._network.eagle
+        side = eagle.pixels_per_token
+        grids = [(frame.shape[0] // side, frame.shape[1] // side) for frame in sample.frames]
+        found = find_layout([sample.input_ids], grids, eagle.image_token_index)
+        return found and split_start(found)
+
+    def _start(self, sample: PreparedSample, layout: Layout) -> PromptStart | None:
+        return self._starts.get(start_ids(sample, layout)) if layout.known else None
+
+    def _table(self, layout: Layout) -> Tables:
+        if layout not in self._tables:
+            with torch.inference_mode(False):  # a request with a prefix asks for gradients
+                self._tables[layout] = make_tables(self._network, layout)
+            if len(self._tables) > KEPT_LAYOUTS:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(layout)
+        return self._tables[layout]
