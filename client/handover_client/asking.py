@@ -8,6 +8,7 @@ from handover_client.ask_schedule import AskSchedule
 from handover_client.chunk_player import ChunkPlayer
 from handover_client.chunk_source import ChunkSource, Sight
 from handover_client.request_log import RequestLog
+from handover_client.switching import Switching
 
 Look = Callable[[int], Sight]  # what the robot senses at a control step
 
@@ -21,6 +22,7 @@ class Inquiry:
     look: Look
     log: RequestLog
     bound_s: float  # how long to go on without an answer
+    switching: Switching = "naive"
 
 
 class Asking(Protocol):

@@ -4,6 +4,7 @@ Times are counted in control steps, and places in a chunk are exact fractions of
 rounding decides which target is played.
 """
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -13,12 +14,23 @@ from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
 Interpolation = Literal["linear", "hold"]
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """(steps, 14) float32 targets, and the control step of the observation that they answer."""
+
+    targets: np.ndarray
+    observed_at: int
+
+
 class ChunkPlayer:
     """Plays the newest chunk; before the first, and past a chunk's end, it holds the last target.
 
     Step j of a chunk is due j / `chunk_rate_hz` seconds after the observation that it answers,
     however late it comes: the steps that have passed by then are never played. Arms go linearly
     from one step's target to the next (`linear`) or jump to it (`hold`); grippers always jump.
+
+    With `ensemble_decay` m it plays the mean of all chunks that are not over, weighted by
+    exp(-m i), where i counts them from the oldest (temporal ensembling, arXiv:2304.13705).
     """
 
     def __init__(
@@ -27,15 +39,18 @@ class ChunkPlayer:
         chunk_rate_hz: float = 20.0,
         control_rate_hz: float = 50.0,
         interpolation: Interpolation = "linear",
+        ensemble_decay: float | None = None,
     ) -> None:
         """`start` is what is held before the first chunk: (14,), rad, grippers 0 … 1."""
         if interpolation not in get_args(Interpolation):
             raise ValueError(f"interpolation {interpolation!r}: expected linear or hold")
         self._steps_per_control_step = chunk_steps_per_control_step(chunk_rate_hz, control_rate_hz)
         self._is_linear = interpolation == "linear"
+        self._ensemble_decay = ensemble_decay
         self._start = _check(np.asarray(start), ndim=1).astype(np.float32)
-        self._targets: np.ndarray | None = None
-        self._observed_at = 0
+        self._chunks: list[_Chunk] = []  # the newest is the last, and alone without an ensemble
+        self.borders: list[int] = []
+        """The control steps at which a chunk took over from another, or joined it."""
 
     def add(self, targets: np.ndarray, observed_at: int, now: int) -> int:
         """Play this chunk from control step `now` on; returns how many of its steps had passed.
@@ -47,37 +62,65 @@ class ChunkPlayer:
         being played, changes nothing. Raises ValueError for another shape, and for a chunk from
         the future.
         """
-        targets = _check(np.asarray(targets), ndim=2).astype(np.float32)
+        chunk = _Chunk(_check(np.asarray(targets), ndim=2).astype(np.float32), observed_at)
         if observed_at > now:
             raise ValueError(f"a chunk for control step {observed_at} at control step {now}")
-        place = (now - observed_at) * self._steps_per_control_step
-        is_older = self._targets is not None and observed_at < self._observed_at
-        if is_older or place >= len(targets):
+        is_older = bool(self._chunks) and observed_at < self._chunks[-1].observed_at
+        if is_older or self._is_over(chunk, now):
             return len(targets)
-        self._targets, self._observed_at = targets, observed_at
-        return int(place)
+        if self._chunks:
+            self.borders.append(now)
+        kept = [] if self._ensemble_decay is None else self._chunks
+        self._chunks = [*(old for old in kept if not self._is_over(old, now)), chunk]
+        return int(self._place(chunk, now))
 
     def target_at(self, step: int) -> np.ndarray:
         """Give the joint targets of a control step: (14,) float32."""
-        if self._targets is None:
+        if not self._chunks:
             return self._start.copy()
-        place = self._place(step)
-        index = min(int(place), len(self._targets) - 1)
-        target = self._targets[index].copy()
-        if self._is_linear and index + 1 < len(self._targets):
+        running = [chunk for chunk in self._chunks if not self._is_over(chunk, step)]
+        targets = [
+            self._interpolate(chunk.targets, self._place(chunk, step))
+            for chunk in running or self._chunks[-1:]
+        ]
+        if len(targets) == 1:
+            return targets[0]
+        assert self._ensemble_decay is not None
+        weights = np.exp(-self._ensemble_decay * np.arange(len(targets)))
+        return np.average(targets, axis=0, weights=weights).astype(np.float32)
+
+    def rest(self, step: int) -> np.ndarray:
+        """Give what is still to play of the newest chunk from a control step on, at its own rate.
+
+        (steps, 14) float32; the first is due at `step`. Empty where nothing is left.
+        """
+        rest = []
+        if self._chunks and not self.is_dry(step):
+            targets, place = self._chunks[-1].targets, self._place(self._chunks[-1], step)
+            while place <= len(targets) - 1:
+                rest.append(self._interpolate(targets, place))
+                place += 1
+        return np.array(rest, np.float32).reshape(-1, len(ALOHA_JOINTS))
+
+    def is_dry(self, step: int) -> bool:
+        """Tell whether the chunk is over at a control step, so that its last target is held."""
+        return bool(self._chunks) and self._is_over(self._chunks[-1], step)
+
+    def _interpolate(self, targets: np.ndarray, place: Fraction) -> np.ndarray:
+        index = min(int(place), len(targets) - 1)
+        target = targets[index].copy()
+        if self._is_linear and index + 1 < len(targets):
             share = np.float32(place - index)
-            following = self._targets[index + 1]
-            moved = target + share * (following - target)
+            moved = target + share * (targets[index + 1] - target)
             moved[list(GRIPPER_JOINTS)] = target[list(GRIPPER_JOINTS)]
             return moved
         return target
 
-    def is_dry(self, step: int) -> bool:
-        """Tell whether the chunk is over at a control step, so that its last target is held."""
-        return self._targets is not None and self._place(step) >= len(self._targets)
+    def _place(self, chunk: _Chunk, step: int) -> Fraction:
+        return (step - chunk.observed_at) * self._steps_per_control_step
 
-    def _place(self, step: int) -> Fraction:
-        return (step - self._observed_at) * self._steps_per_control_step
+    def _is_over(self, chunk: _Chunk, step: int) -> bool:
+        return self._place(chunk, step) >= len(chunk.targets)
 
 
 def chunk_steps_per_control_step(chunk_rate_hz: float, control_rate_hz: float) -> Fraction:

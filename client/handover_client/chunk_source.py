@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from handover_proto.contract import Observation, PolicySpec, StageDurations
-from handover_proto.embodiment import GR1_DIMS, aloha_state_groups, aloha_targets
+from handover_proto.contract import ActionPrefix, Observation, PolicySpec, StageDurations
+from handover_proto.embodiment import (
+    GR1_DIMS,
+    aloha_state_groups,
+    aloha_targets,
+    split_groups,
+    widen,
+)
 
 from handover_client.errors import EvaluationError
 from handover_client.policy_client import PolicyClient
@@ -20,11 +26,15 @@ class Sight:
     sequence: the policy's steps since the episode's start
     state: (14,), rad, grippers 0 … 1
     frame: (size, size, 3) uint8; None for a source that needs none
+    rest: (steps, 14), what it is still to play of its last chunk; None where that does not matter
+    delay_steps: how many of them it will have played when the answer is there
     """
 
     sequence: int
     state: np.ndarray
     frame: np.ndarray | None
+    rest: np.ndarray | None = None
+    delay_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ class ServerChunks:
             seed=sampler_seed(self._seed, sight.sequence),
             sequence=sight.sequence,
             client_tag=self._tag,
+            prefix=_prefix(sight),
         )
         latency_ms = (time.perf_counter() - start_s) * 1e3
         if chunk.checkpoint_hash != self._checkpoint_hash:
@@ -106,6 +117,12 @@ class ScriptedChunks:
     def ask(self, sight: Sight) -> Answer:
         """Give the script's targets from the sequence's time on; raises NoPlan."""
         return Answer(self._chunk(sight.sequence / self._rate_hz))
+
+
+def _prefix(sight: Sight) -> ActionPrefix | None:
+    if sight.rest is None:
+        return None
+    return ActionPrefix(split_groups(widen(sight.rest)), sight.delay_steps)
 
 
 def sampler_seed(episode_seed: int, sequence: int) -> int:

@@ -104,6 +104,7 @@ def _script(task: "EpisodeTask") -> "ScriptedChunks":
 def served_info(config: RolloutConfig) -> "ServerInfo":
     """Ask the server what it serves; raises EvaluationError unless a rollout can use it."""
     from handover_client.chunk_source import only_camera
+    from handover_client.errors import EvaluationError
     from handover_client.policy_client import PolicyClient
     from handover_client.rollout_episode import IMAGE_CODECS
 
@@ -116,6 +117,10 @@ def served_info(config: RolloutConfig) -> "ServerInfo":
     ) as client:
         info = client.info
     only_camera(info.spec)
+    if config.switching == "rtc" and not info.spec.supports_prefix:
+        raise EvaluationError(
+            f"--switching rtc: the server's {info.spec.policy!r} policy has no real-time chunking"
+        )
     return info
 
 

@@ -9,11 +9,13 @@ from handover_proto.embodiment import ALOHA_JOINTS
 from handover_proto.errors import HandoverError
 
 from handover_client.asking import Asking
+from handover_client.chunk_borders import border_acceleration, border_jerk_rms
 from handover_client.chunk_player import ChunkPlayer, Interpolation
 from handover_client.episode_record import Ending, EpisodeRecord
 from handover_client.episode_score import SUCCESS_REWARD, EpisodeScore, jerk_rms
 from handover_client.errors import NoPlan, ServerLost
 from handover_client.request_log import RequestLog
+from handover_client.switching import Switching, ensemble_decay
 
 
 class Robot(Protocol):
@@ -57,6 +59,7 @@ class EpisodeSetup:
     chunk_rate_hz: float
     control_rate_hz: float
     interpolation: Interpolation
+    switching: Switching = "naive"
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,15 @@ def play_episode(
     start_s = time.perf_counter()
     score = EpisodeScore()
     played: list[np.ndarray] = []
+    player = ChunkPlayer(
+        robot.state,
+        setup.chunk_rate_hz,
+        setup.control_rate_hz,
+        setup.interpolation,
+        ensemble_decay(setup.switching),
+    )
     try:
-        ended, error = _drive(robot, asking, log, setup, score, played)
+        ended, error = _drive(robot, asking, log, setup.max_steps, player, score, played)
     finally:
         asking.close()
     targets = np.array(played, np.float32).reshape(-1, len(ALOHA_JOINTS))
@@ -94,6 +104,9 @@ def play_episode(
         first_steps=score.first_steps,
         start_poses=robot.start_poses.tolist(),
         jerk_rms=jerk_rms(targets, setup.control_rate_hz),
+        borders=player.borders,
+        border_jerk_rms=border_jerk_rms(targets, player.borders, setup.control_rate_hz),
+        border_acceleration=border_acceleration(targets, player.borders, setup.control_rate_hz),
         latency_ms=log.latency_ms,
         stage_ms=log.stage_ms,
         dropped_steps=log.dropped_steps,
@@ -111,15 +124,13 @@ def _drive(
     robot: Robot,
     asking: Asking,
     log: RequestLog,
-    setup: EpisodeSetup,
+    max_steps: int,
+    player: ChunkPlayer,
     score: EpisodeScore,
     played: list[np.ndarray],
 ) -> tuple[Ending, str]:
     """Fill `score` and `played` step by step; returns how the episode ended, and the error."""
-    player = ChunkPlayer(
-        robot.state, setup.chunk_rate_hz, setup.control_rate_hz, setup.interpolation
-    )
-    while score.steps < setup.max_steps:
+    while score.steps < max_steps:
         try:
             asking.before(score.steps, player)
         except ServerLost as error:

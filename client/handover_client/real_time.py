@@ -10,6 +10,7 @@ from handover_proto.errors import PolicyError
 from handover_client.asking import Inquiry
 from handover_client.chunk_player import ChunkPlayer
 from handover_client.chunk_source import Answer, Sight
+from handover_client.onlooker import Onlooker
 from handover_client.outage import PASSING, Retries
 from handover_client.wall_clock import WallClock
 
@@ -32,6 +33,7 @@ class RealTimeAsking:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ask")
         self._waiting: tuple[int, Future[Answer]] | None = None
         self._retries: Retries | None = None
+        self._onlooker = Onlooker(inquiry)
         self._due = 0
 
     @property
@@ -48,7 +50,7 @@ class RealTimeAsking:
             self._take(step, player)
         if self._waiting is None and step >= self._due:
             with self._clock.standing_still():  # a real camera's frames cost the robot no time
-                sight = self._inquiry.look(step)
+                sight = self._onlooker.look(step, player)
             self._waiting = step, self._thread.submit(self._ask, sight)
 
     def close(self) -> None:
@@ -81,6 +83,7 @@ class RealTimeAsking:
         log.add(answer)
         log.dropped_steps += player.add(answer.targets, observed_at=asked_at, now=step)
         lag = step - asked_at
+        self._onlooker.note_lag(lag)
         self._due = inquiry.schedule.due_after(asked_at, expected_lag=lag)
 
     def _fail(self, step: int, asked_at: int, error: PolicyError) -> None:

@@ -43,6 +43,12 @@ class RolloutConfig:
     """Steps a second of a chunk, for a server that does not tell."""
     realtime: bool = False
     """Let the simulation go on while the policy thinks; else it waits, and results repeat."""
+    clock: Literal["wall", "simulated"] = "wall"
+    """With --realtime. wall: paced by the wall's clock, and latency comes on top of the server's;
+    simulated: each chunk takes exactly the latency that is told, whatever the machine does."""
+    switching: Literal["naive", "ensemble", "rtc"] = "naive"
+    """From chunk to chunk, with --realtime. naive: the newest; ensemble: the mean of all that cover
+    a moment, as in ACT; rtc: the policy makes each chunk go on from the last one."""
     latency_ms: float = 0.0
     """Latency added to each chunk, with --realtime."""
     jitter_ms: float = 0.0
@@ -86,6 +92,9 @@ def check_usage(config: RolloutConfig) -> None:
             raise UsageError(f"{_flag(flag)} is {value:g}, expected 0 to 10000")
         if value and not config.realtime:
             raise UsageError(f"{_flag(flag)} needs --realtime: in lockstep the robot waits anyway")
+    for flag, default in (("clock", "wall"), ("switching", "naive")):
+        if getattr(config, flag) != default and not config.realtime:
+            raise UsageError(f"{_flag(flag)} {getattr(config, flag)} needs --realtime")
     for flag in ("policy_rate_hz", "connect_timeout_s", "call_timeout_s", "reconnect_s"):
         value = getattr(config, flag)
         if not 0 < value < 100_000:

@@ -21,6 +21,7 @@ from handover_client.real_time import RealTimeAsking
 from handover_client.request_log import RequestLog
 from handover_client.rollout_config import RolloutConfig
 from handover_client.rollout_video import draw_again, encode_h264
+from handover_client.simulated_time import SimulatedTimeAsking
 
 IMAGE_CODECS = {"raw": ImageCodec.RAW_RGB8, "jpeg": ImageCodec.JPEG, "png": ImageCodec.PNG}
 
@@ -83,7 +84,7 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
         return Sight(schedule.sequence(step), robot.state, frame)
 
     log = RequestLog()
-    inquiry = Inquiry(source, schedule, look, log, config.reconnect_s)
+    inquiry = Inquiry(source, schedule, look, log, config.reconnect_s, config.switching)
     setup = EpisodeSetup(
         task.episode,
         task.seed,
@@ -91,6 +92,7 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
         task.chunk_rate_hz,
         task.control_rate_hz,
         config.interpolation,
+        config.switching,
     )
     return play_episode(robot, _asking(task, inquiry), log, setup)
 
@@ -105,4 +107,5 @@ def _asking(task: EpisodeTask, inquiry: Inquiry) -> Asking:
         jitter_ms = draws.uniform(-config.jitter_ms, config.jitter_ms)
         return max(0.0, config.latency_ms + jitter_ms) / 1e3
 
-    return RealTimeAsking(inquiry, 1 / task.control_rate_hz, added_delay_s)
+    kind = SimulatedTimeAsking if config.clock == "simulated" else RealTimeAsking
+    return kind(inquiry, 1 / task.control_rate_hz, added_delay_s)

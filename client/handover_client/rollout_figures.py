@@ -19,7 +19,13 @@ DEFINITIONS = {
     "funnel": "episodes that reached a reward at least once",
     "time_to_success_s": "simulated seconds until reward 4, over the successful episodes",
     "jerk_rms": "root mean square third derivative of the arms' joint targets as played, rad/s³",
-    "latency_ms": "from the observation at hand to the chunk at hand; added latency is part of it",
+    "border_jerk_rms": "the same over the windows of four control steps that hold targets of both "
+    "sides of a border, where one chunk took over from another, rad/s³",
+    "border_acceleration": "of a border: the larger Euclidean norm, over the arms' joints, of the "
+    "two second differences of the targets that hold targets of both sides, times the control rate "
+    "squared; of an episode: the mean over its borders, rad/s²",
+    "latency_ms": "from the observation at hand to the chunk at hand; added latency is part of it, "
+    "simulated latency is not",
     "dropped_steps": "chunk steps that had passed when their chunk came",
     "dry_steps": "control steps for which the last target was held, the chunk being over",
     "late_steps": "control steps that began more than a period late (real time)",
@@ -44,7 +50,12 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
                 if record.success
             ]
         ),
-        "jerk_rms": spread([record.jerk_rms for record in records if record.jerk_rms is not None]),
+        **{
+            name: spread(
+                [value for record in records if (value := getattr(record, name)) is not None]
+            )
+            for name in ("jerk_rms", "border_jerk_rms", "border_acceleration")
+        },
         "latency_ms": _latency(records),
         "endings": dict(Counter(record.ended for record in records)),
         "outages": _outages(records),
@@ -104,6 +115,8 @@ def _episode(record: EpisodeRecord, control_rate_hz: float) -> dict[str, Any]:
         "ended": record.ended,
         "outages": len(record.outages),
         "jerk_rms": record.jerk_rms,
+        "border_jerk_rms": record.border_jerk_rms,
+        "border_acceleration": record.border_acceleration,
         "start_poses": record.start_poses,
         "video": record.video,
         "error": record.error,

@@ -26,9 +26,14 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
         full = round(share["success_rate"] * _BAR_WIDTH)
         bar = f"[cyan]{'█' * full}[/][dim]{'·' * (_BAR_WIDTH - full)}[/]"
         console.print(f"  reward {reward}         {bar} {percent(share['success_rate']):>7}")
-    for name, unit in (("time_to_success_s", "s"), ("jerk_rms", "rad/s³")):
+    for title, name, unit in (
+        ("time to success", "time_to_success_s", "s"),
+        ("jerk", "jerk_rms", "rad/s³"),
+        ("jerk at borders", "border_jerk_rms", "rad/s³"),
+        ("pull at borders", "border_acceleration", "rad/s²"),
+    ):
         if figures[name]:
-            title, values = name.rsplit("_", 1)[0].replace("_", " "), figures[name]
+            values = figures[name]
             console.print(
                 f"  {title:<17}median {values['p50']:.4g} {unit}, 95 % within {values['p95']:.4g}"
             )
@@ -55,7 +60,11 @@ def clock_name(figures: Mapping[str, Any]) -> str:
     settings = figures["settings"]
     if not settings["realtime"]:
         return "in lockstep"
-    return f"in real time, {settings['latency_ms']:g} ± {settings['jitter_ms']:g} ms latency added"
+    latency = f"{settings['latency_ms']:g} ± {settings['jitter_ms']:g} ms"
+    chunks = f"chunks switched by {settings['switching']}"
+    if settings["clock"] == "simulated":
+        return f"in simulated real time, {latency} latency, {chunks}"
+    return f"in real time, {latency} latency added, {chunks}"
 
 
 def incidents(figures: Mapping[str, Any]) -> list[str]:

@@ -112,3 +112,34 @@ def test_what_is_given_out_is_not_the_players_own_memory():
     player = ChunkPlayer(START)
     player.target_at(0)[:] = 9
     np.testing.assert_array_equal(player.target_at(0), START)
+
+
+def test_the_rest_is_what_would_be_played_at_the_chunks_own_rate():
+    player = ChunkPlayer(START)
+    assert player.rest(0).shape == (0, 14)
+    chunk = np.random.default_rng(1).normal(size=(HORIZON, 14)).astype(np.float32)
+    player.add(chunk, observed_at=10, now=10)
+    np.testing.assert_array_equal(player.rest(10), chunk)
+    np.testing.assert_array_equal(player.rest(30), chunk[8:])  # 0.4 s later
+    assert player.rest(50).shape == (0, 14)
+    between = player.rest(12)  # at 0.8 of the way from step 0 to 1
+    assert between.shape == (15, 14)
+    for number in (0, 2, 4):  # every second step falls on a control step
+        played = player.target_at(12 + number * 5 // 2)
+        np.testing.assert_allclose(between[number], played, rtol=1e-6)
+
+
+def test_borders_are_where_chunks_meet():
+    player = ChunkPlayer(START)
+    player.add(ramp(), observed_at=0, now=3)
+    player.add(ramp(), observed_at=20, now=25)
+    player.add(ramp(), observed_at=10, now=26)  # older: not played
+    assert player.borders == [25]
+
+
+def test_an_ensemble_forgets_chunks_that_are_over():
+    player = ChunkPlayer(START, ensemble_decay=0.01)
+    for number in range(50):
+        player.add(ramp(number), observed_at=10 * number, now=10 * number)
+    assert len(player._chunks) == 4  # 40 control steps, one chunk every 10
+    np.testing.assert_array_equal(player.target_at(9999), ramp(49)[-1])

@@ -46,8 +46,8 @@ def answer(request, context, checkpoint_hash=ALOHA.checkpoint_hash):
 
 @pytest.fixture
 def serve(start_server):
-    def start(answer=answer):
-        return start_server(answer, encode_info(ServerInfo(ALOHA, Limits())))
+    def start(answer=answer, info=None):
+        return start_server(answer, info or encode_info(ServerInfo(ALOHA, Limits())))
 
     return start
 
@@ -67,6 +67,17 @@ def test_joints_go_out_and_come_back_through_the_embodiment(serve):
     assert (call.sequence, call.client_tag) == (40, "episode=3")
     assert call.seed == sampler_seed(1003, 40)
     assert given.latency_ms > 0
+
+
+def test_the_rest_of_the_last_chunk_goes_out_as_a_prefix(serve):
+    info = encode_info(ServerInfo(dataclasses.replace(ALOHA, supports_prefix=True), Limits()))
+    server = serve(info=info)
+    rest = TARGETS[10:]
+    chunks_of(server.address).ask(dataclasses.replace(SIGHT, rest=rest, delay_steps=2))
+    (call,) = server.servicer.calls
+    assert call.prefix.delay_steps == 2
+    left_arm = np.frombuffer(call.prefix.action["left_arm"].data, "<f4").reshape(6, 7)
+    np.testing.assert_array_equal(left_arm, np.pad(rest[:, :6], ((0, 0), (0, 1))))
 
 
 def test_noise_differs_between_requests_and_repeats_between_runs():

@@ -15,6 +15,7 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 import av
 from handover_client import cli
 from handover_client.closed_loop import episode_tasks, main, play, served_info
+from handover_client.errors import EvaluationError
 from handover_client.rollout_config import RolloutConfig
 from handover_client.rollout_episode import play_task, server_source
 from handover_envs.aloha import AlohaSimulator
@@ -134,6 +135,31 @@ def test_in_real_time_the_clock_is_the_walls(hold_server, tmp_path):
     assert record.wall_s >= 60 * 0.02
     assert record.dropped_steps >= 2  # 120 ms are 2.4 steps at 20 Hz
     assert min(record.latency_ms) >= 120
+
+
+def test_simulated_real_time_repeats_and_needs_no_real_time(hold_server, tmp_path):
+    config = short(
+        tmp_path / "run",
+        hold_server,
+        episodes=1,
+        realtime=True,
+        clock="simulated",
+        switching="ensemble",
+        latency_ms=300.0,
+        jitter_ms=100.0,
+        max_steps=90,
+    )
+    (task,) = episode_tasks(config, served_info(config))
+    first, again = play(task).record, play(task).record
+    assert first.borders == again.borders != []
+    assert all(10 <= (border - 20 * k) <= 20 for k, border in enumerate(first.borders, start=1))
+    assert first.border_jerk_rms == again.border_jerk_rms is not None
+
+
+def test_a_policy_without_real_time_chunking_is_refused_for_it(hold_server, tmp_path):
+    config = short(tmp_path / "run", hold_server, realtime=True, switching="rtc")
+    with pytest.raises(EvaluationError, match="no real-time chunking"):
+        main(config)
 
 
 def start_command(folder, *flags) -> subprocess.Popen:

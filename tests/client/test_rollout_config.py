@@ -23,6 +23,8 @@ def config(tmp_path, **flags) -> RolloutConfig:
         ({"image_size": 8}, "--image-size"),
         ({"latency_ms": 100.0}, "--realtime"),
         ({"realtime": True, "jitter_ms": -1.0}, "--jitter-ms"),
+        ({"switching": "rtc"}, "--switching rtc needs --realtime"),
+        ({"clock": "simulated"}, "--clock simulated needs --realtime"),
         ({"reconnect_s": 0.0}, "--reconnect-s"),
         ({"seed": 2**32 - 1}, "--seed"),
     ],
@@ -35,6 +37,7 @@ def test_senseless_flags_are_named(tmp_path, flags, names):
 def test_sensible_flags_pass(tmp_path):
     check_usage(config(tmp_path))
     check_usage(config(tmp_path, realtime=True, latency_ms=100.0, jitter_ms=50.0))
+    check_usage(config(tmp_path, realtime=True, clock="simulated", switching="ensemble"))
     check_usage(config(tmp_path, policy="scripted", server=""))
 
 

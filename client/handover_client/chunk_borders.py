@@ -1,0 +1,47 @@
+"""How smoothly the arms were driven where one chunk took over from another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from handover_proto.embodiment import ARM_JOINTS
+
+
+def border_jerk_rms(
+    targets: np.ndarray, borders: Sequence[int], control_rate_hz: float
+) -> float | None:
+    """Root mean square third derivative of the arms' targets across borders, rad/s³.
+
+    Over the up to three windows of four control steps that hold targets of both sides of a border,
+    all arm joints and all borders; as `jerk_rms` is over all windows. None without a border.
+
+    targets: (steps, 14), as they were played
+    borders: control steps whose target was the first one of another chunk
+    """
+    jerk = _across(targets, borders, 3) * control_rate_hz**3
+    return float(np.sqrt(np.mean(jerk**2))) if jerk.size else None
+
+
+def border_acceleration(
+    targets: np.ndarray, borders: Sequence[int], control_rate_hz: float
+) -> float | None:
+    """Mean over the borders of how hard they pull at the arms, rad/s²; None without a border.
+
+    Of one border b: the larger Euclidean norm, over the 12 arm joints, of the second differences
+    (q[k+1] - 2 q[k] + q[k-1]) · rate² at k = b - 1 and b, those that hold targets of both sides.
+    """
+    pulls = []
+    for border in borders:
+        across = _across(targets, [border], 2) * control_rate_hz**2
+        if across.size:
+            pulls.append(np.linalg.norm(across, axis=1).max())
+    return float(np.mean(pulls)) if pulls else None
+
+
+def _across(targets: np.ndarray, borders: Sequence[int], order: int) -> np.ndarray:
+    """Give the differences of an order that span a border: (n, 12) float64."""
+    arms = targets[:, list(ARM_JOINTS)].astype(np.float64)
+    if len(arms) <= order:
+        return np.empty((0, len(ARM_JOINTS)))
+    differences = np.diff(arms, n=order, axis=0)  # number k is of the steps k … k + order
+    first = {k for border in borders for k in range(border - order, border)}
+    return differences[sorted(k for k in first if 0 <= k < len(differences))]

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from handover_client.chunk_borders import border_acceleration, border_jerk_rms
+from handover_client.episode_score import jerk_rms
+from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
+
+
+def jump_at(step: int, height: float = 0.1, joints=ARM_JOINTS, length: int = 20) -> np.ndarray:
+    targets = np.zeros((length, 14))
+    targets[step:, list(joints)] = height
+    return targets
+
+
+def test_a_jump_at_a_border_is_what_its_differences_say():
+    # second differences around a jump h: h and -h in each of 12 joints
+    assert border_acceleration(jump_at(8), [8], 50.0) == pytest.approx(0.1 * 50**2 * np.sqrt(12))
+    # third differences around it: h, -2 h, h
+    assert border_jerk_rms(jump_at(8), [8], 50.0) == pytest.approx(0.1 * 50**3 * np.sqrt(2))
+
+
+def test_a_jump_elsewhere_and_grippers_do_not_count():
+    assert border_acceleration(jump_at(8), [12], 50.0) == 0
+    assert border_jerk_rms(jump_at(8), [12], 50.0) == 0
+    assert border_acceleration(jump_at(8, joints=GRIPPER_JOINTS), [8], 50.0) == 0
+
+
+def test_a_steady_motion_has_borders_without_a_pull():
+    ramp = np.repeat(np.arange(20.0)[:, None], 14, axis=1)
+    assert border_acceleration(ramp, [5, 10], 50.0) == pytest.approx(0)
+    assert border_jerk_rms(ramp, [5, 10], 50.0) == pytest.approx(0)
+
+
+def test_borders_are_averaged_and_windows_counted_once():
+    targets = jump_at(8, 0.1) + jump_at(14, 0.3)
+    pulls = [0.1 * 50**2 * np.sqrt(12), 0.3 * 50**2 * np.sqrt(12)]
+    assert border_acceleration(targets, [8, 14], 50.0) == pytest.approx(np.mean(pulls))
+    everywhere = range(1, 20)  # then it is the jerk of the whole episode
+    assert border_jerk_rms(targets, everywhere, 50.0) == pytest.approx(jerk_rms(targets, 50.0))
+
+
+@pytest.mark.parametrize(("borders", "length"), [([], 20), ([1], 2), ([30], 20)])
+def test_without_a_border_in_the_episode_there_is_no_figure(borders, length):
+    targets = np.zeros((length, 14))
+    assert border_jerk_rms(targets, borders, 50.0) is None
+    assert border_acceleration(targets, borders, 50.0) is None
