@@ -44,6 +44,11 @@ class Decoder:
         """Forget a ticket that is settled."""
         self._queue.discard(ticket)
 
+    @property
+    def waiting(self) -> int:
+        """How many tickets wait for a thread."""
+        return len(self._queue)
+
     def close(self) -> None:
         """Let the threads end once they have finished what they are decoding."""
         self._queue.close()

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from handover_proto.contract import ServerInfo
-from handover_proto.errors import DeadlinePassed, Overloaded, ServerUnavailable
+from handover_proto.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    Overloaded,
+    ServerUnavailable,
+)
 
 from handover_server.decoder import Decoder
+from handover_server.message_guard import RequestHead
+from handover_server.observer import Observer
 from handover_server.scheduler import Scheduler
 from handover_server.security import Identity
 from handover_server.ticket import Lane, Outcome, Ticket
@@ -36,9 +43,15 @@ class Intake:
     """The way from bytes to a policy's outcome, as the event loop sees it."""
 
     def __init__(
-        self, info: ServerInfo, scheduler: Scheduler, bounds: Bounds, decode_threads: int
+        self,
+        info: ServerInfo,
+        scheduler: Scheduler,
+        bounds: Bounds,
+        decode_threads: int,
+        observer: Observer | None = None,
     ) -> None:
         self.info = info
+        self.observer = observer or Observer()
         self._scheduler = scheduler
         self._bounds = bounds
         self._decoder = Decoder(info.spec, info.limits, decode_threads, scheduler.submit)
@@ -63,6 +76,7 @@ class Intake:
         future: Entered = loop.create_future()
 
         def settle(outcome: Outcome) -> None:
+            self.observer.settled(ticket, outcome)
             if not future.done():
                 future.set_result((ticket, outcome))
 
@@ -78,13 +92,39 @@ class Intake:
         self._bytes += size
         self._idle.clear()
         future.add_done_callback(lambda done: self._leave(ticket, size, done.cancelled()))
+        self.observer.entered(ticket, data)
         self._decoder.submit(ticket)
         return future
+
+    def read_head(self, head: RequestHead, data: bytes) -> None:
+        """Read what can be told before parsing; raises InvalidRequest for too many parts."""
+        try:
+            head.read(data)
+        except InvalidRequest:
+            self.observer.refused("invalid")
+            raise
+
+    @property
+    def status(self) -> str:
+        """How requests fare, in a word: serving, or why not."""
+        return "draining" if self._closed else self._suspended or "serving"
+
+    def levels(self) -> dict[str, float]:
+        """How much there is of what comes and goes: {name: count}."""
+        return {
+            "decode_queue_depth": self._decoder.waiting,
+            "queue_depth": self._scheduler.waiting,
+            "in_flight_requests": self._requests,
+            "in_flight_bytes": self._bytes,
+            "open_streams": sum(list(self._streams.values())),
+            "clients_in_flight": len(self._of_client),
+        }
 
     @contextlib.contextmanager
     def stream(self, client: Identity) -> Iterator[Lane]:
         """Count a stream of `client` while it is open and give its lane; raises Overloaded."""
         if self._streams[client] >= self._bounds.client_streams:
+            self.observer.refused("client_streams")
             raise Overloaded(
                 f"{client.name} has {self._streams[client]} streams open, which is the most that "
                 "a client may have; close one",
@@ -124,10 +164,13 @@ class Intake:
 
     def _check_room(self, size: int, client: Identity) -> None:
         if self._closed:
+            self.observer.refused("draining")
             raise ServerUnavailable("the server is shutting down")
         if self._suspended:
+            self.observer.refused("stuck")
             raise ServerUnavailable(self._suspended)
         if self._of_client[client] >= self._bounds.client_requests:
+            self.observer.refused("client_requests")
             mine = self._of_client[client]
             retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(mine))
             raise Overloaded(
@@ -136,8 +179,10 @@ class Intake:
                 retry_s,
             )
         if self._requests >= self._bounds.requests:
+            self.observer.refused("requests")
             waiting = f"{self._requests} requests"
         elif self._bytes + size > self._bounds.message_bytes:
+            self.observer.refused("bytes")
             waiting = f"{self._bytes >> 20} MiB of requests"
         else:
             return

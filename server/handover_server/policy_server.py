@@ -1,6 +1,7 @@
 """The server as a whole: it listens, becomes ready, drains and stops."""
 
 import asyncio
+import dataclasses
 import logging
 import socket
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from handover_proto.contract import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
 
-from handover_server.errors import ServingError
+from handover_server.errors import ReloadRefused, ServingError
 from handover_server.intake import Bounds, Intake
+from handover_server.observer import Observer
+from handover_server.reload import prepare
 from handover_server.scheduler import Scheduler
 from handover_server.security import TokenCheck
 from handover_server.service import SERVICE_NAME, PolicyService
@@ -53,6 +56,7 @@ class ServerSettings:
     tokens: TokenCheck = field(default_factory=TokenCheck)
     tls: TlsFiles | None = None
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
+    observer: Observer = field(default_factory=Observer)
 
 
 class PolicyServer:
@@ -60,10 +64,16 @@ class PolicyServer:
 
     def __init__(self, load: Callable[[], Policy], settings: ServerSettings) -> None:
         self._settings = settings
-        self._scheduler = Scheduler(load, settings.max_batch, settings.batch_window_s)
+        self._scheduler = Scheduler(
+            load, settings.max_batch, settings.batch_window_s, settings.observer
+        )
         self._service = PolicyService(settings.tokens)
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
-        guards = () if settings.tokens.is_open else (TokenInterceptor(settings.tokens),)
+        guards = (
+            ()
+            if settings.tokens.is_open
+            else (TokenInterceptor(settings.tokens, settings.observer),)
+        )
         self._server = aio.server(interceptors=guards, options=_OPTIONS)
         self._intake: Intake | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -96,8 +106,13 @@ class PolicyServer:
         spec = await asyncio.wrap_future(self._scheduler.ready)
         info = ServerInfo(spec, Limits(max_batch=spec.max_batch), server_version=_version())
         self._intake = Intake(
-            info, self._scheduler, self._settings.bounds, self._settings.decode_threads
+            info,
+            self._scheduler,
+            self._settings.bounds,
+            self._settings.decode_threads,
+            self._settings.observer,
         )
+        self._settings.observer.serving(info)
         self._service.open(self._intake)
         await self._tell_health(_SERVING)
         self._watching = asyncio.create_task(self._watch(self._intake))
@@ -107,6 +122,32 @@ class PolicyServer:
         """Wait until the watchdog gives the policy up; to be called once the server is ready."""
         assert self._watching is not None, "become_ready comes first"
         await asyncio.shield(self._watching)
+
+    async def replace(self, load: Callable[[], Policy]) -> PolicySpec:
+        """Serve another policy from some batch on, without losing a request; returns its spec.
+
+        Raises ReloadRefused, or what loading raises; the policy from before is served on then.
+        """
+        intake = self._intake
+        if intake is None:
+            raise ReloadRefused("the server is still loading its first one")
+        info = intake.info
+        policy = await asyncio.wrap_future(prepare(load, info.spec))
+        spec = dataclasses.replace(policy.spec, max_batch=info.spec.max_batch)
+        self._scheduler.replace(policy)
+        intake.info = dataclasses.replace(info, spec=spec)
+        self._service.open(intake)
+        self._settings.observer.serving(intake.info)
+        return spec
+
+    @property
+    def status(self) -> str:
+        """How the server is, in a word: serving, or why it is not; any thread may ask."""
+        return "loading" if self._intake is None else self._intake.status
+
+    def levels(self) -> dict[str, float]:
+        """What comes and goes, once the policy is there: {name: count}; any thread may ask."""
+        return {} if self._intake is None else self._intake.levels()
 
     async def drain(self, timeout_s: float) -> bool:
         """Answer what was admitted, refuse the rest, stop; False if `timeout_s` was too short."""

@@ -8,10 +8,13 @@ from handover_proto.errors import PolicyError
 from handover_proto.messages import encode_chunk, encode_error
 
 from handover_server.message_guard import RequestHead
+from handover_server.observer import Observer
 from handover_server.ticket import Ticket
 
 
-def chunk_reply(ticket: Ticket, head: RequestHead, output: PolicyOutput) -> bytes:
+def chunk_reply(
+    ticket: Ticket, head: RequestHead, output: PolicyOutput, observer: Observer
+) -> bytes:
     """Serialise the answer to a request that succeeded."""
     began = time.perf_counter()
     policy = output.durations
@@ -31,7 +34,9 @@ def chunk_reply(ticket: Ticket, head: RequestHead, output: PolicyOutput) -> byte
             checkpoint_hash=ticket.checkpoint_hash,
         )
     )
-    message.durations.encode_ms = (time.perf_counter() - began) * 1e3
+    encode_ms = (time.perf_counter() - began) * 1e3
+    message.durations.encode_ms = encode_ms
+    observer.encoded(encode_ms)
     return message.SerializeToString()
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from handover_proto.contract import Policy, PolicySpec
 
 from handover_server.lane_queue import LaneQueue
+from handover_server.observer import Observer
 from handover_server.policy_calls import PolicyCalls
 from handover_server.ticket import Ticket
 from handover_server.warm_up import warm_up
@@ -32,12 +33,18 @@ class Scheduler:
     """
 
     def __init__(
-        self, load: Callable[[], Policy], max_batch: int | None = None, window_s: float = 0.0
+        self,
+        load: Callable[[], Policy],
+        max_batch: int | None = None,
+        window_s: float = 0.0,
+        observer: Observer | None = None,
     ) -> None:
         self._load = load
         self._max_batch = max_batch
         self._window_s = window_s
+        self._observer = observer or Observer()
         self._queue = LaneQueue()
+        self._policy: Policy | None = None
         self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
         self._seconds_per_request = 0.0
         self.calls = PolicyCalls()
@@ -55,9 +62,18 @@ class Scheduler:
         """Forget a ticket that is settled."""
         self._queue.discard(ticket)
 
+    @property
+    def waiting(self) -> int:
+        """How many tickets wait for the policy."""
+        return len(self._queue)
+
     def seconds_for(self, requests: int) -> float:
         """How long `requests` will take, going by the latest ones."""
         return requests * self._seconds_per_request
+
+    def replace(self, policy: Policy) -> None:
+        """Go on with another policy, warm and with the same batch sizes, from the next batch on."""
+        self._policy = policy
 
     def close(self, timeout_s: float) -> bool:
         """Take no more; False when the policy is still busy after `timeout_s`."""
@@ -74,9 +90,11 @@ class Scheduler:
         except BaseException as error:
             self.ready.set_exception(error)
             return
+        self._policy = policy
+        del policy  # or one that was replaced would stay in memory
         self.ready.set_result(dataclasses.replace(spec, max_batch=max_batch))
         while tickets := self._queue.take(max_batch, self._window_s):
-            self._run_batch(policy, tickets)
+            self._run_batch(self._policy, tickets)
             tickets.clear()  # an idle policy holds no request's images
 
     def _run_batch(self, policy: Policy, tickets: list[Ticket]) -> None:
@@ -85,6 +103,7 @@ class Scheduler:
         batch = [(ticket, request) for ticket, request in claimed if request is not None]
         if not batch:
             return
+        self._observer.computed(len(batch))
         outcomes = self.calls.outcomes(policy, [request for _, request in batch])
         for (ticket, _), outcome in zip(batch, outcomes, strict=True):
             ticket.checkpoint_hash = policy.spec.checkpoint_hash

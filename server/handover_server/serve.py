@@ -1,6 +1,5 @@
 """`handover serve`: a policy behind gRPC, until it is told to stop."""
 
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import tyro
 from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
 from handover_server.exposure import check_exposure, warn_of_exposure
+from handover_server.logs import LogFormat, LogLevel, configure_logging
 
 _COUNTS = (
     *("max_batch", "max_waiting", "client_requests", "client_streams"),
@@ -73,6 +73,10 @@ class ServeConfig:
     """Port for /metrics (Prometheus) and /healthz; 0 takes a free one; none by default."""
     metrics_host: str = "127.0.0.1"
     """Address of that port; the rule of --host holds for it."""
+    log_format: LogFormat = "text"
+    """How log lines are written to stderr; json is one object a line."""
+    log_level: LogLevel = "info"
+    """debug has a line for every request, info a summary a minute."""
     drain_s: float = 10.0
     """Seconds that requests under way have when the server is told to stop."""
     watchdog_s: float = 30.0
@@ -84,9 +88,7 @@ class ServeConfig:
 def main(config: ServeConfig) -> None:
     """Serve until SIGTERM or SIGINT; raises HandoverError when it cannot start."""
     _check(config)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    configure_logging(config.log_format, config.log_level)
     warn_of_exposure(config)
     try:
         from handover_server.serving import serve_until_stopped
@@ -100,8 +102,10 @@ def _check(config: ServeConfig) -> None:
         raise UsageError("--policy groot needs --checkpoint DIR_OR_REPO")
     if config.policy == "replay" and config.dataset_path is None:
         raise UsageError("--policy replay needs --dataset-path DIR")
-    if not 0 <= config.port < 65536:
-        raise UsageError(f"--port is {config.port}, expected 0 to 65535")
+    for flag in ("port", "metrics_port"):
+        port = getattr(config, flag)
+        if port is not None and not 0 <= port < 65536:
+            raise UsageError(f"--{flag.replace('_', '-')} is {port}, expected 0 to 65535")
     for flag in _COUNTS:
         value = getattr(config, flag)
         if value is not None and value < 1:

@@ -68,14 +68,14 @@ class PolicyService:
             client = self._client(context)
             intake = self._opened()
             head = RequestHead()
-            head.read(data)
+            intake.read_head(head, data)
             deadline = head.deadline(time.monotonic(), _deadline(context))
             entered = intake.enter(data, head.sequence, Lane(client), deadline)
             del data  # the ticket lets go of it when it is decoded
             ticket, outcome = await entered
             if isinstance(outcome, PolicyError):
                 raise outcome
-            return chunk_reply(ticket, head, outcome)
+            return chunk_reply(ticket, head, outcome, intake.observer)
         except PolicyError as error:
             return await _abort(context, error)
         except Exception as error:

@@ -5,15 +5,22 @@ import logging
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from handover_proto.contract import Policy, PolicySpec
 
 from handover_server.intake import Bounds
+from handover_server.observer import Observer, Observers
+from handover_server.operating import Reloads, open_monitor
 from handover_server.policy_server import PolicyServer, ServerSettings
+from handover_server.request_log import RequestLog
 from handover_server.security import TokenCheck, read_tokens
 from handover_server.serve import ServeConfig
 from handover_server.tls import TlsFiles
 from handover_server.watchdog import WatchdogSettings
+
+if TYPE_CHECKING:
+    from handover_server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +56,10 @@ def load_policy(config: ServeConfig) -> Policy:
 
 async def _serve(config: ServeConfig) -> int | None:
     """Serve until told to stop; returns an exit status when the policy is still at work then."""
+    tokens = TokenCheck(read_tokens(config.token_file) if config.token_file else ())
+    tls = _tls_files(config)
+    metrics = _metrics(config)
+    observers: list[Observer] = [RequestLog(), *([metrics] if metrics else [])]
     settings = ServerSettings(
         host=config.host,
         port=config.port,
@@ -60,15 +71,19 @@ async def _serve(config: ServeConfig) -> int | None:
             client_requests=config.client_requests,
             client_streams=config.client_streams,
         ),
-        tokens=TokenCheck(read_tokens(config.token_file) if config.token_file else ()),
-        tls=_tls_files(config),
+        tokens=tokens,
+        tls=tls,
         watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),
+        observer=Observers(observers),
     )
     server = PolicyServer(lambda: load_policy(config), settings)
     stop = _stop_on_signals()
+    reloads = Reloads(server, lambda: load_policy(config), tokens, config.token_file)
+    reloads.on_signal(signal.SIGHUP)
     await server.listen()
-    lost = False
+    lost, monitor = False, None
     try:
+        monitor = open_monitor(config, server, reloads, metrics, tokens, tls)
         spec = await _ready_or_stopped(server, stop)
         if spec is not None:
             name = spec.checkpoint_name or spec.policy
@@ -76,6 +91,8 @@ async def _serve(config: ServeConfig) -> int | None:
             lost = await _lost_or_stopped(server, stop)
     finally:
         idle = await server.drain(0.0 if lost else config.drain_s)
+        if monitor is not None:
+            monitor.close()
     if lost:
         return _LOST
     return None if idle else 0
@@ -92,6 +109,14 @@ async def _lost_or_stopped(server: PolicyServer, stop: asyncio.Event) -> bool:
         return True
     lost.cancel()
     return False
+
+
+def _metrics(config: ServeConfig) -> "Metrics | None":
+    if config.metrics_port is None:
+        return None
+    from handover_server.metrics import Metrics
+
+    return Metrics()
 
 
 def _tls_files(config: ServeConfig) -> TlsFiles | None:

@@ -63,7 +63,7 @@ class StreamSession:
             await self._room.acquire()
             head = RequestHead()
             try:
-                head.read(data)
+                self._intake.read_head(head, data)
                 deadline = head.deadline(time.monotonic(), self._deadline)
                 entered = self._intake.enter(data, head.sequence, self._lane, deadline)
             except PolicyError as error:
@@ -90,7 +90,7 @@ class StreamSession:
             return error_reply(head, outcome)
         assert ticket is not None, "only a ticket's outcome is a chunk"
         try:
-            return chunk_reply(ticket, head, outcome)
+            return chunk_reply(ticket, head, outcome, self._intake.observer)
         except Exception as error:
             return error_reply(head, record_incident("answering a request failed", error))
 

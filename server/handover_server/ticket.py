@@ -32,6 +32,7 @@ class Ticket:
     request: what it says, from decoding until the policy has answered
     seed: of the request, known from decoding on
     sequence: as far as it could be read off the bytes
+    began_s: when it arrived, seconds of time.perf_counter()
     checkpoint_hash: of the weights that answered, known from then on
     deadline: seconds of time.monotonic() after which nobody waits for the outcome; None for never
     on_settled: called once with the outcome, from whichever thread settles it
@@ -59,7 +60,7 @@ class Ticket:
         self._lock = threading.Lock()
         self._started = False
         self._settled = False
-        self._stage_began = time.perf_counter()
+        self.began_s = self._stage_began = time.perf_counter()
 
     def start_decoding(self) -> bytes | None:
         """The bytes to decode, or None when nobody waits for the outcome any more."""

@@ -8,6 +8,7 @@ from grpc import aio
 from handover_proto.errors import NotAuthorised
 from handover_proto.messages import ERROR_METADATA_KEY, encode_error
 
+from handover_server.observer import Observer
 from handover_server.security import TokenCheck, bearer_token
 
 _OPEN = "/grpc.health.v1.Health/"  # load balancers have no token, and it tells nothing but ready
@@ -16,8 +17,8 @@ _OPEN = "/grpc.health.v1.Health/"  # load balancers have no token, and it tells 
 class TokenInterceptor(aio.ServerInterceptor):
     """Asks every call but those of the health service for a token."""
 
-    def __init__(self, tokens: TokenCheck) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: TokenCheck, observer: Observer) -> None:
+        self._tokens, self._observer = tokens, observer
 
     async def intercept_service(
         self,
@@ -30,6 +31,7 @@ class TokenInterceptor(aio.ServerInterceptor):
             try:
                 self._tokens.identify(bearer_token(metadata.get("authorization")))
             except NotAuthorised as error:
+                self._observer.refused("unauthenticated")
                 return _refusal(error)
         return await continuation(handler_call_details)
 

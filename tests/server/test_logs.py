@@ -1,0 +1,67 @@
+"""Log lines: one an event, readable by people or machines, and empty of what clients send."""
+
+import json
+import logging
+
+import pytest
+from handover_proto.errors import InvalidRequest
+from handover_server.logs import JsonFormatter, TextFormatter, fields
+from handover_server.request_log import RequestLog
+
+
+@pytest.fixture
+def record():
+    def make(message, *arguments, error=None, **values):
+        record = logging.LogRecord("handover", logging.INFO, "", 0, message, arguments, error)
+        vars(record).update(fields(**values))
+        return record
+
+    return make
+
+
+def test_text_has_the_time_in_utc_the_event_and_its_fields(record):
+    line = TextFormatter().format(record("loaded %d files", 3, seconds=1.25, name="aloha"))
+    when, _, rest = line.partition(" ")
+    assert when.endswith("Z")
+    assert rest == "INFO loaded 3 files seconds=1.25 name=aloha"
+
+
+def test_json_is_one_object_a_line_even_with_a_traceback(record):
+    try:
+        raise RuntimeError("two\nlines")
+    except RuntimeError as error:
+        caught = (type(error), error, error.__traceback__)
+    line = JsonFormatter().format(record("it failed", error=caught, batch=2))
+    assert "\n" not in line
+    event = json.loads(line)
+    assert (event["level"], event["event"], event["batch"]) == ("info", "it failed", 2)
+    assert "RuntimeError" in event["traceback"]
+
+
+def test_at_debug_each_request_has_a_line_without_what_was_in_it(serve, noise, message, caplog):
+    with caplog.at_level(logging.DEBUG, "handover_server.request_log"):
+        server = serve(noise, observer=RequestLog())
+        server.infer(message(sequence=41, client_tag="secret tag"))
+        with pytest.raises(InvalidRequest):
+            server.infer_bytes(b"\xff")
+    lines = [TextFormatter().format(each) for each in caplog.records]
+    (settled,) = [line for line in lines if "request settled" in line]
+    for part in (
+        "client=ipv4:127.0.0.1",
+        "sequence=41",
+        "outcome=ok",
+        "queue_ms=",
+        "backbone_ms=2",
+    ):
+        assert part in settled
+    assert any("request refused reason=invalid" in line for line in lines)
+    for hidden in ("secret tag", "transfer the cube"):
+        assert hidden not in "".join(lines)
+
+
+def test_at_info_a_minute_of_requests_is_one_line(serve, noise, message, caplog, monkeypatch):
+    monkeypatch.setattr("handover_server.request_log._SUMMARY_S", 0.0)
+    with caplog.at_level(logging.INFO, "handover_server.request_log"):
+        serve(noise, observer=RequestLog()).infer(message())
+    (line,) = [TextFormatter().format(each) for each in caplog.records if each.msg == "requests"]
+    assert line.endswith("ok=1")

@@ -1,0 +1,169 @@
+"""The port beside the service: metrics in Prometheus's format, and health as a status."""
+
+import http.client
+import ssl
+
+import grpc
+import pytest
+from handover_server.errors import ServingError
+from handover_server.intake import Bounds
+from handover_server.metrics import Metrics
+from handover_server.monitor import Monitor
+from handover_server.policies import HoldPolicy
+from handover_server.security import TokenCheck
+from handover_server.tls import TlsFiles
+from prometheus_client.parser import text_string_to_metric_families
+
+TIMEOUT_S = 20
+TOKEN = "a-token-0123456789"
+
+
+@pytest.fixture
+def open_monitor():
+    opened = []
+
+    def make(status=lambda: "serving", exposition=lambda: b"", tokens=(), **options):
+        monitor = Monitor(("127.0.0.1", 0), status, exposition, TokenCheck(tokens), **options)
+        opened.append(monitor)
+        return monitor
+
+    yield make
+    for monitor in opened:
+        monitor.close()
+
+
+def get(monitor, path, headers=(), tls=None):
+    kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+    options = {"context": tls} if tls else {}
+    connection = kind("127.0.0.1", monitor.port, timeout=TIMEOUT_S, **options)
+    try:
+        connection.request("GET", path, headers=dict(headers))
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode()
+    finally:
+        connection.close()
+
+
+def values_of(text):
+    """{(sample, labels): value} of an exposition, as Prometheus's own parser reads it."""
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def watched(serve, open_monitor):
+    """Start a server with metrics: watched(policy, …) gives it and a function that scrapes."""
+
+    def start(policy, **settings):
+        metrics = Metrics()
+        server = serve(policy, observer=metrics, **settings)
+        metrics.follow(server.server.levels, dict)
+        monitor = open_monitor(lambda: server.server.status, metrics.exposition)
+        return server, lambda: values_of(get(monitor, "/metrics")[1]), monitor
+
+    return start
+
+
+def test_every_chunk_is_counted_and_timed_in_every_stage(watched, noise, message):
+    server, scrape, _ = watched(noise)
+    for _ in range(3):
+        server.infer(message())
+    seen = scrape()
+    assert seen["handover_requests_total", "ok"] == 3
+    assert seen["handover_request_seconds_count",] == 3
+    for stage in ("queue", "decode", "preprocess", "backbone", "action_head", "encode"):
+        assert seen["handover_stage_seconds_count", stage] == 3
+    assert seen["handover_stage_seconds_sum", "backbone"] == pytest.approx(3 * 0.002)
+    assert seen["handover_batch_size_sum",] == 3
+    assert seen["handover_in_flight_requests",] == 0
+    assert seen["process_resident_memory_bytes",] > 0
+
+
+def test_failures_and_refusals_are_counted_by_reason(watched, moody, message):
+    server, scrape, _ = watched(moody, bounds=Bounds(message_bytes=400_000))
+    big = message()
+    big.observation.cameras["ego_view"].frames[0].data += bytes(400_000)
+    broken = message()
+    broken.observation.task = ""
+    for request in (message(client_tag="raise"), broken, big, b"\xff" * 9):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - other tests say which
+            server.infer_bytes(
+                request if isinstance(request, bytes) else request.SerializeToString()
+            )
+    seen = scrape()
+    assert seen["handover_requests_total", "internal"] == 1
+    assert seen["handover_requests_total", "invalid_argument"] == 1
+    assert seen["handover_rejected_total", "bytes"] == 1
+    assert seen["handover_rejected_total", "invalid"] == 1
+
+
+def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
+    server, scrape, _ = watched(gated)
+    calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S) for _ in range(3)]
+    gated.wait_until_busy()
+    while (seen := scrape())["handover_queue_depth",] < 2:
+        pass
+    assert seen["handover_in_flight_requests",] == 3
+    assert seen["handover_clients_in_flight",] == 1
+    gated.let_through(3)
+    for call in calls:
+        call.result()
+    assert scrape()["handover_queue_depth",] == 0
+
+
+def test_the_checkpoint_is_named(watched, noise):
+    _, scrape, _ = watched(noise)
+    assert scrape()["handover_checkpoint_info", "hold", "f00d", "cpu", "float32", "noise", ""] == 1
+
+
+def test_health_is_200_only_while_serving_and_else_says_why(serve, open_monitor, gated, message):
+    server = serve(gated, ready=False)
+    gated.warm = False
+    monitor = open_monitor(lambda: server.server.status)
+    assert get(monitor, "/healthz") == (503, "loading\n")
+    server.run(server.server.become_ready())
+    gated.warm = True
+    assert get(monitor, "/healthz") == (200, "serving\n")
+    under_way = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
+    gated.wait_until_busy()
+    server.loop.call_soon_threadsafe(server.server._service.close)
+    while get(monitor, "/healthz")[0] == 200:
+        pass
+    assert get(monitor, "/healthz") == (503, "draining\n")
+    gated.let_through()
+    assert under_way.result().action
+
+
+def test_strangers_are_counted(watched, message):
+    server, scrape, _ = watched(HoldPolicy(), tokens=TokenCheck([TOKEN]))
+    with pytest.raises(grpc.RpcError):
+        server.infer(message())
+    assert scrape()["handover_rejected_total", "unauthenticated"] == 1
+
+
+def test_metrics_want_the_token_and_health_does_not(open_monitor):
+    monitor = open_monitor(exposition=lambda: b"m 1\n", tokens=[TOKEN])
+    assert get(monitor, "/healthz")[0] == 200
+    status, text = get(monitor, "/metrics")
+    assert (status, "wants a token" in text) == (401, True)
+    shown = [("Authorization", f"Bearer {TOKEN}")]
+    assert get(monitor, "/metrics", shown) == (200, "m 1\n")
+    assert get(monitor, "/secrets")[0] == 404
+
+
+def test_with_a_certificate_the_port_is_encrypted_too(open_monitor, authority):
+    monitor = open_monitor(tls=TlsFiles(*authority.sign("monitor")).context)
+    trusting = ssl.create_default_context(cafile=authority.certificate)
+    assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        get(monitor, "/healthz")
+    assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
+
+
+def test_a_taken_port_is_one_clear_line(open_monitor):
+    port = open_monitor().port
+    with pytest.raises(ServingError, match=rf"cannot listen on 127.0.0.1:{port} for metrics"):
+        Monitor(("127.0.0.1", port), lambda: "", lambda: b"", TokenCheck())
