@@ -32,10 +32,10 @@ def test_under_load_every_request_is_answered_by_one_of_the_two(serve, message):
     clients = [threading.Thread(target=ask) for _ in range(4)]
     for client in clients:
         client.start()
-    for number in range(1, 6):
-        server.run(server.server.replace(lambda number=number: hold(str(number) * 64)))
-        seen = len(replies)
-        while len(replies) < seen + 8 and not failures:
+    for digit in "012345":
+        if digit != "0":
+            server.run(server.server.replace(lambda digit=digit: hold(digit * 64)))
+        while digit not in replies and not failures:
             pass
     stop.set()
     for client in clients:
