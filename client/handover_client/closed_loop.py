@@ -34,11 +34,14 @@ def main(config: RolloutConfig) -> dict[str, Any]:
     from handover_envs.loading import check_packages
     from handover_envs.tasks import find_task
 
+    from handover_client.rerun_file import check_rerun
     from handover_client.rollout_run import run_rollout
     from handover_client.rollout_terminal import print_rollout
 
     if config.cluster is None:
         check_packages()
+    if config.rerun is not None:
+        check_rerun(config.rerun)
     info = served_info(config) if config.policy == "server" else None
     tasks = episode_tasks(config, info)
     workers = min(config.workers, len(tasks)) if config.workers else config.workers

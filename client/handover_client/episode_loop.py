@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from handover_proto.embodiment import ALOHA_JOINTS
 from handover_proto.errors import HandoverError
 
 from handover_client.asking import Asking
@@ -13,6 +12,7 @@ from handover_client.chunk_borders import border_acceleration, border_jerk_rms
 from handover_client.chunk_player import ChunkPlayer, Interpolation
 from handover_client.episode_record import Ending, EpisodeRecord
 from handover_client.episode_score import SUCCESS_REWARD, EpisodeScore, jerk_rms
+from handover_client.episode_trace import EpisodeTrace
 from handover_client.errors import NoPlan, ServerLost
 from handover_client.request_log import RequestLog
 from handover_client.switching import Switching, ensemble_decay
@@ -64,10 +64,10 @@ class EpisodeSetup:
 
 @dataclass(frozen=True)
 class PlayedEpisode:
-    """An episode's record, and the targets that were played: (steps, 14) float32."""
+    """An episode's record, and its every control step."""
 
     record: EpisodeRecord
-    targets: np.ndarray
+    trace: EpisodeTrace
 
 
 def play_episode(
@@ -80,7 +80,7 @@ def play_episode(
     """
     start_s = time.perf_counter()
     score = EpisodeScore()
-    played: list[np.ndarray] = []
+    trace = EpisodeTrace()
     player = ChunkPlayer(
         robot.state,
         setup.chunk_rate_hz,
@@ -89,10 +89,10 @@ def play_episode(
         ensemble_decay(setup.switching),
     )
     try:
-        ended, error = _drive(robot, asking, log, setup.max_steps, player, score, played)
+        ended, error = _drive(robot, asking, log, setup.max_steps, player, score, trace)
     finally:
         asking.close()
-    targets = np.array(played, np.float32).reshape(-1, len(ALOHA_JOINTS))
+    targets = trace.target_array()
     record = EpisodeRecord(
         episode=setup.episode,
         seed=setup.seed,
@@ -117,7 +117,7 @@ def play_episode(
         wall_s=round(time.perf_counter() - start_s, 3),
         error=error,
     )
-    return PlayedEpisode(record, targets)
+    return PlayedEpisode(record, trace)
 
 
 def _drive(
@@ -127,9 +127,9 @@ def _drive(
     max_steps: int,
     player: ChunkPlayer,
     score: EpisodeScore,
-    played: list[np.ndarray],
+    trace: EpisodeTrace,
 ) -> tuple[Ending, str]:
-    """Fill `score` and `played` step by step; returns how the episode ended, and the error."""
+    """Fill `score` and `trace` step by step; returns how the episode ended, and the error."""
     while score.steps < max_steps:
         try:
             asking.before(score.steps, player)
@@ -138,12 +138,12 @@ def _drive(
         except NoPlan as error:
             return "no_plan", str(error)
         log.watch(player, score.steps)
-        target = player.target_at(score.steps)
+        target, measured = player.target_at(score.steps), robot.state
         try:
             reward = robot.step(target)
         except HandoverError as error:
             return "simulation_failed", str(error)
-        played.append(target)
+        trace.add(measured, target, reward)
         score.add(reward, reward == SUCCESS_REWARD and robot.is_held)
         if score.strict_success:
             return "done", ""

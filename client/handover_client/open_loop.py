@@ -3,12 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 import tyro
 
 from handover_client.security_flags import NO_SECURITY, SecurityOptions, read_security
 
+_RerunFile = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE.rrd")]  # noqa: UP045
 # typing.Union with None first: tyro checks such a default without importing typeguard, which would
 # take a third of the time of --help
 _EpisodeIds = Annotated[
@@ -37,6 +38,8 @@ class ReplayConfig:
     """Of the policy's noise: every request's seed is derived from it, the episode and the step."""
     image_codec: Literal["raw", "jpeg", "png"] = "raw"
     """How camera frames are sent; jpeg loses a little, png nothing."""
+    rerun: _RerunFile = None
+    """Also save a recording for the viewer of rerun.io to this file (extra viz)."""
     connect_timeout_s: float = 60.0
     """How long to wait for the server to be ready."""
     call_timeout_s: float = 60.0
@@ -53,6 +56,7 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     from handover_client.policy_client import PolicyClient
     from handover_client.replay_run import ReplaySettings, run_replay
     from handover_client.report.replay_page import write_replay
+    from handover_client.rerun_file import check_rerun, write_replay_rrd
     from handover_client.run_folder import new_folder
     from handover_client.terminal import print_replay
 
@@ -61,6 +65,8 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     )
     codecs = {"raw": ImageCodec.RAW_RGB8, "jpeg": ImageCodec.JPEG, "png": ImageCodec.PNG}
     security = read_security(config.security, os.environ)
+    if config.rerun is not None:
+        check_rerun(config.rerun)
     recordings = GrootDataset.open(config.dataset_path)
     with new_folder(config.output) as folder:
         with PolicyClient.connect(
@@ -72,6 +78,8 @@ def main(config: ReplayConfig) -> dict[str, Any]:
         ) as client:
             evaluation, figures = run_replay(settings, recordings, client)
         write_replay(folder, evaluation, figures)
+    if config.rerun is not None:
+        write_replay_rrd(config.rerun, evaluation, recordings)
     print_replay(figures)
     print(f"report: {config.output / 'report.html'}")
     return figures

@@ -62,9 +62,11 @@ class RolloutConfig:
     image_codec: Literal["raw", "jpeg", "png"] = "raw"
     """How frames are sent; jpeg loses a little, png nothing."""
     videos: Literal["all", "failures", "none"] = "failures"
-    """Of which episodes to keep an H.264 video."""
+    """Of which episodes to keep an H.264 video; failures: of one success too, to compare."""
     video_rate_hz: Literal[5, 10, 25, 50] = 10
     """Frames a second of the videos; each is drawn after its episode."""
+    rerun: Optional[Path] = None
+    """Also save a recording (.rrd) for the viewer of rerun.io to this file (extra viz)."""
     connect_timeout_s: float = 60.0
     """How long to wait for the server to be ready at the start."""
     call_timeout_s: float = 10.0

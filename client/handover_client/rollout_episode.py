@@ -15,6 +15,7 @@ from handover_client.chunk_player import chunk_steps_per_control_step
 from handover_client.chunk_source import ChunkSource, ServerChunks, Sight
 from handover_client.episode_loop import EpisodeSetup, PlayedEpisode, Robot, play_episode
 from handover_client.episode_record import EpisodeRecord
+from handover_client.episode_trace import EpisodeTrace
 from handover_client.lockstep import LockstepAsking
 from handover_client.policy_client import PolicyClient
 from handover_client.real_time import RealTimeAsking
@@ -39,28 +40,30 @@ class EpisodeTask:
     horizon: int
     spec: PolicySpec | None  # what the server serves; None for the script
     security: ChannelSecurity = UNPROTECTED
+    played: PlayedEpisode | None = None  # before: then only its video is wanted
 
 
 @dataclass(frozen=True)
 class FinishedEpisode:
-    """An episode's record, and its video as an mp4 file's bytes (empty where none is kept)."""
+    """An episode as played, and its video as an mp4 file's bytes (empty where none is kept)."""
 
     record: EpisodeRecord
+    trace: EpisodeTrace
     video: bytes
 
 
 def play_task(task: EpisodeTask, robot: Robot, source: ChunkSource) -> FinishedEpisode:
-    """Play an episode and draw its video, where one is wanted."""
-    played = _play(task, robot, source)
-    config, record = task.config, played.record
-    wanted = config.videos == "all" or (config.videos == "failures" and not record.success)
-    if not wanted:
-        return FinishedEpisode(record, b"")
+    """Play an episode, unless it was played before, and draw its video, where one is wanted."""
+    played = task.played or _play(task, robot, source)
+    config, record, trace = task.config, played.record, played.trace
+    of_a_failure = config.videos == "failures" and not record.success
+    if not (task.played or config.videos == "all" or of_a_failure):
+        return FinishedEpisode(record, trace, b"")
     every = round(task.control_rate_hz / config.video_rate_hz)
-    frames = draw_again(robot, task.seed, played.targets, every, record.max_reward)
+    frames = draw_again(robot, task.seed, trace.target_array(), every, record.max_reward)
     video = encode_h264(frames, config.video_rate_hz)
     path = f"videos/episode_{task.episode:06d}.mp4"
-    return FinishedEpisode(dataclasses.replace(record, video=path), video)
+    return FinishedEpisode(dataclasses.replace(record, video=path), trace, video)
 
 
 @contextmanager

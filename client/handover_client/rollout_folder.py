@@ -5,6 +5,7 @@
       plan.json        what is rolled out; another plan is refused
       episodes.jsonl   a line for each finished episode, in the order in which they finished
       videos/          episode_NNNNNN.mp4, there before its episode's line
+      traces/          episode_NNNNNN.npz, the same
 
 When every episode is there the report is added, and the folder is moved to its place as a whole.
 """
@@ -18,12 +19,14 @@ from types import TracebackType
 from typing import Any
 
 from handover_client.episode_record import EpisodeRecord
+from handover_client.episode_trace import EpisodeTrace
 from handover_client.errors import EvaluationError
 from handover_client.run_folder import write_file, write_json
 
 _LINES = "episodes.jsonl"
 _PLAN = "plan.json"
 _LOCK = "lock"
+_PARTS = ("videos", "traces")
 
 
 class RolloutFolder:
@@ -41,7 +44,8 @@ class RolloutFolder:
         self.output = output
         self.path = output.with_name(f".{output.name}.partial")
         try:
-            (self.path / "videos").mkdir(parents=True, exist_ok=True)
+            for name in _PARTS:
+                (self.path / name).mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / _LOCK).open("w")
         except OSError as error:
             raise EvaluationError(f"cannot write beside {output}: {error.strerror}") from None
@@ -71,8 +75,10 @@ class RolloutFolder:
         lines = "".join(record.to_line() for record in self.finished.values())
         write_file(self.path / _LINES, lines)  # without what a kill cut short
 
-    def keep(self, record: EpisodeRecord, video: bytes) -> None:
-        """Put a finished episode on the disk: first its video, then its line."""
+    def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
+        """Put a finished episode on the disk: first its trace and its video, then its line."""
+        if trace:
+            trace.save(self._trace_path(record.episode))
         if video:
             path = self.path / record.video
             partial = path.with_suffix(".partial")
@@ -84,6 +90,16 @@ class RolloutFolder:
             os.fsync(lines.fileno())
         self.finished[record.episode] = record
 
+    def trace(self, episode: int) -> EpisodeTrace:
+        """Read what a finished episode's robot did; raises EvaluationError where it is not kept."""
+        try:
+            return EpisodeTrace.load(self._trace_path(episode))
+        except (OSError, ValueError, KeyError) as error:
+            raise EvaluationError(f"{self.path} has no trace of {episode}: {error}") from None
+
+    def _trace_path(self, episode: int) -> Path:
+        return self.path / f"traces/episode_{episode:06d}.npz"
+
     def records(self) -> list[EpisodeRecord]:
         """List the finished episodes by number."""
         return [self.finished[episode] for episode in sorted(self.finished)]
@@ -91,10 +107,11 @@ class RolloutFolder:
     def publish(self) -> None:
         """Move the finished rollout to its place, its lines in the episodes' order."""
         write_file(self.path / _LINES, "".join(record.to_line() for record in self.records()))
-        for leftover in (*self.path.glob("videos/*.partial"), self.path / _LOCK):
+        for leftover in (*self.path.glob("*/*.partial"), self.path / _LOCK):
             leftover.unlink()
-        if not any((self.path / "videos").iterdir()):
-            (self.path / "videos").rmdir()
+        for name in _PARTS:
+            if not any((self.path / name).iterdir()):
+                (self.path / name).rmdir()
         try:
             self.path.rename(self.output)
         except OSError as error:

@@ -8,6 +8,7 @@ from handover_proto.contract import ServerInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from handover_client.episode_loop import PlayedEpisode
 from handover_client.episode_record import EpisodeRecord
 from handover_client.errors import EvaluationError
 from handover_client.provenance import rollout_provenance
@@ -32,6 +33,7 @@ _NOT_OF_THE_EPISODES = (
     "call_timeout_s",
     "reconnect_s",
     "security",
+    "rerun",
 )
 
 
@@ -48,10 +50,13 @@ def run_rollout(
     used, and when the server is gone for several episodes in a row: the rest waits for a rerun.
     """
     from handover_client.report.rollout_page import write_rollout
+    from handover_client.rerun_file import write_rollout_rrd
 
     plan = _plan(config, tasks, info)
     with RolloutFolder(config.output, plan) as folder:
         _play_rest(folder, tasks, play_all)
+        if config.videos == "failures":
+            _film_a_success(folder, tasks, play_all)
         figures = {
             "kind": "rollout",
             **rollout_figures(folder.records(), tasks[0].control_rate_hz),
@@ -63,6 +68,9 @@ def run_rollout(
         }
         write_rollout(folder.path, figures, folder.records())
         folder.publish()
+    if config.rerun is not None:
+        rate_hz = tasks[0].control_rate_hz
+        write_rollout_rrd(config.rerun, config.output, folder.records(), rate_hz)
     return figures
 
 
@@ -90,7 +98,7 @@ def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: Pl
         bar = progress.add_task("", total=len(tasks))
         _show(progress, bar, folder.records())
         for finished in play_all(rest):
-            folder.keep(finished.record, finished.video)
+            folder.keep(finished.record, finished.video, finished.trace)
             _show(progress, bar, folder.records())
             lost = finished.record.ended == "server_lost"
             lost_in_a_row = lost_in_a_row + 1 if lost else 0
@@ -100,6 +108,20 @@ def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: Pl
                     f"{finished.record.error}; {played} of {len(tasks)} episodes are done: when "
                     "the server is back, the same command goes on with the others"
                 )
+
+
+def _film_a_success(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll) -> None:
+    """Draw the first success from its trace: something to see the failures beside."""
+    successes = [record for record in folder.records() if record.success]
+    if not successes or any(record.video for record in successes):
+        return
+    first = successes[0]
+    task = next(task for task in tasks if task.episode == first.episode)
+    played = PlayedEpisode(first, folder.trace(first.episode))
+    with _progress_bar() as progress:
+        progress.add_task("drawing a success", total=1)
+        for finished in play_all([dataclasses.replace(task, played=played)]):
+            folder.keep(finished.record, finished.video)
 
 
 def _progress_bar() -> Progress:

@@ -59,7 +59,9 @@ def test_the_scripted_expert_succeeds_through_the_loop(task, tmp_path):
     page = (tmp_path / "run/report.html").read_text()
     assert "the scripted expert" in page
     assert "100.0 %" in page
-    assert [each["seed"] for each in read_episodes(tmp_path / "run")] == [1000, 1001]
+    episodes = read_episodes(tmp_path / "run")
+    assert [each["seed"] for each in episodes] == [1000, 1001]
+    assert len(list((tmp_path / "run/traces").iterdir())) == 2
 
 
 def test_a_served_policy_is_asked_and_its_results_repeat(hold_server, tmp_path):

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 from handover_client.episode_record import EpisodeRecord
+from handover_client.episode_trace import EpisodeTrace
 from handover_client.errors import EvaluationError
 from handover_client.outage import Outage
 from handover_client.rollout_folder import RolloutFolder
@@ -103,3 +105,19 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EvaluationError, match="cannot write beside"):
         RolloutFolder(tmp_path / "file" / "run", PLAN)
+
+
+def test_a_trace_survives_its_file_without_loss(tmp_path):
+    trace = EpisodeTrace()
+    for step in range(3):
+        trace.add(np.full(14, step / 8), np.full(14, step / 4, np.float32), step)
+    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        folder.keep(record(0), b"", trace)
+        kept = folder.trace(0)
+        folder.publish()
+    np.testing.assert_array_equal(kept.measured, np.array(trace.measured, np.float32))
+    np.testing.assert_array_equal(kept.target_array(), np.array(trace.targets))
+    assert kept.rewards == [0, 1, 2]
+    assert [path.name for path in (tmp_path / "run/traces").iterdir()] == ["episode_000000.npz"]
+    with pytest.raises(EvaluationError, match="no trace of 7"):
+        folder.trace(7)

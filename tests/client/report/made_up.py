@@ -43,8 +43,7 @@ def provenance(name: str) -> dict[str, Any]:
 
 def make_replay(folder: Path, name: str = "mini", episodes: int = 2, error: float = 0.05) -> None:
     """Write the folder of an open-loop run over random joints; figures carry `name`."""
-    random = np.random.default_rng(0)
-    evaluation = _evaluation(random, name, episodes, error)
+    evaluation = make_evaluation(name, episodes, error)
     training = dict.fromkeys(range(episodes), "held out")
     folder.mkdir(parents=True)
     write_replay(
@@ -65,7 +64,9 @@ def make_replay(folder: Path, name: str = "mini", episodes: int = 2, error: floa
     )
 
 
-def _evaluation(random: np.random.Generator, name: str, episodes: int, error: float) -> Evaluation:
+def make_evaluation(name: str = "mini", episodes: int = 2, error: float = 0.05) -> Evaluation:
+    """Score random joints, predicted with `error` rad of noise; `name` is the instruction."""
+    random = np.random.default_rng(0)
     layout = Layout(GR1_DIMS)
     calls = (Call(9.0, StageDurations(0.1, 0.2, 1.0, 2.0, 5.0, 0.1)),) * 3
     trajectories = []

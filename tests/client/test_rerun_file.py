@@ -1,0 +1,86 @@
+"""`--rerun`: a run as a recording that rerun-sdk itself reads back; told by name where it lacks."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jinja2", reason="evaluations need the extra replay")
+
+from handover_client import cli
+from handover_client.episode_trace import EpisodeTrace
+from handover_client.rerun_file import write_replay_rrd, write_rollout_rrd
+from handover_client.rollout_video import encode_h264
+
+from .report.made_up import make_evaluation
+from .test_rollout_folder import record
+
+needs_rerun = pytest.mark.skipif(
+    importlib.util.find_spec("rerun") is None,
+    reason="needs the extra viz, which is 500 MB: pip install rerun-sdk",
+)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rerun") is not None, reason="rerun-sdk is installed")
+@pytest.mark.parametrize("command", ["replay", "rollout"])
+def test_without_its_extra_nothing_is_started_and_the_extra_is_named(command, tmp_path, capsys):
+    flags = ["--server", "127.0.0.1:1", "--output", str(tmp_path / "run")]
+    if command == "replay":
+        pytest.importorskip("pyarrow")
+        flags += ["--dataset-path", str(tmp_path)]
+    else:
+        pytest.importorskip("mujoco", reason="needs the extra sim")
+    assert cli.run([command, *flags, "--rerun", str(tmp_path / "run.rrd")]) == 1
+    assert 'pip install "handover[viz]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def entities(path) -> str:
+    """Let rerun's own program say what is in a recording."""
+    program = shutil.which("rerun", path=sys.prefix + "/bin") or "rerun"
+    done = subprocess.run(
+        [program, "rrd", "print", str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
+class Frames:
+    """A dataset's cameras, black."""
+
+    fps = 20.0
+    cameras = ("top",)
+
+    def read_frames(self, index, camera, rows=None):
+        for _ in rows:
+            yield np.zeros((32, 32, 3), np.uint8)
+
+
+@needs_rerun
+def test_a_replays_recording_has_joints_and_frames(tmp_path):
+    write_replay_rrd(tmp_path / "run.rrd", make_evaluation(), Frames())
+    found = entities(tmp_path / "run.rrd")
+    for entity in ("left_waist/target", "left_waist/demonstrated", "right_gripper/target"):
+        assert f"/episode_0/joints/{entity}" in found
+    assert "/episode_1/top" in found
+    assert [path.name for path in tmp_path.iterdir()] == ["run.rrd"]
+
+
+@needs_rerun
+def test_a_rollouts_recording_has_joints_rewards_and_its_video(tmp_path):
+    trace = EpisodeTrace()
+    for step in range(20):
+        trace.add(np.full(14, step / 20), np.full(14, step / 10, np.float32), step // 5)
+    run = tmp_path / "run"
+    for folder in ("traces", "videos"):
+        (run / folder).mkdir(parents=True)
+    trace.save(run / "traces/episode_000000.npz")
+    film = encode_h264((np.zeros((32, 32, 3), np.uint8) for _ in range(4)), 10)
+    (run / "videos/episode_000000.mp4").write_bytes(film)
+    played = record(0, steps=20, video="videos/episode_000000.mp4")
+    write_rollout_rrd(tmp_path / "run.rrd", run, [played], 50.0)
+    found = entities(tmp_path / "run.rrd")
+    for entity in ("reward", "camera", "joints/left_waist/measured", "joints/left_waist/target"):
+        assert f"/episode_0/{entity}" in found

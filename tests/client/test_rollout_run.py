@@ -1,0 +1,70 @@
+"""A rollout from its plan to its folder, with a robot that needs no MuJoCo."""
+
+import dataclasses
+import json
+
+import pytest
+
+pytest.importorskip("av", reason="rollouts need the extra sim")
+pytest.importorskip("jinja2")
+
+from handover_client.rollout_config import RolloutConfig
+from handover_client.rollout_episode import EpisodeTask, play_task
+from handover_client.rollout_run import run_rollout
+
+from .stand_ins import PointRobot, RampSource
+
+UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
+
+
+def run(folder, sources, videos="failures") -> list[list[int]]:
+    """Roll out an episode for each source; returns which episodes each round played or drew."""
+    config = RolloutConfig(output=folder, policy="scripted", max_steps=60, videos=videos)
+    tasks = [
+        EpisodeTask(config, episode, episode, "up!", 50.0, 20.0, 16, None)
+        for episode in range(len(sources))
+    ]
+    rounds = []
+
+    def play_all(rest):
+        rest = list(rest)
+        rounds.append([task.episode for task in rest])
+        for task in rest:
+            yield play_task(task, PointRobot(), sources[task.episode])
+
+    run_rollout(config, tasks, None, ["point"], play_all)
+    return rounds
+
+
+def videos_of(folder) -> list[str]:
+    lines = (folder / "episodes.jsonl").read_text().splitlines()
+    return [json.loads(line)["video"] for line in lines]
+
+
+def test_beside_the_failures_one_success_is_drawn_from_its_trace(tmp_path):
+    sources = [dataclasses.replace(each, sights=[]) for each in (DOWN, UP, UP)]
+    assert run(tmp_path / "run", sources) == [[0, 1, 2], [1]]
+    assert videos_of(tmp_path / "run") == [
+        "videos/episode_000000.mp4",
+        "videos/episode_000001.mp4",
+        "",
+    ]
+    alone = dataclasses.replace(UP, sights=[])
+    run(tmp_path / "alone", [alone], videos="none")
+    assert len(sources[1].sights) == len(alone.sights)  # the policy was not asked again
+    page = (tmp_path / "run/report.html").read_text()
+    assert page.count("data:video/mp4;base64,") == 2
+
+
+@pytest.mark.parametrize(
+    ("videos", "sources"), [("failures", [DOWN]), ("none", [UP]), ("all", [UP])]
+)
+def test_no_video_is_drawn_twice_or_against_the_flag(tmp_path, videos, sources):
+    assert run(tmp_path / "run", sources, videos) == [[0]]
+
+
+def test_every_episode_keeps_its_trace(tmp_path):
+    run(tmp_path / "run", [UP, DOWN], videos="none")
+    names = sorted(path.name for path in (tmp_path / "run/traces").iterdir())
+    assert names == ["episode_000000.npz", "episode_000001.npz"]
+    assert not (tmp_path / "run/videos").exists()
