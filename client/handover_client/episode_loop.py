@@ -69,6 +69,11 @@ class PlayedEpisode:
     record: EpisodeRecord
     trace: EpisodeTrace
 
+    @property
+    def targets(self) -> np.ndarray:
+        """What was played: (steps, 14) float32."""
+        return self.trace.target_array()
+
 
 def play_episode(
     robot: Robot, asking: Asking, log: RequestLog, setup: EpisodeSetup

@@ -60,7 +60,7 @@ def play_task(task: EpisodeTask, robot: Robot, source: ChunkSource) -> FinishedE
     if not (task.played or config.videos == "all" or of_a_failure):
         return FinishedEpisode(record, trace, b"")
     every = round(task.control_rate_hz / config.video_rate_hz)
-    frames = draw_again(robot, task.seed, trace.target_array(), every, record.max_reward)
+    frames = draw_again(robot, task.seed, played.targets, every, record.max_reward)
     video = encode_h264(frames, config.video_rate_hz)
     path = f"videos/episode_{task.episode:06d}.mp4"
     return FinishedEpisode(dataclasses.replace(record, video=path), trace, video)

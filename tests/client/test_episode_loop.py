@@ -54,7 +54,7 @@ def test_lockstep_plays_the_ramp_without_a_gap():
     assert played.record.steps == 100
     assert played.record.ended == "max_steps"
     assert played.record.dry_steps == played.record.dropped_steps == 0
-    np.testing.assert_array_equal(played.trace.target_array(), np.array(robot.played))
+    np.testing.assert_array_equal(played.targets, np.array(robot.played))
 
 
 def test_a_frame_is_drawn_only_when_it_is_sent():
@@ -77,7 +77,7 @@ def test_the_episode_ends_ten_steps_after_success():
 def test_a_server_that_comes_back_leaves_the_lockstep_episode_as_it_was():
     undisturbed, _ = play(RampSource())
     played, _ = play(RampSource(trouble=fails_from(3, 4)))
-    np.testing.assert_array_equal(played.trace.targets, undisturbed.trace.targets)
+    np.testing.assert_array_equal(played.targets, undisturbed.targets)
     (outage,) = played.record.outages
     assert (outage.step, outage.failures, outage.recovered) == (40, 2, True)
 
