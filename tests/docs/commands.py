@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import tomllib
 import tyro
@@ -143,9 +144,16 @@ def handover_problem(words: list[str]) -> str:
 
 
 def flags_of(config: type) -> set[str]:
-    """List the flags of a command's dataclass."""
-    names = {field.name.replace("_", "-") for field in dataclasses.fields(config)}
-    return {"--help"} | {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
+    """List the flags of a command's dataclass, and of those that are part of it."""
+    flags = {"--help"}
+    hints = get_type_hints(config)
+    for field in dataclasses.fields(config):
+        kind = hints[field.name]
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            flags |= flags_of(kind)
+        name = field.name.replace("_", "-")
+        flags |= {f"--{name}", f"--no-{name}"}
+    return flags
 
 
 def _make_problem(words: list[str]) -> str:

@@ -56,11 +56,9 @@ def known_flags():
 
 
 @pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: block.place)
-def test_a_block_that_is_marked_as_run_names_a_test_that_reads_its_page(block):
+def test_a_block_that_is_marked_as_run_names_what_runs_it(block):
     if block.marker == "run":
-        test = ROOT / block.note
-        assert test.exists(), f"{block.place}: no {block.note}"
-        assert block.page.name in test.read_text(encoding="utf-8")
+        assert (ROOT / block.note).exists(), f"{block.place}: no {block.note}"
 
 
 @pytest.mark.parametrize(
