@@ -11,7 +11,7 @@ SHELL := /bin/bash
 # pip tells a package a line: an installation takes minutes, and silence looks like a fault
 SHOW := | sed -un 's/^Collecting \([^ ;(]*\).*/  \1/p; s/^Installing collected.*/  installing …/p'
 
-.PHONY: env demo demo-short test lint stubs clean gl
+.PHONY: env demo demo-short test chaos lint stubs clean gl
 
 env: $(SERVER)/.ready $(SIM)/.ready
 
@@ -56,8 +56,12 @@ demo-short: env
 
 test: env $(STUBS)/.ready
 	$(SERVER)/bin/python -m pytest -q --durations=10 tests/test_architecture.py tests/proto tests/model \
-	  tests/conversion tests/training tests/server
+	  tests/conversion tests/training tests/server tests/chaos
 	$(SIM)/bin/python -m pytest -q --durations=10 tests/proto tests/client tests/docs tests/envs tests/e2e
+
+# every fault of tests/chaos, the slow ones too, as a table and as benchmarks/results/chaos.json
+chaos: env
+	$(SERVER)/bin/python benchmarks/chaos.py
 
 lint: env
 	$(SERVER)/bin/ruff check .

@@ -1,0 +1,103 @@
+"""Every fault of tests/chaos, one after another, as a table and as results/chaos.json.
+
+    make chaos           (or: python benchmarks/chaos.py; extras serve and dev)
+    python benchmarks/chaos.py --table        bring the table in docs/serving.md up to the JSON
+
+Each line is a test: what it found is in the table even where the test failed.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tyro
+from result_file import FOLDER, write_result
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests" / "chaos"
+DOCS = ROOT / "docs" / "serving.md"
+BEGIN, END = "<!-- chaos.json -->", "<!-- end of chaos.json -->"
+HEADER = ("fault", "injected", "what clients saw", "lost", "twice", "recovery")
+
+
+@dataclass(frozen=True)
+class ChaosConfig:
+    """Try a policy server under fault."""
+
+    table: bool = False
+    """Only write the table of the last results into docs/serving.md."""
+    select: str = ""
+    """Run the tests that match this pytest expression, and write nothing."""
+
+
+class FindingCollector:
+    """A pytest plugin that keeps what the tests found."""
+
+    def __init__(self) -> None:
+        self.findings: list[dict] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the findings of a test that has been called, passed or not."""
+        if report.when != "call":
+            return
+        found = [value for name, value in report.user_properties if name == "finding"]
+        for finding in found or [{"fault": report.nodeid.rpartition("::")[2]}]:
+            assert isinstance(finding, dict)
+            self.findings.append({**finding, "test": report.nodeid, "outcome": report.outcome})
+
+
+def main(config: ChaosConfig) -> int:
+    """Run the faults; returns pytest's exit status."""
+    if config.table:
+        write_docs(json.loads((FOLDER / "chaos.json").read_text())["findings"])
+        return 0
+    collector = FindingCollector()
+    arguments = ["-q", "-m", "slow or not slow", "-p", "no:cacheprovider", str(TESTS)]
+    arguments += ["-k", config.select] if config.select else []
+    status = int(pytest.main(arguments, plugins=[collector]))
+    print(markdown(collector.findings))
+    if not config.select and collector.findings:
+        print(write_result("chaos", {"what": WHAT, "findings": collector.findings}))
+        write_docs(collector.findings)
+    return status
+
+
+WHAT = (
+    "faults under load; every request has a sequence. lost: its caller had neither answer nor "
+    "error 2 s after its deadline. duplicated: the server answered its sequence twice. recovery: "
+    "to the next answer that any client got, from the moment that recovery_from names"
+)
+
+
+def markdown(findings: list[dict]) -> str:
+    """Give the table as Markdown."""
+    rows = [HEADER, ("---",) * len(HEADER), *map(row, findings)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def write_docs(findings: list[dict]) -> None:
+    """Put the table into the place that the document keeps for it."""
+    before, begin, rest = DOCS.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"{DOCS} has no {BEGIN} … {END}")
+    DOCS.write_text(f"{before}{begin}\n{markdown(findings)}\n{end}{after}")
+
+
+def row(finding: dict) -> tuple[str, ...]:
+    """One line of the table."""
+    if "outcomes" not in finding:
+        return finding["fault"], finding["outcome"].upper(), "", "", "", ""
+    saw = ", ".join(f"{count} {outcome}" for outcome, count in finding["outcomes"].items())
+    saw = "; ".join(filter(None, (saw, finding["remark"])))
+    seconds = finding["recovery_s"]
+    recovery = "" if seconds is None else f"{seconds:.2f} s after {finding['recovery_from']}"
+    failed = "" if finding["outcome"] == "passed" else " (TEST FAILED)"
+    lost, twice = str(finding["lost"]), str(finding["duplicated"])
+    return finding["fault"] + failed, finding["injected"], saw, lost, twice, recovery
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(ChaosConfig)))

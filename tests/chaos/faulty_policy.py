@@ -1,0 +1,36 @@
+"""A policy that fails when a request's tag tells it to: raise, hang SECONDS, memory; else it holds.
+
+Run as a program it is `handover serve` with that policy, whatever flags follow.
+"""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from handover_proto.contract import Policy, PolicyOutput, PolicyRequest
+from handover_server import serve, serving
+from handover_server.policies import HoldPolicy
+
+
+class FaultyPolicy(HoldPolicy):
+    """Holds, unless told otherwise."""
+
+    def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
+        for request in requests:
+            what, _, seconds = request.client_tag.partition(" ")
+            if what == "raise":
+                raise RuntimeError("the weights in /srv/weights are broken")
+            if what == "memory":
+                np.empty(1 << 60, np.uint8)  # a real MemoryError
+            if what == "hang":
+                time.sleep(float(seconds))
+        return super().infer(requests)
+
+
+def _load(config: serve.ServeConfig) -> Policy:
+    return FaultyPolicy()
+
+
+if __name__ == "__main__":
+    serving.load_policy = _load
+    serve.cli()

@@ -1,0 +1,74 @@
+"""`handover serve` as a process that a test may kill, freeze and start again on its port."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = Path(__file__).with_name("faulty_policy.py")
+READY_S = 60.0
+_SERVING = re.compile(r"serving \S+ on (\S+:(\d+))\n")
+
+
+class ServerProcess:
+    """A server with the faulty policy; a context manager that ends it."""
+
+    def __init__(self, *flags: str) -> None:
+        self._flags = flags
+        self._port = "0"
+        self._process: subprocess.Popen[str] | None = None
+        self.log: list[str] = []
+        self.address = ""
+
+    def start(self) -> None:
+        """Start it, on its old port if it had one; returns once it serves."""
+        flags = ["--policy", "hold", "--port", self._port, *self._flags]
+        self._process = subprocess.Popen(
+            [sys.executable, str(HOST), *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        found: queue.Queue[str | None] = queue.Queue()
+        assert self._process.stdout is not None
+        threading.Thread(target=self._read, args=(self._process.stdout, found), daemon=True).start()
+        address = found.get(timeout=READY_S)
+        assert address, "".join(self.log)
+        self.address, self._port = address, address.rpartition(":")[2]
+
+    def kill(self) -> None:
+        """End it as a crash would, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end; returns its exit status."""
+        assert self._process is not None
+        return self._process.wait(READY_S)
+
+    def __enter__(self) -> "ServerProcess":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def _read(self, output: IO[str], found: "queue.Queue[str | None]") -> None:
+        for line in output:
+            self.log.append(line)
+            if match := _SERVING.fullmatch(line):
+                found.put(match[1])
+        found.put(None)
