@@ -63,6 +63,10 @@ test: env $(STUBS)/.ready
 chaos: env
 	$(SERVER)/bin/python benchmarks/chaos.py
 
+# builds and tries the images of docker-compose.yml; needs Docker
+containers:
+	./tests/containers/run.sh
+
 lint: env
 	$(SERVER)/bin/ruff check .
 	$(SERVER)/bin/ruff format --check .
