@@ -11,15 +11,18 @@ from typing import Literal, get_args
 import numpy as np
 from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
 
+from handover_client.switching import Blend, ensemble_weights, fading
+
 Interpolation = Literal["linear", "hold"]
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """(steps, 14) float32 targets, and the control step of the observation that they answer."""
+    """(steps, 14) float32 targets, and the control steps of their observation and first play."""
 
     targets: np.ndarray
     observed_at: int
+    since: int
 
 
 class ChunkPlayer:
@@ -29,8 +32,8 @@ class ChunkPlayer:
     however late it comes: the steps that have passed by then are never played. Arms go linearly
     from one step's target to the next (`linear`) or jump to it (`hold`); grippers always jump.
 
-    With `ensemble_decay` m it plays the mean of all chunks that are not over, weighted by
-    exp(-m i), where i counts them from the oldest (temporal ensembling, arXiv:2304.13705).
+    blend: `newest` plays that one alone; `ensemble` plays the weighted mean of all chunks that are
+    not over; `crossfade` goes from the old one to the new one while the old one lasts.
     """
 
     def __init__(
@@ -39,16 +42,17 @@ class ChunkPlayer:
         chunk_rate_hz: float = 20.0,
         control_rate_hz: float = 50.0,
         interpolation: Interpolation = "linear",
-        ensemble_decay: float | None = None,
+        blend: Blend = "newest",
     ) -> None:
         """`start` is what is held before the first chunk: (14,), rad, grippers 0 … 1."""
         if interpolation not in get_args(Interpolation):
             raise ValueError(f"interpolation {interpolation!r}: expected linear or hold")
+        if blend not in get_args(Blend):
+            raise ValueError(f"blend {blend!r}: expected newest, ensemble or crossfade")
         self._steps_per_control_step = chunk_steps_per_control_step(chunk_rate_hz, control_rate_hz)
-        self._is_linear = interpolation == "linear"
-        self._ensemble_decay = ensemble_decay
+        self._is_linear, self._blend = interpolation == "linear", blend
         self._start = _check(np.asarray(start), ndim=1).astype(np.float32)
-        self._chunks: list[_Chunk] = []  # the newest is the last, and alone without an ensemble
+        self._chunks: list[_Chunk] = []  # the newest is the last, and alone if it is played alone
         self.borders: list[int] = []
         """The control steps at which a chunk took over from another, or joined it."""
 
@@ -62,49 +66,52 @@ class ChunkPlayer:
         being played, changes nothing. Raises ValueError for another shape, and for a chunk from
         the future.
         """
-        chunk = _Chunk(_check(np.asarray(targets), ndim=2).astype(np.float32), observed_at)
+        chunk = _Chunk(_check(np.asarray(targets), ndim=2).astype(np.float32), observed_at, now)
         if observed_at > now:
             raise ValueError(f"a chunk for control step {observed_at} at control step {now}")
         is_older = bool(self._chunks) and observed_at < self._chunks[-1].observed_at
-        if is_older or self._is_over(chunk, now):
+        if is_older or self._left(chunk, now) <= 0:
             return len(targets)
         if self._chunks:
             self.borders.append(now)
-        kept = [] if self._ensemble_decay is None else self._chunks
-        self._chunks = [*(old for old in kept if not self._is_over(old, now)), chunk]
+        kept = [] if self._blend == "newest" else self._chunks
+        self._chunks = [*(old for old in kept if self._left(old, now) > 0), chunk]
         return int(self._place(chunk, now))
 
-    def target_at(self, step: int) -> np.ndarray:
-        """Give the joint targets of a control step: (14,) float32."""
+    def target_at(self, step: int | Fraction) -> np.ndarray:
+        """Give the joint targets of a control step, or of a moment between two: (14,) float32."""
         if not self._chunks:
             return self._start.copy()
-        running = [chunk for chunk in self._chunks if not self._is_over(chunk, step)]
-        targets = [
-            self._interpolate(chunk.targets, self._place(chunk, step))
-            for chunk in running or self._chunks[-1:]
-        ]
-        if len(targets) == 1:
-            return targets[0]
-        assert self._ensemble_decay is not None
-        weights = np.exp(-self._ensemble_decay * np.arange(len(targets)))
-        return np.average(targets, axis=0, weights=weights).astype(np.float32)
+        running = [chunk for chunk in self._chunks if self._left(chunk, step) > 0]
+        running = running or self._chunks[-1:]
+        targets = [self._interpolate(chunk.targets, self._place(chunk, step)) for chunk in running]
+        if self._blend == "ensemble":
+            weights = ensemble_weights(len(targets))
+            return np.average(targets, axis=0, weights=weights).astype(np.float32)
+        played = targets[0]
+        for old, chunk, target in zip(running, running[1:], targets[1:], strict=False):
+            # one step more than is left, as in the soft mask: the first target is new in part
+            whole = self._left(old, chunk.since) + 1
+            share = np.float32(fading(float(self._left(old, step)), float(whole)))
+            played = share * played + (1 - share) * target
+        return played
 
     def rest(self, step: int) -> np.ndarray:
-        """Give what is still to play of the newest chunk from a control step on, at its own rate.
+        """Give what is still to play from a control step on, at the chunks' own rate.
 
         (steps, 14) float32; the first is due at `step`. Empty where nothing is left.
         """
-        rest = []
-        if self._chunks and not self.is_dry(step):
-            targets, place = self._chunks[-1].targets, self._place(self._chunks[-1], step)
-            while place <= len(targets) - 1:
-                rest.append(self._interpolate(targets, place))
-                place += 1
+        rest: list[np.ndarray] = []
+        if self._chunks:
+            newest, moment = self._chunks[-1], Fraction(step)
+            while self._left(newest, moment) >= 1:
+                rest.append(self.target_at(moment))
+                moment += 1 / self._steps_per_control_step
         return np.array(rest, np.float32).reshape(-1, len(ALOHA_JOINTS))
 
     def is_dry(self, step: int) -> bool:
         """Tell whether the chunk is over at a control step, so that its last target is held."""
-        return bool(self._chunks) and self._is_over(self._chunks[-1], step)
+        return bool(self._chunks) and self._left(self._chunks[-1], step) <= 0
 
     def _interpolate(self, targets: np.ndarray, place: Fraction) -> np.ndarray:
         index = min(int(place), len(targets) - 1)
@@ -116,11 +123,12 @@ class ChunkPlayer:
             return moved
         return target
 
-    def _place(self, chunk: _Chunk, step: int) -> Fraction:
+    def _place(self, chunk: _Chunk, step: int | Fraction) -> Fraction:
         return (step - chunk.observed_at) * self._steps_per_control_step
 
-    def _is_over(self, chunk: _Chunk, step: int) -> bool:
-        return self._place(chunk, step) >= len(chunk.targets)
+    def _left(self, chunk: _Chunk, step: int | Fraction) -> Fraction:
+        """Count a chunk's steps that are to come; 0 or less where it is over."""
+        return len(chunk.targets) - self._place(chunk, step)
 
 
 def chunk_steps_per_control_step(chunk_rate_hz: float, control_rate_hz: float) -> Fraction:

@@ -110,6 +110,7 @@ def served_info(config: RolloutConfig) -> "ServerInfo":
     from handover_client.errors import EvaluationError
     from handover_client.policy_client import PolicyClient
     from handover_client.rollout_episode import IMAGE_CODECS
+    from handover_client.switching import sends_rest
 
     codec = IMAGE_CODECS[config.image_codec]
     with PolicyClient.connect(
@@ -120,9 +121,10 @@ def served_info(config: RolloutConfig) -> "ServerInfo":
     ) as client:
         info = client.info
     only_camera(info.spec)
-    if config.switching == "rtc" and not info.spec.supports_prefix:
+    if sends_rest(config.switching) and not info.spec.supports_prefix:
         raise EvaluationError(
-            f"--switching rtc: the server's {info.spec.policy!r} policy has no real-time chunking"
+            f"--switching {config.switching}: the server's {info.spec.policy!r} policy has no "
+            "real-time chunking"
         )
     return info
 

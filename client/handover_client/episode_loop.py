@@ -15,7 +15,7 @@ from handover_client.episode_score import SUCCESS_REWARD, EpisodeScore, jerk_rms
 from handover_client.episode_trace import EpisodeTrace
 from handover_client.errors import NoPlan, ServerLost
 from handover_client.request_log import RequestLog
-from handover_client.switching import Switching, ensemble_decay
+from handover_client.switching import BLENDS, Switching
 
 
 class Robot(Protocol):
@@ -91,7 +91,7 @@ def play_episode(
         setup.chunk_rate_hz,
         setup.control_rate_hz,
         setup.interpolation,
-        ensemble_decay(setup.switching),
+        BLENDS[setup.switching],
     )
     try:
         ended, error = _drive(robot, asking, log, setup.max_steps, player, score, trace)

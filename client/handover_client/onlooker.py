@@ -7,6 +7,7 @@ from math import ceil
 from handover_client.asking import Inquiry
 from handover_client.chunk_player import ChunkPlayer
 from handover_client.chunk_source import Sight
+from handover_client.switching import sends_rest
 
 _LAGS_REMEMBERED = 10  # requests; the longest of their lags is expected of the next
 
@@ -29,7 +30,7 @@ class Onlooker:
     def look(self, step: int, player: ChunkPlayer) -> Sight:
         """Sense what the next request needs, at a control step."""
         sight = self._inquiry.look(step)
-        if self._inquiry.switching != "rtc":
+        if not sends_rest(self._inquiry.switching):
             return sight
         rest = player.rest(step)
         if not len(rest):

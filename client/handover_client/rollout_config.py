@@ -46,9 +46,10 @@ class RolloutConfig:
     clock: Literal["wall", "simulated"] = "wall"
     """With --realtime. wall: paced by the wall's clock, and latency comes on top of the server's;
     simulated: each chunk takes exactly the latency that is told, whatever the machine does."""
-    switching: Literal["naive", "ensemble", "rtc"] = "naive"
+    switching: Literal["naive", "ensemble", "crossfade", "rtc", "rtc_crossfade"] = "naive"
     """From chunk to chunk, with --realtime. naive: the newest; ensemble: the mean of all that cover
-    a moment, as in ACT; rtc: the policy makes each chunk go on from the last one."""
+    a moment, as in ACT; crossfade: from the old one to the new one while both last; rtc: the policy
+    makes each chunk go on from the last one; rtc_crossfade: both."""
     latency_ms: float = 0.0
     """Latency added to each chunk, with --realtime."""
     jitter_ms: float = 0.0

@@ -2,15 +2,43 @@
 
 from typing import Literal
 
+import numpy as np
+
 # naive: the newest chunk alone, from where it should be by now
 # ensemble: the mean of all chunks that cover a moment, as in ACT (Zhao et al., arXiv:2304.13705)
+# crossfade: from the old chunk to the new one, little by little until the old one is over
 # rtc: the newest chunk alone, which the policy made to go on from the last one
-Switching = Literal["naive", "ensemble", "rtc"]
+# rtc_crossfade: both
+Switching = Literal["naive", "ensemble", "crossfade", "rtc", "rtc_crossfade"]
+Blend = Literal["newest", "ensemble", "crossfade"]
+
+BLENDS: dict[Switching, Blend] = {
+    "naive": "newest",
+    "ensemble": "ensemble",
+    "crossfade": "crossfade",
+    "rtc": "newest",
+    "rtc_crossfade": "crossfade",
+}
 
 # w_i = exp(-m i), the oldest chunk's i being 0; tonyzhaozh/act, imitate_episodes.py, k
 ENSEMBLE_DECAY = 0.01
 
 
-def ensemble_decay(switching: Switching) -> float | None:
-    """Give what the player needs to know of a way of switching."""
-    return ENSEMBLE_DECAY if switching == "ensemble" else None
+def sends_rest(switching: Switching) -> bool:
+    """Tell whether the policy is to know what is still to play of the last chunk."""
+    return switching in ("rtc", "rtc_crossfade")
+
+
+def ensemble_weights(chunks: int) -> np.ndarray:
+    """Weigh chunks, the oldest first: (chunks,) with sum 1."""
+    weights = np.exp(-ENSEMBLE_DECAY * np.arange(chunks))
+    return weights / weights.sum()
+
+
+def fading(left: float, whole: float) -> float:
+    """Weigh an old chunk of which `left` of the `whole` overlap is still to come: 1 to 0.
+
+    The soft mask of real-time chunking (arXiv:2506.07339, equation 5), at any moment.
+    """
+    share = min(1.0, max(0.0, left / whole)) if whole > 0 else 0.0
+    return float(share * np.expm1(share) / np.expm1(1.0))

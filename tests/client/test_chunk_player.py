@@ -138,8 +138,37 @@ def test_borders_are_where_chunks_meet():
 
 
 def test_an_ensemble_forgets_chunks_that_are_over():
-    player = ChunkPlayer(START, ensemble_decay=0.01)
+    player = ChunkPlayer(START, blend="ensemble")
     for number in range(50):
         player.add(ramp(number), observed_at=10 * number, now=10 * number)
     assert len(player._chunks) == 4  # 40 control steps, one chunk every 10
     np.testing.assert_array_equal(player.target_at(9999), ramp(49)[-1])
+
+
+def test_a_crossfade_leaves_the_old_chunk_little_by_little():
+    player = ChunkPlayer(START, blend="crossfade")
+    player.add(np.ones((HORIZON, 14), np.float32), observed_at=0, now=0)
+    player.add(np.zeros((HORIZON, 14), np.float32), observed_at=20, now=25)
+    played = [float(player.target_at(step)[ARM]) for step in range(25, 45)]
+    share = 6 / 7  # 6 of the old chunk's steps are left at control step 25
+    assert played[0] == pytest.approx(share * (np.exp(share) - 1) / (np.e - 1))
+    assert (np.diff(played[:16]) < 0).all()
+    assert played[15:] == [0] * 5  # the old one is over at control step 40
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(3, 25), min_size=1, max_size=8), st.integers(0, 12))
+def test_fades_within_fades_stay_between_the_chunks(gaps, delay):
+    player, now = ChunkPlayer(START, blend="crossfade"), 0
+    player.add(np.zeros((HORIZON, 14), np.float32), 0, 0)
+    for number, gap in enumerate(gaps, start=1):
+        for step in range(now, now + gap):
+            assert -1e-6 <= player.target_at(step)[ARM] <= 1 + 1e-6
+        now += gap
+        chunk = np.full((HORIZON, 14), number % 2, np.float32)
+        player.add(chunk, max(0, now - delay), now)
+
+
+def test_an_unknown_blend_is_refused():
+    with pytest.raises(ValueError, match="crossfade"):
+        ChunkPlayer(START, blend="mean")

@@ -108,10 +108,10 @@ def test_the_ensemble_is_the_weighted_mean_of_what_covers_a_moment():
 def test_borders_are_smoothest_where_chunks_go_on_from_each_other():
     pulls = {
         switching: play(Undecided(), 0.1, switching).record.border_acceleration
-        for switching in ("naive", "ensemble", "rtc")
+        for switching in ("naive", "ensemble", "crossfade", "rtc", "rtc_crossfade")
     }
-    assert pulls["rtc"] == 0
-    assert 0 < pulls["ensemble"] < pulls["naive"]
+    assert pulls["rtc"] == pulls["rtc_crossfade"] == 0
+    assert 0 < pulls["crossfade"] < pulls["ensemble"] < pulls["naive"]
 
 
 def test_the_simulation_waits_for_a_server_that_comes_back():
