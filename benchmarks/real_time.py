@@ -9,6 +9,7 @@ of a cell too.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -68,7 +69,9 @@ def roll_out(server: Server, output: Path, flags: list[str]) -> dict[str, Any]:
     command += ["--realtime", "--clock", "simulated", "--videos", "none", *flags]
     began, server_cpu = time.perf_counter(), server.cpu_s()
     client_cpu = _children_cpu_s()
-    subprocess.run([*command, "--output", str(output)], check=True)
+    if not (output / "metrics.json").exists():  # else a kill came between its end and ours
+        output.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([*command, "--output", str(output)], check=True)
     figures = json.loads((output / "metrics.json").read_text())
     return {
         **{key: figures[key] for key in _COUNTS},
@@ -85,6 +88,15 @@ def roll_out(server: Server, output: Path, flags: list[str]) -> dict[str, Any]:
 def _children_cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def hash_weights(checkpoint: Path) -> str:
+    """Tell checkpoints apart that have the same name; empty for a repository of the hub."""
+    digest = hashlib.sha256()
+    for path in sorted(checkpoint.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16] if checkpoint.is_dir() else ""
 
 
 def read_result(settings: dict[str, Any]) -> dict[str, Any]:
@@ -106,18 +118,16 @@ def write_result(result: dict[str, Any]) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run the cells that the result lacks, and print them all."""
-    weights = Path(arguments.checkpoint) / "model.safetensors"
     settings = {
         "task": arguments.task,
         "checkpoint": Path(arguments.checkpoint).name,
-        "weights_bytes_and_time": [weights.stat().st_size, int(weights.stat().st_mtime)]
-        if weights.exists()
-        else None,
+        "weights": hash_weights(Path(arguments.checkpoint)),
         "episodes": arguments.episodes,
         "seed": arguments.seed,
         "execute_steps": arguments.execute_steps,
     }
     result = read_result(settings)
+    cells = arguments.folder / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     wanted = [(way, ms) for ms in arguments.latencies_ms for way in arguments.switchings]
     done = {(cell["switching"], cell["latency_ms"]) for cell in result["cells"]}
     with serve(arguments.server_env / "bin/python", arguments.checkpoint, arguments.device) as here:
@@ -127,8 +137,7 @@ def main(arguments: argparse.Namespace) -> None:
             flags = ["--switching", way, "--latency-ms", str(ms), "--task", arguments.task]
             for name in ("episodes", "seed", "execute_steps", "workers"):
                 flags += ["--" + name.replace("_", "-"), str(getattr(arguments, name))]
-            output = arguments.folder / f"{way}_{ms}"
-            figures = roll_out(here, output, flags)
+            figures = roll_out(here, cells / f"{way}_{ms}", flags)
             result["cells"].append({"switching": way, "latency_ms": ms, **figures})
             write_result(result)
     print_table(result["cells"])
@@ -151,7 +160,7 @@ def print_table(cells: list[dict[str, Any]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Success and jerk by latency and switching.")
     parser.add_argument("--checkpoint", default="checkpoints/aloha-mini")
-    parser.add_argument("--folder", type=Path, required=True, help="of the rollouts, to go on from")
+    parser.add_argument("--folder", type=Path, default=Path("runs/real_time"))
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--execute-steps", type=int, default=8)

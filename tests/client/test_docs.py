@@ -1,9 +1,11 @@
 """The control loop of docs/python-client.md, run as it stands there."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from handover_proto.codec import decode_image
 from handover_proto.embodiment import narrow, widen
 from handover_server.policies import HoldPolicy
@@ -25,12 +27,47 @@ class FakeRobot:
         self.commands.append(target)
 
 
-def test_the_control_loop_of_the_docs_moves_a_robot(serve_policy):
-    (code,) = re.findall(
-        r"```python\n(.*?)```", (DOCS / "python-client.md").read_text(), flags=re.DOTALL
-    )
+class CameraRobot(FakeRobot):
+    """Gives frames by name, those that the policy does not want too."""
+
+    def read(self):
+        frame = np.full((256, 256, 3), 90, np.uint8)
+        return {"ego_view": frame, "left_wrist": frame}, self.joints
+
+
+class PrefixPolicy(HoldPolicy):
+    """Holds still; says that it takes prefixes."""
+
+    @property
+    def spec(self):
+        return dataclasses.replace(super().spec, supports_prefix=True)
+
+
+def example(function: str) -> dict:
+    """The names of the one example that defines a function."""
+    text = (DOCS / "python-client.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (code,) = (block for block in blocks if f"def {function}(" in block)
     names = {}
     exec(compile(code, "python-client.md", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("policy", [HoldPolicy, PrefixPolicy])
+def test_the_real_time_loop_of_the_docs_plays_on_while_the_policy_thinks(serve_policy, policy):
+    names = example("control_in_real_time")
+    server, robot = serve_policy(policy()), CameraRobot()
+    names["control_in_real_time"](robot, server.address, "hand over the cube", steps=50)
+    assert len(robot.commands) == 50
+    for target in robot.commands:
+        np.testing.assert_allclose(target, robot.joints, atol=1e-6)
+    assert [call.sequence for call in server.servicer.calls] == [0, 20, 40]
+    told = [call.HasField("prefix") for call in server.servicer.calls]
+    assert told == [False, policy is PrefixPolicy, policy is PrefixPolicy]
+
+
+def test_the_control_loop_of_the_docs_moves_a_robot(serve_policy):
+    names = example("control")
     server, robot = serve_policy(HoldPolicy()), FakeRobot()
     names["control"](robot, server.address, "hand over the cube", chunks=2)
     assert len(robot.commands) == 16
