@@ -62,6 +62,11 @@ COMMANDS = {
         "sim",
         "closed-loop evaluation: a server's chunks played in MuJoCo",
     ),
+    "replay-requests": Command(
+        "handover_client.replay_requests:cli",
+        "",
+        "a server's recorded requests once more: are the answers bit-identical",
+    ),
     "compare": Command("handover_client.compare:cli", "replay", "two evaluation runs side by side"),
     "report": Command(
         "handover_client.report_command:cli", "replay", "one page about several evaluation runs"

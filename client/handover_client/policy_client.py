@@ -137,6 +137,10 @@ class PolicyClient:
         """
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         message = encode_checked(request, self.info, self.image_codec)
+        return self.exchange(message, timeout_s=timeout_s)
+
+    def exchange(self, message: pb.InferRequest, *, timeout_s: float | None = None) -> ActionChunk:
+        """Send a message that was made already, and check what comes back as `infer` does."""
         reply = self._call(self._stub.Infer, message, timeout_s)
         return read_chunk(reply, message, self.info.spec)
 

@@ -16,9 +16,9 @@ from handover_server.incident import record_incident
 from handover_server.logs import fields
 from handover_server.monitor import Monitor
 from handover_server.policy_server import PolicyServer
+from handover_server.recorder import Recorder
 from handover_server.security import TokenCheck, read_tokens
 from handover_server.serve import ServeConfig
-from handover_server.tls import TlsFiles
 
 if TYPE_CHECKING:
     from handover_server.metrics import Metrics
@@ -99,18 +99,21 @@ def open_monitor(
     server: PolicyServer,
     reloads: Reloads,
     metrics: "Metrics | None",
-    tokens: TokenCheck,
-    tls: TlsFiles | None,
+    recorder: Recorder | None,
 ) -> Monitor | None:
     """Open the port for metrics and health, where one is wanted; raises ServingError."""
     if config.metrics_port is None or metrics is None:
         return None
     metrics.follow(server.levels, reloads.totals)
+    if recorder is not None:
+        metrics.follow(recorder.levels, recorder.totals)
+    tls = server.settings.tls
     monitor = Monitor(
         (config.metrics_host, config.metrics_port),
         lambda: server.status,
         metrics.exposition,
-        tokens,
+        server.settings.tokens,
+        # no certificate is asked of a client here: probes have none
         None if tls is None else dataclasses.replace(tls, client_ca=None).context,
     )
     scheme = "http" if tls is None else "https"

@@ -63,7 +63,7 @@ class PolicyServer:
     """A gRPC server for the policy that `load` makes, in a thread of the policy's own."""
 
     def __init__(self, load: Callable[[], Policy], settings: ServerSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._scheduler = Scheduler(
             load, settings.max_batch, settings.batch_window_s, settings.observer
         )
@@ -81,7 +81,7 @@ class PolicyServer:
 
     async def listen(self) -> None:
         """Open the port, with health NOT_SERVING; raises ServingError when it cannot be had."""
-        settings = self._settings
+        settings = self.settings
         _check_free(settings.host, settings.port)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -96,9 +96,9 @@ class PolicyServer:
         await self._server.start()
 
     def _open_port(self, address: str) -> int:
-        if self._settings.tls is None:
+        if self.settings.tls is None:
             return self._server.add_insecure_port(address)
-        return self._server.add_secure_port(address, server_credentials(self._settings.tls))
+        return self._server.add_secure_port(address, server_credentials(self.settings.tls))
 
     async def become_ready(self) -> PolicySpec:
         """Load and warm up the policy, then serve it; raises what loading raises."""
@@ -108,11 +108,11 @@ class PolicyServer:
         self._intake = Intake(
             info,
             self._scheduler,
-            self._settings.bounds,
-            self._settings.decode_threads,
-            self._settings.observer,
+            self.settings.bounds,
+            self.settings.decode_threads,
+            self.settings.observer,
         )
-        self._settings.observer.serving(info)
+        self.settings.observer.serving(info)
         self._service.open(self._intake)
         await self._tell_health(_SERVING)
         self._watching = asyncio.create_task(self._watch(self._intake))
@@ -137,7 +137,7 @@ class PolicyServer:
         self._scheduler.replace(policy)
         intake.info = dataclasses.replace(info, spec=spec)
         self._service.open(intake)
-        self._settings.observer.serving(intake.info)
+        self.settings.observer.serving(intake.info)
         return spec
 
     @property
@@ -173,7 +173,7 @@ class PolicyServer:
             intake.resume()
             await self._tell_health(_SERVING)
 
-        watchdog = Watchdog(self._scheduler.calls, self._settings.watchdog, turn_away, admit_again)
+        watchdog = Watchdog(self._scheduler.calls, self.settings.watchdog, turn_away, admit_again)
         await watchdog.watch()
 
     async def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:

@@ -73,6 +73,10 @@ class ServeConfig:
     """Port for /metrics (Prometheus) and /healthz; 0 takes a free one; none by default."""
     metrics_host: str = "127.0.0.1"
     """Address of that port; the rule of --host holds for it."""
+    record: Optional[Path] = None
+    """Folder in which every request and chunk is kept (a black box): it holds camera images."""
+    record_max_gb: float = 10.0
+    """Most disk space for that, 10^9 bytes; beyond it the oldest is deleted."""
     log_format: LogFormat = "text"
     """How log lines are written to stderr; json is one object a line."""
     log_level: LogLevel = "info"
@@ -114,6 +118,8 @@ def _check(config: ServeConfig) -> None:
         value = getattr(config, flag)
         if value < 0:
             raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 0 or more")
+    if not 0.001 <= config.record_max_gb <= 1e6:
+        raise UsageError(f"--record-max-gb is {config.record_max_gb:g}, expected 0.001 or more")
     if not 0 <= config.batch_window_ms <= 2:
         raise UsageError(f"--batch-window-ms is {config.batch_window_ms:g}, expected 0 to 2")
     check_exposure(config)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from handover_proto.contract import Policy, PolicySpec
 
 from handover_server.intake import Bounds
-from handover_server.observer import Observer, Observers
+from handover_server.observer import Observers
 from handover_server.operating import Reloads, open_monitor
 from handover_server.policy_server import PolicyServer, ServerSettings
+from handover_server.recorder import Recorder
 from handover_server.request_log import RequestLog
 from handover_server.security import TokenCheck, read_tokens
 from handover_server.serve import ServeConfig
@@ -59,7 +60,8 @@ async def _serve(config: ServeConfig) -> int | None:
     tokens = TokenCheck(read_tokens(config.token_file) if config.token_file else ())
     tls = _tls_files(config)
     metrics = _metrics(config)
-    observers: list[Observer] = [RequestLog(), *([metrics] if metrics else [])]
+    recorder = Recorder(config.record, int(config.record_max_gb * 1e9)) if config.record else None
+    watchers = (RequestLog(), metrics, recorder)
     settings = ServerSettings(
         host=config.host,
         port=config.port,
@@ -74,7 +76,7 @@ async def _serve(config: ServeConfig) -> int | None:
         tokens=tokens,
         tls=tls,
         watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),
-        observer=Observers(observers),
+        observer=Observers([each for each in watchers if each is not None]),
     )
     server = PolicyServer(lambda: load_policy(config), settings)
     stop = _stop_on_signals()
@@ -83,7 +85,7 @@ async def _serve(config: ServeConfig) -> int | None:
     await server.listen()
     lost, monitor = False, None
     try:
-        monitor = open_monitor(config, server, reloads, metrics, tokens, tls)
+        monitor = open_monitor(config, server, reloads, metrics, recorder)
         spec = await _ready_or_stopped(server, stop)
         if spec is not None:
             name = spec.checkpoint_name or spec.policy
@@ -93,6 +95,8 @@ async def _serve(config: ServeConfig) -> int | None:
         idle = await server.drain(0.0 if lost else config.drain_s)
         if monitor is not None:
             monitor.close()
+        if recorder is not None:
+            recorder.close()
     if lost:
         return _LOST
     return None if idle else 0

@@ -1,0 +1,195 @@
+"""A server's black box: the file format in which requests and their chunks are kept.
+
+A recording is a folder of segments, NNNNNNNN.handover in the order of their writing. A segment is
+_MAGIC and then records, each of them
+
+    4 bytes   _MARKER, by which a reader finds the next record after a damaged one
+    4 bytes   length of the payload, little-endian
+    4 bytes   CRC-32 of the payload, little-endian
+    payload   a msgpack map, whose "kind" says which of the classes below it is
+
+A server that is killed leaves at most one torn record, at the end of its last segment.
+"""
+
+import dataclasses
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Union
+
+import msgpack
+import numpy as np
+
+from handover_proto.errors import HandoverError
+
+_MAGIC = b"handover recording 1\n"
+_MARKER = b"\xf0\x9f\xa6\xbe"  # of no meaning; as UTF-8 a mechanical arm
+_HEADER = struct.Struct("<4sII")
+_SUFFIX = ".handover"
+
+
+class RecordingError(HandoverError):
+    """There is no recording where one was expected, or it cannot be read at all."""
+
+
+@dataclass(frozen=True)
+class RecordedServer:
+    """What was served from here on: a serialised GetInfoReply."""
+
+    session: str
+    info: bytes
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """A request that was admitted: a serialised InferRequest, images and all.
+
+    session, number: together they name the request within all recordings
+    time_ns: when it was recorded, nanoseconds since 1970 on the server's clock
+    client: whose it was, as the server's log names it
+    """
+
+    session: str
+    number: int
+    time_ns: int
+    client: str
+    message: bytes
+
+
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """What became of a request: a chunk, or an error.
+
+    action: {group: (horizon, dim) float32}; empty where there was an error
+    outcome: ok, or gRPC's name of the error in lower case
+    durations: {stage: milliseconds}
+    """
+
+    session: str
+    number: int
+    outcome: str
+    error: str = ""
+    seed: int = 0
+    checkpoint_hash: str = ""
+    action: Mapping[str, np.ndarray] = field(default_factory=dict)
+    durations: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A place of a segment that holds no readable record, and how many bytes were skipped."""
+
+    segment: Path
+    offset: int
+    size: int
+    reason: str
+
+
+Record = Union[RecordedServer, RecordedRequest, RecordedAnswer]  # noqa: UP007 - a runtime value
+_KINDS: dict[str, type[Record]] = {
+    "server": RecordedServer,
+    "request": RecordedRequest,
+    "answer": RecordedAnswer,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Name the segment of this number."""
+    return folder / f"{number:08d}{_SUFFIX}"
+
+
+def segments_of(folder: Path) -> list[Path]:
+    """List a recording's segments, oldest first."""
+    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
+
+
+def segment_start() -> bytes:
+    """Give the bytes that every segment begins with."""
+    return _MAGIC
+
+
+def frame(record: Record) -> bytes:
+    """Turn a record into the bytes that a segment holds of it."""
+    content = {name.name: getattr(record, name.name) for name in dataclasses.fields(record)}
+    if isinstance(record, RecordedAnswer):
+        content["action"] = {name: _pack_array(value) for name, value in record.action.items()}
+    payload = msgpack.Packer().pack({"kind": _NAMES[type(record)], **content})
+    return _HEADER.pack(_MARKER, len(payload), zlib.crc32(payload)) + payload
+
+
+def read_recording(folder: Path) -> Iterator[Record | Damage]:
+    """Read every record, oldest first, and name the places that hold none.
+
+    What a server adds meanwhile is left out: it may be the very server that is asked again.
+    Raises RecordingError for a folder without segments, or a segment of another format.
+    """
+    segments = segments_of(folder) if folder.is_dir() else []
+    if not segments:
+        raise RecordingError(
+            f"{folder} holds no recording: expected a folder with *{_SUFFIX} files, as "
+            "handover serve --record DIR writes it"
+        )
+    sizes = [segment.stat().st_size for segment in segments]
+    for segment, size in zip(segments, sizes, strict=True):
+        yield from _read_segment(segment, size)
+
+
+def _read_segment(segment: Path, size: int) -> Iterator[Record | Damage]:
+    try:
+        with segment.open("rb") as file:
+            data = file.read(size)
+    except OSError as error:
+        raise RecordingError(f"{segment} cannot be read: {error.strerror}") from None
+    if not data.startswith(_MAGIC):
+        if _MAGIC.startswith(data):  # killed while it was begun
+            yield Damage(segment, 0, len(data), "torn")
+            return
+        raise RecordingError(f"{segment} is no recording of this format")
+    at = len(_MAGIC)
+    while at < len(data):
+        record, end, reason = _read_record(data, at)
+        if record is None:
+            following = data.find(_MARKER, at + 1)
+            end = len(data) if following < 0 else following
+            yield Damage(segment, at, end - at, reason)
+        else:
+            yield record
+        at = end
+
+
+def _read_record(data: bytes, at: int) -> tuple[Record | None, int, str]:
+    """Read the record at `at`: itself, where it ends, and why there is none."""
+    if len(data) - at < _HEADER.size:
+        return None, at, "torn"
+    marker, length, checksum = _HEADER.unpack_from(data, at)
+    begin = at + _HEADER.size
+    if marker != _MARKER:
+        return None, at, "no record begins here"
+    if length > len(data) - begin:
+        return None, at, "torn"
+    payload = memoryview(data)[begin : begin + length]
+    if zlib.crc32(payload) != checksum:
+        return None, at, "checksum"
+    try:
+        return _unpack(msgpack.unpackb(payload)), begin + length, ""
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException):
+        return None, at, "not a record of this version"
+
+
+def _unpack(content: dict[str, Any]) -> Record:
+    kind = _KINDS[content.pop("kind")]
+    if kind is RecordedAnswer:
+        content["action"] = {name: _unpack_array(*a) for name, a in content["action"].items()}
+    return kind(**content)
+
+
+def _pack_array(values: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    return little.dtype.str, little.shape, little.tobytes()
+
+
+def _unpack_array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
+    return np.frombuffer(data, np.dtype(dtype)).reshape(shape)

@@ -1,0 +1,157 @@
+"""The black box: everything is in it, within bounds, and its troubles are not the robots'."""
+
+import errno
+import stat
+import threading
+
+import numpy as np
+import pytest
+from handover_proto import policy_pb2 as pb
+from handover_proto.errors import PolicyFailed
+from handover_proto.messages import decode_chunk
+from handover_proto.recording import (
+    RecordedAnswer,
+    RecordedRequest,
+    RecordedServer,
+    read_recording,
+    segments_of,
+)
+from handover_server import recorder as recorder_module
+from handover_server.errors import ServingError
+from handover_server.policies import HoldPolicy
+from handover_server.recorder import Recorder
+from handover_server.segments import SegmentWriter
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Start a recorder into tmp_path/"box"; it is closed at the end."""
+    opened = []
+
+    def start(max_bytes=100 * MB):
+        recorder = Recorder(tmp_path / "box", max_bytes)
+        opened.append(recorder)
+        return recorder
+
+    yield start
+    for recorder in opened:
+        recorder.close()
+
+
+def by_kind(folder, kind):
+    return [record for record in read_recording(folder) if isinstance(record, kind)]
+
+
+def test_requests_and_chunks_are_kept_as_they_were(serve, noise, message, record, tmp_path):
+    recorder = record()
+    server = serve(noise, observer=recorder)
+    sent = message(sequence=7, client_tag="left")
+    chunk = decode_chunk(server.infer(sent))
+    recorder.close()
+    (info,) = by_kind(tmp_path / "box", RecordedServer)
+    (request,) = by_kind(tmp_path / "box", RecordedRequest)
+    (answer,) = by_kind(tmp_path / "box", RecordedAnswer)
+    assert pb.GetInfoReply.FromString(info.info).checkpoint_hash == "f00d"
+    assert pb.InferRequest.FromString(request.message) == sent
+    assert request.client.startswith("ipv4:127.0.0.1")
+    assert (answer.session, answer.number) == (request.session, request.number)
+    assert (answer.outcome, answer.checkpoint_hash, answer.seed) == ("ok", "f00d", chunk.seed)
+    assert answer.durations["backbone_ms"] == 2
+    for name, values in chunk.action.items():
+        np.testing.assert_array_equal(answer.action[name], values)
+
+
+def test_errors_are_kept_too(serve, moody, message, record, tmp_path):
+    recorder = record()
+    server = serve(moody, observer=recorder)
+    with pytest.raises(PolicyFailed):
+        server.infer_bytes(message(client_tag="raise").SerializeToString())
+    recorder.close()
+    (answer,) = by_kind(tmp_path / "box", RecordedAnswer)
+    assert answer.outcome == "internal"
+    assert "incident" in answer.error
+
+
+def test_the_disk_space_is_bounded_and_the_newest_is_kept(serve, message, record, tmp_path):
+    recorder = record(max_bytes=2 * MB)
+    server = serve(HoldPolicy(), observer=recorder)
+    for sequence in range(30):  # 200 kB each
+        server.infer(message(sequence=sequence))
+    recorder.close()
+    segments = segments_of(tmp_path / "box")
+    assert len(segments) > 1
+    assert sum(path.stat().st_size for path in segments) <= 2 * MB
+    requests = by_kind(tmp_path / "box", RecordedRequest)
+    sequences = [pb.InferRequest.FromString(each.message).sequence for each in requests]
+    assert sequences == list(range(30 - len(sequences), 30))
+    assert len(sequences) >= 5
+    assert len(by_kind(tmp_path / "box", RecordedServer)) == len(segments)
+
+
+def test_a_new_server_goes_on_in_a_segment_of_its_own(serve, message, record, tmp_path):
+    for sequence in (1, 2):
+        recorder = record()
+        serve(HoldPolicy(), observer=recorder).infer(message(sequence=sequence))
+        recorder.close()
+        last = segments_of(tmp_path / "box")[-1]
+        last.write_bytes(last.read_bytes() + b"\xf0\x9f\xa6\xbetorn")  # as kill -9 may leave it
+    requests = by_kind(tmp_path / "box", RecordedRequest)
+    assert [pb.InferRequest.FromString(each.message).sequence for each in requests] == [1, 2]
+    assert len({each.session for each in requests}) == 2
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_serving(
+    serve, message, record, tmp_path, monkeypatch, caplog
+):
+    recorder = record()
+    server = serve(HoldPolicy(), observer=recorder)
+
+    def full(writer, frames):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SegmentWriter, "write", full)
+    for sequence in range(5):
+        assert server.infer(message(sequence=sequence)).sequence == sequence
+    recorder.close()
+    assert server.infer(message(sequence=9)).sequence == 9
+    lines = [each for each in caplog.messages if "recording has stopped" in each]
+    assert lines == ["recording has stopped, serving goes on: No space left on device"]
+    assert recorder.levels()["recording"] == 0
+    assert recorder.totals()["records_dropped"] >= 1
+
+
+def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
+    serve, message, record, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(recorder_module, "_MOST_WAITING", 4)
+    recorder = record()
+    server = serve(HoldPolicy(), observer=recorder)
+    gate, write = threading.Event(), SegmentWriter.write
+
+    def slow(writer, frames):
+        assert gate.wait(20)
+        write(writer, frames)
+
+    monkeypatch.setattr(SegmentWriter, "write", slow)
+    for sequence in range(10):
+        assert server.infer(message(sequence=sequence)).sequence == sequence
+    gate.set()
+    recorder.close()
+    totals = recorder.totals()
+    assert totals["records_dropped"] >= 10
+    assert totals["records_written"] + totals["records_dropped"] == 21  # one names the server
+
+
+def test_only_this_user_may_read_a_recording(record, tmp_path):
+    record()
+    folder = tmp_path / "box"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in segments_of(folder)] == [0o600]
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ServingError, match=r"--record .*file/box cannot be used: Not a directory"):
+        Recorder(tmp_path / "file/box", MB)
