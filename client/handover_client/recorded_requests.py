@@ -125,8 +125,8 @@ def _difference(recorded: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray
         if before.tobytes() != after.tobytes():
             step, column = np.argwhere(before != after)[0] if np.any(before != after) else (0, 0)
             return (
-                f"{name}, step {step}, value {column}: {after[step, column]!r}, "
-                f"recorded {before[step, column]!r}"
+                f"{name}, step {step}, value {column}: {after[step, column]:.9g}, "
+                f"recorded {before[step, column]:.9g}"
             )
     return ""
 

@@ -103,11 +103,9 @@ class Recorder(Observer):
         self._thread.join(_LAST_S)
 
     def _put(self, record: Record, size: int) -> None:
-        if self._stopped:
-            return
         with self._changed:
             full = self._waiting_bytes + size > _MOST_WAITING_BYTES
-            if full or len(self._waiting) >= _MOST_WAITING:
+            if self._stopped or full or len(self._waiting) >= _MOST_WAITING:
                 self._dropped += 1
                 return
             self._waiting.append((record, size))
@@ -132,8 +130,9 @@ class Recorder(Observer):
     def _write(self, record: Record, size: int) -> None:
         if isinstance(record, RecordedServer):
             self._server = record
-        elif self._writer.is_full:
-            self._writer.begin(frame(self._server) if self._server else b"")
+        if self._writer.is_full:
+            known = self._server if self._server is not record else None
+            self._writer.begin(frame(known) if known else b"")
         frames = frame(record)
         self._writer.write(frames)
         with self._changed:
@@ -142,10 +141,10 @@ class Recorder(Observer):
         self._written_bytes += len(frames)
 
     def _stop(self, error: OSError) -> None:
-        self._stopped = True
         with contextlib.suppress(OSError):
             self._writer.close()
         with self._changed:
+            self._stopped = True
             self._dropped += len(self._waiting) + 1
             self._waiting.clear()
             self._waiting_bytes = 0

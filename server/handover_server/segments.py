@@ -27,14 +27,15 @@ class SegmentWriter:
             known = segments_of(folder)
             self._number = int(known[-1].stem) if known else 0
             self._sizes = {path: path.stat().st_size for path in known}
-            self.begin(b"")
         except OSError as error:
             raise ServingError(f"--record {folder} cannot be used: {error.strerror}") from None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ServingError(f"--record {folder} cannot be used: this user may not write there")
 
     @property
     def is_full(self) -> bool:
-        """Whether the segment has reached its size."""
-        return self._size >= self._segment_bytes
+        """Whether another segment is to be begun: there is none, or it has reached its size."""
+        return self._file is None or self._size >= self._segment_bytes
 
     def begin(self, first: bytes) -> None:
         """Begin a segment with the frames `first`, and make room by deleting the oldest ones."""
