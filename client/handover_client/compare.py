@@ -56,11 +56,12 @@ def main(config: CompareConfig) -> "Comparison":
     _check_comparable(comparison, config.anyway)
     print_comparison(comparison)
     if config.output is not None:
-        from handover_client.report.page import render
+        from handover_client.report.compare_page import compare_page
         from handover_client.run_folder import write_file
 
         config.output.parent.mkdir(parents=True, exist_ok=True)
-        write_file(config.output, render("compare.html.j2", {"comparison": comparison}))
+        page = compare_page(comparison, (config.run_a, config.run_b), (before, after))
+        write_file(config.output, page)
         print(f"page: {config.output}")
     return comparison
 

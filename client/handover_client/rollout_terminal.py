@@ -16,10 +16,8 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
     """Print success, funnel, times, latency and what went wrong on the way."""
     console = Console(highlight=False)
     settings = figures["settings"]
-    console.print(
-        f"\n[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}, "
-        f"{figures['episodes']} episodes, {clock_name(figures)}"
-    )
+    console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
+    console.print(f"{figures['episodes']} episodes, {clock_name(figures)}\n")
     for name, share in (("success", figures), ("strict success", figures["strict"])):
         console.print(f"  {name:<17}{share_text(share)}")
     for reward, share in figures["funnel"].items():
@@ -40,6 +38,7 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
     for line in incidents(figures):
         console.print(f"  [yellow]{escape(line)}[/]")
     if figures["latency_ms"]:
+        console.print()
         console.print(latency_table(figures))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from handover_client.baselines import TITLES
@@ -18,20 +19,24 @@ def print_replay(figures: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     server = figures["provenance"]["server"]
     console.print(
-        f"\n[bold]Open loop[/]: {server['checkpoint'] or server['policy']} on "
-        f"{figures['provenance']['dataset']['name']}, {len(figures['episodes'])} episodes of up to "
-        f"{figures['steps']} steps, a new chunk every {figures['action_horizon']} steps"
+        f"[bold]Open loop[/]: {escape(server['checkpoint'] or server['policy'])} on "
+        f"{escape(figures['provenance']['dataset']['name'])}"
+    )
+    console.print(
+        f"{len(figures['episodes'])} episodes of up to {figures['steps']} steps, "
+        f"a new chunk every {figures['action_horizon']} steps\n"
     )
     console.print(score_table(figures))
-    for metric in ("success_at", "accuracy_at", "drift"):
-        console.print(f"[dim]{metric}: {figures['definitions'][metric]}[/]")
+    console.print()
+    console.print(_definitions(figures["definitions"]))
     console.print(f"\nsuccess @{HEADLINE_THRESHOLD} per trajectory, {_headline_title(figures)}")
     for line in success_bars(figures):
         console.print(line)
     for line in _group_lines(figures):
         console.print(line)
+    console.print()
     console.print(latency_table(figures))
-    console.print(figures["training"])
+    console.print(f"\n{escape(figures['training'])}")
 
 
 def score_table(figures: Mapping[str, Any]) -> Table:
@@ -76,6 +81,13 @@ def latency_table(figures: Mapping[str, Any]) -> Table:
     return table
 
 
+def _definitions(definitions: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for metric in ("success_at", "accuracy_at", "drift"):
+        table.add_row(metric.removesuffix("_at"), definitions[metric], style="dim")
+    return table
+
+
 def _headline_title(figures: Mapping[str, Any]) -> str:
     return figures["parts"][figures["headline"]]["title"]
 
@@ -87,7 +99,6 @@ def _group_lines(figures: Mapping[str, Any]) -> list[str]:
         more = " …" if len(group["episodes"]) > 12 else ""
         success = percent(group["success_at"][HEADLINE_THRESHOLD])
         lines.append(
-            f"  {name:<8} MSE {group['mse']:.5f}, success @{HEADLINE_THRESHOLD} {success}: "
-            f"episodes {episodes}{more}"
+            f"  {name:<12} MSE {group['mse']:.5f}, success {success:>7}, episodes {episodes}{more}"
         )
     return lines

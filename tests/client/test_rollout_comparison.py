@@ -39,6 +39,8 @@ def run_of(successes: list[bool], first_seed: int = 1000, **settings) -> dict:
         "kind": "rollout",
         **rollout_figures(records, 50.0),
         "settings": {**SETTINGS, **settings},
+        "objects": ["cube"],
+        "control_rate_hz": 50.0,
         "provenance": {"server": None},
     }
 

@@ -19,16 +19,10 @@ def rewards_chart(
     end_s = max_steps / control_rate_hz
     lines = []
     for reward, role in enumerate(_REWARD_ROLES, start=1):
-        times_s = sorted(
-            steps[reward] / control_rate_hz for steps in first_steps if reward in steps
-        )
-        shares = 100 * np.arange(len(times_s) + 1) / len(first_steps)
-        # a step at each time: the share before it and after it
-        x = [0.0, *np.repeat(times_s, 2), end_s]
-        y = np.repeat(shares, 2)
+        times_s = [steps[reward] / control_rate_hz for steps in first_steps if reward in steps]
         last = reward == len(_REWARD_ROLES)
-        label = "4, success" if last else f"reward {reward}"
-        lines.append(Line(x, y, role, label, "strong" if last else ""))
+        label, style = ("4, success", "strong") if last else (f"reward {reward}", "")
+        lines.append(share_line(times_s, len(first_steps), end_s, role, label, style))
     return Chart(
         "Rewards over time",
         scale("simulated time, s", 0.0, end_s, 8),
@@ -38,13 +32,23 @@ def rewards_chart(
     )
 
 
+def share_line(
+    times_s: Sequence[float], episodes: int, end_s: float, role: str, label: str, style: str = ""
+) -> Line:
+    """Draw the share of `episodes` to which something has happened, at these times, in %."""
+    shares = 100 * np.arange(len(times_s) + 1) / episodes
+    # a step at each time: the share before it and after it
+    x = [0.0, *np.repeat(sorted(times_s), 2), end_s]
+    return Line(x, np.repeat(shares, 2), role, label, style)
+
+
 def start_pose_charts(episodes: Sequence[Mapping[str, Any]], objects: Sequence[str]) -> list[Chart]:
     """Draw where each object lay at the start, seen from above, and what came of the episode."""
     poses = np.array([each["start_poses"] for each in episodes])  # (episodes, objects, 7)
     success = np.array([each["success"] for each in episodes], bool)
     charts = []
     for place, name in enumerate(objects):
-        x, y = _square_scales(poses[:, place, :2])
+        x, y = square_scales(poses[:, place, :2])
         charts.append(
             Chart(
                 f"{name} at the start",
@@ -61,7 +65,7 @@ def start_pose_charts(episodes: Sequence[Mapping[str, Any]], objects: Sequence[s
     return charts
 
 
-def _square_scales(points: np.ndarray) -> tuple[Scale, Scale]:
+def square_scales(points: np.ndarray) -> tuple[Scale, Scale]:
     """Make two axes of one length, in metres, around points (N, 2), ending at round numbers."""
     low = np.floor(points.min(axis=0) / _ROUND_M) * _ROUND_M
     high = np.ceil(points.max(axis=0) / _ROUND_M) * _ROUND_M

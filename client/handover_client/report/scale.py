@@ -32,11 +32,11 @@ class Scale:
 def scale(title: str, low: float, high: float, ticks: int = 5) -> Scale:
     """Make an axis from `low` to `high`, with about so many ticks at round numbers between them.
 
-    Ends that are equal are moved apart.
+    There are at most half as many more. Ends that are equal are moved apart.
     """
     if not high > low:
         low, high = low - 0.5, high + 0.5
-    step = _round_step((high - low) / ticks)
+    step = _round_step((high - low) / (1.5 * ticks))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return Scale(title, low, high, tuple(step * k for k in range(first, last + 1)))
 

@@ -153,3 +153,30 @@ def test_a_run_of_another_version_is_one_line(tmp_path, capsys):
     (tmp_path / "run/metrics.json").write_text(json.dumps(figures))
     assert cli.run(["report", str(tmp_path / "run"), "--output", str(tmp_path / "page.html")]) == 1
     assert "this version cannot show" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [make_replay, make_rollout])
+def test_a_comparison_shows_both_runs_whole_and_fetches_nothing(tmp_path, make, capsys):
+    for name in ("one", "other"):
+        make(tmp_path / name, f"{name} {HOSTILE}")
+    page = tmp_path / "compare.html"
+    runs = [str(tmp_path / name) for name in ("one", "other")]
+    assert cli.run(["compare", *runs, "--output", str(page)]) == 0
+    text = page.read_text()
+    assert foreign_addresses(text) == []
+    parsed = Page(text)
+    assert "Before and after" in parsed.text
+    assert parsed.text.count("How to repeat this") == 2
+    assert {each.get("id") for each in parsed.named("section")} == {"before", "after"}
+    for words in ("one " + HOSTILE, "other " + HOSTILE):
+        assert words in parsed.text
+
+
+def test_runs_whose_folders_hold_figures_alone_are_compared_without_their_reports(tmp_path):
+    for name in ("one", "other"):
+        make_replay(tmp_path / name)
+        (tmp_path / name / "actions.npz").unlink()
+    page = tmp_path / "compare.html"
+    runs = [str(tmp_path / name) for name in ("one", "other")]
+    assert cli.run(["compare", *runs, "--output", str(page)]) == 0
+    assert Page(page.read_text()).text.count("No report of the run") == 2
