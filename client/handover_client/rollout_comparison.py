@@ -90,11 +90,16 @@ def _success_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tup
 
 
 def _motion_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    def median(figures: Mapping[str, Any], key: str) -> float | None:
+        return (figures.get(key) or {}).get("p50")  # older runs lack the figures of borders
+
     return tuple(
-        Change(name, (before[key] or {}).get("p50"), (after[key] or {}).get("p50"), False, style)
+        Change(name, median(before, key), median(after, key), False, style)
         for name, key, style in (
             ("time to success, median s", "time_to_success_s", ".2f"),
             ("jerk, median rad/s³", "jerk_rms", ".1f"),
+            ("jerk at borders, median rad/s³", "border_jerk_rms", ".1f"),
+            ("pull at borders, median rad/s²", "border_acceleration", ".1f"),
         )
     )
 

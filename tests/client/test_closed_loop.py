@@ -158,6 +158,27 @@ def test_simulated_real_time_repeats_and_needs_no_real_time(hold_server, tmp_pat
     assert first.border_jerk_rms == again.border_jerk_rms is not None
 
 
+def test_real_time_chunking_with_the_shipped_checkpoint(tmp_path):
+    checkpoint = Path(__file__).parents[2] / "checkpoints/aloha-mini"
+    with ServerProcess("--checkpoint", checkpoint, "--device", "cpu", log=tmp_path / "log") as here:
+        config = short(
+            tmp_path / "run",
+            here.wait(),
+            realtime=True,
+            clock="simulated",
+            switching="rtc",
+            latency_ms=200.0,
+            image_size=256,
+            max_steps=90,
+        )
+        (task, _) = episode_tasks(config, served_info(config))
+        naive = dataclasses.replace(task, config=dataclasses.replace(config, switching="naive"))
+        smooth, again, rough = (play(each).record for each in (task, task, naive))
+    assert smooth.borders == rough.borders == [30, 50, 70]
+    assert smooth.border_jerk_rms == again.border_jerk_rms  # in simulated time results repeat
+    assert smooth.border_jerk_rms < rough.border_jerk_rms
+
+
 def test_a_policy_without_real_time_chunking_is_refused_for_it(hold_server, tmp_path):
     config = short(tmp_path / "run", hold_server, realtime=True, switching="rtc")
     with pytest.raises(EvaluationError, match="no real-time chunking"):
