@@ -25,12 +25,12 @@ class PrefixPolicy(HoldPolicy):
 
 def test_each_kind_of_request_is_warmed_up_in_each_batch_size():
     policy = PrefixPolicy(supports_prefix=True)
-    warm_up(policy, (1, 2))
+    assert warm_up(policy, 2) == 2
     assert policy.batches == [[False], [True], [False, False], [True, True]]
     check_request(dummy_with_prefix(policy.spec), policy.spec, Limits())
 
 
 def test_a_policy_without_real_time_chunking_gets_no_prefix():
     policy = PrefixPolicy(supports_prefix=False)
-    warm_up(policy, (1,))
+    warm_up(policy, 1)
     assert policy.batches == [[False]]
