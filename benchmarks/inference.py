@@ -19,9 +19,10 @@ import torch
 import tyro
 from handover_model.checkpoint import Checkpoint, load_checkpoint
 from handover_model.config import ModelConfig
+from handover_model.device import choose_device
 from handover_model.eagle import EagleConfig
 from handover_model.network import Gr00tNetwork, build_empty
-from handover_model.policy import DTYPES, GrootPolicy, choose_device
+from handover_model.policy import DTYPES, GrootPolicy
 from handover_proto.contract import Observation, PolicyRequest
 from result_file import write_result
 

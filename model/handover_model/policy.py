@@ -17,6 +17,7 @@ from handover_proto.contract import (
 from handover_proto.errors import InvalidRequest
 
 from handover_model.checkpoint import Checkpoint, load_checkpoint
+from handover_model.device import choose_device
 from handover_model.engine.choose import choose_engine
 from handover_model.engine.prompt_cache import remember_prompts
 from handover_model.engine.seam import Chunks
@@ -181,19 +182,6 @@ def load_policy(
     if threads is not None or weights < ONE_THREAD_WEIGHTS:
         torch.set_num_threads(threads or 1)
     return GrootPolicy(checkpoint, tag, engine)
-
-
-def choose_device(name: str) -> torch.device:
-    """Turn a device's name into a device; auto is the GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModalityError(f"device is {name!r}, expected auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModalityError(f"device is {name!r}, but torch sees no GPU; use --device cpu")
-    return device
 
 
 def _array(name: str, frame: Frame) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -181,6 +182,12 @@ class PolicyServer:
             await self._health.set(name, status)
 
 
+_REMEDIES = {
+    errno.EADDRINUSE: "choose another --port (0 takes a free one) or stop what uses it",
+    errno.EACCES: "only root may listen there: choose a --port from 1024 on",
+}
+
+
 def _check_free(host: str, port: int) -> None:
     """Raise ServingError unless `host:port` can be had; gRPC's own complaint is a page long."""
     try:
@@ -191,7 +198,7 @@ def _check_free(host: str, port: int) -> None:
     except OSError as error:
         raise ServingError(
             f"cannot listen on {host}:{port}: {error.strerror or error}; "
-            "choose another --port (0 takes a free one) or stop what uses it"
+            + _REMEDIES.get(error.errno or 0, "expected an address of this machine as --host")
         ) from None
 
 

@@ -98,6 +98,20 @@ def test_a_taken_port_is_one_clear_line(start):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (["--checkpoint", "nowhere"], "nowhere is no folder here; expected a checkpoint folder"),
+        (["--policy", "hold", "--host", "192.0.2.1", "--insecure"], "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"handover serve: {line}")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
         (
             ["--policy", "hold", "--host", "0.0.0.0"],
             r"--host 0\.0\.0\.0 would serve anyone .*add --tls-cert --tls-key and --token-file"
