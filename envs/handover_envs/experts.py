@@ -3,6 +3,7 @@
 An expert knows where the objects start and does not look again: its plan is a function of time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -15,12 +16,14 @@ from handover_envs.loading import load_world
 from handover_envs.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TaskName, find_task
 from handover_envs.transfer_expert import plan_transfer
 from handover_envs.variation import Variation
-from handover_envs.waypoints import Waypoint, blend, progress, rotation
+from handover_envs.waypoints import Point, Waypoint, blend, progress, rotation
 
 # A posture with the wrist bent down. Solutions near it keep the forearm from rolling over, which
 # they would do near home, where a gripper that points down is reached with either bend.
 _BENT_ANGLES = (0.0, -0.5, 1.0, 0.0, 0.6, 0.0)
 _BENT_FROM_RAD = 0.5  # way-points with more pitch than this are solved near the bent posture
+
+EXACT: Mapping[Side, Point] = {"left": (0.0, 0.0, 0.0), "right": (0.0, 0.0, 0.0)}
 
 POLICY_RATE_HZ = 20.0  # a chunk is 16 steps at this rate
 
@@ -60,14 +63,18 @@ class Expert:
         self._arms = {side: ArmKinematics(side, scene) for side in get_args(Side)}
         self._home = {side: _home(arm) for side, arm in self._arms.items()}
 
-    def plan(self, seed: int) -> Plan:
-        """Plan the demonstration for the objects' poses of AlohaSimulator.reset(seed)."""
+    def plan(self, seed: int, miss: Mapping[Side, Point] = EXACT) -> Plan:
+        """Plan the demonstration for the objects' poses of AlohaSimulator.reset(seed).
+
+        miss: how far beside its aim each hand grasps, m, as a learner would; the same seed gives
+        the same demonstration otherwise.
+        """
         poses = self._world.start_poses(self.task, seed)
         vary = Variation(np.random.default_rng(seed))
         if self.task == "transfer_cube":
-            ways = plan_transfer(poses[0], self._home, vary)
+            ways = plan_transfer(poses[0], self._home, vary, miss)
         else:
-            ways = plan_insertion(poses[0], poses[1], self._home, vary)
+            ways = plan_insertion(poses[0], poses[1], self._home, vary, miss)
         targets = np.concatenate([self._follow(side, ways[side]) for side in ("left", "right")], 1)
         targets[:, ARM_JOINTS] += vary.tremor(DEMONSTRATION_STEPS)
         return Plan(self.task, seed, targets.astype(np.float32))

@@ -6,8 +6,9 @@ import numpy as np
 from handover_proto.embodiment import ARM_JOINTS
 
 from handover_envs.aloha import AlohaSimulator
-from handover_envs.experts import Expert
+from handover_envs.experts import EXACT, Expert
 from handover_envs.graphics import LookName
+from handover_envs.inverse_kinematics import Side
 from handover_envs.loading import load_world
 from handover_envs.snapshot_file import CHUNK_TIMES_S, NO_CHUNK, TASK_ORDER, Shots
 from handover_envs.snapshots import SnapshotsConfig
@@ -17,11 +18,13 @@ from handover_envs.tasks import (
     SUCCESS_REWARD,
     TaskName,
 )
+from handover_envs.waypoints import Point
 
 _ARM_QPOS = 16  # MuJoCo's coordinates of both arms come first; the objects' are the last
 _REST_Z = {"transfer_cube": (0.02,), "insertion": (0.01, 0.022)}  # m, the parts on the table
 _JITTER_M = 0.02  # loose objects lie a little beyond where episodes start
 _BEFORE_GRASP = 90  # steps; no expert closes a gripper earlier
+_MISS_M, _MOST_M = (0.006, 0.0025, 0.0015), 0.012
 _LAST_STEP = 360  # later the hands rest
 
 
@@ -42,7 +45,7 @@ class PosableSimulator(AlohaSimulator):
 
 
 class SnapshotArtist:
-    """Draws episodes' snapshots into files."""
+    """Draws episodes' snapshots into files: what a clumsy expert sees, and what a good one does."""
 
     def __init__(self, config: SnapshotsConfig) -> None:
         self._config = config
@@ -54,7 +57,7 @@ class SnapshotArtist:
         rng = np.random.default_rng([seed, 1])
         look: LookName = "fast" if rng.random() < self._config.shadows else "plain"
         simulator, plan = _simulator(task, look), _expert(task).plan(seed)
-        executed = plan.targets.copy()
+        executed = _expert(task).plan(seed, misses(rng)).targets.copy()
         executed[:, ARM_JOINTS] += pushes(rng, DEMONSTRATION_STEPS)
         wanted = sorted(rng.choice(_LAST_STEP, self._config.on_the_way, replace=False).tolist())
         shots, arms = Shots(), []
@@ -82,6 +85,17 @@ class SnapshotArtist:
         if rng.random() < 0.8:
             poses[:, 2] = _REST_Z[task]
         return poses
+
+
+def misses(rng: np.random.Generator) -> dict[Side, Point]:
+    """Draw how far beside its aim each hand grasps; in a quarter of the episodes it does not.
+
+    So the learner sees objects that are held askew, as its own grasps will hold them.
+    """
+    if rng.random() < 0.25:
+        return dict(EXACT)
+    (lx, ly, lz), (rx, ry, rz) = rng.normal(0, _MISS_M, (2, 3)).clip(-_MOST_M, _MOST_M).tolist()
+    return {"left": (lx, ly, lz), "right": (rx, ry, rz)}
 
 
 def pushes(rng: np.random.Generator, steps: int) -> np.ndarray:

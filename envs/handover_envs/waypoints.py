@@ -36,6 +36,12 @@ class Waypoint:
         return self.until(self.time_s + seconds, position=position or self.position, **changes)
 
 
+def moved(point: Point, miss: Point) -> Point:
+    """Give the point that lies at an offset from another."""
+    x, y, z = np.add(point, miss).tolist()
+    return x, y, z
+
+
 def progress(way: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
     """Find the leg of a way at a time, and the share of it behind the hand: 0 … 1.
 

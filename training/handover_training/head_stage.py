@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,10 +11,13 @@ from handover_model.flow import draw_flow
 from handover_model.network import Gr00tNetwork
 from handover_model.padding import pad_action, pad_state
 from handover_model.processor import Processor
+from handover_model.settings import read_json
+from handover_model.statistics import EmbodimentStatistics, parse_statistics, statistics_json
 from safetensors.torch import load_file
 from torch import Tensor
 
 from handover_training.averaged_weights import AveragedWeights
+from handover_training.checkpoint_folders import write_json
 from handover_training.errors import TrainingError
 from handover_training.head_data import SeenSamples, see_samples
 from handover_training.mini_base import (
@@ -30,6 +34,7 @@ from handover_training.train_head import HeadConfig
 
 AVERAGE_DECAY = 0.995
 HELD_OUT_SAMPLES = 256
+STATISTICS = "statistics.json"
 _LEAST_RANGE = 1e-6  # an action slot that varies less is constant
 
 
@@ -50,7 +55,7 @@ class HeadStage:
         self._config = config
         self._network = network_with_backbone(config)
         self._seen = see_samples(config, self._network.backbone)
-        statistics = chunk_statistics(self._seen.states, self._seen.chunks)
+        statistics = keep_statistics(config.output / STATISTICS, self._seen)
         self.processor = mini_processor(statistics)
         self._samples = normalise(open_processor(self.processor), self._seen)
         self._prompts = TaskPrompts()
@@ -163,6 +168,15 @@ def network_with_backbone(config: HeadConfig) -> Gr00tNetwork:
         )
     network.backbone.requires_grad_(False)
     return network.eval()
+
+
+def keep_statistics(path: Path, seen: SeenSamples) -> EmbodimentStatistics:
+    """Measure the samples, once: a run that goes on with more data keeps its normalisation."""
+    if path.exists():
+        return parse_statistics(read_json(path), str(path))
+    statistics = chunk_statistics(seen.states, seen.chunks)
+    write_json(path, statistics_json(statistics))
+    return statistics
 
 
 def normalise(processor: Processor, seen: SeenSamples) -> HeadSamples:
