@@ -38,9 +38,10 @@ def plan_insertion(
     facing_s = max(right[-1].time_s, left[-1].time_s) + vary.seconds(1.5)
     push_s = facing_s + vary.seconds(0.3)
     inside_s = push_s + vary.seconds(1.3)
-    for side, way, part, sign in (("right", right, peg_at, 1), ("left", left, socket_at, -1)):
+    hands = ((right, peg_at, 1, miss["right"]), (left, socket_at, -1, miss["left"]))
+    for way, part, sign, off in hands:
         held = way[-1]
-        thought_at = np.subtract(held.position, miss[side])
+        thought_at = np.subtract(held.position, off)
         apart = _hand_at(middle, sign * _APART, thought_at, part)
         inside = _hand_at(middle, sign * _INSIDE, thought_at, part)
         way.append(held.until(facing_s, position=apart))
