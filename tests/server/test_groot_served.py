@@ -1,7 +1,9 @@
 """A GR00T checkpoint behind the server: the same bits as in process, whoever else asks."""
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 from handover_conversion.groot_dataset import GrootDataset
 from handover_proto import policy_pb2 as pb
@@ -16,6 +18,8 @@ from handover_proto.contract import (
 from handover_proto.messages import decode_chunk, encode_request
 from handover_server.serve import ServeConfig
 from handover_server.serving import load_policy
+
+ROOT = Path(__file__).resolve().parents[2]
 
 torch = pytest.importorskip("torch", reason="the model needs torch")
 
@@ -85,3 +89,46 @@ def test_other_requests_do_not_change_an_answer(serve, policy, recorded):
     calls = [ask(request) for request in (requests[0], broken, requests[1], requests[2], broken)]
     assert [calls[place].result().action for place in (0, 2, 3)] == alone
     assert calls[1].exception() is not None
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The checkpoint that ships, as `handover serve` loads it."""
+    folder = ROOT / "checkpoints/aloha-mini"
+    return load_policy(ServeConfig(checkpoint=str(folder), device="cpu", threads=1))
+
+
+def test_alone_in_a_full_batch_or_among_hostile_ones_the_bits_are_the_same(
+    serve, shipped, recorded
+):
+    (camera,) = shipped.spec.cameras
+    (frames,) = recorded.cameras.values()
+    observation = dataclasses.replace(recorded, cameras={camera.name: frames})
+    mine = PolicyRequest(observation, seed=7)
+    others = [
+        PolicyRequest(
+            dataclasses.replace(
+                observation,
+                cameras={camera.name: [np.full_like(frames[0], shade)]},
+                state={name: values + shade for name, values in observation.state.items()},
+                task=task,
+            ),
+            seed=seed,
+        )
+        for seed, (shade, task) in enumerate([(0, "x"), (255, "word " * 399), (9, "\u202e\x00�")])
+    ]
+    (alone,) = shipped.infer([mine])
+    batch = shipped.infer([*others, mine, *others, mine])
+    for output in (batch[3], batch[7]):
+        for name, values in alone.action.items():
+            assert output.action[name].tobytes() == values.tobytes()
+    server = serve(shipped)
+    hostile = [encode_request(request).SerializeToString() for request in others]
+    hostile += [b"\xff" * 1000, hostile[0][:-7], b"", b"\x0a\x00" * 5000]
+    call = server.channel.unary_unary("/handover.policy.v1.PolicyService/Infer")
+    calls = [call.future(data, timeout=60) for data in hostile]
+    chunks = [server.infer(encode_request(mine), timeout_s=60) for _ in range(3)]
+    for chunk in map(decode_chunk, chunks):
+        for name, values in alone.action.items():
+            assert chunk.action[name].tobytes() == values.tobytes()
+    assert sum(each.exception() is None for each in calls) == len(others)

@@ -149,6 +149,23 @@ def test_a_client_may_not_fill_the_server_alone(serve, gated, message, typed_err
     assert server.infer(message()).action
 
 
+def test_a_slow_client_comes_between_the_requests_of_one_that_floods(serve, gated, message):
+    server = serve(gated)
+    flood = [server.stub.Infer.future(message(sequence=n), timeout=TIMEOUT_S) for n in range(8)]
+    gated.wait_until_busy()
+    while server.server.levels()["queue_depth"] < 7:
+        pass
+    of_its_own = (("grpc.use_local_subchannel_pool", 1),)
+    with grpc.insecure_channel(server.address, options=of_its_own) as channel:
+        slow = PolicyServiceStub(channel).Infer.future(message(sequence=100), timeout=TIMEOUT_S)
+        while server.server.levels()["queue_depth"] < 8:
+            pass
+        gated.let_through(9)
+        assert slow.result().sequence == 100
+    assert {call.result().sequence for call in flood} == set(range(8))
+    assert gated.sequences.index([100]) <= 2  # behind one that ran and one whose turn it was
+
+
 def test_a_request_that_got_too_old_is_never_computed(serve, gated, message, typed_error):
     server = serve(gated)
     busy = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
