@@ -11,12 +11,12 @@ from handover_client.report.replay_charts import squared_unit
 from handover_client.report.rollout_charts import share_line, square_scales
 from handover_client.report.scale import scale
 
-RUN_ROLES = {"before": "mean", "after": "predicted"}
+RUN_ROLES = {"before": "hold", "after": "predicted"}
 # (success before, success after): how the episode is drawn, and its words
 _OUTCOMES = {
     (True, True): ("good", "circle", "success in both"),
     (False, True): ("predicted", "circle", "only after"),
-    (True, False): ("mean", "cross", "only before"),
+    (True, False): ("hold", "cross", "only before"),
     (False, False): ("bad", "cross", "failure in both"),
 }
 OUTCOME_KEYS = tuple(_OUTCOMES.values())

@@ -37,7 +37,7 @@ def joint_charts(track: Track, names: Sequence[str], rate_hz: float) -> list[Cha
             Chart(
                 "",
                 scale("time, s", 0.0, float(times_s[-1]), 4),
-                around(f"{name.replace('_', ' ')}, {_unit(name)}", values, _FLATTEST, 4),
+                around(f"{name.replace('_', ' ')}, {_unit(name)}", values, _FLATTEST, 3),
                 (
                     Line(times_s, demonstrated, "demonstrated", style="thick"),
                     Line(times_s, predicted, "predicted"),

@@ -51,6 +51,7 @@ def rollout_section(
             (chart.title, Markup(inline_svg(chart)))
             for chart in start_pose_charts(figures["per_episode"], figures["objects"])
         ],
+        "motion": _motion(figures),
         "videos": embed_videos(folder, figures["per_episode"]),
         "stages": stage_rows(figures["latency_ms"]),
     }
@@ -64,6 +65,16 @@ def rollout_charts(
         "rewards_over_time": [_rewards(figures, records)],
         "start_poses": start_pose_charts(figures["per_episode"], figures["objects"]),
     }
+
+
+def _motion(figures: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, float]]]:
+    """List how smoothly the arms were driven, where the run has it: (name, unit, spread)."""
+    rows = (
+        ("jerk", "rad/s³", "jerk_rms"),
+        ("jerk at borders", "rad/s³", "border_jerk_rms"),
+        ("pull at borders", "rad/s²", "border_acceleration"),
+    )
+    return [(name, unit, figures[key]) for name, unit, key in rows if figures.get(key)]
 
 
 def _rewards(figures: Mapping[str, Any], records: Sequence[EpisodeRecord]) -> Chart:
