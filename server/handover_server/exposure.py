@@ -21,9 +21,10 @@ def check_exposure(config: "ServeConfig") -> None:
         raise UsageError("--tls-cert and --tls-key belong together: give both")
     if config.client_ca is not None and config.tls_cert is None:
         raise UsageError("--client-ca needs --tls-cert and --tls-key")
+    _check_zmq(config)
     if config.insecure or (config.tls_cert is not None and config.token_file is not None):
         return
-    for flag, host in (("--host", config.host), ("--metrics-host", config.metrics_host)):
+    for flag, host in _hosts(config):
         if not is_loopback(host):
             missing = [
                 flags
@@ -39,9 +40,33 @@ def check_exposure(config: "ServeConfig") -> None:
             )
 
 
+def _hosts(config: "ServeConfig") -> tuple[tuple[str, str], ...]:
+    return (
+        ("--host", config.host),
+        ("--metrics-host", config.metrics_host),
+        ("--gateway-host", config.gateway_host),
+    )
+
+
+def _check_zmq(config: "ServeConfig") -> None:
+    """Raise UsageError where ZMQ, which has neither TLS nor certificates, would be a way around."""
+    if config.insecure or config.groot_zmq_port is None:
+        return
+    if not is_loopback(config.gateway_host):
+        raise UsageError(
+            f"--groot-zmq-port on {config.gateway_host} would be unencrypted, ZMQ has no TLS; use "
+            "127.0.0.1 (and an ssh tunnel), or say --insecure if the network is yours alone"
+        )
+    if config.client_ca is not None:
+        raise UsageError(
+            "--groot-zmq-port lets clients in without the certificate of --client-ca; "
+            "leave one of them out, or say --insecure"
+        )
+
+
 def warn_of_exposure(config: "ServeConfig") -> None:
     """Log what --insecure leaves open."""
-    if is_loopback(config.host) and is_loopback(config.metrics_host):
+    if all(is_loopback(host) for _, host in _hosts(config)):
         return
     if config.token_file is None:
         logger.warning("anyone who reaches %s is served (--insecure)", config.host)

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from handover_proto.contract import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
 
 from handover_server.errors import ReloadRefused, ServingError
+from handover_server.gateways.ports import Gateways, GatewaySettings
 from handover_server.intake import Bounds, Intake
 from handover_server.observer import Observer
 from handover_server.reload import prepare
@@ -58,6 +59,7 @@ class ServerSettings:
     tls: TlsFiles | None = None
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
     observer: Observer = field(default_factory=Observer)
+    gateways: GatewaySettings = field(default_factory=GatewaySettings)
 
 
 class PolicyServer:
@@ -78,6 +80,7 @@ class PolicyServer:
         self._server = aio.server(interceptors=guards, options=_OPTIONS)
         self._intake: Intake | None = None
         self._watching: asyncio.Task[None] | None = None
+        self.gateways = Gateways(settings.gateways)
         self.port = 0
 
     async def listen(self) -> None:
@@ -115,6 +118,10 @@ class PolicyServer:
         )
         self.settings.observer.serving(info)
         self._service.open(self._intake)
+        tls = self._settings.tls
+        await self.gateways.open(
+            self._intake, self._settings.tokens, None if tls is None else tls.context()
+        )
         await self._tell_health(_SERVING)
         self._watching = asyncio.create_task(self._watch(self._intake))
         return spec
@@ -156,10 +163,12 @@ class PolicyServer:
             self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         self._service.close()
+        self.gateways.refuse()
         unanswered = 0
         if self._intake is not None:
             unanswered = await self._intake.drain(timeout_s)
         await self._server.stop(_LAST_REPLIES_S)
+        await self.gateways.close()
         stopped = self._scheduler.close(_LAST_REPLIES_S)
         if unanswered:
             logger.warning("%d request(s) were not answered within %g s", unanswered, timeout_s)

@@ -46,7 +46,7 @@ class ServeConfig:
     port: int = 50051
     """Port to listen on; 0 takes a free one and prints it."""
     tls_cert: Optional[Path] = None
-    """PEM file with the server's certificate and its chain; encrypts every port."""
+    """PEM file with the server's certificate and its chain; encrypts every port but ZMQ's."""
     tls_key: Optional[Path] = None
     """PEM file with the certificate's key."""
     client_ca: Optional[Path] = None
@@ -81,6 +81,16 @@ class ServeConfig:
     """How log lines are written to stderr; json is one object a line."""
     log_level: LogLevel = "info"
     """debug has a line for every request, info a summary a minute."""
+    openpi_port: Optional[int] = None
+    """Port for openpi's websocket clients; 0 takes a free one; none by default."""
+    openpi_prompt: str = ""
+    """Task for openpi clients that send no prompt."""
+    openpi_rate_hz: Optional[float] = None
+    """How often ALOHA clients of openpi take an action; by default as often as the policy."""
+    groot_zmq_port: Optional[int] = None
+    """Port for Isaac-GR00T's ZMQ clients; 0 takes a free one; none by default."""
+    gateway_host: str = "127.0.0.1"
+    """Address of these two ports; the rule of --host holds, and ZMQ has no TLS."""
     drain_s: float = 10.0
     """Seconds that requests under way have when the server is told to stop."""
     watchdog_s: float = 30.0
@@ -106,7 +116,7 @@ def _check(config: ServeConfig) -> None:
         raise UsageError("--policy groot needs --checkpoint DIR_OR_REPO")
     if config.policy == "replay" and config.dataset_path is None:
         raise UsageError("--policy replay needs --dataset-path DIR")
-    for flag in ("port", "metrics_port"):
+    for flag in ("port", "metrics_port", "openpi_port", "groot_zmq_port"):
         port = getattr(config, flag)
         if port is not None and not 0 <= port < 65536:
             raise UsageError(f"--{flag.replace('_', '-')} is {port}, expected 0 to 65535")
@@ -122,6 +132,8 @@ def _check(config: ServeConfig) -> None:
         raise UsageError(f"--record-max-gb is {config.record_max_gb:g}, expected 0.001 or more")
     if not 0 <= config.batch_window_ms <= 2:
         raise UsageError(f"--batch-window-ms is {config.batch_window_ms:g}, expected 0 to 2")
+    if config.openpi_rate_hz is not None and not 0 < config.openpi_rate_hz <= 1000:
+        raise UsageError(f"--openpi-rate-hz is {config.openpi_rate_hz:g}, expected up to 1000")
     check_exposure(config)
 
 

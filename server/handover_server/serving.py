@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from handover_proto.contract import Policy, PolicySpec
 
+from handover_server.gateways.openpi_messages import Adaptation
+from handover_server.gateways.ports import GatewaySettings
 from handover_server.intake import Bounds
 from handover_server.observer import Observers
 from handover_server.operating import Reloads, open_monitor
@@ -77,6 +79,7 @@ async def _serve(config: ServeConfig) -> int | None:
         tls=tls,
         watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),
         observer=Observers([each for each in watchers if each is not None]),
+        gateways=_gateways(config),
     )
     server = PolicyServer(lambda: load_policy(config), settings)
     stop = _stop_on_signals()
@@ -88,8 +91,7 @@ async def _serve(config: ServeConfig) -> int | None:
         monitor = open_monitor(config, server, reloads, metrics, recorder)
         spec = await _ready_or_stopped(server, stop)
         if spec is not None:
-            name = spec.checkpoint_name or spec.policy
-            print(f"serving {name} on {config.host}:{server.port}", flush=True)
+            _announce(spec, config.host, server)
             lost = await _lost_or_stopped(server, stop)
     finally:
         idle = await server.drain(0.0 if lost else config.drain_s)
@@ -100,6 +102,21 @@ async def _serve(config: ServeConfig) -> int | None:
     if lost:
         return _LOST
     return None if idle else 0
+
+
+def _gateways(config: ServeConfig) -> GatewaySettings:
+    return GatewaySettings(
+        host=config.gateway_host,
+        openpi_port=config.openpi_port,
+        groot_zmq_port=config.groot_zmq_port,
+        adaptation=Adaptation(config.openpi_prompt, config.openpi_rate_hz),
+    )
+
+
+def _announce(spec: PolicySpec, host: str, server: PolicyServer) -> None:
+    for line in server.gateways.lines():
+        print(line, flush=True)
+    print(f"serving {spec.checkpoint_name or spec.policy} on {host}:{server.port}", flush=True)
 
 
 async def _lost_or_stopped(server: PolicyServer, stop: asyncio.Event) -> bool:

@@ -1,0 +1,150 @@
+"""Isaac-GR00T N1.6's observations, actions and modality config, from and to the contract's types.
+
+in:  {"video": {camera: (B, T, H, W, 3) uint8}, "state": {group: (B, T, D) float}, "language":
+      {key: B lists of one sentence}}, and in `options` a "seed" for the batch's first, if wanted
+out: [{group: (B, horizon, D) float32}, {}]
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from handover_proto.contract import Observation, PolicyOutput, PolicyRequest, PolicySpec
+from handover_proto.errors import InvalidRequest
+from handover_proto.observation import check_names
+
+from handover_server.gateways.arrays import as_float32, npy, read_npy
+from handover_server.gateways.msgpack_guard import pack
+
+LANGUAGE_KEY = "annotation.human.task_description"
+_MAX_BATCH = 64
+
+
+def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
+    """Turn get_action's `data` into a request per row of its batch; raises InvalidRequest."""
+    observation = _map(_map(data, "data").get("observation"), "observation")
+    video = _map(observation.get("video"), "observation.video")
+    state = _map(observation.get("state"), "observation.state")
+    check_names("observation.video", map(str, video), [camera.name for camera in spec.cameras])
+    check_names("observation.state", map(str, state), [group.name for group in spec.state])
+    tasks = _tasks(observation.get("language"))
+    count = len(tasks)
+    frames = {name: _video(value, name, count) for name, value in video.items()}
+    groups = {name: _group(value, name, count) for name, value in state.items()}
+    seed = _seed(data.get("options"))
+    return [
+        PolicyRequest(
+            Observation(
+                {name: list(rows[row]) for name, rows in frames.items()},
+                {name: rows[row] for name, rows in groups.items()},
+                tasks[row],
+            ),
+            seed=None if seed is None else seed + row,
+            sequence=row,
+        )
+        for row in range(count)
+    ]
+
+
+def action_reply(outputs: Sequence[PolicyOutput], spec: PolicySpec) -> bytes:
+    """Serialise the answers to a batch: a pair of actions and an empty map."""
+    groups = {
+        group.name: npy(np.stack([output.action[group.name] for output in outputs]))
+        for group in spec.action
+    }
+    return pack((groups, {}))
+
+
+def modality_config_reply(spec: PolicySpec) -> bytes:
+    """Serialise what the policy needs and gives, as the reference's ModalityConfig."""
+    return pack(
+        {
+            "video": _modality(_steps(spec.cameras), [camera.name for camera in spec.cameras]),
+            "state": _modality(_steps(spec.state), [group.name for group in spec.state]),
+            "action": _modality(
+                list(range(spec.horizon)),
+                [group.name for group in spec.action],
+                [
+                    {
+                        "rep": "RELATIVE" if group.relative else "ABSOLUTE",
+                        "type": "NON_EEF",
+                        "format": "DEFAULT",
+                        "state_key": None,
+                    }
+                    for group in spec.action
+                ],
+            ),
+            "language": _modality([0], [LANGUAGE_KEY]),
+        }
+    )
+
+
+def error_reply(text: str) -> bytes:
+    """Serialise an error, which the reference's client raises."""
+    return pack({"error": text})
+
+
+def _modality(indices: list[int], keys: list[str], actions: list[dict] | None = None) -> dict:
+    return {
+        "__ModalityConfig_class__": True,
+        "as_json": {
+            "delta_indices": indices,
+            "modality_keys": keys,
+            "sin_cos_embedding_keys": None,
+            "mean_std_embedding_keys": None,
+            "action_configs": actions,
+        },
+    }
+
+
+def _steps(parts: Sequence[Any]) -> list[int]:
+    """The steps up to now: the spec says how many, and the checkpoints that there are use these."""
+    return list(range(1 - max((part.steps for part in parts), default=1), 1))
+
+
+def _map(value: Any, path: str) -> dict:
+    if not isinstance(value, dict):
+        raise InvalidRequest(path, "a map", type(value).__name__)
+    return value
+
+
+def _tasks(language: Any) -> list[str]:
+    texts = list(_map(language, "observation.language").values())
+    rows = texts[0] if len(texts) == 1 and isinstance(texts[0], list) else []
+    tasks = [row[0] for row in rows if isinstance(row, list) and len(row) == 1]
+    if not 0 < len(tasks) == len(rows) <= _MAX_BATCH or not all(isinstance(t, str) for t in tasks):
+        raise InvalidRequest(
+            "observation.language",
+            f"one key with 1 to {_MAX_BATCH} lists of one sentence",
+            f"{len(texts)} key(s), {len(rows)} row(s)",
+        )
+    return tasks
+
+
+def _video(value: Any, name: str, count: int) -> np.ndarray:
+    path = f'observation.video["{name}"]'
+    frames = read_npy(value, path)
+    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[0] != count:
+        raise InvalidRequest(
+            path, f"uint8 ({count}, steps, height, width, 3)", f"{frames.dtype} {frames.shape}"
+        )
+    if frames.shape[-1] != 3:
+        raise InvalidRequest(path, "three channels", f"{frames.shape}")
+    return frames
+
+
+def _group(value: Any, name: str, count: int) -> np.ndarray:
+    path = f'observation.state["{name}"]'
+    values = as_float32(read_npy(value, path), path)
+    if values.ndim != 3 or values.shape[0] != count:
+        raise InvalidRequest(path, f"({count}, steps, dim)", f"{values.shape}")
+    return values
+
+
+def _seed(options: Any) -> int | None:
+    seed = options.get("seed") if isinstance(options, dict) else None
+    if seed is None:
+        return None
+    if not isinstance(seed, int) or not 0 <= seed < 2**62:
+        raise InvalidRequest("options.seed", "an integer from 0 to 2^62-1", repr(seed)[:40])
+    return seed

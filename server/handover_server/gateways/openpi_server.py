@@ -1,0 +1,148 @@
+"""openpi's websocket protocol: metadata on connect, then an observation in and actions out.
+
+What openpi-client's WebsocketClientPolicy expects of its server (github.com/Physical-Intelligence/
+openpi, packages/openpi-client); an error is a text frame of one line, which that client raises.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from http import HTTPStatus
+
+from handover_proto.contract import MAX_MESSAGE_BYTES
+from handover_proto.errors import InvalidRequest, NotAuthorised, PolicyError
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from handover_server.gateways.asking import ask, unless_gone
+from handover_server.gateways.msgpack_guard import unpack
+from handover_server.gateways.openpi_messages import (
+    Adaptation,
+    actions,
+    metadata,
+    read_observation,
+    reply,
+)
+from handover_server.incident import record_incident
+from handover_server.intake import Intake
+from handover_server.security import Identity, TokenCheck, bearer_token
+from handover_server.ticket import Lane
+
+_SCHEMES = ("api-key", "bearer")  # openpi-client says "Authorization: Api-Key KEY"
+_CLOSE_S = 1.0  # for a client to say goodbye when it is told that the server goes
+_TRY_AGAIN_LATER = 1013  # iana.org/assignments/websocket
+
+# The library would log a page for each stranger that is no websocket.
+_SILENT = logging.Logger("websockets", logging.CRITICAL)
+
+
+class OpenpiServer:
+    """Serves openpi's clients; `port` is known once it listens."""
+
+    def __init__(self, intake: Intake, tokens: TokenCheck, adaptation: Adaptation) -> None:
+        self._intake = intake
+        self._tokens = tokens
+        self._adaptation = adaptation
+        self._server: Server | None = None
+        self._closing = False
+        self.port = 0
+
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Listen; raises OSError when the port cannot be had."""
+        self._server = await serve(
+            self._converse,
+            host,
+            port,
+            ssl=tls,
+            process_request=self._admit,
+            compression=None,
+            max_size=MAX_MESSAGE_BYTES,
+            max_queue=1,
+            close_timeout=_CLOSE_S,
+            server_header=None,
+            logger=_SILENT,
+        )
+        self.port = next(iter(self._server.sockets)).getsockname()[1]
+
+    def refuse(self) -> None:
+        """Take no more clients, and say so in health."""
+        self._closing = True
+
+    async def close(self) -> None:
+        """Close the port and every connection."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        if self._closing:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping\n")
+        if request.path == "/healthz":
+            return connection.respond(HTTPStatus.OK, "OK\n")
+        try:
+            self._client(connection, request)
+        except NotAuthorised as error:
+            return connection.respond(HTTPStatus.UNAUTHORIZED, f"{error}\n")
+        return None
+
+    def _client(self, connection: ServerConnection, request: Request) -> Identity:
+        return self._tokens.identify(
+            _token(request.headers.get("Authorization")), f"websocket:{connection.remote_address}"
+        )
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        assert connection.request is not None, "the handshake is done"
+        try:
+            client = self._client(connection, connection.request)
+            with self._intake.stream(client) as lane:
+                await connection.send(metadata(self._intake.info, self._adaptation))
+                await self._answer_all(connection, lane)
+        except ConnectionClosed:
+            return
+        except PolicyError as error:
+            await connection.close(_TRY_AGAIN_LATER, str(error)[:100])
+        except Exception as error:  # the process's edge: the library would send its own account
+            failure = record_incident("a websocket failed", error)
+            await connection.close(1011, str(failure)[:100])
+
+    async def _answer_all(self, connection: ServerConnection, lane: Lane) -> None:
+        gone = asyncio.create_task(connection.wait_closed())
+        previous_ms = None
+        try:
+            while True:
+                data = await connection.recv()
+                began = time.perf_counter()
+                answering = asyncio.create_task(self._answer(data, lane, previous_ms))
+                del data  # an idle connection holds no image
+                try:
+                    answer = await unless_gone(answering, gone)
+                except PolicyError as error:
+                    await connection.send(str(error))
+                    continue
+                except Exception as error:  # what we did not foresee of a message is not its end
+                    await connection.send(str(record_incident("a request failed", error)))
+                    continue
+                if answer is None:
+                    return
+                await connection.send(answer)
+                previous_ms = (time.perf_counter() - began) * 1e3
+        finally:
+            gone.cancel()
+
+    async def _answer(self, data: bytes | str, lane: Lane, previous_ms: float | None) -> bytes:
+        began = time.perf_counter()
+        if isinstance(data, str):
+            raise InvalidRequest("message", "a binary frame of msgpack", "a text frame")
+        spec = self._intake.info.spec
+        request, is_joints = read_observation(unpack(data), spec, self._adaptation)
+        ((_, output),) = await ask(self._intake, [request], [lane])
+        rows = actions(output, is_joints, spec, self._adaptation)
+        infer_ms = (time.perf_counter() - began) * 1e3
+        return reply(rows, infer_ms, output.durations.total_ms, previous_ms)
+
+
+def _token(header: str | None) -> str | None:
+    scheme, _, token = (header or "").partition(" ")
+    return bearer_token(f"Bearer {token}") if scheme.lower() in _SCHEMES else None

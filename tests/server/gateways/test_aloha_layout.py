@@ -1,0 +1,47 @@
+"""The picture that training saw, and targets at the client's own rate."""
+
+import numpy as np
+import pytest
+from handover_server.gateways.aloha_layout import at_rate, is_aloha_shaped, training_square
+from handover_server.policies import ALOHA_HOLD
+
+
+def test_the_bars_of_openpis_letterbox_are_cut_off_and_the_square_is_kept():
+    boxed = np.zeros((224, 224, 3), np.uint8)
+    boxed[28:196] = np.arange(224)[None, :, None]
+    square = training_square(boxed)
+    assert square.shape == (168, 168, 3)
+    np.testing.assert_array_equal(square[0, :, 0], np.arange(28, 196))
+
+
+def test_a_whole_picture_is_cut_to_its_centre():
+    picture = np.zeros((480, 640, 3), np.uint8)
+    picture[:, :, 0] = np.arange(640) % 256
+    square = training_square(picture)
+    assert square.shape == (480, 480, 3)
+    np.testing.assert_array_equal(square[7, :, 0], np.arange(80, 560) % 256)
+
+
+def test_a_square_without_bars_stays_as_it_is():
+    lit = np.ones((224, 224, 3), np.uint8)
+    assert training_square(lit) is not None
+    np.testing.assert_array_equal(training_square(lit), lit)
+
+
+def test_rows_at_fifty_hertz_lie_between_those_at_twenty_and_grippers_jump():
+    targets = np.repeat(np.arange(16, dtype=np.float32)[:, None], 14, axis=1)
+    rows = at_rate(targets, 20.0, 50.0)
+    assert rows.shape == (40, 14)
+    np.testing.assert_allclose(rows[:6, 0], [0, 0.4, 0.8, 1.2, 1.6, 2.0], atol=1e-6)
+    assert rows[:6, 6].tolist() == [0, 0, 0, 1, 1, 2]
+    assert rows[-1, 0] == 15
+
+
+@pytest.mark.parametrize("rate", [20.0, 10.0])
+def test_a_rate_that_divides_takes_the_steps_themselves(rate):
+    targets = np.random.default_rng(0).standard_normal((16, 14)).astype(np.float32)
+    np.testing.assert_array_equal(at_rate(targets, 20.0, rate), targets[:: int(20 / rate)])
+
+
+def test_the_hold_policy_is_alohas():
+    assert is_aloha_shaped(ALOHA_HOLD)

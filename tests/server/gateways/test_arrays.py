@@ -1,0 +1,149 @@
+"""Arrays of strangers are numbers over the message's own bytes, or an error."""
+
+import contextlib
+import io
+
+import msgpack
+import numpy as np
+import pytest
+from handover_proto.errors import InvalidRequest
+from handover_server.gateways.arrays import npy, openpi_array, read_npy, read_openpi_array
+from handover_server.gateways.msgpack_guard import MAX_PARTS, unpack
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+numbers = hnp.arrays(
+    st.sampled_from(["<f4", "<f8", "<f2", "|u1", "<i8", "|b1"]),
+    hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3),
+)
+
+
+@given(numbers)
+def test_both_forms_come_back(array):
+    for pack, read in ((npy, read_npy), (openpi_array, read_openpi_array)):
+        again = read(unpack(msgpack.packb(pack(array))), "x")
+        assert again.dtype == array.dtype
+        np.testing.assert_array_equal(again, array)
+
+
+def test_columns_first_files_are_read_as_numpy_reads_them():
+    array = np.asfortranarray(np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(read_npy(npy(array), "x"), array)
+
+
+def header(text: bytes, data: bytes = b"", magic: bytes = b"\x93NUMPY\x01\x00") -> dict:
+    return {"as_npy": magic + len(text).to_bytes(2, "little") + text + data}
+
+
+def pickled() -> dict:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{}], dtype=object), allow_pickle=True)
+    return {"as_npy": buffer.getvalue()}
+
+
+def zipped() -> dict:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, np.zeros(1000))
+    return {"as_npy": buffer.getvalue()}
+
+
+WHOLE = npy(np.zeros((2, 3), np.float32))["as_npy"]
+HOSTILE_NPY = {
+    "object array": pickled(),
+    "zip": zipped(),
+    "empty": {"as_npy": b""},
+    "text": {"as_npy": "x"},
+    "no map": 3,
+    "huge shape": header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,), }\n"),
+    "overflowing": header(
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999, 9999999999), }\n"
+    ),
+    "empty and huge": header(
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (0, 999999999999999999, "
+        b"999999999999999999), }\n"
+    ),
+    "code": header(b"{'descr': __import__('os').getcwd(), 'fortran_order': False, 'shape': ()}\n"),
+    "nested": header(b"(" * 900),
+    "structure": header(b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }\n"),
+    "text dtype": header(b"{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }\n", b"a" * 16),
+    "no dtype": header(b"{'descr': '<f1', 'fortran_order': False, 'shape': (1,), }\n", b"a"),
+    "future version": header(b"", magic=b"\x93NUMPY\x09\x00"),
+    **{f"cut at {end}": {"as_npy": WHOLE[:end]} for end in (3, 9, 40, 128, len(WHOLE) - 1)},
+    "too long": {"as_npy": WHOLE + b"x"},
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE_NPY.values(), ids=HOSTILE_NPY)
+def test_hostile_npy_files_are_refused(value):
+    with pytest.raises(InvalidRequest):
+        read_npy(value, "x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {b"dtype": "|O"},
+        {b"dtype": "O8"},
+        {b"dtype": "<M8[ns]"},
+        {b"dtype": "f4,f4"},
+        {b"dtype": [["a", "<f4"]]},
+        {b"dtype": None},
+        {b"shape": [2**62, 2**62]},
+        {b"shape": [-1]},
+        {b"shape": [True, 6]},
+        {b"shape": "6"},
+        {b"shape": [6.0]},
+        {b"shape": [1] * 9},
+        {b"data": "text"},
+        {b"data": None},
+    ],
+)
+def test_hostile_openpi_arrays_are_refused(change):
+    with pytest.raises(InvalidRequest):
+        read_openpi_array({**openpi_array(np.zeros(6, np.float32)), **change}, "x")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data):
+    with contextlib.suppress(InvalidRequest):  # anything else is a bug
+        unpack(data)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary() | st.text(),
+        lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
+def test_what_msgpack_writes_is_read(value):
+    assert unpack(msgpack.packb(value)) == value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        b"\xc6\xff\xff\xff\xff",  # 4 GiB of bytes
+        b"\xdd\xff\xff\xff\xff",  # 4 G parts
+        b"\xdf\xff\xff\xff\xff" + b"\x80" * 100,
+        b"\x91" * 100_000 + b"\xc0",  # deep
+        b"\xdc\xff\xff" + b"\x80" * 0xFFFF,  # many
+        b"\x81\x90\xc0",  # a list as a key
+        b"\xa1\xff",  # no UTF-8
+        b"\xd6\xff\x00\x00\x00\x00",  # a timestamp
+        b"\xc0\xc0",
+        b"\xcb\x00",
+    ],
+)
+def test_hostile_messages_are_refused(data):
+    with pytest.raises(InvalidRequest):
+        unpack(data)
+
+
+def test_the_bound_on_parts_is_exact():
+    assert len(unpack(msgpack.packb([0] * (MAX_PARTS - 1)))) == MAX_PARTS - 1
+    with pytest.raises(InvalidRequest, match="parts"):
+        unpack(msgpack.packb([0] * MAX_PARTS))

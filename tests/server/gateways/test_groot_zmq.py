@@ -1,0 +1,174 @@
+"""Isaac-GR00T's client gets pong, modality config, actions and errors from our server."""
+
+import dataclasses
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+from handover_proto.contract import PolicyOutput
+from handover_proto.embodiment import RELATIVE_GROUPS
+from handover_server.gateways.groot_messages import action_reply, modality_config_reply, read_batch
+from handover_server.gateways.msgpack_guard import unpack
+from handover_server.policies import ALOHA_HOLD, HoldPolicy
+from handover_server.security import TokenCheck
+
+GR1 = dataclasses.replace(
+    ALOHA_HOLD,
+    action=tuple(
+        dataclasses.replace(group, relative=group.name in RELATIVE_GROUPS)
+        for group in ALOHA_HOLD.action
+    ),
+)
+
+
+def test_every_endpoint_answers(groot_client, groot_observation):
+    client = groot_client(HoldPolicy())
+    assert client.call("ping") == {"status": "ok", "message": "Server is running"}
+    assert client.call("reset", data={"options": None}) == {}
+    config = client.call("get_modality_config")
+    assert config["video"]["as_json"]["modality_keys"] == ["ego_view"]
+    assert len(config["action"]["as_json"]["delta_indices"]) == 16
+    data = {"observation": groot_observation, "options": None}
+    action, extra = client.call("get_action", data=data)
+    assert extra == {}
+    assert {name: values.shape for name, values in action.items()} == {
+        group.name: (1, 16, group.dim) for group in ALOHA_HOLD.action
+    }
+    np.testing.assert_array_equal(action["waist"], np.full((1, 16, 3), 4, np.float32))
+
+
+def test_kill_and_unknown_endpoints_are_errors_and_nothing_stops(groot_client):
+    client = groot_client(HoldPolicy())
+    assert "disabled" in client.call("kill")["error"]
+    assert client.call("nope") == {"error": "Unknown endpoint: nope"}
+    assert client.call("ping")["status"] == "ok"
+
+
+def test_messages_of_two_frames_are_answered_and_nothing_stops(groot_client):
+    client = groot_client(HoldPolicy())
+    reply = msgpack.unpackb(client.send(b"\x80", b"\x80"))
+    assert "one frame" in reply["error"]
+    assert client.call("ping")["status"] == "ok"
+
+
+def test_a_batch_is_answered_row_by_row(groot_client, groot_observation, noise):
+    client = groot_client(noise)
+
+    def act(rows):
+        batch = {
+            "video": {"ego_view": np.zeros((rows, 1, 8, 8, 3), np.uint8)},
+            "state": {
+                name: np.repeat(values, rows, axis=0)
+                for name, values in groot_observation["state"].items()
+            },
+            "language": {"task": [["lift"]] * rows},
+        }
+        return client.call("get_action", data={"observation": batch, "options": {"seed": 5}})[0]
+
+    three, one = act(3), act(1)
+    assert three["left_arm"].shape == (3, 16, 7)
+    np.testing.assert_array_equal(three["left_arm"][:1], one["left_arm"])
+    assert (three["left_arm"][1] != three["left_arm"][0]).any()  # the seeds are 5, 6, 7
+
+
+def test_a_mistake_names_its_place(groot_client, groot_observation):
+    client = groot_client(HoldPolicy())
+    for part, change in {
+        'video\\["ego_view"\\]': {"video": {"ego_view": np.zeros((1, 1, 4, 4, 3), np.float32)}},
+        "observation.video": {"video": {"wrist": np.zeros((1, 1, 4, 4, 3), np.uint8)}},
+        "language": {"language": {"task": ["lift"]}},
+        "observation.task": {"language": {"task": [[" "]]}},
+        "observation.state": {"state": {}},
+    }.items():
+        data = {"observation": {**groot_observation, **change}, "options": None}
+        error = client.call("get_action", data=data)["error"]
+        assert re.search(part, error), error
+        assert "Traceback" not in error
+    assert client.call("ping")["status"] == "ok"
+
+
+def test_every_endpoint_wants_the_token(groot_client):
+    client = groot_client(HoldPolicy(), tokens=TokenCheck(("a-token-of-enough-characters",)))
+    unauthorised = {"error": "Unauthorized: Invalid API token"}
+    assert client.call("ping") == unauthorised
+    assert client.call("ping", api_token=7) == unauthorised
+    assert client.call("get_action", api_token="another") == unauthorised
+    assert client.call("ping", api_token="a-token-of-enough-characters")["status"] == "ok"
+
+
+def test_our_bytes_are_as_they_were():
+    output = PolicyOutput(
+        {
+            group.name: np.full((16, group.dim), index / 2, np.float32)
+            for index, group in enumerate(GR1.action)
+        }
+    )
+    config, action = modality_config_reply(GR1), action_reply([output], GR1)
+    assert len(config) == 975
+    assert (len(action), hashlib.sha256(action).hexdigest()[:16]) == (2695, "1d4e11c4b5d5de6b")
+
+
+GOLDEN = Path(os.environ.get("HANDOVER_GOLDEN", "missing")) / "wire"
+needs_wire = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs HANDOVER_GOLDEN/wire")
+
+
+class Recorded(HoldPolicy):
+    """Answers with the reference's recorded arrays."""
+
+    def __init__(self):
+        super().__init__(GR1)
+
+    def infer(self, requests):
+        groups = read_recorded("get_action_reply")[0]
+        return [PolicyOutput({name: values[0] for name, values in groups.items()})] * len(requests)
+
+
+def read_recorded(name):
+    from .conftest import _groot_array
+
+    data = (GOLDEN / f"{name}.bin").read_bytes()
+    return msgpack.unpackb(data, object_hook=_groot_array)
+
+
+@pytest.mark.golden
+@needs_wire
+@pytest.mark.parametrize("name", ["ping", "reset", "get_modality_config", "get_action"])
+def test_recorded_requests_get_the_recorded_bytes(groot_client, name):
+    client = groot_client(Recorded())
+    request = (GOLDEN / f"{name}_request.bin").read_bytes()
+    assert client.send(request) == (GOLDEN / f"{name}_reply.bin").read_bytes()
+
+
+@pytest.mark.golden
+@needs_wire
+def test_recorded_tokens_are_checked_as_recorded(groot_client):
+    client = groot_client(Recorded(), tokens=TokenCheck(("secret-token",)))
+    with_token = (GOLDEN / "get_action_request_with_token.bin").read_bytes()
+    without = (GOLDEN / "get_action_request.bin").read_bytes()
+    assert client.send(with_token) == (GOLDEN / "get_action_reply.bin").read_bytes()
+    assert client.send(without) == (GOLDEN / "unauthorized_reply.bin").read_bytes()
+
+
+@pytest.mark.golden
+@needs_wire
+def test_the_recorded_kill_is_refused(groot_client):
+    client = groot_client(Recorded())
+    reply = msgpack.unpackb(client.send((GOLDEN / "kill_request.bin").read_bytes()))
+    assert "disabled" in reply["error"]
+
+
+@pytest.mark.golden
+@needs_wire
+def test_a_recorded_observation_is_read_value_for_value():
+    message = unpack((GOLDEN / "get_action_request.bin").read_bytes())
+    recorded = read_recorded("get_action_request")["data"]["observation"]
+    (request,) = read_batch(message["data"], GR1)
+    np.testing.assert_array_equal(
+        request.observation.cameras["ego_view"][0], recorded["video"]["ego_view"][0, 0]
+    )
+    for name, values in recorded["state"].items():
+        np.testing.assert_array_equal(request.observation.state[name], values[0])

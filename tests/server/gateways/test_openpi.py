@@ -1,0 +1,151 @@
+"""openpi's client gets its metadata, its 14-joint actions and its errors from our server."""
+
+import dataclasses
+import urllib.error
+import urllib.request
+
+import msgpack
+import numpy as np
+import pytest
+from handover_proto.contract import CameraSpec, StateSpec
+from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
+from handover_server.gateways.openpi_messages import Adaptation
+from handover_server.intake import Bounds
+from handover_server.policies import ALOHA_HOLD, HoldPolicy
+from handover_server.security import TokenCheck
+
+TOKEN = "a-token-of-enough-characters"
+
+
+def test_an_aloha_client_gets_its_own_fourteen_joints_back(serve_openpi, openpi_client, aloha):
+    running = serve_openpi(HoldPolicy())
+    client = openpi_client(port=running.server.gateways.openpi_port)
+    assert client.get_server_metadata()["aloha_joints"] == list(ALOHA_JOINTS)
+    for _ in range(2):
+        reply = client.infer(aloha)
+        assert reply["actions"].shape == (16, 14)
+        np.testing.assert_array_equal(reply["actions"][7], aloha["state"].astype(np.float32))
+    assert reply["server_timing"]["infer_ms"] > 0
+    assert reply["server_timing"]["prev_total_ms"] > 0
+
+
+def test_a_mistake_is_one_line_and_the_connection_goes_on(serve_openpi, openpi_client, aloha):
+    client = openpi_client(port=serve_openpi(HoldPolicy()).server.gateways.openpi_port)
+    wrong = {
+        "state": {**aloha, "state": np.zeros(13)},
+        "images": {**aloha, "images": {"cam_low": aloha["images"]["cam_high"]}},
+        "float32": {**aloha, "state": np.arange(14)},
+        "uint8": {**aloha, "images": {"cam_high": np.zeros((3, 8, 8), np.float32)}},
+        "prompt": {key: value for key, value in aloha.items() if key != "prompt"},
+        "finite": {**aloha, "state": np.full(14, np.nan)},
+    }
+    for part, observation in wrong.items():
+        with pytest.raises(RuntimeError, match=part) as caught:
+            client.infer(observation)
+        assert "Traceback" not in str(caught.value)
+    assert client.infer(aloha)["actions"].shape == (16, 14)
+
+
+def test_a_failing_policy_tells_an_incident_and_nothing_else(serve_openpi, openpi_client, aloha):
+    class Failing(HoldPolicy):
+        def infer(self, requests):
+            if requests[0].observation.task != "stand still":  # the warm-up's
+                raise RuntimeError("secret path")
+            return super().infer(requests)
+
+    client = openpi_client(port=serve_openpi(Failing()).server.gateways.openpi_port)
+    with pytest.raises(RuntimeError, match="incident") as caught:
+        client.infer(aloha)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_client_without_prompt_gets_the_servers_and_its_own_rate(
+    serve_openpi, openpi_client, aloha
+):
+    del aloha["prompt"]
+    running = serve_openpi(HoldPolicy(), Adaptation("transfer the cube", 50.0))
+    client = openpi_client(port=running.server.gateways.openpi_port)
+    assert client.get_server_metadata()["actions_rate_hz"] == 50.0
+    assert client.infer(aloha)["actions"].shape == (40, 14)  # 16 steps at 20 Hz are 0.8 s
+
+
+def test_other_robots_use_the_checkpoints_own_names(serve_openpi, openpi_client, noise):
+    running = serve_openpi(noise)
+    client = openpi_client(port=running.server.gateways.openpi_port)
+    image = np.zeros((12, 16, 3), np.uint8)
+    wide = {"state": np.zeros(29, np.float32), "images": {"ego_view": image}, "prompt": "lift"}
+    flat = {
+        "observation/state": wide["state"],
+        "observation/ego_view": image,
+        "prompt": "lift",
+        "seed": 3,
+    }
+    first, second = client.infer({**wide, "seed": 3}), client.infer(flat)
+    assert first["actions"].shape == (16, 29)
+    np.testing.assert_array_equal(first["actions"], second["actions"])
+
+
+def test_fourteen_numbers_are_not_alohas_where_the_policy_is_another_robots(
+    serve_openpi, openpi_client, aloha
+):
+    other = dataclasses.replace(
+        ALOHA_HOLD,
+        cameras=(CameraSpec("wrist"),),
+        state=(StateSpec("arm", 14),),
+        action=(dataclasses.replace(ALOHA_HOLD.action[0], name="arm", dim=14),),
+    )
+    client = openpi_client(port=serve_openpi(HoldPolicy(other)).server.gateways.openpi_port)
+    with pytest.raises(RuntimeError, match="wrist"):
+        client.infer(aloha)
+    aloha["images"] = {"wrist": aloha["images"]["cam_high"]}
+    assert client.infer(aloha)["actions"].shape == (16, 14)
+
+
+def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha):
+    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)))
+    port = running.server.gateways.openpi_port
+    assert openpi_client(port=port, api_key=TOKEN).infer(aloha)["actions"].shape == (16, 14)
+    for wrong in (None, "another-token-of-our-own"):
+        with pytest.raises(Exception, match="401"):
+            openpi_client(port=port, api_key=wrong)
+
+
+def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha, gated, message):
+    running = serve_openpi(gated, bounds=Bounds(requests=1))
+    call = running.stub.Infer.future(message(), timeout=20)
+    gated.wait_until_busy()
+    client = openpi_client(port=running.server.gateways.openpi_port)
+    with pytest.raises(RuntimeError, match="try again"):
+        client.infer(aloha)
+    gated.let_through()
+    call.result()
+
+
+def test_health_is_where_openpis_is(serve_openpi):
+    port = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,))).server.gateways.openpi_port
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as reply:
+        assert reply.read() == b"OK\n"
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20)
+
+
+def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gated):
+    from .conftest import WebsocketByHand, _pack
+
+    running = serve_openpi(gated)
+    port = running.server.gateways.openpi_port
+    first, second = (WebsocketByHand("127.0.0.1", port) for _ in range(2))
+    first._ws.send(msgpack.packb(aloha, default=_pack))
+    gated.wait_until_busy()
+    second._ws.send(msgpack.packb(aloha, default=_pack))
+    second._ws.close()
+    gated.let_through(2)
+    assert isinstance(first._ws.recv(20), bytes)
+    first._ws.close()
+    assert running.run(running.server._intake.drain(20.0)) == 0
+
+
+def test_grippers_are_columns_six_and_thirteen(serve_openpi, openpi_client, aloha):
+    aloha["state"][list(GRIPPER_JOINTS)] = (0.25, 0.75)
+    client = openpi_client(port=serve_openpi(HoldPolicy()).server.gateways.openpi_port)
+    assert client.infer(aloha)["actions"][0, list(GRIPPER_JOINTS)].tolist() == [0.25, 0.75]
