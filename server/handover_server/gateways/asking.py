@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from handover_proto.contract import PolicyOutput, PolicyRequest
-from handover_proto.errors import PolicyError
+from handover_proto.errors import InvalidRequest, PolicyError
 from handover_proto.messages import encode_request
 
 from handover_server.intake import Entered, Intake
@@ -46,6 +46,16 @@ async def _withdrawn_at_the_end() -> AsyncIterator[list[Entered]]:
     finally:
         for future in entered:
             future.cancel()  # nothing happens to one that is done
+
+
+@contextlib.contextmanager
+def refusals_counted(intake: Intake) -> Iterator[None]:
+    """Count what is refused before it is a request at all, as the gRPC side does."""
+    try:
+        yield
+    except InvalidRequest:
+        intake.observer.refused("invalid")
+        raise
 
 
 async def unless_gone(answering: "asyncio.Task[bytes]", gone: "asyncio.Task[None]") -> bytes | None:

@@ -13,7 +13,7 @@ import zmq.asyncio
 from handover_proto.contract import MAX_MESSAGE_BYTES
 from handover_proto.errors import InvalidRequest, NotAuthorised, PolicyError
 
-from handover_server.gateways.asking import ask
+from handover_server.gateways.asking import ask, refusals_counted
 from handover_server.gateways.groot_messages import (
     action_reply,
     error_reply,
@@ -97,6 +97,7 @@ class GrootZmqServer:
                 raise InvalidRequest("message", "one frame", f"{len(body)}")
             reply = await self._answer(body.pop(), envelope[0])
         except NotAuthorised:
+            self._intake.observer.refused("unauthenticated")
             reply = error_reply(_UNAUTHORISED)
         except PolicyError as error:
             reply = error_reply(str(error))
@@ -105,7 +106,8 @@ class GrootZmqServer:
         await self._socket.send_multipart([*envelope, reply])
 
     async def _answer(self, data: bytes, address: bytes) -> bytes:
-        message = unpack(data)
+        with refusals_counted(self._intake):
+            message = unpack(data)
         del data
         if not isinstance(message, dict):
             raise InvalidRequest("message", "a map with an endpoint", type(message).__name__)
@@ -131,6 +133,7 @@ class GrootZmqServer:
 
     async def _get_action(self, data: Any, client: Identity) -> bytes:
         spec = self._intake.info.spec
-        requests = read_batch(data, spec)
+        with refusals_counted(self._intake):
+            requests = read_batch(data, spec)
         answers = await ask(self._intake, requests, [Lane(client) for _ in requests])
         return action_reply([output for _, output in answers], spec)

@@ -16,7 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from handover_server.gateways.asking import ask, unless_gone
+from handover_server.gateways.asking import ask, refusals_counted, unless_gone
 from handover_server.gateways.msgpack_guard import unpack
 from handover_server.gateways.openpi_messages import (
     Adaptation,
@@ -78,12 +78,17 @@ class OpenpiServer:
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if self._closing:
-            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping\n")
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
         if request.path == "/healthz":
+            if self._intake.status != "serving":
+                return connection.respond(
+                    HTTPStatus.SERVICE_UNAVAILABLE, f"{self._intake.status}\n"
+                )
             return connection.respond(HTTPStatus.OK, "OK\n")
         try:
             self._client(connection, request)
         except NotAuthorised as error:
+            self._intake.observer.refused("unauthenticated")
             return connection.respond(HTTPStatus.UNAUTHORIZED, f"{error}\n")
         return None
 
@@ -136,7 +141,8 @@ class OpenpiServer:
         if isinstance(data, str):
             raise InvalidRequest("message", "a binary frame of msgpack", "a text frame")
         spec = self._intake.info.spec
-        request, is_joints = read_observation(unpack(data), spec, self._adaptation)
+        with refusals_counted(self._intake):
+            request, is_joints = read_observation(unpack(data), spec, self._adaptation)
         ((_, output),) = await ask(self._intake, [request], [lane])
         rows = actions(output, is_joints, spec, self._adaptation)
         infer_ms = (time.perf_counter() - began) * 1e3
