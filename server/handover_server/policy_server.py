@@ -118,9 +118,9 @@ class PolicyServer:
         )
         self.settings.observer.serving(info)
         self._service.open(self._intake)
-        tls = self._settings.tls
+        tls = self.settings.tls
         await self.gateways.open(
-            self._intake, self._settings.tokens, None if tls is None else tls.context()
+            self._intake, self.settings.tokens, None if tls is None else tls.context()
         )
         await self._tell_health(_SERVING)
         self._watching = asyncio.create_task(self._watch(self._intake))
