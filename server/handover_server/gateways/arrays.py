@@ -31,7 +31,7 @@ def read_openpi_array(value: Any, path: str) -> np.ndarray:
     if not isinstance(value, dict) or b"__ndarray__" not in value:
         raise InvalidRequest(path, "an array as msgpack-numpy writes it", _kind(value))
     data, shape = value.get(b"data"), value.get(b"shape")
-    if not isinstance(data, bytes) or not _is_shape(shape):
+    if not isinstance(data, bytes) or not isinstance(shape, list) or not _is_shape(shape):
         raise InvalidRequest(path, "an array's data and shape", f"{_kind(data)}, {_kind(shape)}")
     return _over(data, 0, value.get(b"dtype"), tuple(shape), "C", path)
 
@@ -105,10 +105,8 @@ def _over(
         raise InvalidRequest(f"{path}.shape", "a shape that fits into memory", f"{shape}") from None
 
 
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(axis, int) and not isinstance(axis, bool) and axis >= 0 for axis in value
-    )
+def _is_shape(axes: list[Any]) -> bool:
+    return all(type(axis) is int and axis >= 0 for axis in axes)
 
 
 def _kind(value: Any) -> str:
