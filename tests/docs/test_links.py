@@ -29,7 +29,8 @@ def test_every_page_is_reached_from_the_readme():
         page = waiting.pop()
         if page not in reached:
             reached.add(page)
-            waiting += [path for _, _, path, _ in local_links(page) if path.suffix == ".md"]
+            for _, _, path, _ in local_links(page):
+                waiting += [path] if path.suffix == ".md" else path.glob("*.md")
     missing = [str(page.relative_to(ROOT)) for page in PAGES if page not in reached]
     assert not missing, f"no link leads to {missing}"
 
