@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,8 +20,9 @@ _SERVING = re.compile(r"serving \S+ on (\S+:(\d+))\n")
 class ServerProcess:
     """A server with the faulty policy; a context manager that ends it."""
 
-    def __init__(self, *flags: str) -> None:
-        self._flags = flags
+    def __init__(self, *flags: str, wrap: Sequence[str] = ()) -> None:
+        """wrap: a command that ends by executing the one that follows it."""
+        self._flags, self._wrap = flags, wrap
         self._port = "0"
         self._process: subprocess.Popen[str] | None = None
         self.log: list[str] = []
@@ -30,7 +32,7 @@ class ServerProcess:
         """Start it, on its old port if it had one; returns once it serves."""
         flags = ["--policy", "hold", "--port", self._port, *self._flags]
         self._process = subprocess.Popen(
-            [sys.executable, str(HOST), *flags],
+            [*self._wrap, sys.executable, str(HOST), *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

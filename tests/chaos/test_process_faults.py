@@ -69,3 +69,11 @@ def test_a_server_whose_policy_is_lost_ends_for_its_supervisor(ledger, report):
         )
     )
     assert "the policy is lost" in "".join(server.log)
+
+
+def test_a_server_that_is_stuck_still_stops_when_told(ledger):
+    flags = ("--watchdog-s", "0.3", "--drain-s", "60")
+    with ServerProcess(*flags) as server, Robots(server.address, ledger, 0, 0) as robots:
+        assert robots.ask("hang 600") == "UNAVAILABLE"
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
