@@ -70,7 +70,7 @@ class Ledger:
             entry.answers += by_server
             self._changed.notify_all()
 
-    def wait_for_answers(self, count: int, timeout_s: float = 60.0) -> None:
+    def wait_for_answers(self, count: int, timeout_s: float = 120.0) -> None:
         """Wait until `count` more requests have been answered."""
         wanted = self.outcomes()[ANSWERED] + count
         with self._changed:

@@ -12,7 +12,7 @@ from handover_proto.errors import DeadlinePassed, PolicyError
 
 from .ledger import ANSWERED, Ledger, outcome_of
 
-CONNECT_S = 60.0
+CONNECT_S = 120.0
 
 
 def observation() -> Observation:
@@ -35,7 +35,7 @@ class Robots:
         ledger: Ledger,
         callers: int = 2,
         streamers: int = 1,
-        deadline_s: float = 5.0,
+        deadline_s: float = 20.0,
         period_s: float = 0.03,
         image_codec: ImageCodec = ImageCodec.RAW_RGB8,
     ) -> None:

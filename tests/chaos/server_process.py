@@ -13,7 +13,7 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = Path(__file__).with_name("faulty_policy.py")
-READY_S = 60.0
+READY_S = 120.0
 _SERVING = re.compile(r"serving \S+ on (\S+:(\d+))\n")
 
 

@@ -55,10 +55,10 @@ def test_a_policy_that_hangs_is_announced_until_it_is_back(ledger, report):
     with (
         ServerProcess("--watchdog-s", "0.5") as server,
         grpc.insecure_channel(server.address) as channel,
-        Robots(server.address, ledger, deadline_s=5.0) as robots,
+        Robots(server.address, ledger) as robots,
     ):
         watch = health_pb2_grpc.HealthStub(channel).Watch(
-            health_pb2.HealthCheckRequest(), timeout=60
+            health_pb2.HealthCheckRequest(), timeout=120
         )
         health = (reply.status for reply in watch)
         ledger.wait_for_answers(5)

@@ -52,7 +52,7 @@ def test_a_frozen_server_costs_deadlines_and_nothing_else(server, ledger, report
 @pytest.mark.slow
 def test_a_server_whose_policy_is_lost_ends_for_its_supervisor(ledger, report):
     flags = ("--watchdog-s", "0.5", "--watchdog-exit-s", "0.5")
-    with ServerProcess(*flags) as server, Robots(server.address, ledger, deadline_s=5.0) as robots:
+    with ServerProcess(*flags) as server, Robots(server.address, ledger) as robots:
         ledger.wait_for_answers(5)
         assert robots.ask("hang 600") == "UNAVAILABLE"
         assert server.wait() == 3
