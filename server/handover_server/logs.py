@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -23,6 +24,9 @@ def fields(**values: Any) -> dict[str, dict[str, Any]]:
 
 def configure_logging(form: LogFormat, level: LogLevel) -> None:
     """Log to stderr from now on, as the command was told."""
+    # gRPC's own lines, one for each handshake that fails, are in no format of ours; port scanners
+    # would fill a log with them. To be set before grpc is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

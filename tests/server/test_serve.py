@@ -1,5 +1,6 @@
 """The command `handover serve`, as a process: what it prints, when it refuses, how it stops."""
 
+import json
 import os
 import queue
 import re
@@ -175,6 +176,7 @@ def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_
         [
             *(*COMMAND, "--policy", "hold", "--host", "0.0.0.0", "--port", "0"),
             *("--tls-cert", certificate, "--tls-key", key, "--token-file", tokens),
+            *("--log-format", "json"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -190,10 +192,14 @@ def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_
                 metadata=[("authorization", "Bearer a-token-0123456789")],
             )
         assert info.policy == "hold"
+        plain = grpc.insecure_channel(f"localhost:{found[1]}")
+        with plain, pytest.raises(grpc.RpcError):  # the handshake fails, which gRPC would log
+            PolicyServiceStub(plain).GetInfo(pb.GetInfoRequest(), timeout=TIMEOUT_S)
     finally:
         process.kill()
         _, log = process.communicate(timeout=TIMEOUT_S)
     assert "a-token" not in log
+    assert {json.loads(line)["level"] for line in log.splitlines()} == {"info"}
 
 
 def test_a_token_file_that_others_may_read_is_one_clear_line(tmp_path):
