@@ -11,7 +11,7 @@ SHELL := /bin/bash
 # pip tells a package a line: an installation takes minutes, and silence looks like a fault
 SHOW := | sed -un 's/^Collecting \([^ ;(]*\).*/  \1/p; s/^Installing collected.*/  installing …/p'
 
-.PHONY: env demo demo-short test chaos lint stubs clean gl
+.PHONY: env demo demo-short test chaos containers lint stubs clean gl
 
 env: $(SERVER)/.ready $(SIM)/.ready
 
