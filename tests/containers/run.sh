@@ -16,6 +16,7 @@ export HANDOVER_SECRETS=$scratch/secrets HANDOVER_RUNS=runs HANDOVER_DATASETS=da
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 finish() { $COMPOSE down -v -t 15 >/dev/null 2>&1 || true; rm -rf "$scratch"; }
+$COMPOSE version >/dev/null 2>&1 || fail "no '$COMPOSE' here: install Docker with its compose plugin"
 trap finish EXIT
 trap 'exit 130' INT TERM
 
