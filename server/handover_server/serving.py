@@ -12,7 +12,7 @@ from handover_proto.contract import Policy, PolicySpec
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.gateways.ports import GatewaySettings
 from handover_server.intake import Bounds
-from handover_server.observer import Observers
+from handover_server.observer import Observer, Observers
 from handover_server.operating import Reloads, open_monitor
 from handover_server.policy_server import PolicyServer, ServerSettings
 from handover_server.recorder import Recorder
@@ -60,27 +60,10 @@ def load_policy(config: ServeConfig) -> Policy:
 async def _serve(config: ServeConfig) -> int | None:
     """Serve until told to stop; returns an exit status when the policy is still at work then."""
     tokens = TokenCheck(read_tokens(config.token_file) if config.token_file else ())
-    tls = _tls_files(config)
     metrics = _metrics(config)
     recorder = Recorder(config.record, int(config.record_max_gb * 1e9)) if config.record else None
-    watchers = (RequestLog(), metrics, recorder)
-    settings = ServerSettings(
-        host=config.host,
-        port=config.port,
-        max_batch=config.max_batch,
-        decode_threads=config.decode_threads,
-        batch_window_s=config.batch_window_ms / 1e3,
-        bounds=Bounds(
-            requests=config.max_waiting,
-            client_requests=config.client_requests,
-            client_streams=config.client_streams,
-        ),
-        tokens=tokens,
-        tls=tls,
-        watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),
-        observer=Observers([each for each in watchers if each is not None]),
-        gateways=_gateways(config),
-    )
+    watchers = [each for each in (RequestLog(), metrics, recorder) if each is not None]
+    settings = _settings(config, tokens, Observers(watchers))
     server = PolicyServer(lambda: load_policy(config), settings)
     stop = _stop_on_signals()
     reloads = Reloads(server, lambda: load_policy(config), tokens, config.token_file)
@@ -102,6 +85,26 @@ async def _serve(config: ServeConfig) -> int | None:
     if lost:
         return _LOST
     return None if idle else 0
+
+
+def _settings(config: ServeConfig, tokens: TokenCheck, observer: Observer) -> ServerSettings:
+    return ServerSettings(
+        host=config.host,
+        port=config.port,
+        max_batch=config.max_batch,
+        decode_threads=config.decode_threads,
+        batch_window_s=config.batch_window_ms / 1e3,
+        bounds=Bounds(
+            requests=config.max_waiting,
+            client_requests=config.client_requests,
+            client_streams=config.client_streams,
+        ),
+        tokens=tokens,
+        tls=_tls_files(config),
+        watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),
+        observer=observer,
+        gateways=_gateways(config),
+    )
 
 
 def _gateways(config: ServeConfig) -> GatewaySettings:
