@@ -18,7 +18,7 @@ from result_file import write_result
 # environment -> the commands that are at home there
 COMMANDS = {
     "server": ("convert", "finetune", "serve"),
-    "sim": ("record", "info", "replay", "rollout", "compare", "completion"),
+    "sim": ("record", "info", "replay", "rollout", "compare", "report", "completion"),
 }
 EAGER = {
     "server": "import torch, transformers, cv2, grpc, tyro",

@@ -143,6 +143,19 @@ def _simulation(run: Result) -> str:
     )
 
 
+def _soak(run: Result) -> str:
+    return (
+        f"{run['rss_before_mib']:.1f} → {run['rss_after_mib']:.1f} MiB over "
+        f"{run['config']['minutes']:.0f} minutes, {run['requests']:,} requests"
+    )
+
+
+def _chaos(run: Result) -> str:
+    kinds = run["findings"]
+    lost, twice = (sum(kind[name] for kind in kinds) for name in ("lost", "duplicated"))
+    return f"{len(kinds)} kinds of fault: {lost} requests lost, {twice} answered twice"
+
+
 def _startup(run: Result) -> str:
     helps = [spread for name, spread in run["seconds"].items() if name.endswith("--help")]
     cpu = [spread["cpu_median"] for spread in helps]
@@ -190,6 +203,12 @@ ROWS = (
         "a lockstep episode at a chunk every 8 steps, against stepping gym-aloha's own environment",
         _simulation,
         ("simulation",),
+    ),
+    Row("the server's memory under mixed traffic, garbage and cut connections", _soak, ("soak",)),
+    Row(
+        "the server under faults (disk full, policy hangs, killed, hostile clients …)",
+        _chaos,
+        ("chaos",),
     ),
     Row("`--help` of each command", _startup, ("startup",)),
 )

@@ -55,6 +55,12 @@ def known_flags():
     return flags
 
 
+def test_every_command_stands_in_the_readmes_table():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in COMMANDS if f"| `handover {name} " not in page]
+    assert not missing, f"the README's table of commands lacks {missing}"
+
+
 @pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: block.place)
 def test_a_block_that_is_marked_as_run_names_what_runs_it(block):
     if block.marker == "run":
