@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import torch
 
-from handover_model.engine.rows import RowEngine
+from handover_model.engine.rows import PlainRows, RowEngine
 from handover_model.engine.seam import ChunkEngine
 from handover_model.errors import ModalityError
 from handover_model.network import Gr00tNetwork
@@ -14,6 +15,7 @@ from handover_model.processor import PreparedSample, Processor
 
 logger = logging.getLogger(__name__)
 
+OPENVINO_WEIGHTS = 50_000_000  # above, converting would double a large network's memory
 ENGINES = ("auto", "reference", "fast")
 FLOAT32_ATOL = 1e-3  # normalised units; rounding alone gives some 1e-6
 BFLOAT16_COSINE = 0.99  # at least; two orders of rounding give more
@@ -37,6 +39,7 @@ def choose_engine(
         embodiment = processor.config.embodiment_ids[processor.tag]
         engine = RowEngine(network, embodiment, processor.tokenizer.pad_token)
         difference = check_engine(engine, network, processor, [probe])
+        difference = _use_openvino(engine, network, processor, probe) or difference
     except ModalityError as error:
         if name == "fast":
             raise
@@ -44,6 +47,30 @@ def choose_engine(
         return None
     logger.info("engine %s: within %.1e of the reference path", engine.name, difference)
     return engine
+
+
+def _use_openvino(
+    engine: RowEngine, network: Gr00tNetwork, processor: Processor, probe: PreparedSample
+) -> float | None:
+    """Let OpenVINO compute the rows where it is installed and agrees; its largest difference."""
+    weights = sum(weight.numel() for weight in network.parameters())
+    head, row = network.action_head, engine.first_row(probe)
+    device = head.action_encoder.W1.W.device
+    if head.dtype != torch.float32 or device.type != "cpu" or weights > OPENVINO_WEIGHTS:
+        return None
+    if row is None or row.start is None or find_spec("openvino") is None:
+        return None
+    from handover_model.engine.openvino_rows import OpenVinoRows
+
+    plain = PlainRows(engine.weights)
+    try:
+        engine.compute_by(OpenVinoRows(engine.weights, network, row), "fast (OpenVINO)")
+        return check_engine(engine, network, processor, [probe])
+    except Exception as error:  # whatever a foreign library raises, PyTorch can compute the rows
+        reason = str(error).strip().partition("\n")[0]
+        logger.warning("PyTorch computes the rows, OpenVINO does not: %s", reason)
+        engine.compute_by(plain, "fast")
+        return None
 
 
 def refuse_unknown(network: Gr00tNetwork) -> None:

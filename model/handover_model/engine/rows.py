@@ -3,11 +3,22 @@
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from handover_model.engine.chunk import PromptStart, Tables, denoise, observe, read_prompt
+from handover_model.engine.chunk import (
+    ChunkInput,
+    EngineWeights,
+    PromptStart,
+    Tables,
+    denoise,
+    observe,
+    read_prompt,
+)
 from handover_model.engine.inputs import chunk_input, move, start_ids
 from handover_model.engine.layout import Layout, find_layout
 from handover_model.engine.prompt_start import PromptStarts, split_start
@@ -20,14 +31,54 @@ from handover_model.real_time_chunking import PrefixGuide
 KEPT_LAYOUTS = 32  # one for each length of instruction and size of frames
 
 
+@dataclass(frozen=True)
+class Row:
+    """One request as it is computed."""
+
+    layout: Layout
+    tables: Tables
+    inputs: ChunkInput
+    noise: Tensor
+    """(1, horizon, max_action_dim) float32"""
+    start: PromptStart | None
+    guide: PrefixGuide | None = None
+
+
+class RowCompute(Protocol):
+    """Computes a row in its two halves."""
+
+    def read(self, row: Row) -> Tensor:
+        """Run the backbone: features of the tokens after the start, (1, tokens, hidden)."""
+        ...
+
+    def denoise(self, row: Row, features: Tensor) -> Tensor:
+        """Run the action head: a chunk, (1, horizon, max_action_dim) float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlainRows:
+    """Computes rows with PyTorch."""
+
+    weights: EngineWeights
+
+    def read(self, row: Row) -> Tensor:
+        """See RowCompute.read."""
+        return read_prompt(self.weights, row.layout, row.tables, row.inputs, row.start)
+
+    def denoise(self, row: Row, features: Tensor) -> Tensor:
+        """See RowCompute.denoise."""
+        head = self.weights.head
+        observed = observe(head, row.layout, features, row.inputs, row.start)
+        return denoise(head, observed, row.noise, choose_sampler(row.guide))
+
+
 class RowEngine:
     """Computes each sample by itself, at its own length, with its instruction's start kept.
 
     What is kept does not change an answer, and there are bounds to it: KEPT_LAYOUTS tables and
     KEPT_STARTS starts of instructions.
     """
-
-    name = "fast"
 
     def __init__(self, network: Gr00tNetwork, embodiment: int, pad_token: int) -> None:
         """Take a network's weights; most stay shared with it."""
@@ -37,6 +88,8 @@ class RowEngine:
         language = network.backbone.model.language_model
         self._starts = PromptStarts(self.weights, language)
         self._tables: OrderedDict[Layout, Tables] = OrderedDict()
+        self._compute: RowCompute = PlainRows(self.weights)
+        self.name = "fast"
 
     def run(
         self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
@@ -53,16 +106,31 @@ class RowEngine:
             inputs = move(
                 chunk_input([sample], layout, self._pad), self._device, self.weights.head.dtype
             )
-            features = read_prompt(self.weights, layout, self._table(layout), inputs, start)
-            middle = time.perf_counter()
-            observed = observe(self.weights.head, layout, features, inputs, start)
             own_noise = torch.from_numpy(noise[place : place + 1]).to(self._device)
-            sampler = choose_sampler(guide and guide.row(place).to(self._device))
-            row = denoise(self.weights.head, observed, own_noise, sampler)
-            rows.append(row[0].cpu().numpy())
+            own_guide = guide and guide.row(place).to(self._device)
+            row = Row(layout, self._table(layout), inputs, own_noise, start, own_guide)
+            features = self._compute.read(row)
+            middle = time.perf_counter()
+            rows.append(self._compute.denoise(row, features)[0].cpu().numpy())
             backbone_s += middle - begin
             head_s += time.perf_counter() - middle
         return Chunks(np.stack(rows), 1e3 * backbone_s, 1e3 * head_s)
+
+    def first_row(self, sample: PreparedSample) -> Row | None:
+        """Give a sample's row with noise of zeros, for who wants to see what rows look like."""
+        layout = self._layout(sample)
+        if layout is None:
+            return None
+        inputs = move(
+            chunk_input([sample], layout, self._pad), self._device, self.weights.head.dtype
+        )
+        config = self._network.config
+        noise = torch.zeros(1, config.action_horizon, config.max_action_dim, device=self._device)
+        return Row(layout, self._table(layout), inputs, noise, self._start(sample, layout))
+
+    def compute_by(self, compute: RowCompute, name: str) -> None:
+        """Leave the computing to something else than plain PyTorch."""
+        self._compute, self.name = compute, name
 
     def _layout(self, sample: PreparedSample) -> Layout | None:
         if sample.embodiment != self._embodiment:
