@@ -7,10 +7,13 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
+from handover_model.engine.cuda_graph import CapturedChunk
+from handover_model.engine.graphs import GraphEngine
 from handover_model.engine.rows import PlainRows, RowEngine
 from handover_model.engine.seam import ChunkEngine
 from handover_model.errors import ModalityError
 from handover_model.network import Gr00tNetwork
+from handover_model.policy_spec import GPU_BATCH
 from handover_model.processor import PreparedSample, Processor
 
 logger = logging.getLogger(__name__)
@@ -32,14 +35,20 @@ def choose_engine(
     """
     if name not in ENGINES:
         raise ModalityError(f"engine is {name!r}, expected {', '.join(ENGINES)}")
-    if name == "reference":
-        return None
+    device = network.action_head.action_encoder.W1.W.device
+    if name == "reference" or (name == "auto" and device.type != "cpu"):
+        return None  # CUDA graphs have not been run on a GPU yet: they are there to be asked for
     try:
         refuse_unknown(network)
         embodiment = processor.config.embodiment_ids[processor.tag]
-        engine = RowEngine(network, embodiment, processor.tokenizer.pad_token)
-        difference = check_engine(engine, network, processor, [probe])
-        difference = _use_openvino(engine, network, processor, probe) or difference
+        pad = processor.tokenizer.pad_token
+        if device.type == "cuda":
+            engine = GraphEngine(network, embodiment, pad, probe, GPU_BATCH, CapturedChunk)
+            difference = check_engine(engine, network, processor, [probe])
+        else:
+            engine = RowEngine(network, embodiment, pad)
+            difference = check_engine(engine, network, processor, [probe])
+            difference = _use_openvino(engine, network, processor, probe) or difference
     except ModalityError as error:
         if name == "fast":
             raise
