@@ -6,6 +6,7 @@ that what they need between input and output is that of the largest.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class CapturedChunk:
         self,
         function: Callable[..., Tensor],
         inputs: Sequence[Tensor],
-        pool: tuple[int, int] | None = None,
+        pool: Any = None,
     ) -> None:
         """Capture a function for tensors of these shapes, whose memory becomes the graph's own."""
         self._inputs = list(inputs)
@@ -35,7 +36,7 @@ class CapturedChunk:
             self._output = function(*self._inputs)
 
     @property
-    def pool(self) -> tuple[int, int]:
+    def pool(self) -> Any:
         """The memory that other graphs may share, as no two replay at once."""
         return self._graph.pool()
 
