@@ -61,7 +61,11 @@ class ServerProcess:
         return self._process.wait(READY_S)
 
     def __enter__(self) -> "ServerProcess":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
