@@ -227,7 +227,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
-    interrupted = start_command(tmp_path, "--episodes", "6")
+    interrupted = start_command(tmp_path, "--episodes", "24")
     wait_for_episodes(tmp_path, 1)
     workers = children_of(interrupted)
     interrupted.send_signal(signal.SIGINT)
@@ -236,7 +236,7 @@ def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
     assert "Traceback" not in errors
     wait_until_gone(workers)
 
-    killed = start_command(tmp_path, "--episodes", "6")
+    killed = start_command(tmp_path, "--episodes", "24")
     wait_for_episodes(tmp_path, 3)
     workers = children_of(killed)
     killed.kill()
@@ -245,11 +245,11 @@ def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
 
     before = read_episodes(tmp_path / ".run.partial")
     assert not (tmp_path / "run").exists()
-    finished = start_command(tmp_path, "--episodes", "6")
+    finished = start_command(tmp_path, "--episodes", "24")
     _, errors = finished.communicate(timeout=100)
     assert finished.returncode == 0, errors
     after = read_episodes(tmp_path / "run")
-    assert [each["episode"] for each in after] == list(range(6))
+    assert [each["episode"] for each in after] == list(range(24))
     for each in before:
         assert each in after  # its time on the wall too: it was not played again
 
