@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 SERVER=${SERVER:-.venv-server} SIM=${SIM:-.venv-sim} OUT=${RUNS:-runs}/demo
 CHECKPOINT=${DEMO_CHECKPOINT:-checkpoints/aloha-mini}
-RECORDINGS=${DEMO_RECORDINGS:-tests/data/aloha_sim_transfer_cube} # LeRobot folder of held-out episodes
+RECORDINGS=${DEMO_RECORDINGS:-tests/data/held_out_transfer_cube} # LeRobot folder of held-out episodes
 EPISODES=${DEMO_EPISODES:-10}                                     # of each task, closed loop
 SEED=10000                                                        # of the first; not trained on
 

@@ -175,6 +175,11 @@ ROWS = (
         ("replay_aloha_mini_transfer_cube",),
     ),
     Row(
+        "the same, open loop on held-out Insertion episodes, 14 joints",
+        _open_loop,
+        ("replay_aloha_mini_insertion",),
+    ),
+    Row(
         "a chunk of the shipped checkpoint on one CPU thread",
         _inference,
         ("inference",),

@@ -1,24 +1,53 @@
 #!/bin/sh
 # (c) The checkpoint that ships, checkpoints/aloha-mini: from nothing to a policy on two CPU cores.
-# Every command goes on where it was when it is run again. RESULTS.md says what each run gave.
+# Every command goes on where it was when it is run again. What was run for the weights that ship,
+# in which order and with what result, is in RESULTS.md.
 #
 # SIM and SERVER are the Pythons of the two environments that `make env` makes.
 set -eu
 work=${1:-./outputs/aloha-mini}
 SIM=${SIM:-.venv-sim/bin/python} SERVER=${SERVER:-.venv-server/bin/python}
-sim() { "$SIM" -m handover_client.cli "$@"; }
-server() { "$SERVER" -m handover_client.cli "$@"; }
 export OMP_NUM_THREADS=1
 
 # Demonstrations, and snapshots of many more episodes (1 CPU second an episode).
-sim record --task transfer_cube --episodes 24 --seed 5000 --render plain --output "$work/rec_transfer"
-sim record --task insertion --episodes 24 --seed 6000 --render fast --output "$work/rec_insertion"
-"$SIM" -m handover_envs.snapshots --output "$work/snap" --seed 30000 --episodes 842 \
-    --on-the-way 40 --loose 12 --shadows 0.06
-"$SIM" -m handover_envs.snapshots --output "$work/snap" --seed 41001 --seed-step 2 --episodes 500 \
-    --on-the-way 40 --loose 12 --shadows 0.06
-"$SIM" -m handover_envs.snapshots --output "$work/snap2" --seed 32000 --seed-step 2 --episodes 350 \
-    --on-the-way 40 --loose 0 --shadows 0.06
-for task in transfer insertion; do
-    server convert --source "$work/rec_$task" --output "$work/groot_$task"
+for task in transfer_cube insertion; do
+    "$SIM" -m handover_client.cli record --task $task --episodes 24 --seed 5000 --render fast \
+        --output "$work/rec_$task"
+    "$SERVER" -m handover_client.cli convert --source "$work/rec_$task" --output "$work/groot_$task"
 done
+"$SIM" -m handover_envs.snapshots --output "$work/snap" --seed 30000 --episodes 1600 \
+    --on-the-way 40 --loose 12 --shadows 0.06
+
+# The backbone learns to see, then is frozen.
+"$SERVER" -m handover_training.locate_objects --snapshots "$work/snap" \
+    --output "$work/backbone.safetensors" --steps 3400
+
+# The action head learns from its features, then from its own mistakes as well.
+head() { # STEPS FOLDER …
+    steps=$1
+    shift
+    "$SERVER" -m handover_training.train_head --snapshots "$@" \
+        --recordings "$work/groot_transfer_cube" "$work/groot_insertion" \
+        --backbone "$work/backbone.safetensors" --output "$work/head" --steps "$steps"
+}
+serve() { # CHECKPOINT
+    "$SERVER" -m handover_client.cli serve --checkpoint "$1" --port 50077 &
+    server=$!
+    trap 'kill $server' EXIT
+}
+head 8000 "$work/snap"
+serve "$work/head/step-8000"
+"$SIM" -m handover_client.corrections --server 127.0.0.1:50077 --output "$work/lessons" --episodes 300
+kill $server
+head 16000 "$work/snap" "$work/lessons"
+
+# Measure on unseen seeds, and put it together.
+serve "$work/head/final"
+for task in transfer_cube insertion; do
+    "$SIM" -m handover_client.cli rollout --server 127.0.0.1:50077 --task $task --seed 10000 \
+        --episodes 200 --execute-steps 4 --videos none --output "$work/rollout_$task"
+done
+"$SERVER" -m handover_training.ship_mini --trained "$work/head/final" \
+    --snapshots "$work/snap" "$work/lessons" \
+    --recordings "$work/groot_transfer_cube" "$work/groot_insertion" --output checkpoints/aloha-mini \
+    --rollouts "$work/rollout_transfer_cube/metrics.json" "$work/rollout_insertion/metrics.json"
