@@ -51,6 +51,7 @@ COMMANDS = {
         "handover_training.finetune:cli", "train", "GR00T dataset to a finetuned checkpoint"
     ),
     "serve": Command("handover_server.serve:cli", "serve", "a checkpoint as a gRPC policy server"),
+    "bench": Command("handover_client.bench:cli", "", "load on a server: latency, refusals"),
     "info": Command("handover_client.info:cli", "", "what a server serves, and how far away it is"),
     "replay": Command(
         "handover_client.open_loop:cli",

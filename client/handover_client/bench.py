@@ -1,0 +1,89 @@
+"""The command `handover bench`: load on a policy server, and how long its answers took."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import tyro
+from handover_proto.errors import HandoverError, UsageError
+
+from handover_client.security_flags import NO_SECURITY, SecurityOptions, read_security
+
+# typing.Optional: see security_flags
+# ruff: noqa: UP045
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """Load a policy server and measure its latency, throughput and refusals."""
+
+    server: str
+    """Address of the server, HOST:PORT."""
+    clients: int = 1
+    """Connections that ask at the same time."""
+    rate: Optional[float] = None
+    """Requests per second of all clients together; by default each asks again once answered."""
+    arrivals: Literal["poisson", "fixed"] = "poisson"
+    """How requests of a --rate come: at random moments, or evenly."""
+    seconds: float = 10.0
+    """How long to measure."""
+    warm_up: float = 1.0
+    """Seconds before that, which do not count."""
+    image_size: Annotated[tuple[int, int], tyro.conf.arg(metavar="H W")] = (256, 256)
+    """Height and width of the random image of each camera."""
+    codec: Literal["raw", "jpeg"] = "raw"
+    """How images are sent."""
+    timeout_s: float = 10.0
+    """Deadline of each request."""
+    processes: Optional[int] = None
+    """Processes that the clients are spread over; by default one for 16 clients."""
+    seed: int = 0
+    """Of the image and of the moments of arrival."""
+    output: Optional[Path] = None
+    """JSON file for the figures."""
+    security: SecurityOptions = NO_SECURITY
+    """How the connection is protected."""
+
+
+def main(config: BenchConfig) -> dict[str, object]:
+    """Measure, print a table, write the JSON; returns its content. Raises HandoverError."""
+    _check(config)
+    import os
+
+    from handover_client.load_figures import load_figures, print_load, write_load
+    from handover_client.load_run import run_load
+
+    security = read_security(config.security, os.environ)
+    answers, info = run_load(config, security)
+    figures = load_figures(config, info, answers)
+    print_load(figures)
+    if config.output is not None:
+        write_load(config.output, figures)
+    if not answers:
+        raise HandoverError("no request was answered within the time that counts")
+    return figures
+
+
+def _check(config: BenchConfig) -> None:
+    for flag in ("clients", "seconds", "timeout_s", "processes", "rate"):
+        value = getattr(config, flag)
+        if value is not None and not 0 < value < 1e6:
+            raise UsageError(f"--{flag.replace('_', '-')} is {value:g}, expected above 0")
+    if config.warm_up < 0:
+        raise UsageError(f"--warm-up is {config.warm_up:g}, expected 0 or more")
+    if min(config.image_size) < 1:
+        raise UsageError(f"--image-size is {config.image_size}, expected two numbers from 1")
+
+
+def cli() -> None:
+    """Parse the command line and run."""
+    try:
+        main(tyro.cli(BenchConfig, prog="handover bench"))
+    except HandoverError as error:
+        print(f"handover bench: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+if __name__ == "__main__":
+    cli()

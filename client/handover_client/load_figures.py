@@ -1,0 +1,73 @@
+"""What a load showed: percentiles, throughput and refusals, as JSON and as one table."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from handover_proto.contract import ServerInfo
+
+from handover_client.load_clients import Answered
+
+if TYPE_CHECKING:
+    from handover_client.bench import BenchConfig
+
+_PERCENTILES = (50, 95, 99, 99.9)
+
+
+def load_figures(
+    config: "BenchConfig", info: ServerInfo, answers: Sequence[Answered]
+) -> dict[str, Any]:
+    """Summarise answers; latencies are those of requests that succeeded, from when they were due.
+
+    throughput_hz counts successes over the time from the end of the warm-up to the last answer.
+    """
+    succeeded = [answer for answer in answers if answer.status == "OK"]
+    latencies = [answer.latency_ms for answer in succeeded]
+    ends = [answer.due_s + answer.latency_ms / 1e3 for answer in answers]
+    lasted_s = max(ends) - config.warm_up if ends else 0.0
+    values = np.percentile(latencies, _PERCENTILES) if latencies else [None] * len(_PERCENTILES)
+    return {
+        "policy": info.spec.policy,
+        "checkpoint": info.spec.checkpoint_name,
+        "clients": config.clients,
+        "rate_hz": config.rate,
+        "arrivals": None if config.rate is None else config.arrivals,
+        "seconds": config.seconds,
+        "image": [*config.image_size, config.codec],
+        "requests": len(answers),
+        "throughput_hz": round(len(succeeded) / lasted_s, 2) if lasted_s else 0.0,
+        "latency_ms": {
+            f"p{percentile:g}": None if value is None else round(float(value), 3)
+            for percentile, value in zip(_PERCENTILES, values, strict=True)
+        },
+        "refused": dict(Counter(answer.status for answer in answers if answer.status != "OK")),
+    }
+
+
+def print_load(figures: Mapping[str, Any]) -> None:
+    """Print the figures as one table."""
+    rate = figures["rate_hz"]
+    load = "closed loop" if rate is None else f"{rate:g}/s {figures['arrivals']}"
+    height, width, codec = figures["image"]
+    print(
+        f"{figures['checkpoint'] or figures['policy']}: {figures['clients']} client(s), {load}, "
+        f"{height}x{width} {codec}"
+    )
+    head = ["requests", "per second", *(f"{name} ms" for name in figures["latency_ms"]), "refused"]
+    refused = ", ".join(f"{name} {count}" for name, count in figures["refused"].items())
+    latencies = [
+        "–" if value is None else f"{value:.2f}" for value in figures["latency_ms"].values()
+    ]
+    cells = [str(figures["requests"]), f"{figures['throughput_hz']:.1f}", *latencies]
+    print("".join(f"{name:>11}" for name in head))
+    print("".join(f"{cell:>11}" for cell in cells) + f"{refused or '0':>11}")
+
+
+def write_load(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write the figures as JSON, whole or not at all."""
+    half = path.with_name(f"{path.name}.tmp")
+    half.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    half.replace(path)
