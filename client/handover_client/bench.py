@@ -1,9 +1,9 @@
 """The command `handover bench`: load on a policy server, and how long its answers took."""
 
-import sys
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Literal, Optional
 
 import tyro
 from handover_proto.errors import HandoverError, UsageError
@@ -30,8 +30,10 @@ class BenchConfig:
     """How long to measure."""
     warm_up: float = 1.0
     """Seconds before that, which do not count."""
-    image_size: Annotated[tuple[int, int], tyro.conf.arg(metavar="H W")] = (256, 256)
-    """Height and width of the random image of each camera."""
+    image_height: int = 256
+    """Height of the random image of each camera, in pixels."""
+    image_width: int = 256
+    """Its width."""
     codec: Literal["raw", "jpeg"] = "raw"
     """How images are sent."""
     timeout_s: float = 10.0
@@ -49,40 +51,41 @@ class BenchConfig:
 def main(config: BenchConfig) -> dict[str, object]:
     """Measure, print a table, write the JSON; returns its content. Raises HandoverError."""
     _check(config)
-    import os
-
     from handover_client.load_figures import load_figures, print_load, write_load
     from handover_client.load_run import run_load
 
     security = read_security(config.security, os.environ)
-    answers, info = run_load(config, security)
-    figures = load_figures(config, info, answers)
+    load = run_load(config, security)
+    figures = load_figures(config, load)
     print_load(figures)
     if config.output is not None:
         write_load(config.output, figures)
-    if not answers:
+    if not load.answers:
         raise HandoverError("no request was answered within the time that counts")
     return figures
 
 
 def _check(config: BenchConfig) -> None:
-    for flag in ("clients", "seconds", "timeout_s", "processes", "rate"):
+    for flag in (
+        "clients",
+        "seconds",
+        "timeout_s",
+        "processes",
+        "rate",
+        "image_height",
+        "image_width",
+    ):
         value = getattr(config, flag)
         if value is not None and not 0 < value < 1e6:
             raise UsageError(f"--{flag.replace('_', '-')} is {value:g}, expected above 0")
     if config.warm_up < 0:
         raise UsageError(f"--warm-up is {config.warm_up:g}, expected 0 or more")
-    if min(config.image_size) < 1:
-        raise UsageError(f"--image-size is {config.image_size}, expected two numbers from 1")
 
 
 def cli() -> None:
     """Parse the command line and run."""
-    try:
-        main(tyro.cli(BenchConfig, prog="handover bench"))
-    except HandoverError as error:
-        print(f"handover bench: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    if main(tyro.cli(BenchConfig))["interrupted"]:
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

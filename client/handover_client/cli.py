@@ -51,7 +51,6 @@ COMMANDS = {
         "handover_training.finetune:cli", "train", "GR00T dataset to a finetuned checkpoint"
     ),
     "serve": Command("handover_server.serve:cli", "serve", "a checkpoint as a gRPC policy server"),
-    "bench": Command("handover_client.bench:cli", "", "load on a server: latency, refusals"),
     "info": Command("handover_client.info:cli", "", "what a server serves, and how far away it is"),
     "replay": Command(
         "handover_client.open_loop:cli",
@@ -67,6 +66,11 @@ COMMANDS = {
         "handover_client.replay_requests:cli",
         "",
         "a server's recorded requests once more: are the answers bit-identical",
+    ),
+    "bench": Command(
+        "handover_client.bench:cli",
+        "",
+        "load on a server: latency percentiles, throughput, refusals",
     ),
     "compare": Command("handover_client.compare:cli", "replay", "two evaluation runs side by side"),
     "report": Command(

@@ -2,41 +2,39 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from handover_proto.contract import ServerInfo
-
-from handover_client.load_clients import Answered
 
 if TYPE_CHECKING:
     from handover_client.bench import BenchConfig
+    from handover_client.load_run import Load
 
 _PERCENTILES = (50, 95, 99, 99.9)
 
 
-def load_figures(
-    config: "BenchConfig", info: ServerInfo, answers: Sequence[Answered]
-) -> dict[str, Any]:
+def load_figures(config: "BenchConfig", load: "Load") -> dict[str, Any]:
     """Summarise answers; latencies are those of requests that succeeded, from when they were due.
 
     throughput_hz counts successes over the time from the end of the warm-up to the last answer.
     """
+    answers, spec = load.answers, load.info.spec
     succeeded = [answer for answer in answers if answer.status == "OK"]
     latencies = [answer.latency_ms for answer in succeeded]
     ends = [answer.due_s + answer.latency_ms / 1e3 for answer in answers]
     lasted_s = max(ends) - config.warm_up if ends else 0.0
     values = np.percentile(latencies, _PERCENTILES) if latencies else [None] * len(_PERCENTILES)
     return {
-        "policy": info.spec.policy,
-        "checkpoint": info.spec.checkpoint_name,
+        "policy": spec.policy,
+        "checkpoint": spec.checkpoint_name,
         "clients": config.clients,
         "rate_hz": config.rate,
         "arrivals": None if config.rate is None else config.arrivals,
         "seconds": config.seconds,
-        "image": [*config.image_size, config.codec],
+        "interrupted": load.interrupted,
+        "image": [config.image_height, config.image_width, config.codec],
         "requests": len(answers),
         "throughput_hz": round(len(succeeded) / lasted_s, 2) if lasted_s else 0.0,
         "latency_ms": {
@@ -62,8 +60,10 @@ def print_load(figures: Mapping[str, Any]) -> None:
         "–" if value is None else f"{value:.2f}" for value in figures["latency_ms"].values()
     ]
     cells = [str(figures["requests"]), f"{figures['throughput_hz']:.1f}", *latencies]
-    print("".join(f"{name:>11}" for name in head))
-    print("".join(f"{cell:>11}" for cell in cells) + f"{refused or '0':>11}")
+    cells.append(refused or "0")
+    widths = [max(10, len(name), len(cell)) for name, cell in zip(head, cells, strict=True)]
+    for row in (head, cells):
+        print("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
 
 
 def write_load(path: Path, figures: Mapping[str, Any]) -> None:

@@ -7,7 +7,9 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,60 +19,63 @@ from handover_proto.messages import encode_request
 
 from handover_client.channel_security import ChannelSecurity
 from handover_client.load_clients import Answered, Share, run_clients
-from handover_client.load_schedule import arrivals
+from handover_client.load_schedule import Plan
 from handover_client.policy_client import PolicyClient
 
 if TYPE_CHECKING:
     from handover_client.bench import BenchConfig
 
+    Answers = multiprocessing.Queue[list[Answered] | None]  # None: a process is done
+
 _CLIENTS_PER_PROCESS = 16
-_START_S = 1.5  # for the processes to start and connect
+_START_S = 1.0  # for the first process to start and connect, and for each that follows half of it
 _SEND_EVERY_S = 0.25
 
 
-def run_load(config: "BenchConfig", security: ChannelSecurity) -> tuple[list[Answered], ServerInfo]:
-    """Load the server; returns the answers to requests that were due after the warm-up."""
+@dataclass(frozen=True)
+class Load:
+    """What came of a load: answers to requests that were due after the warm-up."""
+
+    answers: list[Answered]
+    info: ServerInfo
+    interrupted: bool
+
+
+def run_load(config: "BenchConfig", security: ChannelSecurity) -> Load:
+    """Load the server until the time is up or Ctrl-C ends it; no process outlives the call."""
     with PolicyClient.connect(config.server, security=security) as client:
         info = client.info
     message = random_message(info, config)
     count = min(config.clients, config.processes or -(-config.clients // _CLIENTS_PER_PROCESS))
     total_s = config.warm_up + config.seconds
-    start_s = time.time() + _START_S
-    context = multiprocessing.get_context("spawn")
-    answers: multiprocessing.Queue[list[Answered] | None] = context.Queue()
-    processes = []
-    for index in range(count):
-        clients = range(index, config.clients, count)
-        share = Share(config.server, security, message, start_s, total_s, config.timeout_s)
-        arguments = (
-            share,
-            list(clients),
+    start_s = time.time() + _START_S * (1 + count) / 2
+    share = Share(config.server, security, message, start_s, total_s, config.timeout_s)
+    plans = [
+        Plan(
+            tuple(range(index, config.clients, count)),
+            config.clients,
             config.rate,
             config.arrivals,
-            config.clients,
             config.seed,
-            answers,
         )
-        processes.append(context.Process(target=_work, args=arguments, daemon=True))
+        for index in range(count)
+    ]
     gathered: list[Answered] = []
-    try:
-        for process in processes:
-            process.start()
-        _gather(answers, count, gathered, start_s, total_s, config.timeout_s)
-    except KeyboardInterrupt:
-        print("stopped: these are the answers until then", file=sys.stderr)
-    finally:
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
-            process.join(5.0)
-    return [answer for answer in gathered if answer.due_s >= config.warm_up], info
+    interrupted = False
+    with _processes(share, plans) as (processes, answers):
+        try:
+            _gather(answers, processes, gathered, share)
+        except KeyboardInterrupt:
+            interrupted = True
+            print("\nstopped: these are the answers until then", file=sys.stderr)
+    counted = [answer for answer in gathered if answer.due_s >= config.warm_up]
+    return Load(counted, info, interrupted)
 
 
 def random_message(info: ServerInfo, config: "BenchConfig") -> bytes:
     """Serialise a request with a random image for each camera and a zero state."""
     rng = np.random.default_rng(config.seed)
-    frame = rng.integers(0, 256, (*config.image_size, 3), dtype=np.uint8)
+    frame = rng.integers(0, 256, (config.image_height, config.image_width, 3), dtype=np.uint8)
     sent = compress(frame, ImageCodec.JPEG) if config.codec == "jpeg" else frame
     spec = info.spec
     observation = Observation(
@@ -81,17 +86,35 @@ def random_message(info: ServerInfo, config: "BenchConfig") -> bytes:
     return encode_request(PolicyRequest(observation, seed=0)).SerializeToString()
 
 
-def _work(
-    share: Share,
-    clients: list[int],
-    rate: float | None,
-    kind: str,
-    all_clients: int,
-    seed: int,
-    answers: "multiprocessing.Queue[list[Answered] | None]",
-) -> None:
+@contextlib.contextmanager
+def _processes(
+    share: Share, plans: Sequence[Plan]
+) -> Iterator[tuple[list[BaseProcess], "Answers"]]:
+    """Start a process for each plan; all have ended on leaving."""
+    context = multiprocessing.get_context("spawn")
+    answers: Answers = context.Queue()
+    processes: list[BaseProcess] = [
+        context.Process(target=_work, args=(share, plan, answers), daemon=True) for plan in plans
+    ]
+    # they inherit it: the terminal's Ctrl-C is this process's, also while they still import
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        try:
+            for process in processes:
+                process.start()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        yield processes, answers
+    finally:
+        for process in processes:
+            if process.pid is not None:
+                process.terminate()
+                process.join(5.0)
+                process.kill()
+
+
+def _work(share: Share, plan: Plan, answers: "Answers") -> None:
     """Run one process's share and send what was answered, a few times a second."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's
     batch: list[Answered] = []
 
     async def send_now_and_then() -> None:
@@ -102,19 +125,8 @@ def _work(
 
     async def run() -> None:
         sending = asyncio.create_task(send_now_and_then())
-        schedules: list[Iterator[float] | None] = [
-            None
-            if rate is None
-            else arrivals(
-                rate / all_clients,
-                "fixed" if kind == "fixed" else "poisson",
-                seed * 100_003 + client,
-                client / all_clients,
-            )
-            for client in clients
-        ]
         try:
-            await run_clients(share, schedules, batch.append)
+            await run_clients(share, plan.schedules(), batch.append)
         finally:
             sending.cancel()
 
@@ -126,23 +138,24 @@ def _work(
 
 
 def _gather(
-    answers: "multiprocessing.Queue[list[Answered] | None]",
-    processes: int,
-    gathered: list[Answered],
-    start_s: float,
-    total_s: float,
-    timeout_s: float,
+    answers: "Answers", processes: Sequence[BaseProcess], gathered: list[Answered], share: Share
 ) -> None:
-    """Collect until every process is done, or should long have been."""
-    end_s = start_s + total_s
-    while processes and time.time() < end_s + timeout_s + 10.0:
-        with contextlib.suppress(queue.Empty):
+    """Collect until every process is done, has died, or should long have been done."""
+    busy = len(processes)
+    end_s = share.start_s + share.seconds
+    while busy and time.time() < end_s + share.timeout_s + 10.0:
+        try:
             batch = answers.get(timeout=0.5)
+        except queue.Empty:
+            if not any(process.is_alive() for process in processes):
+                break
+        else:
             if batch is None:
-                processes -= 1
+                busy -= 1
             else:
                 gathered += batch
-        _show_progress(min(1.0, max(0.0, (time.time() - start_s) / total_s)), len(gathered))
+        passed = (time.time() - share.start_s) / share.seconds
+        _show_progress(min(1.0, max(0.0, passed)), len(gathered))
     if sys.stderr.isatty():
         print(file=sys.stderr)
 

@@ -1,15 +1,25 @@
 """The load generator keeps its own clock, spreads its load, and counts what was refused."""
 
 import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
 from handover_client.bench import BenchConfig, main
 from handover_client.load_clients import Answered
-from handover_client.load_figures import load_figures
+from handover_client.load_figures import load_figures, print_load
+from handover_client.load_run import Load
 from handover_client.load_schedule import arrivals
 from handover_proto.contract import ServerInfo
 from handover_proto.errors import UsageError
+
+from .conftest import hold
+from .serving import ServerProcess, source_environment
 
 
 def test_fixed_arrivals_of_several_clients_interleave_evenly():
@@ -36,21 +46,82 @@ def info() -> ServerInfo:
 def test_figures_count_successes_and_name_refusals():
     answers = [Answered(1.0 + k / 100, float(k), "OK") for k in range(101)]
     answers += [Answered(1.5, 1.0, "RESOURCE_EXHAUSTED")] * 3
-    figures = load_figures(BenchConfig("x:1", warm_up=1.0), info(), answers)
+    figures = load_figures(BenchConfig("x:1", warm_up=1.0), Load(answers, info(), False))
     assert figures["latency_ms"] == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
     assert figures["refused"] == {"RESOURCE_EXHAUSTED": 3}
     assert figures["throughput_hz"] == pytest.approx(101 / 1.1, rel=1e-3)  # the last ends at 2.1 s
 
 
+def test_columns_stay_apart_when_requests_are_refused(capsys):
+    answers = [Answered(1.0, 2.0, "OK"), *[Answered(1.5, 1.0, "RESOURCE_EXHAUSTED")] * 3]
+    print_load(load_figures(BenchConfig("x:1"), Load(answers, info(), False)))
+    _, head, cells = capsys.readouterr().out.splitlines()
+    assert head.split()[-1] == "refused"
+    assert cells.split()[-3:] == ["2.00", "RESOURCE_EXHAUSTED", "3"]
+    assert len(head) == len(cells)
+
+
 def test_no_answers_are_figures_too():
-    figures = load_figures(BenchConfig("x:1"), info(), [])
+    figures = load_figures(BenchConfig("x:1"), Load([], info(), False))
     assert figures["latency_ms"]["p50"] is None
     assert figures["requests"] == 0
 
 
 @pytest.mark.parametrize(
-    "flags", [{"clients": 0}, {"rate": 0.0}, {"seconds": -1.0}, {"image_size": (0, 3)}]
+    "flags", [{"clients": 0}, {"rate": 0.0}, {"seconds": -1.0}, {"image_width": 0}]
 )
 def test_senseless_flags_are_refused(flags):
     with pytest.raises(UsageError):
         main(BenchConfig("127.0.0.1:1", **flags))
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    log = tmp_path_factory.mktemp("hold") / "server.log"
+    with ServerProcess("--policy", "hold", log=log) as server:
+        yield server.wait()
+
+
+def test_every_request_of_a_schedule_is_answered_by_a_real_server(address, tmp_path):
+    output = tmp_path / "load.json"
+    config = BenchConfig(
+        address, clients=2, rate=40.0, arrivals="fixed", seconds=0.5, warm_up=0.0, output=output
+    )
+    figures = main(config)
+    assert json.loads(output.read_text()) == figures
+    assert figures["requests"] == 20
+    assert figures["refused"] == {}
+    assert figures["latency_ms"]["p50"] > 0
+
+
+def test_ctrl_c_prints_what_was_measured_and_leaves_no_process(start_server, tmp_path):
+    second_over = threading.Event()
+    count = itertools.count(1)
+
+    def answer(request, context):
+        if next(count) >= 30:
+            second_over.set()
+        return hold(request, context)
+
+    server, output = start_server(answer=answer), tmp_path / "load.json"
+    command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", server.address]
+    command += ["--warm-up", "0", "--seconds", "600", "--rate", "20", "--arrivals", "fixed"]
+    with subprocess.Popen(
+        [*command, "--image-height", "8", "--output", str(output)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, which gets the signal as from a terminal
+        env=source_environment(),
+    ) as bench:
+        assert second_over.wait(60)
+        os.killpg(bench.pid, signal.SIGINT)
+        printed, said = bench.communicate(timeout=60)  # also of its processes: they hold the pipes
+    assert bench.returncode == 130
+    assert said.split("\n") == [
+        *("", "stopped: these are the answers until then", "", "handover: interrupted", "")
+    ]
+    assert "per second" in printed
+    figures = json.loads(output.read_text())
+    assert figures["interrupted"]
+    assert figures["requests"] > 0
