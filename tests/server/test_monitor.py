@@ -2,6 +2,7 @@
 
 import http.client
 import ssl
+import time
 
 import grpc
 import pytest
@@ -105,7 +106,7 @@ def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
     calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S) for _ in range(3)]
     gated.wait_until_busy()
     while (seen := scrape())["handover_queue_depth",] < 2:
-        pass
+        time.sleep(0.002)
     assert seen["handover_in_flight_requests",] == 3
     assert seen["handover_clients_in_flight",] == 1
     gated.let_through(3)
@@ -131,7 +132,7 @@ def test_health_is_200_only_while_serving_and_else_says_why(serve, open_monitor,
     gated.wait_until_busy()
     server.loop.call_soon_threadsafe(server.server._service.close)
     while get(monitor, "/healthz")[0] == 200:
-        pass
+        time.sleep(0.002)
     assert get(monitor, "/healthz") == (503, "draining\n")
     gated.let_through()
     assert under_way.result().action

@@ -154,12 +154,12 @@ def test_a_slow_client_comes_between_the_requests_of_one_that_floods(serve, gate
     flood = [server.stub.Infer.future(message(sequence=n), timeout=TIMEOUT_S) for n in range(8)]
     gated.wait_until_busy()
     while server.server.levels()["queue_depth"] < 7:
-        pass
+        time.sleep(0.002)
     of_its_own = (("grpc.use_local_subchannel_pool", 1),)
     with grpc.insecure_channel(server.address, options=of_its_own) as channel:
         slow = PolicyServiceStub(channel).Infer.future(message(sequence=100), timeout=TIMEOUT_S)
         while server.server.levels()["queue_depth"] < 8:
-            pass
+            time.sleep(0.002)
         gated.let_through(9)
         assert slow.result().sequence == 100
     assert {call.result().sequence for call in flood} == set(range(8))
