@@ -1,0 +1,130 @@
+"""What many clients get: `handover bench` against the hold policy and the shipped checkpoint.
+
+    python benchmarks/load.py            (extra serve)
+
+Closed loop: each client asks again once it is answered, so that the server is as busy as they can
+make it. Servers, load generator and everything else share this machine.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from result_file import write_result
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs/serving.md"
+BEGIN, END = "<!-- load.json -->", "<!-- end of load.json -->"
+CLIENTS = (1, 8, 32, 64)
+SERVERS = {"hold": ("--policy", "hold"), "shipped": ("--checkpoint", "checkpoints/aloha-mini")}
+HEADER = ("policy", "frame", "clients", "answers/s", "p50 ms", "p95 ms", "p99 ms", "refused")
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class LoadConfig:
+    """Measure latency and throughput of two policies at 1, 8, 32 and 64 clients."""
+
+    seconds: float = 4.0
+    """How long each line of the table is measured."""
+    warm_up: float = 1.0
+    """Seconds before that, which do not count."""
+
+
+@contextlib.contextmanager
+def served(*flags: str) -> Iterator[str]:
+    """Run a server; gives its address once it serves."""
+    command = [sys.executable, "-m", "handover_server.serve", *flags, "--port", "0"]
+    server = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert server.stdout is not None
+    try:
+        found = re.search(r"on (\S+)$", server.stdout.readline())
+        if not found:
+            raise SystemExit(f"{' '.join(flags)}: the server did not start")
+        yield found[1]
+    finally:
+        server.terminate()
+        try:
+            server.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def bench(address: str, clients: int, config: LoadConfig, *flags: str) -> dict[str, Any]:
+    """One run of `handover bench`; gives its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "load.json"
+        command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", address]
+        command += ["--clients", str(clients), "--seconds", str(config.seconds)]
+        command += ["--warm-up", str(config.warm_up), "--output", str(output), *flags]
+        subprocess.run(
+            command, check=True, timeout=DEADLINE_S + config.seconds, stdout=subprocess.DEVNULL
+        )
+        return json.loads(output.read_text(encoding="utf-8"))
+
+
+def main(config: LoadConfig) -> None:
+    """Measure every case, print the table, write results/load.json and the part of the docs."""
+    cases = []
+    for name, flags in SERVERS.items():
+        with served(*flags) as address:
+            for clients in CLIENTS:
+                cases.append(bench(address, clients, config))
+                print(" | ".join(row(cases[-1])), flush=True)
+            for codec in ("raw", "jpeg") if name == "hold" else ():
+                size = ("--image-height", "480", "--image-width", "640")
+                cases.append(bench(address, 1, config, *size, "--codec", codec))
+                print(" | ".join(row(cases[-1])), flush=True)
+    figures = {
+        "what": "handover bench in a closed loop over loopback; latency of answered requests, from "
+        "when they were due; server and load generator on one machine",
+        "config": dataclasses.asdict(config),
+        "cores_allowed": len(os.sched_getaffinity(0)),  # taskset's, for servers and clients
+        "cases": cases,
+    }
+    print(write_result("load", figures))
+    write_docs(cases)
+
+
+def row(case: dict[str, Any]) -> tuple[str, ...]:
+    """One line of the table."""
+    height, width, codec = case["image"]
+    latency = case["latency_ms"]
+    refused = ", ".join(f"{count} {status}" for status, count in case["refused"].items())
+    times = ("–" if latency[p] is None else f"{latency[p]:.2f}" for p in ("p50", "p95", "p99"))
+    return (
+        case["checkpoint"] or case["policy"],
+        f"{height}×{width} {codec}",
+        str(case["clients"]),
+        f"{case['throughput_hz']:.1f}",
+        *times,
+        refused or "0",
+    )
+
+
+def write_docs(cases: list[dict[str, Any]]) -> None:
+    """Put the table into the place that the document keeps for it."""
+    lines = [HEADER, ("---",) * len(HEADER), *map(row, cases)]
+    table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    before, begin, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"{DOCS} has no {BEGIN} … {END}")
+    DOCS.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(LoadConfig))
