@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -95,30 +96,42 @@ def test_videos_show_the_episode_in_its_own_time(hold_server, tmp_path):
     assert "data:video/mp4;base64," in (tmp_path / "run/report.html").read_text()
 
 
+AFTER_S = 3.0
+
+
 class Saboteur(AlohaSimulator):
-    """Kills the server at a control step, and starts another one in its place."""
+    """Kills the server at a control step, and later starts another one in its place.
+
+    Later than a call is tried again without a word, so that the outage shows.
+    """
 
     def __init__(self, server: ServerProcess, at: int) -> None:
         super().__init__("transfer_cube")
         self._server, self._at = server, at
+        self._restart = threading.Timer(AFTER_S, server.start)
 
     def step(self, targets):
         if self.steps == self._at:
             self._server.kill()
-            self._server.start()  # ready in some seconds
+            self._restart.start()
         return super().step(targets)
+
+    def close(self):
+        self._restart.join()
+        super().close()
 
 
 @pytest.mark.parametrize("realtime", [False, True])
 def test_an_episode_outlives_a_server_that_is_killed_and_restarted(realtime, tmp_path):
+    steps = 250 if realtime else 60  # 5 s: the outage is shorter
     with ServerProcess("--policy", "hold", log=tmp_path / "log") as server:
         config = short(
-            tmp_path / "run", server.wait(), realtime=realtime, max_steps=60, reconnect_s=120
+            tmp_path / "run", server.wait(), realtime=realtime, max_steps=steps, reconnect_s=120
         )
         (task, _) = episode_tasks(config, served_info(config))
         with Saboteur(server, at=10) as robot, server_source(task) as source:
             record = play_task(task, robot, source).record
-    assert record.steps == 60
+    assert record.steps == steps
     assert record.ended == "max_steps"
     assert len(record.outages) == 1
     assert record.outages[0].failures >= 1
