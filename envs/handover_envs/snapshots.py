@@ -3,9 +3,9 @@
 python -m handover_envs.snapshots --output FOLDER --episodes 400
 
 A recording has every image of an episode; here are few images of many episodes, so the objects'
-poses vary more for the same drawing time. The arms are pushed off their way now and then, and the
-chunks tell how the expert would come back. Loose snapshots show the objects where no episode has
-them, and have no chunk.
+poses vary more for the same drawing time. The arms are pushed off their way now and then and grasp
+a little beside their aim, and the chunks tell what the expert would do from there. Loose snapshots
+show the objects where no episode has them, and have no chunk.
 """
 
 from dataclasses import dataclass
