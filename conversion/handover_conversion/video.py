@@ -105,6 +105,8 @@ def _read(
 
 
 def _check_stream(stream: VideoStream, span: VideoSpan) -> None:
+    if stream.codec_context is None:
+        raise VideoError("the video cannot be read: its index is cut short, or its codec unknown")
     rate, size = stream.average_rate, (stream.height, stream.width)
     if rate is not None and abs(float(rate) - span.fps) > 0.01 * span.fps:
         raise VideoError(
