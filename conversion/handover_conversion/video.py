@@ -80,7 +80,7 @@ def read_video(
 def _read(
     span: VideoSpan, waiting: list[int], count_all: bool, by_group: bool
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    with av.open(str(span.path)) as container:
+    with av.open(str(span.path), metadata_errors="replace") as container:
         if not container.streams.video:
             raise VideoError("the file holds no video stream")
         stream = container.streams.video[0]

@@ -96,6 +96,15 @@ def test_a_truncated_file_is_an_error_not_a_crash(tmp_path, draw_video, frame_nu
     assert refused > (len(whole) - index) // 7 // 2
 
 
+def test_remarks_in_another_encoding_do_not_matter(tmp_path, draw_video):
+    path = tmp_path / "video.mp4"
+    draw_video(path, range(60))
+    whole = path.read_bytes()
+    assert b"VideoHandler" in whole
+    path.write_bytes(whole.replace(b"VideoHandler", b"VideoH\xffndler"))
+    assert len(list(read_video(VideoSpan(path, 60, 50), np.array([0, 59])))) == 2
+
+
 def test_a_file_cut_short_behind_its_index_is_an_error(tmp_path, draw_video):
     path = tmp_path / "video.mp4"
     draw_video(path, range(60), options=(*GOPS["every frame is a key frame"],))
