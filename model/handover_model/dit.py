@@ -156,6 +156,10 @@ class Block(nn.Module):
         self.ff = FeedForward(config)
         self.final_dropout = nn.Dropout(config.dropout) if config.final_dropout else nn.Identity()
 
+    def remember(self, features: Tensor, mask: Tensor | None) -> Memory:
+        """See Attention.remember."""
+        return self.attn1.remember(features, mask)
+
     def forward(self, tokens: Tensor, time: Tensor, memory: Memory | None) -> Tensor:
         """Mix and transform tokens, (B, T, width); without a memory they attend to themselves."""
         normed = self.norm1(tokens, time)
@@ -200,10 +204,10 @@ class Dit(nn.Module):
             if not block.crosses:
                 memories.append(None)
             elif self.text_period is None:
-                memories.append(block.attn1.remember(features, None))
+                memories.append(block.remember(features, None))
             else:
                 reads_text = number % (2 * self.text_period) == 0
-                memories.append(block.attn1.remember(features, text if reads_text else image))
+                memories.append(block.remember(features, text if reads_text else image))
         return memories
 
     def forward(self, tokens: Tensor, bucket: Tensor, memories: list[Memory | None]) -> Tensor:

@@ -6,7 +6,7 @@ import sys
 import time
 
 
-def command(settings, launcher=(sys.executable,)):
+def command(settings, launcher=(sys.executable,), program=("-m", "handover_training.finetune")):
     flags = {
         "base-model-path": settings.base_model_path,
         "output-dir": settings.output_dir,
@@ -21,15 +21,20 @@ def command(settings, launcher=(sys.executable,)):
         "device": "cpu",
     }
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    module = ["-m", "handover_training.finetune"]
-    return [*launcher, *module, "--dataset-path", str(settings.dataset_path[0]), *words]
+    if settings.lora_rank:
+        words += ["--lora-rank", str(settings.lora_rank)]
+    if settings.gradient_checkpointing:
+        words.append("--gradient-checkpointing")
+    if settings.fsdp:
+        words.append("--fsdp")
+    return [*launcher, *program, "--dataset-path", str(settings.dataset_path[0]), *words]
 
 
-def start(settings, log, launcher=(sys.executable,)):
+def start(settings, log, *how):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     with log.open("a") as file:
         return subprocess.Popen(
-            command(settings, launcher), env=environment, stdout=file, stderr=subprocess.STDOUT
+            command(settings, *how), env=environment, stdout=file, stderr=subprocess.STDOUT
         )
 
 

@@ -1,8 +1,10 @@
-"""Two processes with the same global batch train what one does."""
+"""Two processes with the same global batch train what one does, each with all weights or half."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from handover_training.finetuning import run
@@ -13,16 +15,58 @@ from .processes import start
 TWO = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone")
 
 
+FSDP_ON_CPU = (str(Path(__file__).with_name("fsdp_on_cpu.py")),)
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_the_same_global_batch(settings, base, tmp_path):
-    log = tmp_path / "log.txt"
     divided = replace(settings, output_dir=tmp_path / "divided")
-    process = start(divided, log, TWO)
+    train(divided, tmp_path, TWO)
+    run(settings)
+    assert_as_one(settings, divided, base)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapted", [False, True])
+def test_weights_that_fsdp_divides_train_as_one_and_go_on_undivided(
+    settings, base, tmp_path, adapted
+):
+    settings = replace(settings, lora_rank=4 if adapted else 0, gradient_checkpointing=adapted)
+    divided = replace(settings, output_dir=tmp_path / "divided", fsdp=True)
+    train(divided, tmp_path, TWO, FSDP_ON_CPU)
+    run(settings)
+    assert_as_one(settings, divided, base)
+
+    back_to_step_2(divided.output_dir)
+    run(replace(divided, fsdp=False))
+    assert_as_one(settings, divided, base)
+    back_to_step_2(divided.output_dir)
+    train(divided, tmp_path, TWO, FSDP_ON_CPU)
+    assert "going on from" in (tmp_path / "log.txt").read_text()
+    assert_as_one(settings, divided, base)
+
+
+def train(settings, tmp_path, *how):
+    log = tmp_path / "log.txt"
+    process = start(settings, log, *how)
     try:
         assert process.wait(timeout=240) == 0, log.read_text()
     finally:
         process.kill()
-    run(settings)
+
+
+def back_to_step_2(folder):
+    """Leave what a run has that was killed after its second step."""
+    for path in folder.iterdir():
+        if path.name == "checkpoint-4":
+            shutil.rmtree(path)
+        elif path.is_file() and path.name != "run.json":
+            path.unlink()
+    known = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**known, "finished": False}))
+
+
+def assert_as_one(settings, divided, base):
     before = load_file(base / "model.safetensors")
     one = load_file(settings.output_dir / "model.safetensors")
     two = load_file(divided.output_dir / "model.safetensors")

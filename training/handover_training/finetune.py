@@ -5,8 +5,9 @@ Equally, on several GPUs: torchrun --nproc_per_node=4 -m handover_training.finet
 
 import logging
 import os
+import sys
 
-from handover_proto.errors import HandoverError, MissingExtra
+from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
 from handover_training.finetune_config import FinetuneConfig
 
@@ -22,11 +23,13 @@ def main(config: FinetuneConfig) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         from handover_training.finetuning import run
+        from handover_training.run_arguments import leave_processes
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "torch", "train") from error
     summary = run(config)
     if first:
         print(summary)
+    leave_processes()
 
 
 def cli() -> None:
@@ -41,4 +44,5 @@ if __name__ == "__main__":
     try:
         cli()
     except HandoverError as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
+        print(f"handover: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None

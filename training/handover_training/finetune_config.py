@@ -106,7 +106,7 @@ class FinetuneConfig:
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time."""
     fsdp: bool = False
-    """Divide weights and optimiser among the GPUs (torch's FSDP2)."""
+    """Divide weights and optimiser among several GPUs (torch's FSDP2)."""
     fsdp_config: Optional[Path] = None
     """JSON file with FSDP's options, as transformers has them."""
     deepspeed: Optional[Path] = None

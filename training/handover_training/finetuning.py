@@ -19,7 +19,7 @@ from handover_training import checkpoint_folders as folders
 from handover_training.adapters import add_adapters
 from handover_training.base_model import BaseModel, read_base
 from handover_training.batches import BatchPlan, ProcessBatches
-from handover_training.checkpoint_writer import ADAPTER_FILE, CheckpointWriter
+from handover_training.checkpoint_writer import ADAPTER_FILE, CheckpointWriter, load_trained
 from handover_training.dataset_statistics import dataset_statistics, trained_slots
 from handover_training.errors import TrainingError
 from handover_training.finetune_config import FinetuneConfig
@@ -128,6 +128,8 @@ def make_trainer(plan: Plan, start: RunStart) -> FinetuneTrainer:
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     logger.info("training %d weights", sum(weight.numel() for weight in weights))
     learner = Learner(network, arguments.world_size * settings.gradient_accumulation_steps)
+    if start.checkpoint is not None and not arguments.deepspeed:
+        load_trained(learner, start.checkpoint)
     data = make_data(plan, start)
     record = RunRecord(plan.sources, plan.modality, settings.tag, plan.identity)
     writer = CheckpointWriter(plan.base, record)

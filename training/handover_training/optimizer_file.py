@@ -4,43 +4,40 @@ Every number comes back bit for bit: tensors as they are, Python floats by their
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from handover_model.weights import open_weights
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 TENSORS_FILE = "optimizer.safetensors"
 SETTINGS_FILE = "optimizer.json"
 
 
-def save_optimizer(folder: Path, optimizer: Optimizer, schedule: LRScheduler) -> None:
-    """Write the optimiser's and the schedule's state into a folder."""
-    state = optimizer.state_dict()
+def save_optimizer(folder: Path, state: Mapping[str, Any], schedule: Mapping[str, Any]) -> None:
+    """Write the states of the optimiser (weights by their names) and of the schedule."""
     tensors = {
-        f"{number}.{name}": value.detach().to("cpu").contiguous()
-        for number, entry in state["state"].items()
+        f"{weight}.{name}": value.detach().to("cpu").contiguous()
+        for weight, entry in state["state"].items()
         for name, value in entry.items()
     }
     save_file(tensors, folder / TENSORS_FILE)
-    settings = {"groups": state["param_groups"], "schedule": schedule.state_dict()}
+    settings = {"groups": state["param_groups"], "schedule": schedule}
     (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
-def load_optimizer(folder: Path, optimizer: Optimizer, schedule: LRScheduler) -> None:
-    """Read back what save_optimizer wrote."""
+def load_optimizer(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read back what save_optimizer wrote: the optimiser's state and the schedule's."""
     settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[str, dict[str, Tensor]] = {}
     with open_weights(folder / TENSORS_FILE) as file:
         for key in file.keys():  # noqa: SIM118
-            number, _, name = key.partition(".")
-            state.setdefault(int(number), {})[name] = file.get_tensor(key)
+            weight, _, name = key.rpartition(".")
+            state.setdefault(weight, {})[name] = file.get_tensor(key)
     groups = [_tuples(group) for group in settings["groups"]]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    schedule.load_state_dict(settings["schedule"])
+    return {"state": state, "param_groups": groups}, settings["schedule"]
 
 
 def _tuples(group: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from accelerate import DistributedType, PartialState
 from handover_model.modality import ModalityConfig, modality_config_json
 from handover_proto.errors import UsageError
 from transformers.training_args import TrainingArguments
@@ -111,8 +113,19 @@ def training_arguments(settings: FinetuneConfig, *, evaluates: bool) -> Training
         disable_tqdm=True,
         ignore_data_skip=True,  # our batches start at the right step by themselves
     )
+    if settings.fsdp and PartialState().distributed_type != DistributedType.MULTI_GPU:
+        raise UsageError(
+            "--fsdp divides the network among several GPUs: start it with torchrun on a machine "
+            "that has them, or leave it out"
+        )
     arguments.per_device_train_batch_size = micro_batch(settings, arguments.world_size)
     return arguments
+
+
+def leave_processes() -> None:
+    """End torchrun's connections; left open, their threads can abort a process that exits."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def micro_batch(settings: FinetuneConfig, world: int) -> int:

@@ -1,7 +1,7 @@
 """transformers' Trainer, taught our batches, our checkpoints and when to stop.
 
 What is random comes with the batches, so no random state is saved. Optimiser states are kept as
-safetensors; only FSDP and DeepSpeed, which divide them among processes, use their own files.
+safetensors; only DeepSpeed, which divides them among processes, uses its own files.
 """
 
 from collections.abc import Mapping
@@ -11,18 +11,25 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers.trainer import Trainer
 from transformers.training_args import TrainingArguments
 
 from handover_training import checkpoint_folders as folders
 from handover_training.batches import ProcessBatches
-from handover_training.checkpoint_writer import CheckpointWriter, load_trained
+from handover_training.checkpoint_writer import CheckpointWriter
 from handover_training.errors import DivergedError
 from handover_training.learner import Learner
 from handover_training.open_loop import ErrorSums, OpenLoop
 from handover_training.optimizer_file import load_optimizer, save_optimizer
 from handover_training.samples import Collator, TrainingWindows
+from handover_training.whole_state import (
+    gather_for,
+    put_optimizer,
+    whole_optimizer,
+    whole_weights,
+)
 
 BEST_METRIC = "open_loop_mse"
 PREFETCHED = 4  # micro-batches that each worker prepares ahead
@@ -77,6 +84,11 @@ class FinetuneTrainer(Trainer):
             pin_memory=self.args.device.type == "cuda",
         )
 
+    def _prepare_for_training(self, *arguments: Any, **keywords: Any) -> Any:
+        prepared = super()._prepare_for_training(*arguments, **keywords)
+        gather_for("remember", self.learner.network.action_head.model.transformer_blocks)
+        return prepared
+
     def _prepare_input(self, data: Any) -> Any:
         """Move tensors and nothing else: DeepSpeed would round times and noise to bfloat16."""
         if isinstance(data, Tensor):
@@ -116,7 +128,7 @@ class FinetuneTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Measure open loop on the held-out episodes; the same for every process."""
         assert self._data.open_loop is not None
-        model = cast(nn.Module, self.model_wrapped if self.is_in_train else self.model)
+        model = self._wrapped() if self.is_in_train else cast(nn.Module, self.model)
         model.eval()
         rank, world = self.args.process_index, self.args.world_size
         sums = self._data.open_loop.measure(model, self.args.device, rank, world)
@@ -162,8 +174,7 @@ class FinetuneTrainer(Trainer):
         if self.args.should_save:
             folders.sweep(self._folder)
         self.accelerator.wait_for_everyone()
-        self.save_model(str(staged), _internal_call=True)
-        self._save_optimizer_and_scheduler(str(staged))
+        self._write(staged)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             self.state.save_to_json(str(staged / "trainer_state.json"))
@@ -176,6 +187,18 @@ class FinetuneTrainer(Trainer):
             folders.rotate(self._folder, self._keep, best)
         self.accelerator.wait_for_everyone()
 
+    def _write(self, staged: Path) -> None:
+        """Write what serving and going on need; DeepSpeed gathers and keeps its own."""
+        if self.is_deepspeed_enabled:
+            self.save_model(str(staged), _internal_call=True)
+            super()._save_optimizer_and_scheduler(str(staged))
+            return
+        weights = whole_weights(self._wrapped())
+        optimizer = whole_optimizer(self._wrapped(), self._plain_optimizer())
+        if self.args.should_save:
+            self._save(str(staged), weights)
+            save_optimizer(staged, optimizer, cast(Any, self.lr_scheduler).state_dict())
+
     def _save(
         self, output_dir: str | None = None, state_dict: Mapping[str, Any] | None = None
     ) -> None:
@@ -186,26 +209,24 @@ class FinetuneTrainer(Trainer):
             progress["last_measured"] = measured[-1]
         self._writer.write(Path(str(output_dir)), self.learner, weights, progress)
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            super()._save_optimizer_and_scheduler(output_dir)
-        elif self.args.should_save:
-            save_optimizer(Path(output_dir), *self._optimizer())
-
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            load_trained(self.learner, Path(resume_from_checkpoint))
+        """Nothing to load: the learner was made with the checkpoint's weights."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or self.is_deepspeed_enabled or self.is_fsdp_enabled:
+        if checkpoint is None or self.is_deepspeed_enabled:
             super()._load_optimizer_and_scheduler(checkpoint)
-        else:
-            load_optimizer(Path(checkpoint), *self._optimizer())
+            return
+        optimizer, schedule = load_optimizer(Path(checkpoint))
+        put_optimizer(self._wrapped(), self._plain_optimizer(), optimizer)
+        cast(Any, self.lr_scheduler).load_state_dict(schedule)
 
-    def _optimizer(self) -> tuple[Any, Any]:
-        return self.optimizer, self.lr_scheduler
+    def _wrapped(self) -> nn.Module:
+        """The learner as it takes part among the processes."""
+        return cast(nn.Module, self.model_wrapped)
+
+    def _plain_optimizer(self) -> Optimizer:
+        """The optimiser itself, without accelerate's shell."""
+        return cast(Optimizer, getattr(self.optimizer, "optimizer", self.optimizer))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Nothing to load: random numbers come with the batches."""
