@@ -157,10 +157,16 @@ def test_a_missing_ray_is_told_by_its_extra(monkeypatch):
         open_executor(None, "auto")
 
 
-def test_ctrl_c_while_a_process_starts_comes_once_it_has_started():
-    with pytest.raises(KeyboardInterrupt), ctrl_c_held_back():
+def start_slowly(started):
+    with ctrl_c_held_back():
         os.kill(os.getpid(), signal.SIGINT)
-        started = True
+        started.append(True)
+
+
+def test_ctrl_c_while_a_process_starts_comes_once_it_has_started():
+    started = []
+    with pytest.raises(KeyboardInterrupt):
+        start_slowly(started)
     assert started
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
