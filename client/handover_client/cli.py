@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
+from handover_client.interrupts import keep_interrupts
+
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
@@ -82,6 +84,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run `handover` with the arguments of this process, and exit with its status."""
+    keep_interrupts()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -2,7 +2,7 @@
 
 `handover COMMAND` is held against the dataclass that the command parses, other programs of ours
 against what they name: make's targets, scripts, modules, extras. `python -m tests.docs.commands`
-lists every block of commands and how it is checked.
+lists every block that readers run, and the test that runs it.
 """
 
 import ast
@@ -22,62 +22,53 @@ from handover_client.completion import config_class
 
 from .pages import PAGES, ROOT, Block, blocks
 
-SHELL = {"bash", "sh", "console", ""}  # languages of blocks that may hold commands
+RUN = {"bash", "python", "json"}  # languages of blocks that readers run, or give to a command
 # Programs of others, whose flags are theirs; their lines are only read.
 FOREIGN = set(
     """
     apt-get cat cd chmod cp curl docker docker-compose echo envoy eval export git grpcurl hf kill
-    kubectl ls mkdir ncu nohup nsys nvidia-smi openssl podman ray rerun rm rsync scp sleep source
-    ssh sudo systemctl tensorboard ulimit wait wscat xdg-open
+    kubectl ln ls mkdir mv ncu nohup nsys nvidia-smi openssl podman ray rerun rm rsync scp sleep source
+    ssh sudo systemctl tar tensorboard ulimit wait wscat xdg-open
     """.split()  # noqa: SIM905, a list of words reads better
 )
 OURS = {"handover", "make", "python", "python3", "python3.11", "torchrun", "pip"}
-# Why no test runs a block, by what it holds.
-OUT_OF_REACH = {
-    r"^(docker|podman|docker-compose) ": "needs a container engine",
-    r"^kubectl ": "needs a cluster",
-    r"^(ssh|scp|rsync) ": "needs a second machine",
-    r"torchrun": "needs several GPUs",
-    r"--cluster": "needs a Ray cluster",
-    r"--(source|checkpoint|base-model-path) (?!outputs|data|runs|checkpoints|tests)"
-    r"[\w-]+/[\w.-]+( |$)|^hf ": "needs the hub",
-    r"--device cuda": "needs a GPU",
-}
+# Why a line of a block that is run is left out.
+OUT_OF_REACH = {r"--cluster ray://": "needs a Ray cluster"}
 _ENDS = {"&&", "||", ";", "|", "&"}
 _REDIRECTIONS = {">", ">>", "<", "2>", "&>", ">&"}
 
 
+def lines_of(block: Block) -> Iterator[str]:
+    """Give the lines of a block of commands, folded ones in one piece, without comments."""
+    if block.language == "bash":
+        for line in re.sub(r"\\\n\s*", " ", block.text).splitlines():
+            line = re.sub(r"(^|\s+)#.*", "", line).strip()
+            if line:
+                yield line
+
+
 def command_lines(block: Block) -> Iterator[list[str]]:
-    """Split a block into its commands, each a list of words.
-
-    In a block marked as bash every line is a command; in one without a language only those that
-    begin with a program of ours, because such blocks also hold output and drawings.
-    """
-    if block.language not in SHELL:
-        return
-    for line in _unfolded(block).splitlines():
-        line = line.removeprefix("$ ").strip()
-        if block.language != "bash":
-            line = re.split(r"\s{3,}", line)[0]
-            first = line.split(" ", 1)[0]
-            if first not in OURS and not first.endswith(".sh"):
-                continue
-        if line and not line.startswith("#"):
-            yield from _split(line)
+    """Split a block into its commands, each a list of words."""
+    for line in lines_of(block):
+        yield from _split(line)
 
 
-def how_checked(block: Block) -> str:
-    """Tell which test runs a block, why none does, or that it is only parsed."""
-    if block.marker:
-        return f"{block.marker}: {block.note}"
-    for pattern, reason in OUT_OF_REACH.items():
-        if re.search(pattern, _unfolded(block), re.MULTILINE):
-            return f"not run: {reason}"
-    return "parsed"
+def out_of_reach(line: str) -> str:
+    """Say why no test can run a line; empty when one can."""
+    found = (why for pattern, why in OUT_OF_REACH.items() if re.search(pattern, line))
+    return next(found, "")
 
 
-def _unfolded(block: Block) -> str:
-    return re.sub(r"\\\n\s*", " ", block.text)
+def unaccounted(block: Block) -> str:
+    """Say what is amiss when a block is neither run nor said not to be; empty when nothing is."""
+    if block.language in RUN and not block.marker:
+        return "no test runs this block: name the one that does, or say why none can"
+    if block.language not in RUN | {"text"}:
+        for line in block.text.splitlines():
+            program = line.removeprefix("$ ").strip().split(" ", 1)[0].rsplit("/", 1)[-1]
+            if program in OURS | FOREIGN or program.endswith(".sh"):
+                return f"{line!r} looks like a command: mark the block as bash"
+    return ""
 
 
 def _split(line: str) -> Iterator[list[str]]:
@@ -206,14 +197,15 @@ def _pip_problem(words: list[str]) -> str:
 
 
 def main() -> None:
-    """List the blocks of commands: where, how checked, what."""
+    """List the blocks that readers run: where, which test runs them, what they hold."""
     for page in PAGES:
         for block in blocks(page):
-            lines = list(command_lines(block))
-            if lines:
-                print(f"{block.place}  [{how_checked(block)}]")
-                for words in lines:
-                    print(f"    {shlex.join(words)}")
+            if block.language not in RUN:
+                continue
+            print(f"{block.place}  [{unaccounted(block) or f'{block.marker}: {block.note}'}]")
+            for line in lines_of(block):
+                why = out_of_reach(line)
+                print(f"    {line}{f'   [not run: {why}]' if why else ''}")
 
 
 if __name__ == "__main__":

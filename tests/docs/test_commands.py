@@ -8,8 +8,8 @@ import pytest
 from handover_client.cli import COMMANDS
 from handover_client.completion import config_class
 
-from .commands import command_lines, flags_of, handover_problem, problem
-from .pages import PAGES, ROOT, blocks, code_spans
+from .commands import command_lines, flags_of, handover_problem, problem, unaccounted
+from .pages import PAGES, ROOT, Block, blocks, code_spans
 
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
 CODE = ("benchmarks", "client", "conversion", "envs", "model", "server", "tests", "training")
@@ -62,9 +62,38 @@ def test_every_command_stands_in_the_readmes_table():
 
 
 @pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: block.place)
-def test_a_block_that_is_marked_as_run_names_what_runs_it(block):
+def test_a_block_that_readers_run_is_run_by_a_test_or_says_why_not(block):
+    assert not unaccounted(block), f"{block.place}: {unaccounted(block)}"
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: block.place)
+def test_what_runs_a_block_names_its_page_or_its_commands(block):
     if block.marker == "run":
-        assert (ROOT / block.note).exists(), f"{block.place}: no {block.note}"
+        program = (ROOT / block.note).read_text(encoding="utf-8")
+        named = block.page.name in program
+        targets = [words[1] for words in command_lines(block) if words[0] == "make"]
+        called = [re.search(rf"make {target}(-short)?$", program, re.M) for target in targets]
+        assert named or (called and all(called)), f"{block.place}: not by {block.note}"
+
+
+@pytest.mark.parametrize(
+    ("language", "marker", "text", "said"),
+    [
+        ("bash", "", "handover info --server HOST:PORT", "no test runs this block"),
+        ("python", "", "import handover_client", "no test runs this block"),
+        ("json", "", "{}", "no test runs this block"),
+        ("", "", "handover info --server HOST:PORT", "looks like a command"),
+        ("", "", "some output\n$ docker compose up", "looks like a command"),
+        ("", "", "server/make_secrets.sh now", "looks like a command"),
+        ("bash", "run", "handover info --server HOST:PORT", ""),
+        ("bash", "not run", "kubectl get pods", ""),
+        ("", "", "robot ─▶ server", ""),
+    ],
+)
+def test_a_new_block_would_have_to_account_for_itself(language, marker, text, said):
+    found = unaccounted(Block(ROOT / "README.md", 1, language, text, marker, "x"))
+    assert said in found
+    assert bool(said) == bool(found)
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,16 @@ def server_address(server_bin, tmp_path_factory):
 
 
 def wait_for_address(server: subprocess.Popen, log: Path, timeout_s: float = 120) -> str:
+    return wait_for_line(server, log, r"^serving .* on (\S+)$", timeout_s)
+
+
+def wait_for_line(server: subprocess.Popen, log: Path, pattern: str, timeout_s: float = 120) -> str:
+    """Wait until a server's log has a line; gives the pattern's last group."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        found = re.search(r"^serving .* on (\S+)$", log.read_text(), re.MULTILINE)
+        found = re.search(pattern, log.read_text(), re.MULTILINE)
         if found:
-            return found.group(1)
+            return found.group(found.lastindex or 0)
         assert server.poll() is None, log.read_text()
         time.sleep(0.1)
-    raise AssertionError(f"not serving after {timeout_s} s:\n{log.read_text()}")
+    raise AssertionError(f"no {pattern} after {timeout_s} s:\n{log.read_text()}")
