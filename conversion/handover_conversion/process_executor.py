@@ -12,7 +12,6 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any
 
+from handover_conversion.ctrl_c import ctrl_c_held_back
 from handover_conversion.executor import MOST_ATTEMPTS, Outcome, Result, Task, WorkerLost
 
 _GOODBYE_S = 5.0  # how long a worker that was told to stop may take
@@ -38,7 +38,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs,), daemon=True)
-        with _ctrl_c_held_back():  # for good in the new process: Ctrl-C is the parent's to handle
+        with ctrl_c_held_back():
             process.start()
         theirs.close()
         return cls(process, ours)
@@ -109,15 +109,6 @@ class ProcessExecutor:
                     finished.append(Outcome(task, result, error))
         finally:
             _stop_all([worker for worker, _, _ in busy.values()])
-
-
-@contextlib.contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop_all(workers: list[_Worker]) -> None:

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from handover_conversion.ctrl_c import ctrl_c_held_back
 from handover_conversion.executor import WorkerLost, open_executor
 from handover_proto.errors import MissingExtra, UsageError
 
@@ -91,6 +94,26 @@ def test_workers_are_kept_for_the_next_tasks_and_gone_at_the_end():
         os.kill(first[0], 0)
 
 
+FIRST_WORKER_OF_A_PROCESS = """
+import signal
+from functools import partial
+from handover_conversion.executor import open_executor
+with open_executor(2, None) as executor:
+    blocked = partial(signal.pthread_sigmask, signal.SIG_BLOCK)
+    print([outcome.unwrap() for outcome in executor.map_unordered(blocked, [(), (), ()])])
+print(blocked(()))
+"""
+
+
+def test_ctrl_c_is_the_parents_alone_also_while_the_first_worker_starts():
+    # in a process of its own: multiprocessing starts more than a worker with the first one
+    command = [sys.executable, "-c", FIRST_WORKER_OF_A_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    workers, parent = done.stdout.splitlines()
+    assert workers.count("SIGINT") == 3
+    assert parent == "set()"
+
+
 def test_leaving_early_ends_what_still_runs():
     started = time.monotonic()
     with open_executor(2, None) as executor:
@@ -132,3 +155,12 @@ def test_a_missing_ray_is_told_by_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"handover\[cluster\]"):
         open_executor(None, "auto")
+
+
+def test_ctrl_c_while_a_process_starts_comes_once_it_has_started():
+    with pytest.raises(KeyboardInterrupt), ctrl_c_held_back():
+        os.kill(os.getpid(), signal.SIGINT)
+        started = True
+    assert started
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

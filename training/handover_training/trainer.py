@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from handover_conversion.ctrl_c import ctrl_c_held_back
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers.trainer import Trainer
@@ -26,6 +27,14 @@ from handover_training.samples import Collator, TrainingWindows
 
 BEST_METRIC = "open_loop_mse"
 PREFETCHED = 4  # micro-batches that each worker prepares ahead
+
+
+class _Loader(DataLoader):
+    """Its workers leave Ctrl-C to this process, from their first instruction on."""
+
+    def __iter__(self) -> Any:
+        with ctrl_c_held_back():
+            return super().__iter__()
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class FinetuneTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """Load this process's micro-batches; they are divided already."""
         workers = self.args.dataloader_num_workers
-        return DataLoader(
+        return _Loader(
             self._data.windows,
             batch_sampler=self._data.batches,
             collate_fn=self._data.collator,
