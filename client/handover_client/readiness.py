@@ -32,6 +32,7 @@ class Patience:
         self._timeout_s = timeout_s
         self._deadline_s = time.monotonic() + timeout_s
         self._pause_s = _FIRST_PAUSE_S
+        self._reason: Exception | None = None
 
     def attempt_s(self) -> float:
         """Give the time that the next attempt may take."""
@@ -39,10 +40,13 @@ class Patience:
 
     def pause_s(self, error: Exception) -> float:
         """Give the pause before the next attempt; raise ServerUnavailable when the time is over."""
+        # the last attempt may have no time for an answer: an earlier one's says more
+        if self._reason is None or not isinstance(error, DeadlinePassed):
+            self._reason = error
         left_s = self._deadline_s - time.monotonic()
         if left_s <= 0:
             raise ServerUnavailable(
-                f"no server ready at {self._address} within {self._timeout_s:g} s: {error}"
+                f"no server ready at {self._address} within {self._timeout_s:g} s: {self._reason}"
             ) from error
         pause_s = min(self._pause_s, left_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)

@@ -1,10 +1,11 @@
-"""A policy that fails when a request's tag tells it to: raise, hang SECONDS, memory; else it holds.
+"""A policy that fails when a request's tag tells it to: raise, hang FILE, memory; else it holds.
 
 Run as a program it is `handover serve` with that policy, whatever flags follow.
 """
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from handover_proto.contract import Policy, PolicyOutput, PolicyRequest
@@ -17,13 +18,13 @@ class FaultyPolicy(HoldPolicy):
 
     def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
         for request in requests:
-            what, _, seconds = request.client_tag.partition(" ")
+            what, _, file = request.client_tag.partition(" ")
             if what == "raise":
                 raise RuntimeError("the weights in /srv/weights are broken")
             if what == "memory":
                 np.empty(1 << 60, np.uint8)  # a real MemoryError
-            if what == "hang":
-                time.sleep(float(seconds))
+            while what == "hang" and Path(file).exists():
+                time.sleep(0.01)
         return super().infer(requests)
 
 

@@ -12,7 +12,7 @@ import grpc
 from handover_proto.errors import PolicyError
 
 ANSWERED = "answered"
-SLACK_S = 2.0  # for a caller's thread to wake up on a busy machine, after its deadline
+SLACK_S = 10.0  # for a caller's thread to wake up on a busy machine, after its deadline
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 

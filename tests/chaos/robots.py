@@ -35,7 +35,7 @@ class Robots:
         ledger: Ledger,
         callers: int = 2,
         streamers: int = 1,
-        deadline_s: float = 20.0,
+        deadline_s: float = 60.0,
         period_s: float = 0.03,
         image_codec: ImageCodec = ImageCodec.RAW_RGB8,
     ) -> None:

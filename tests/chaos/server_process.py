@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -59,6 +60,13 @@ class ServerProcess:
         """Wait for its end; returns its exit status."""
         assert self._process is not None
         return self._process.wait(READY_S)
+
+    def wait_for_lines(self, words: str, count: int = 1) -> None:
+        """Wait until `count` lines of the log hold the words: what it says comes through a pipe."""
+        deadline = time.monotonic() + READY_S
+        while sum(words in line for line in list(self.log)) < count:
+            assert time.monotonic() < deadline, "".join(self.log)
+            time.sleep(0.01)
 
     def __enter__(self) -> "ServerProcess":
         try:

@@ -14,7 +14,7 @@ from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from .ledger import ANSWERED
 from .robots import observation
 
-CLIENTS, REQUESTS, DEADLINE_S = 63, 4, 30.0
+CLIENTS, REQUESTS, DEADLINE_S = 63, 4, 120.0
 INFER = "/handover.policy.v1.PolicyService/Infer"
 OF_ITS_OWN = (("grpc.use_local_subchannel_pool", 1),)  # else clients share one connection
 

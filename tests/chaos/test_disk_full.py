@@ -21,6 +21,8 @@ def test_a_full_disk_ends_the_recording_and_not_the_serving(tmp_path, ledger, re
         Robots(server.address, ledger),
     ):
         ledger.wait_for_answers(30)  # 6 MB of frames
+        server.wait_for_lines("recording has stopped, serving goes on")
+        ledger.wait_for_answers(5)
     finding = ledger.finding(
         "disk full under --record",
         f"a tmpfs of {MIB} MiB" if may_mount else f"files of at most {MIB} MiB (ulimit -f)",

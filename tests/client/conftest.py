@@ -111,7 +111,7 @@ def start_server() -> Iterator[Callable[..., RunningServer]]:
 
     yield start
     for server in running:
-        server.stop(grace=0).wait(5)
+        server.stop(grace=0).wait(60)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ class ServerProcess:
         """End it as a crash would."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
 
     def __enter__(self) -> "ServerProcess":
         self.start()

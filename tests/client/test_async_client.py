@@ -25,11 +25,11 @@ def test_the_async_chunk_is_the_blocking_clients(start_server, observation):
     server = start_server()
 
     async def ask():
-        async with await AsyncPolicyClient.connect(server.address, timeout_s=5) as client:
+        async with await AsyncPolicyClient.connect(server.address, timeout_s=60) as client:
             return await client.infer(observation, seed=3, sequence=5, client_tag="t")
 
     chunk = asyncio.run(ask())
-    with PolicyClient.connect(server.address, timeout_s=5) as client:
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
         other = client.infer(observation, seed=3, sequence=5, client_tag="t")
     for name in other.action:
         np.testing.assert_array_equal(chunk.action[name], other.action[name])
@@ -37,7 +37,7 @@ def test_the_async_chunk_is_the_blocking_clients(start_server, observation):
 
 
 def test_two_async_requests_are_under_way_at_once(start_server, observation):
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     def meet(request, context):
         both.wait()
@@ -46,7 +46,7 @@ def test_two_async_requests_are_under_way_at_once(start_server, observation):
     server = start_server(answer=meet)
 
     async def ask():
-        async with await AsyncPolicyClient.connect(server.address, timeout_s=5) as client:
+        async with await AsyncPolicyClient.connect(server.address, timeout_s=60) as client:
             return await asyncio.gather(
                 client.infer(observation), client.infer(observation), return_exceptions=True
             )
@@ -62,7 +62,7 @@ def test_async_connect_refuses_nobody_and_strangers(start_server, spec):
         asyncio.run(connect("127.0.0.1:1", 0.2))
     server = start_server(info=encode_info(ServerInfo(spec, Limits(), protocol_version=9)))
     with pytest.raises(WrongProtocol, match="version 9"):
-        asyncio.run(connect(server.address, 30))
+        asyncio.run(connect(server.address, 60))
 
 
 def test_async_deadlines_and_errors_are_typed(start_server, observation):
@@ -70,7 +70,7 @@ def test_async_deadlines_and_errors_are_typed(start_server, observation):
 
     def answer(request, context):
         if request.sequence == 0:
-            released.wait(30)
+            released.wait(120)
         detail = encode_error(Overloaded("full", 0.5)).SerializeToString()
         context.set_trailing_metadata(((ERROR_METADATA_KEY, detail),))
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
@@ -78,7 +78,7 @@ def test_async_deadlines_and_errors_are_typed(start_server, observation):
     server = start_server(answer=answer)
 
     async def ask():
-        async with await AsyncPolicyClient.connect(server.address, timeout_s=5) as client:
+        async with await AsyncPolicyClient.connect(server.address, timeout_s=60) as client:
             with pytest.raises(DeadlinePassed):
                 await client.infer(observation, timeout_s=0.2)
             with pytest.raises(Overloaded) as caught:
@@ -94,19 +94,19 @@ def test_an_async_stream_answers_and_supersedes(start_server, observation):
 
     async def ask():
         async with (
-            await AsyncPolicyClient.connect(server.address, timeout_s=5) as client,
+            await AsyncPolicyClient.connect(server.address, timeout_s=60) as client,
             client.stream() as stream,
         ):
             # three at once, before the loop is free: only the last one leaves
             for sequence in (1, 2, 3):
                 stream.send(observation, sequence=sequence)
-            answers = [await stream.receive(timeout_s=5) for _ in range(3)]
+            answers = [await stream.receive(timeout_s=60) for _ in range(3)]
             with pytest.raises(InvalidRequest):
                 stream.send(observation, sequence=-1)
             with pytest.raises(DeadlinePassed):
                 await stream.receive(timeout_s=0.05)
             stream.send(observation, sequence=4)
-            return [*answers, await stream.receive(timeout_s=5)]
+            return [*answers, await stream.receive(timeout_s=60)]
 
     answers = asyncio.run(ask())
     assert [answer.sequence for answer in answers] == [1, 2, 3, 4]
@@ -118,14 +118,14 @@ def test_an_async_stream_ends_with_its_server(start_server, observation):
     released = threading.Event()
 
     def stuck(request, context):
-        released.wait(30)
+        released.wait(120)
         return pb.InferReply()
 
     server = start_server(answer=stuck)
 
     async def ask():
         async with (
-            await AsyncPolicyClient.connect(server.address, timeout_s=5) as client,
+            await AsyncPolicyClient.connect(server.address, timeout_s=60) as client,
             client.stream() as stream,
         ):
             stream.send(observation, sequence=0)
@@ -133,7 +133,7 @@ def test_an_async_stream_ends_with_its_server(start_server, observation):
             server.server.stop(0)
             for _ in range(2):
                 with pytest.raises(ServerUnavailable):
-                    await stream.receive(timeout_s=30)
+                    await stream.receive(timeout_s=60)
             with pytest.raises(ServerUnavailable):
                 stream.send(observation, sequence=1)
 
@@ -145,14 +145,14 @@ def test_a_closed_async_client_says_so_even_to_calls_under_way(start_server, obs
     released = threading.Event()
 
     def stuck(request, context):
-        released.wait(30)
+        released.wait(120)
         return pb.InferReply()
 
     server = start_server(answer=stuck)
 
     async def ask():
-        client = await AsyncPolicyClient.connect(server.address, timeout_s=5)
-        call = asyncio.ensure_future(client.infer(observation, timeout_s=30))
+        client = await AsyncPolicyClient.connect(server.address, timeout_s=60)
+        call = asyncio.ensure_future(client.infer(observation, timeout_s=60))
         await asyncio.sleep(0.1)
         await client.close()
         with pytest.raises(ServerUnavailable, match="was closed"):

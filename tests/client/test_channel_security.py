@@ -13,7 +13,7 @@ from handover_proto.contract import ImageCodec
 from handover_proto.errors import NotAuthorised, UnmetPrecondition, UsageError
 
 TOKEN = "a-token-0123456789"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def serve(start_server):
 
 
 def chunks_of(address: str) -> ServerChunks:
-    client = PolicyClient(address, ImageCodec.RAW_RGB8, call_timeout_s=10)
+    client = PolicyClient(address, ImageCodec.RAW_RGB8, call_timeout_s=60)
     return ServerChunks(client, ALOHA, "move", episode=3, seed=1003)
 
 

@@ -23,7 +23,7 @@ from handover_envs.aloha import AlohaSimulator
 
 from .serving import ServerProcess, source_environment
 
-pytestmark = [pytest.mark.sim, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(480)]
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def children_of(process: subprocess.Popen) -> list[int]:
 
 
 def wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while any(is_running(pid) for pid in pids):
         assert time.monotonic() < deadline, f"processes left behind: {pids}"
         time.sleep(0.1)
@@ -259,7 +259,7 @@ def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
     before = read_episodes(tmp_path / ".run.partial")
     assert not (tmp_path / "run").exists()
     finished = start_command(tmp_path, "--episodes", "24")
-    _, errors = finished.communicate(timeout=100)
+    _, errors = finished.communicate(timeout=150)
     assert finished.returncode == 0, errors
     after = read_episodes(tmp_path / "run")
     assert [each["episode"] for each in after] == list(range(24))

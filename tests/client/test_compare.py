@@ -36,7 +36,7 @@ def make_run(start_server, recordings, tmp_path):
         info = encode_info(ServerInfo(recordings.spec, Limits()))
         server = start_server(answer=constant, info=info)
         settings = {"traj_ids": (), "steps": 200, "action_horizon": 4, "seed": 0, **changes}
-        with PolicyClient.connect(server.address, timeout_s=5) as client:
+        with PolicyClient.connect(server.address, timeout_s=60) as client:
             _, figures = run_replay(ReplaySettings(**settings), recordings, client)
         folder = tmp_path / name
         folder.mkdir()

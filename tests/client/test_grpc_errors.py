@@ -28,7 +28,7 @@ def test_every_error_of_the_contract_arrives_as_itself(start_server, observation
 
     server = start_server(answer=fail)
     with (
-        PolicyClient.connect(server.address, timeout_s=5) as client,
+        PolicyClient.connect(server.address, timeout_s=60) as client,
         pytest.raises(kind) as caught,
     ):
         client.infer(observation)
@@ -44,7 +44,7 @@ def test_every_bare_status_is_a_typed_error(start_server, observation, code):
 
     server = start_server(answer=fail)
     with (
-        PolicyClient.connect(server.address, timeout_s=5) as client,
+        PolicyClient.connect(server.address, timeout_s=60) as client,
         pytest.raises(PolicyError) as caught,
     ):
         client.infer(observation)
@@ -63,7 +63,7 @@ def test_a_broken_error_detail_falls_back_to_the_status(start_server, observatio
 
     server = start_server(answer=fail)
     with (
-        PolicyClient.connect(server.address, timeout_s=5) as client,
+        PolicyClient.connect(server.address, timeout_s=60) as client,
         pytest.raises(UnmetPrecondition, match="no prefix here"),
     ):
         client.infer(observation)

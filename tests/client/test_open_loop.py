@@ -91,7 +91,7 @@ def settings():
 
 
 def figures_of(server, dataset, settings):
-    with PolicyClient.connect(server.address, timeout_s=10) as client:
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
         return run_replay(settings, GrootDataset.open(dataset), client)[1]
 
 
@@ -149,7 +149,7 @@ def test_another_robots_groups_are_judged_by_name(start_server, recordings):
 
     info = encode_info(ServerInfo(recordings.spec, Limits()))
     server = start_server(answer=hold, info=info)
-    with PolicyClient.connect(server.address, timeout_s=5) as client:
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
         _, figures = run_replay(ReplaySettings((), 200, 4, 0), recordings, client)
     assert figures["headline"] == "all"
     assert list(figures["parts"]) == ["all", "arm", "gripper"]

@@ -43,7 +43,7 @@ def test_a_source_that_recovers_gives_its_answer():
         if call < 3:
             raise GONE
 
-    source, retries = RampSource(trouble=trouble), Retries(0, 5.0)
+    source, retries = RampSource(trouble=trouble), Retries(0, 60.0)
     answer = ask_patiently(source, source_sight(), retries)
     assert answer.targets.shape == (16, 14)
     assert retries.failures == 2
@@ -55,7 +55,7 @@ def test_an_error_that_would_come_again_is_raised_at_once():
 
     source = RampSource(trouble=trouble)
     with pytest.raises(InvalidRequest):
-        ask_patiently(source, source_sight(), Retries(0, 5.0))
+        ask_patiently(source, source_sight(), Retries(0, 60.0))
     assert len(source.sights) == 1
 
 

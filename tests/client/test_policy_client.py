@@ -36,7 +36,7 @@ def free_port() -> int:
 
 def test_a_chunk_comes_back_with_sequence_tag_and_seed(start_server, observation):
     server = start_server()
-    with PolicyClient.connect(server.address, timeout_s=5) as client:
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
         assert client.info.spec.checkpoint_name == "tiny"
         chunk = client.infer(observation, seed=7, sequence=42, client_tag="left robot")
     assert (chunk.sequence, chunk.client_tag, chunk.seed) == (42, "left robot", 7)
@@ -46,7 +46,7 @@ def test_a_chunk_comes_back_with_sequence_tag_and_seed(start_server, observation
 
 def test_no_seed_means_that_the_server_draws_one(start_server, observation):
     server = start_server()
-    with PolicyClient.connect(server.address, timeout_s=5) as client:
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
         client.infer(observation)
         client.infer(observation, seed=0)
     assert [call.HasField("seed") for call in server.servicer.calls] == [False, True]
@@ -55,7 +55,7 @@ def test_no_seed_means_that_the_server_draws_one(start_server, observation):
 @pytest.mark.parametrize("codec", list(ImageCodec))
 def test_frames_go_in_the_codec_of_the_callers_choice(start_server, observation, codec):
     server = start_server()
-    with PolicyClient.connect(server.address, timeout_s=5, image_codec=codec) as client:
+    with PolicyClient.connect(server.address, timeout_s=60, image_codec=codec) as client:
         client.infer(observation)
     (call,) = server.servicer.calls
     assert call.observation.cameras["top"].frames[0].codec == int(codec)
@@ -65,7 +65,7 @@ def test_a_codec_that_the_server_cannot_read_is_refused_on_connecting(start_serv
     info = encode_info(ServerInfo(spec, Limits(), image_codecs=(ImageCodec.RAW_RGB8,)))
     server = start_server(info=info)
     with pytest.raises(UnmetPrecondition, match="no JPEG images; it reads RAW_RGB8"):
-        PolicyClient.connect(server.address, timeout_s=5, image_codec=ImageCodec.JPEG)
+        PolicyClient.connect(server.address, timeout_s=60, image_codec=ImageCodec.JPEG)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_connecting_waits_for_a_server_that_starts_later(start_server, observati
     port = free_port()
     starter = threading.Timer(0.5, start_server, kwargs={"port": port})
     starter.start()
-    with PolicyClient.connect(f"127.0.0.1:{port}", timeout_s=20) as client:
+    with PolicyClient.connect(f"127.0.0.1:{port}", timeout_s=60) as client:
         assert client.infer(observation).action
     starter.join()
 
@@ -110,26 +110,26 @@ class Health(grpc.GenericRpcHandler):
 def test_connecting_waits_until_health_says_serving(start_server):
     health = Health(refusals=3)
     server = start_server(handlers=(health,))
-    PolicyClient.connect(server.address, timeout_s=20).close()
+    PolicyClient.connect(server.address, timeout_s=60).close()
     assert health.asked == 4
 
 
 def test_a_server_that_never_warms_up_is_told_so(start_server):
     server = start_server(handlers=(Health(refusals=10**6),))
     with pytest.raises(ServerUnavailable, match="starting or draining"):
-        PolicyClient.connect(server.address, timeout_s=0.3)
+        PolicyClient.connect(server.address, timeout_s=3)
 
 
 def test_another_protocol_version_is_refused_at_once(start_server, spec):
     server = start_server(info=encode_info(ServerInfo(spec, Limits(), protocol_version=2)))
     with pytest.raises(WrongProtocol, match="speaks protocol version 2, this client 1"):
-        PolicyClient.connect(server.address, timeout_s=30)
+        PolicyClient.connect(server.address, timeout_s=60)
 
 
 def test_a_server_without_action_groups_is_refused(start_server, spec):
     server = start_server(info=encode_info(ServerInfo(replace(spec, action=()), Limits())))
     with pytest.raises(InvalidReply, match="0 groups"):
-        PolicyClient.connect(server.address, timeout_s=30)
+        PolicyClient.connect(server.address, timeout_s=60)
 
 
 def test_another_grpc_service_is_told_apart():
@@ -139,19 +139,19 @@ def test_another_grpc_service_is_told_apart():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with pytest.raises(UnmetPrecondition, match="not a Handover policy server"):
-        PolicyClient.connect(f"127.0.0.1:{port}", timeout_s=30)
-    server.stop(0).wait(5)
+        PolicyClient.connect(f"127.0.0.1:{port}", timeout_s=60)
+    server.stop(0).wait(60)
 
 
 def test_a_slow_server_meets_the_calls_deadline(start_server, observation):
     released = threading.Event()
 
     def slow(request, context):
-        released.wait(30)
+        released.wait(120)
         return pb.InferReply()
 
     server = start_server(answer=slow)
-    with PolicyClient.connect(server.address, timeout_s=5, call_timeout_s=0.2) as client:
+    with PolicyClient.connect(server.address, timeout_s=60, call_timeout_s=0.2) as client:
         with pytest.raises(DeadlinePassed, match="no answer in time"):
             client.infer(observation)
         with pytest.raises(DeadlinePassed):
@@ -162,7 +162,7 @@ def test_a_slow_server_meets_the_calls_deadline(start_server, observation):
 def test_requests_are_checked_before_they_are_sent(start_server, observation):
     server = start_server()
     bad = Observation(observation.cameras, {"arm": np.zeros((1, 3), np.float32)}, "task")
-    with PolicyClient.connect(server.address, timeout_s=5) as client:
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
         with pytest.raises(InvalidRequest, match="missing 'hand'"):
             client.infer(bad)
         with pytest.raises(InvalidRequest, match="instruction in words"):
@@ -174,7 +174,7 @@ def test_a_request_over_the_servers_limit_is_not_sent(start_server, spec, observ
     info = encode_info(ServerInfo(spec, Limits(max_message_bytes=200)))
     server = start_server(info=info)
     with (
-        PolicyClient.connect(server.address, timeout_s=5) as client,
+        PolicyClient.connect(server.address, timeout_s=60) as client,
         pytest.raises(InvalidRequest, match="at most 200 bytes"),
     ):
         client.infer(observation)
@@ -211,7 +211,7 @@ GARBAGE = {
 def test_garbage_from_the_server_never_reaches_the_robot(start_server, observation, name):
     server = start_server(answer=lambda request, context: GARBAGE[name])
     with (
-        PolicyClient.connect(server.address, timeout_s=5) as client,
+        PolicyClient.connect(server.address, timeout_s=60) as client,
         pytest.raises(InvalidReply, match="breaks the contract"),
     ):
         client.infer(observation)
@@ -251,7 +251,7 @@ def test_a_server_killed_in_the_middle_of_a_call_ends_it(spec, observation, way)
 
     killer = threading.Thread(target=kill_once_asked)
     killer.start()
-    with PolicyClient.connect(f"127.0.0.1:{port}", timeout_s=10, call_timeout_s=60) as client:
+    with PolicyClient.connect(f"127.0.0.1:{port}", timeout_s=60, call_timeout_s=60) as client:
         # ServerUnavailable, not DeadlinePassed: the deadlines of 60 s are not waited for
         if way == "unary":
             with pytest.raises(ServerUnavailable, match=f"no policy server answers at 127.*{port}"):
@@ -264,25 +264,25 @@ def test_a_server_killed_in_the_middle_of_a_call_ends_it(spec, observation, way)
                 with pytest.raises(ServerUnavailable):
                     stream.send(observation, sequence=1)
     killer.join()
-    process.wait()
+    process.wait(60)
     process.stdout.close()
 
 
 def test_a_restarted_server_is_found_again(start_server, observation):
     first = start_server()
-    with PolicyClient.connect(first.address, timeout_s=5) as client:
+    with PolicyClient.connect(first.address, timeout_s=60) as client:
         client.infer(observation)
-        first.server.stop(0).wait(5)
+        first.server.stop(0).wait(60)
         with pytest.raises(ServerUnavailable):
             client.infer(observation)
         start_server(port=first.port)
-        client.wait_until_ready(timeout_s=20)
+        client.wait_until_ready(timeout_s=60)
         assert client.infer(observation).action
 
 
 def test_a_closed_client_says_so(start_server, observation):
     server = start_server()
-    client = PolicyClient.connect(server.address, timeout_s=5)
+    client = PolicyClient.connect(server.address, timeout_s=60)
     client.close()
     with pytest.raises(ServerUnavailable, match="was closed"):
         client.infer(observation)

@@ -1,6 +1,7 @@
 """`handover replay-requests`: what a real server recorded, sent to it once more."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -40,8 +41,10 @@ def recorded(tmp_path_factory):
         with PolicyClient.connect(server.wait()) as client:
             for step in range(3):
                 client.infer(observation(step), sequence=step, max_age_ms=60_000)
+        until_s = time.monotonic() + 60
         while sum(isinstance(each, RecordedAnswer) for each in read_recording(folder)) < 3:
-            pass
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
         server.kill()
         server.port = 0
         server.start()

@@ -34,7 +34,15 @@ class Undecided:
         return Answer(targets, 5.0, StageDurations(queue_ms=1.0))
 
 
-def play(source, delay_s=None, switching="naive", delays=None, max_steps=100, execute_steps=8):
+def play(
+    source,
+    delay_s=None,
+    switching="naive",
+    delays=None,
+    max_steps=100,
+    execute_steps=8,
+    bound_s=60.0,
+):
     """Play one episode: in lockstep, or with answers that take so long in simulated time."""
     robot, log = PointRobot(goals=(9.0, 9.0, 9.0, 9.0)), RequestLog()
     robot.reset(seed=0)
@@ -43,7 +51,7 @@ def play(source, delay_s=None, switching="naive", delays=None, max_steps=100, ex
     def look(step):
         return Sight(schedule.sequence(step), robot.state, np.zeros((8, 8, 3), np.uint8))
 
-    inquiry = Inquiry(source, schedule, look, log, 2.0, switching)
+    inquiry = Inquiry(source, schedule, look, log, bound_s, switching)
     asking = LockstepAsking(inquiry)
     if delays is not None:
         left = iter(delays)
@@ -132,6 +140,6 @@ def test_a_server_that_stays_away_ends_the_episode():
             raise ServerUnavailable("gone")
 
     source = dataclasses.replace(RampSource(), trouble=trouble)
-    record = play(source, 0.1).record
+    record = play(source, 0.1, bound_s=0.5).record
     assert record.ended == "server_lost"
     assert record.outages[0].recovered is False

@@ -45,7 +45,7 @@ def replay(start_server, recordings):
     def run(answer=counting, plan=None, entry=0, mean=NO_MEAN):
         info = encode_info(ServerInfo(recordings.spec, Limits()))
         server = start_server(answer=answer, info=info)
-        with PolicyClient.connect(server.address, timeout_s=5) as client:
+        with PolicyClient.connect(server.address, timeout_s=60) as client:
             replayer = Replayer(client, recordings, LAYOUT, plan or ReplayPlan(200, 4, 0))
             trajectory = replayer.replay(recordings.episodes[entry], mean, lambda: None)
         return trajectory, server.servicer.calls

@@ -32,7 +32,7 @@ class Recorded:
     camera: str = CAMERA
     square: bool = False  # frames of the centre square alone
     encoder: str = "libx264"
-    options: tuple[tuple[str, str], ...] = (("g", "6"), ("bf", "0"))
+    options: tuple[tuple[str, str], ...] = (("g", "6"), ("bf", "0"), ("sc_threshold", "0"))
 
 
 def numbered_frame(number):
@@ -70,6 +70,7 @@ def encode_frames(path, numbers, recorded, key_frames=()):
         stream = container.add_stream(recorded.encoder, rate=rate, options=dict(recorded.options))
         margin = (WIDTH - HEIGHT) // 2 if recorded.square else 0
         stream.width, stream.height, stream.pix_fmt = WIDTH - 2 * margin, HEIGHT, "yuv420p"
+        stream.codec_context.thread_count = 1  # more would make the bytes depend on the machine
         for count, number in enumerate(numbers):
             frame = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(numbered_frame(number)[:, margin : WIDTH - margin]),

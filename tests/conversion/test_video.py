@@ -6,7 +6,7 @@ from handover_conversion.faults import DatasetError
 from handover_conversion.video import VideoSpan, read_video
 
 GOPS = {
-    "no frame refers forward": (("g", "6"), ("bf", "0")),
+    "no frame refers forward": (("g", "6"), ("bf", "0"), ("sc_threshold", "0")),
     "frames refer forward": (("g", "12"), ("bf", "3"), ("b-pyramid", "strict")),
     "groups are open": (("g", "8"), ("bf", "3"), ("x264-params", "open-gop=1:scenecut=0")),
     "every frame is a key frame": (("g", "1"),),

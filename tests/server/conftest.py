@@ -28,7 +28,7 @@ from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.policy_server import PolicyServer, ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 20.0  # of every call; never reached where all is well
+TIMEOUT_S = 60.0  # of every call; never reached where all is well
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 

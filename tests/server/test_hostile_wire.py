@@ -7,7 +7,7 @@ import grpc
 import pytest
 from handover_server.policies import HoldPolicy
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 DATA, HEADERS, SETTINGS = 0, 1, 4
 INFER = b"/handover.policy.v1.PolicyService/Infer"
 
@@ -65,7 +65,7 @@ def test_a_compressed_bomb_is_refused_when_it_outgrows_the_limit(serve, message)
 @pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", bytes(4096)])
 def test_another_protocol_on_the_port_is_hung_up_on(serve, message, junk):
     server = serve(HoldPolicy())
-    with socket.create_connection(("127.0.0.1", server.server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.server.port), timeout=60) as connection:
         connection.sendall(junk)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
@@ -77,7 +77,7 @@ def test_a_client_that_stops_in_the_middle_of_a_message_holds_nobody_up(serve, m
     server = serve(HoldPolicy())
     data = message().SerializeToString()
     body = b"\0" + struct.pack(">I", len(data)) + data[:1000]
-    with socket.create_connection(("127.0.0.1", server.server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.server.port), timeout=60) as connection:
         connection.sendall(
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
             + frame(SETTINGS, 0, 0, b"")

@@ -77,7 +77,7 @@ def test_closing_tells_those_who_wait_and_lets_the_threads_go(ticket, outcomes):
     thread = threading.Thread(target=lambda: taken.append(queue.take(1)))
     thread.start()
     queue.put(ticket(1))
-    thread.join(10)
+    thread.join(60)
     queue.put(ticket(2))
     queue.close()
     queue.put(ticket(3))
@@ -125,7 +125,7 @@ def test_within_a_window_a_batch_waits_until_it_is_full(ticket):
     thread.start()
     for sequence in range(3):
         queue.put(ticket(sequence))
-    thread.join(10)
+    thread.join(60)
     assert [[t.sequence for t in batch] for batch in batches] == [[0, 1, 2]]
 
 

@@ -15,7 +15,7 @@ from handover_server.security import TokenCheck
 from handover_server.tls import TlsFiles
 from prometheus_client.parser import text_string_to_metric_families
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 TOKEN = "a-token-0123456789"
 
 
@@ -105,7 +105,8 @@ def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
     server, scrape, _ = watched(gated)
     calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S) for _ in range(3)]
     gated.wait_until_busy()
-    while (seen := scrape())["handover_queue_depth",] < 2:
+    server.wait_until_under_way(3)
+    while (seen := scrape())["handover_queue_depth",] < 2:  # the last may be decoded yet
         time.sleep(0.002)
     assert seen["handover_in_flight_requests",] == 3
     assert seen["handover_clients_in_flight",] == 1

@@ -13,7 +13,7 @@ from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import NotAuthorised, ServerUnavailable
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")

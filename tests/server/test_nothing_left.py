@@ -10,7 +10,7 @@ from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.stream import StreamSession
 from handover_server.ticket import Lane, Ticket
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 VISITS = 30
 OF_ITS_OWN = (("grpc.use_local_subchannel_pool", 1),)
 

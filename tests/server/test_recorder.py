@@ -131,7 +131,7 @@ def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
     gate, write = threading.Event(), SegmentWriter.write
 
     def slow(writer, frames):
-        assert gate.wait(20)
+        assert gate.wait(60)
         write(writer, frames)
 
     monkeypatch.setattr(SegmentWriter, "write", slow)

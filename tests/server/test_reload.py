@@ -12,7 +12,7 @@ from handover_server.errors import ReloadRefused
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.reload import check_fits
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 def hold(checkpoint_hash, **changes):

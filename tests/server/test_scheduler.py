@@ -18,7 +18,7 @@ from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.scheduler import Scheduler
 from handover_server.ticket import Lane, Ticket
 
-WAIT_S = 20
+WAIT_S = 60
 
 
 @pytest.fixture

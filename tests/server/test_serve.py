@@ -16,7 +16,7 @@ from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.serve import ServeConfig, main
 
 COMMAND = (sys.executable, "-m", "handover_server.serve")
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 
 def run(*arguments, **environment):
@@ -75,7 +75,7 @@ def test_ctrl_c_stops_it_as_well(start):
 
 
 def test_an_open_stream_does_not_hold_a_stop_up(start):
-    port, process = start("--policy", "hold", "--drain-s", "60")
+    port, process = start("--policy", "hold", "--drain-s", "600")
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         outbox = queue.Queue()
         stream = PolicyServiceStub(channel).InferStream(iter(outbox.get, None))

@@ -29,7 +29,7 @@ def test_served_equals_in_process(serve, noise, observation, which, codec, seed)
     (direct,) = policy.infer([PolicyRequest(seen, seed)])
     server = serve(policy)
     unary = decode_chunk(server.infer(encode_request(PolicyRequest(sent, seed))))
-    replies = server.stub.InferStream(iter([encode_request(PolicyRequest(sent, seed))]), timeout=20)
+    replies = server.stub.InferStream(iter([encode_request(PolicyRequest(sent, seed))]), timeout=60)
     streamed = decode_chunk(next(replies))
     for chunk in (unary, streamed):
         assert chunk.seed == seed
@@ -43,6 +43,6 @@ def test_served_equals_in_process(serve, noise, observation, which, codec, seed)
 def test_a_request_is_answered_alike_alone_and_among_others(serve, noise, message):
     server = serve(noise)
     alone = {seed: server.infer(message(seed=seed)) for seed in range(6)}
-    calls = {seed: server.stub.Infer.future(message(seed=seed), timeout=20) for seed in range(6)}
+    calls = {seed: server.stub.Infer.future(message(seed=seed), timeout=60) for seed in range(6)}
     for seed, call in calls.items():
         assert call.result().action == alone[seed].action

@@ -1,6 +1,7 @@
 """InferStream: the newest observation wins, each request is answered, and bad ones end nothing."""
 
 import queue
+import time
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from handover_proto.errors import (
 from handover_proto.messages import decode_chunk
 from handover_server.intake import Bounds
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Stream:
@@ -123,10 +124,10 @@ def test_what_a_client_leaves_behind_is_not_computed(serve, gated, message):
     stream.send(message(sequence=1))
     gated.wait_until_busy()
     stream.send(message(sequence=2))
+    server.wait_until_under_way(2)
     stream.replies.cancel()
+    server.wait_until_under_way(0)
     other = server.stub.Infer.future(message(sequence=3), timeout=TIMEOUT_S)
-    with pytest.raises(grpc.RpcError):
-        server.infer(message(sequence=4), timeout_s=0.3)  # long enough for the cancelling to arrive
     gated.let_through(10)
     assert other.result().sequence == 3
     assert [2] not in gated.sequences
@@ -173,8 +174,8 @@ def test_in_a_stream_too_a_request_that_got_too_old_is_dropped(serve, gated, mes
     busy.send(message(sequence=1))
     gated.wait_until_busy()
     stream.send(message(sequence=2, max_age_ms=1))
-    with pytest.raises(grpc.RpcError):
-        server.infer(message(sequence=3), timeout_s=0.3)
+    server.wait_until_under_way(2)
+    time.sleep(0.01)  # more than the greatest age
     gated.let_through(10)
     assert isinstance(failure(stream.receive()), DeadlinePassed)
     assert [2] not in gated.sequences

@@ -11,7 +11,7 @@ from handover_server.policies import HoldPolicy
 from handover_server.security import TokenCheck
 from handover_server.tls import TlsFiles
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 TOKEN = "a-token-0123456789"
 SHOWN = (("authorization", f"Bearer {TOKEN}"),)
 ALONE = (("grpc.use_local_subchannel_pool", 1),)

@@ -9,7 +9,7 @@ import pytest
 from handover_server.gateways.arrays import npy, openpi_array, read_npy, read_openpi_array
 from handover_server.gateways.ports import GatewaySettings
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class WebsocketByHand:
