@@ -5,6 +5,7 @@ import threading
 import grpc
 import numpy as np
 import pytest
+from handover_client.exchange import SealedRequest
 from handover_client.policy_client import PolicyClient
 from handover_client.policy_stream import Outbox
 from handover_proto import policy_pb2 as pb
@@ -96,11 +97,10 @@ def test_closing_a_client_ends_its_streams(start_server, observation):
 
 def test_an_unsent_observation_is_superseded_by_the_next():
     outbox = Outbox()
-    assert outbox.put(pb.InferRequest(sequence=1)) is None
-    superseded = outbox.put(pb.InferRequest(sequence=2))
-    assert superseded is not None
-    assert superseded.sequence == 1
-    assert next(iter(outbox)).sequence == 2
+    first, second = (SealedRequest(bytes([number]), number, "") for number in (1, 2))
+    assert outbox.put(first) is None
+    assert outbox.put(second) is first
+    assert next(iter(outbox)) == second.data
     outbox.close()
     assert list(outbox) == []
 
