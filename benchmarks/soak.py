@@ -5,7 +5,8 @@
 
 The server is a process of its own, with both gateways open and `--record` on. Samples go to a file
 as they are taken; run again with the same --state after an interruption, the soak goes on with the
-server that it had started.
+server that it had started. When this process is stopped (SIGSTOP, a laptop that sleeps), the server
+ends its connections, as it should: they are opened anew, and the time does not count.
 """
 
 import contextlib
@@ -23,18 +24,17 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 import tyro
-from handover_proto.recording import Damage, read_recording
+from heartbeat import Heartbeat
 from result_file import write_result
+from soak_figures import recording, summary, table
 from soak_gateways import GatewayTraffic
 from soak_traffic import Traffic
 
 READY_S = 120.0
-WINDOW_S = 180.0  # memory is averaged over this long at either end
 RECORD_GB = 0.1  # small enough to be filled, so that the oldest is deleted all the time
 
 Ports = dict[str, str]  # what listens -> its address
@@ -69,10 +69,12 @@ def main(config: SoakConfig) -> None:
     except KeyboardInterrupt:
         print(f"interrupted; run again with --state {config.state} to go on")
         return
-    figures = summary(config)
+    taken = samples(config)
+    figures = summary(taken, 60 * config.warm_up_minutes)
+    figures["config"] = {**dataclasses.asdict(config), "state": config.state.name}
     server.send_signal(signal.SIGTERM)
     server.wait(60)
-    figures["recording"] = recording(config)
+    figures["recording"] = recording(config.state / "record", taken, RECORD_GB)
     print(table(figures))
     print(write_result(config.name, figures))
     for name in ("server.json", "samples.jsonl"):
@@ -122,39 +124,69 @@ def soak(config: SoakConfig, server: psutil.Process, ports: Ports) -> None:
     earlier = samples(config)
     done_s = earlier[-1]["at_s"] if earlier else 0.0
     total_s = 60 * (config.minutes + config.warm_up_minutes)
-    traffic = Traffic(ports["serving"], np.random.default_rng(len(earlier)))
-    openpi, groot = (int(ports[name].rpartition(":")[2]) for name in ("openpi", "Isaac-GR00T"))
-    gateways = GatewayTraffic(openpi, groot, traffic.random)
-    kinds = {**traffic.kinds, **gateways.kinds}
-    names, weights = list(kinds), np.array([weight for _, weight in kinds.values()], float)
-    counts: Counter[str] = Counter()
-    faults: list[str] = []
+    random, heartbeat = np.random.default_rng(len(earlier)), Heartbeat()
+    traffic, seen = Everybody(ports, random), Seen()
     began_s = time.monotonic() - done_s
-    due_s, sample_due_s = time.monotonic(), time.monotonic()
+    due_s = sample_due_s = time.monotonic()
     while (at_s := time.monotonic() - began_s) < total_s:
         if time.monotonic() >= sample_due_s:
-            write_sample(config, server, at_s, counts, faults)
-            counts, faults = Counter(), []
-            sample_due_s += config.sample_s
-        name = names[traffic.random.choice(len(names), p=weights / weights.sum())]
-        try:
-            counts[f"{name}: {kinds[name][0]()}"] += 1
-        except Exception as error:  # every fault is a finding, and the soak goes on
-            faults.append(f"{name}: {type(error).__name__}: {error}")
+            write_sample(config, server, at_s, seen)
+            seen = Seen()
+            sample_due_s = max(sample_due_s, time.monotonic() - 1.0) + config.sample_s
+        outcome, fault = traffic.ask()
         due_s = max(due_s + 1 / config.rate_hz, time.monotonic() - 1.0)
         time.sleep(max(0.0, due_s - time.monotonic()))
-    write_sample(config, server, at_s, counts, faults)
+        if stopped_s := heartbeat.stopped_s():
+            outcome, fault = "(opened anew after a stop)", ""
+            seen.stopped_s += stopped_s
+            began_s += stopped_s
+            traffic.close()
+            traffic = Everybody(ports, random)
+        seen.counts[outcome] += not fault
+        seen.faults += [fault] if fault else []
+    write_sample(config, server, at_s, seen)
     traffic.close()
-    gateways.close()
 
 
-def write_sample(
-    config: SoakConfig,
-    server: psutil.Process,
-    at_s: float,
-    counts: "Counter[str]",
-    faults: list[str],
-) -> None:
+class Everybody:
+    """All kinds of clients, of which one asks at a time."""
+
+    def __init__(self, ports: Ports, random: np.random.Generator) -> None:
+        openpi, groot = (int(ports[name].rpartition(":")[2]) for name in ("openpi", "Isaac-GR00T"))
+        self._random = random
+        self._parts = (
+            Traffic(ports["serving"], random),
+            GatewayTraffic(openpi, groot, random),
+        )
+        kinds = {name: kind for part in self._parts for name, kind in part.kinds.items()}
+        weights = np.array([weight for _, weight in kinds.values()], float)
+        self._asks = [(name, ask) for name, (ask, _) in kinds.items()]
+        self._shares = weights / weights.sum()
+
+    def ask(self) -> tuple[str, str]:
+        """Let one of them ask; returns its outcome, and a fault or nothing."""
+        name, ask = self._asks[self._random.choice(len(self._asks), p=self._shares)]
+        try:
+            return f"{name}: {ask()}", ""
+        except Exception as error:  # every fault is a finding, and the soak goes on
+            return name, f"{name}: {type(error).__name__}: {error}"
+
+    def close(self) -> None:
+        """End every connection."""
+        for part in self._parts:
+            part.close()
+
+
+@dataclass
+class Seen:
+    """What was asked since the last sample."""
+
+    counts: Counter[str] = dataclasses.field(default_factory=Counter)
+    faults: list[str] = dataclasses.field(default_factory=list)
+    stopped_s: float = 0.0
+
+
+def write_sample(config: SoakConfig, server: psutil.Process, at_s: float, seen: Seen) -> None:
     """Append what the server holds now, and what was asked since the last sample.
 
     Of this process, what the C library keeps for later is given back first: what is left is held.
@@ -171,8 +203,7 @@ def write_sample(
         "client_rss_mib": round(psutil.Process().memory_info().rss / 2**20, 2),
         "client_objects": len(gc.get_objects()),
         "record_mib": round(folder_mib(config.state / "record"), 2),
-        "counts": counts,
-        "faults": faults,
+        **vars(seen),
     }
     with (config.state / "samples.jsonl").open("a") as file:
         file.write(json.dumps(sample) + "\n")
@@ -187,76 +218,11 @@ def folder_mib(folder: Path) -> float:
     return total / 2**20
 
 
-def recording(config: SoakConfig) -> dict[str, object]:
-    """What the black box holds at the end, read as `handover replay-requests` reads it."""
-    kinds = Counter(type(record).__name__ for record in read_recording(config.state / "record"))
-    return {
-        "most_mib": max(sample["record_mib"] for sample in samples(config)),
-        "bound_mib": round(RECORD_GB * 1e9 / 2**20, 2),
-        "damaged_places": kinds[Damage.__name__],
-        "records": dict(kinds),
-    }
-
-
 def samples(config: SoakConfig) -> list[dict]:
     """What has been sampled so far."""
     with contextlib.suppress(FileNotFoundError):
         return [json.loads(line) for line in (config.state / "samples.jsonl").open()]
     return []
-
-
-def summary(config: SoakConfig) -> dict[str, Any]:
-    """Memory before and after, by the minute, and what became of every request."""
-    taken = samples(config)
-    warm_s = 60 * config.warm_up_minutes
-    kept = [sample for sample in taken if sample["at_s"] >= warm_s]
-    window_s = min(WINDOW_S, (kept[-1]["at_s"] - warm_s) / 3)
-    first = [each for each in kept if each["at_s"] < warm_s + window_s]
-    last = [each for each in kept if each["at_s"] > kept[-1]["at_s"] - window_s]
-    outcomes = sum((Counter(sample["counts"]) for sample in taken), Counter())
-    faults = [fault for sample in taken for fault in sample["faults"]]
-    per_minute = {int(each["at_s"] // 60): each for each in taken}
-    return {
-        "what": "the server's resident memory under mixed traffic, warm-up left out; before and "
-        f"after are means over {window_s:.0f} s",
-        "config": {**dataclasses.asdict(config), "state": config.state.name},
-        "rss_before_mib": mean(first, "rss_mib"),
-        "rss_after_mib": mean(last, "rss_mib"),
-        "rss_growth_percent": growth(first, last, "rss_mib"),
-        "client_rss_growth_percent": growth(first, last, "client_rss_mib"),
-        "client_objects_growth_percent": growth(first, last, "client_objects"),
-        "files_before_after": [first[0]["files"], last[-1]["files"]],
-        "threads_before_after": [first[0]["threads"], last[-1]["threads"]],
-        "server_cpu_share": round(last[-1]["cpu_s"] / taken[-1]["at_s"], 4),
-        "requests": outcomes.total(),
-        "outcomes": dict(sorted(outcomes.items())),
-        "faults": faults,
-        "rss_mib_by_minute": {minute: each["rss_mib"] for minute, each in per_minute.items()},
-        "client_rss_mib_by_minute": {m: each["client_rss_mib"] for m, each in per_minute.items()},
-    }
-
-
-def mean(part: list[dict], key: str) -> float:
-    """Of a sample's number, over some samples."""
-    return round(float(np.mean([each[key] for each in part])), 2)
-
-
-def growth(first: list[dict], last: list[dict], key: str) -> float:
-    """In percent of the first."""
-    return round(100 * (mean(last, key) / mean(first, key) - 1), 2)
-
-
-def table(figures: dict) -> str:
-    """Memory every few minutes, and every outcome."""
-    by_minute = figures["rss_mib_by_minute"]
-    step = max(1, len(by_minute) // 10)
-    lines = [f"{minute:>4} min {by_minute[minute]:8.1f} MiB" for minute in list(by_minute)[::step]]
-    lines += [f"{count:>8}  {outcome}" for outcome, count in figures["outcomes"].items()]
-    lines += [
-        f"growth {figures['rss_growth_percent']:+.2f} %, faults {len(figures['faults'])}, "
-        f"{figures['requests']} requests"
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class AsyncPolicyStream:
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         sealed = seal(request, self._info, self._codec)
         if self._end is not None:
-            raise self._end
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         if self._waiting.full():
             superseded = self._waiting.get_nowait()
             error = Superseded(f"a newer observation ({sequence}) took its place before it left")
@@ -67,7 +67,7 @@ class AsyncPolicyStream:
         if answer is None:
             self._answers.put_nowait(None)  # the next call is told as well
             assert self._end is not None
-            raise self._end
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         return answer
 
     async def close(self) -> None:

@@ -89,7 +89,7 @@ class PolicyStream:
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         sealed = seal(request, self._info, self._codec)
         if self._end is not None:
-            raise self._end
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         superseded = self._outbox.put(sealed)
         if superseded is not None:
             error = Superseded(f"a newer observation ({sequence}) took its place before it left")
@@ -106,7 +106,7 @@ class PolicyStream:
         if answer is None:
             self._answers.put(None)  # the next call is told as well
             assert self._end is not None
-            raise self._end
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         return answer
 
     def close(self) -> None:

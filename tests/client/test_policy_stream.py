@@ -1,6 +1,7 @@
 """The blocking stream: newest wins, errors belong to their request, nothing waits for ever."""
 
 import threading
+import traceback
 
 import grpc
 import numpy as np
@@ -84,6 +85,25 @@ def test_a_stream_that_the_server_aborts_tells_every_later_call(start_server, ob
                 stream.receive(timeout_s=5)
         with pytest.raises(PolicyFailed, match="policy failed"):
             stream.send(observation, sequence=1)
+
+
+def test_sending_on_an_ended_stream_again_and_again_keeps_nothing(start_server, observation):
+    def abort(request, context):
+        context.abort(grpc.StatusCode.INTERNAL, "policy failed")
+
+    def frames_of(call) -> int:
+        with pytest.raises(PolicyFailed) as caught:
+            call()
+        return len(traceback.extract_tb(caught.value.__traceback__))
+
+    server = start_server(answer=abort)
+    with PolicyClient.connect(server.address, timeout_s=5) as client, client.stream() as stream:
+        stream.send(observation, sequence=0)
+        for call in (
+            lambda: stream.receive(timeout_s=30),
+            lambda: stream.send(observation, sequence=1),
+        ):
+            assert frames_of(call) == frames_of(call)
 
 
 def test_closing_a_client_ends_its_streams(start_server, observation):
