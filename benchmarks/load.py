@@ -35,7 +35,7 @@ DEADLINE_S = 60.0
 class LoadConfig:
     """Measure latency and throughput of two policies at 1, 8, 32 and 64 clients."""
 
-    seconds: float = 4.0
+    seconds: float = 8.0
     """How long each line of the table is measured."""
     warm_up: float = 1.0
     """Seconds before that, which do not count."""

@@ -3,15 +3,20 @@
     python benchmarks/soak.py --minutes 30                       (extras serve and bench)
     python benchmarks/soak.py --minutes 5 --checkpoint checkpoints/aloha-mini --name soak_mini
 
-The server is a process of its own. Samples go to a file as they are taken; run again with the same
---state after an interruption, the soak goes on with the server that it had started.
+The server is a process of its own, with both gateways open and `--record` on. Samples go to a file
+as they are taken; run again with the same --state after an interruption, the soak goes on with the
+server that it had started. When this process is stopped (SIGSTOP, a laptop that sleeps), the server
+ends its connections, as it should: they are opened anew, and the time does not count.
 """
 
 import contextlib
+import ctypes
 import dataclasses
+import gc
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +28,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 import tyro
+from heartbeat import Heartbeat
 from result_file import write_result
+from soak_figures import recording, summary, table
+from soak_gateways import GatewayTraffic
 from soak_traffic import Traffic
 
 READY_S = 120.0
-WINDOW_S = 180.0  # memory is averaged over this long at either end
+RECORD_GB = 0.1  # small enough to be filled, so that the oldest is deleted all the time
+
+Ports = dict[str, str]  # what listens -> its address
 
 
 @dataclass(frozen=True)
@@ -53,91 +63,136 @@ class SoakConfig:
 def main(config: SoakConfig) -> None:
     """Run or resume the soak, print a table, write results/NAME.json."""
     config.state.mkdir(parents=True, exist_ok=True)
-    server, address = attach(config) or start(config)
+    server, ports = attach(config) or start(config)
     try:
-        soak(config, server, address)
+        soak(config, server, ports)
     except KeyboardInterrupt:
         print(f"interrupted; run again with --state {config.state} to go on")
         return
-    figures = summary(config, server)
+    taken = samples(config)
+    figures = summary(taken, 60 * config.warm_up_minutes)
+    figures["config"] = {**dataclasses.asdict(config), "state": config.state.name}
     server.send_signal(signal.SIGTERM)
     server.wait(60)
+    figures["recording"] = recording(config.state / "record", taken, RECORD_GB)
     print(table(figures))
     print(write_result(config.name, figures))
     for name in ("server.json", "samples.jsonl"):
         (config.state / name).unlink()
+    shutil.rmtree(config.state / "record")
 
 
-def start(config: SoakConfig) -> tuple[psutil.Process, str]:
+def start(config: SoakConfig) -> tuple[psutil.Process, Ports]:
     """Start a server that outlives this process."""
     log = config.state / "server.log"
+    flags = ["--openpi-port", "0", "--groot-zmq-port", "0"]
+    flags += ["--record", str(config.state / "record"), "--record-max-gb", str(RECORD_GB)]
     policy = ["--checkpoint", config.checkpoint] if config.checkpoint else ["--policy", "hold"]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "handover_server.serve", "--port", "0", *policy],
+            [sys.executable, "-m", "handover_server.serve", "--port", "0", *policy, *flags],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     until = time.monotonic() + READY_S
-    while not (found := re.search(r"^serving .* on (\S+)$", log.read_text(), re.MULTILINE)):
+    while not re.search(r"^serving .* on ", log.read_text(), re.MULTILINE):
         if process.poll() is not None or time.monotonic() > until:
             raise SystemExit(f"the server did not start: {log.read_text()[-500:]}")
         time.sleep(0.2)
     server = psutil.Process(process.pid)
-    state = {"pid": server.pid, "created": server.create_time(), "address": found[1]}
+    found = re.findall(r"^(serving|\S+) .*on (\S+:\d+)$", log.read_text(), re.MULTILINE)
+    state = {"pid": server.pid, "created": server.create_time(), "ports": dict(found)}
     (config.state / "server.json").write_text(json.dumps(state))
     (config.state / "samples.jsonl").write_text("")
-    return server, found[1]
+    return server, state["ports"]
 
 
-def attach(config: SoakConfig) -> tuple[psutil.Process, str] | None:
+def attach(config: SoakConfig) -> tuple[psutil.Process, Ports] | None:
     """Find the server of an interrupted soak; None where there is none."""
     with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
         state = json.loads((config.state / "server.json").read_text())
         server = psutil.Process(state["pid"])
         if server.create_time() == state["created"] and server.is_running():
-            return server, state["address"]
+            return server, state["ports"]
     return None
 
 
-def soak(config: SoakConfig, server: psutil.Process, address: str) -> None:
+def soak(config: SoakConfig, server: psutil.Process, ports: Ports) -> None:
     """Send what is left of the traffic; a sample every few seconds."""
     earlier = samples(config)
     done_s = earlier[-1]["at_s"] if earlier else 0.0
     total_s = 60 * (config.minutes + config.warm_up_minutes)
-    traffic = Traffic(address, np.random.default_rng(len(earlier)))
-    kinds = traffic.kinds
-    names, weights = list(kinds), np.array([weight for _, weight in kinds.values()], float)
-    counts: Counter[str] = Counter()
-    faults: list[str] = []
+    random, heartbeat = np.random.default_rng(len(earlier)), Heartbeat()
+    traffic, seen = Everybody(ports, random), Seen()
     began_s = time.monotonic() - done_s
-    due_s, sample_due_s = time.monotonic(), time.monotonic()
+    due_s = sample_due_s = time.monotonic()
     while (at_s := time.monotonic() - began_s) < total_s:
         if time.monotonic() >= sample_due_s:
-            write_sample(config, server, at_s, counts, faults)
-            counts, faults = Counter(), []
-            sample_due_s += config.sample_s
-        name = names[traffic.random.choice(len(names), p=weights / weights.sum())]
-        try:
-            counts[f"{name}: {kinds[name][0]()}"] += 1
-        except Exception as error:  # every fault is a finding, and the soak goes on
-            faults.append(f"{name}: {type(error).__name__}: {error}")
+            write_sample(config, server, at_s, seen)
+            seen = Seen()
+            sample_due_s = max(sample_due_s, time.monotonic() - 1.0) + config.sample_s
+        outcome, fault = traffic.ask()
         due_s = max(due_s + 1 / config.rate_hz, time.monotonic() - 1.0)
         time.sleep(max(0.0, due_s - time.monotonic()))
-    write_sample(config, server, at_s, counts, faults)
+        if stopped_s := heartbeat.stopped_s():
+            outcome, fault = "(opened anew after a stop)", ""
+            seen.stopped_s += stopped_s
+            began_s += stopped_s
+            traffic.close()
+            traffic = Everybody(ports, random)
+        seen.counts[outcome] += not fault
+        seen.faults += [fault] if fault else []
+    write_sample(config, server, at_s, seen)
     traffic.close()
 
 
-def write_sample(
-    config: SoakConfig,
-    server: psutil.Process,
-    at_s: float,
-    counts: "Counter[str]",
-    faults: list[str],
-) -> None:
-    """Append what the server holds now, and what was asked since the last sample."""
+class Everybody:
+    """All kinds of clients, of which one asks at a time."""
+
+    def __init__(self, ports: Ports, random: np.random.Generator) -> None:
+        openpi, groot = (int(ports[name].rpartition(":")[2]) for name in ("openpi", "Isaac-GR00T"))
+        self._random = random
+        self._parts = (
+            Traffic(ports["serving"], random),
+            GatewayTraffic(openpi, groot, random),
+        )
+        kinds = {name: kind for part in self._parts for name, kind in part.kinds.items()}
+        weights = np.array([weight for _, weight in kinds.values()], float)
+        self._asks = [(name, ask) for name, (ask, _) in kinds.items()]
+        self._shares = weights / weights.sum()
+
+    def ask(self) -> tuple[str, str]:
+        """Let one of them ask; returns its outcome, and a fault or nothing."""
+        name, ask = self._asks[self._random.choice(len(self._asks), p=self._shares)]
+        try:
+            return f"{name}: {ask()}", ""
+        except Exception as error:  # every fault is a finding, and the soak goes on
+            return name, f"{name}: {type(error).__name__}: {error}"
+
+    def close(self) -> None:
+        """End every connection."""
+        for part in self._parts:
+            part.close()
+
+
+@dataclass
+class Seen:
+    """What was asked since the last sample."""
+
+    counts: Counter[str] = dataclasses.field(default_factory=Counter)
+    faults: list[str] = dataclasses.field(default_factory=list)
+    stopped_s: float = 0.0
+
+
+def write_sample(config: SoakConfig, server: psutil.Process, at_s: float, seen: Seen) -> None:
+    """Append what the server holds now, and what was asked since the last sample.
+
+    Of this process, what the C library keeps for later is given back first: what is left is held.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     cpu = server.cpu_times()
     sample = {
         "at_s": round(at_s, 1),
@@ -146,11 +201,21 @@ def write_sample(
         "threads": server.num_threads(),
         "cpu_s": round(cpu.user + cpu.system, 2),
         "client_rss_mib": round(psutil.Process().memory_info().rss / 2**20, 2),
-        "counts": counts,
-        "faults": faults,
+        "client_objects": len(gc.get_objects()),
+        "record_mib": round(folder_mib(config.state / "record"), 2),
+        **vars(seen),
     }
     with (config.state / "samples.jsonl").open("a") as file:
         file.write(json.dumps(sample) + "\n")
+
+
+def folder_mib(folder: Path) -> float:
+    """What a folder's files hold; one may be deleted meanwhile."""
+    total = 0
+    for path in folder.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total / 2**20
 
 
 def samples(config: SoakConfig) -> list[dict]:
@@ -158,59 +223,6 @@ def samples(config: SoakConfig) -> list[dict]:
     with contextlib.suppress(FileNotFoundError):
         return [json.loads(line) for line in (config.state / "samples.jsonl").open()]
     return []
-
-
-def summary(config: SoakConfig, server: psutil.Process) -> dict[str, object]:
-    """Memory before and after, by the minute, and what became of every request."""
-    taken = samples(config)
-    warm_s = 60 * config.warm_up_minutes
-    kept = [sample for sample in taken if sample["at_s"] >= warm_s]
-    window_s = min(WINDOW_S, (kept[-1]["at_s"] - warm_s) / 3)
-    first = [each for each in kept if each["at_s"] < warm_s + window_s]
-    last = [each for each in kept if each["at_s"] > kept[-1]["at_s"] - window_s]
-    outcomes = sum((Counter(sample["counts"]) for sample in taken), Counter())
-    faults = [fault for sample in taken for fault in sample["faults"]]
-    per_minute = {int(each["at_s"] // 60): each for each in taken}
-    return {
-        "what": "the server's resident memory under mixed traffic, warm-up left out; before and "
-        f"after are means over {window_s:.0f} s",
-        "config": {**dataclasses.asdict(config), "state": config.state.name},
-        "rss_before_mib": mean(first, "rss_mib"),
-        "rss_after_mib": mean(last, "rss_mib"),
-        "rss_growth_percent": growth(first, last, "rss_mib"),
-        "client_rss_growth_percent": growth(first, last, "client_rss_mib"),
-        "files_before_after": [first[0]["files"], last[-1]["files"]],
-        "threads_before_after": [first[0]["threads"], last[-1]["threads"]],
-        "server_cpu_share": round(last[-1]["cpu_s"] / taken[-1]["at_s"], 4),
-        "requests": outcomes.total(),
-        "outcomes": dict(sorted(outcomes.items())),
-        "faults": faults,
-        "rss_mib_by_minute": {minute: each["rss_mib"] for minute, each in per_minute.items()},
-        "client_rss_mib_by_minute": {m: each["client_rss_mib"] for m, each in per_minute.items()},
-    }
-
-
-def mean(part: list[dict], key: str) -> float:
-    """Of a sample's number, over some samples."""
-    return round(float(np.mean([each[key] for each in part])), 2)
-
-
-def growth(first: list[dict], last: list[dict], key: str) -> float:
-    """In percent of the first."""
-    return round(100 * (mean(last, key) / mean(first, key) - 1), 2)
-
-
-def table(figures: dict) -> str:
-    """Memory every few minutes, and every outcome."""
-    by_minute = figures["rss_mib_by_minute"]
-    step = max(1, len(by_minute) // 10)
-    lines = [f"{minute:>4} min {by_minute[minute]:8.1f} MiB" for minute in list(by_minute)[::step]]
-    lines += [f"{count:>8}  {outcome}" for outcome, count in figures["outcomes"].items()]
-    lines += [
-        f"growth {figures['rss_growth_percent']:+.2f} %, faults {len(figures['faults'])}, "
-        f"{figures['requests']} requests"
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

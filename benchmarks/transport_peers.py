@@ -1,16 +1,17 @@
 """The servers that people have: msgpack over ZMQ or a websocket, doing the work of our hold policy.
 
-    python benchmarks/transport_peers.py zmq|websocket
+    python benchmarks/transport_peers.py zmq|websocket|grpc
 
 Each prints its port, then answers one observation at a time: unpack, decode into arrays, repeat the
 state for 16 steps, pack. Arrays travel as .npy bytes over ZMQ (as Isaac-GR00T sends them) and as
-dtype, shape and bytes over the websocket (as openpi does); a JPEG travels as its file.
+dtype, shape and bytes over the websocket (as openpi does); a JPEG travels as its file. grpc is the
+floor of ours: it looks at nothing and answers as many bytes as our server.
 """
 
 import asyncio
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgpack
@@ -19,6 +20,7 @@ from PIL import Image
 
 HORIZON = 16
 MAX_BYTES = 32 * 1024 * 1024
+REPLY_BYTES = 2009  # of our hold policy's InferReply
 
 
 def pack_npy(array: np.ndarray) -> dict[str, bytes]:
@@ -85,10 +87,38 @@ async def serve_websocket() -> None:
         await server.serve_forever()
 
 
+async def serve_grpc() -> None:
+    """Answer gRPC calls, unary and streamed, until killed."""
+    import grpc
+
+    reply = bytes(REPLY_BYTES)
+
+    async def echo(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        return reply
+
+    async def echo_stream(
+        requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext
+    ) -> None:
+        async for _ in requests:
+            await context.write(reply)
+
+    handlers = {
+        "Echo": grpc.unary_unary_rpc_method_handler(echo),
+        "EchoStream": grpc.stream_stream_rpc_method_handler(echo_stream),
+    }
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_BYTES)])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bare", handlers),))
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    await server.start()
+    await server.wait_for_termination()
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["zmq"]:
         serve_zmq()
     elif sys.argv[1:] == ["websocket"]:
         asyncio.run(serve_websocket())
+    elif sys.argv[1:] == ["grpc"]:
+        asyncio.run(serve_grpc())
     else:
-        sys.exit("usage: python benchmarks/transport_peers.py zmq|websocket")
+        sys.exit("usage: python benchmarks/transport_peers.py zmq|websocket|grpc")

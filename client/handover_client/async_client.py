@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from handover_proto import policy_pb2 as pb
 from handover_proto.contract import (
     ActionChunk,
     ActionPrefix,
@@ -18,12 +17,11 @@ from handover_proto.contract import (
     ServerInfo,
 )
 from handover_proto.errors import PolicyError, ServerUnavailable
-from handover_proto.policy_pb2_grpc import PolicyServiceStub
 
 from handover_client.async_stream import AsyncPolicyStream
-from handover_client.channel import channel_options, channel_target, check_address
+from handover_client.channel import PolicyCalls, channel_options, channel_target, check_address
 from handover_client.channel_security import UNPROTECTED, ChannelSecurity
-from handover_client.exchange import check_codec, encode_checked, read_chunk
+from handover_client.exchange import check_codec, read_chunk, seal
 from handover_client.grpc_errors import typed_error
 from handover_client.readiness import (
     HEALTH_METHOD,
@@ -63,7 +61,7 @@ class AsyncPolicyClient:
             if credentials is None
             else grpc.aio.secure_channel(target, credentials, options=options)
         )
-        self._stub = PolicyServiceStub(self._channel)
+        self._calls = PolicyCalls(self._channel)
         self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
 
     @classmethod
@@ -106,7 +104,7 @@ class AsyncPolicyClient:
 
     async def get_info(self, *, timeout_s: float | None = None) -> ServerInfo:
         """Ask the server what it serves, now."""
-        reply = await self._call(self._stub.GetInfo, pb.GetInfoRequest(), timeout_s)
+        reply = await self._call(self._calls.get_info, b"", timeout_s)
         self._info = check_info(reply, self.address)
         return self._info
 
@@ -123,14 +121,14 @@ class AsyncPolicyClient:
     ) -> ActionChunk:
         """Ask for the chunk that follows `observation`; as PolicyClient.infer."""
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
-        message = encode_checked(request, self.info, self.image_codec)
-        reply = await self._call(self._stub.Infer, message, timeout_s)
-        return read_chunk(reply, message, self.info.spec)
+        sealed = seal(request, self.info, self.image_codec)
+        reply = await self._call(self._calls.infer, sealed.data, timeout_s)
+        return read_chunk(reply, sealed, self.info.spec)
 
     def stream(self) -> AsyncPolicyStream:
         """Open a stream, on which the newest observation supersedes those that still wait."""
         self._check_open()
-        method = partial(self._stub.InferStream, metadata=self._metadata)
+        method = partial(self._calls.infer_stream, metadata=self._metadata)
         return AsyncPolicyStream(method, self.info, self.image_codec, self.address)
 
     async def close(self) -> None:
@@ -169,13 +167,11 @@ class AsyncPolicyClient:
             fault = await asyncio.to_thread(find_tls_fault, self.address, self._security, timeout_s)
         return fault or typed_error(error, self.address)
 
-    async def _call(
-        self, method: Callable[..., Any], message: object, timeout_s: float | None
-    ) -> Any:
+    async def _call(self, method: Callable[..., Any], data: bytes, timeout_s: float | None) -> Any:
         self._check_open()
         try:
             return await method(
-                message, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata
+                data, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata
             )
         except grpc.RpcError as error:
             raise typed_error(error, self.address) from None

@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from handover_proto import policy_pb2 as pb
 from handover_proto.contract import (
     ActionPrefix,
     ImageCodec,
@@ -17,7 +16,7 @@ from handover_proto.contract import (
 )
 from handover_proto.errors import DeadlinePassed, PolicyError, ServerUnavailable, Superseded
 
-from handover_client.exchange import StreamAnswer, encode_checked, read_answer
+from handover_client.exchange import SealedRequest, StreamAnswer, read_answer, seal
 from handover_client.grpc_errors import typed_error
 
 
@@ -28,7 +27,7 @@ class AsyncPolicyStream:
         self, method: Callable[..., Any], info: ServerInfo, codec: ImageCodec, address: str
     ) -> None:
         self._info, self._codec, self._address = info, codec, address
-        self._waiting: asyncio.Queue[pb.InferRequest] = asyncio.Queue(maxsize=1)
+        self._waiting: asyncio.Queue[SealedRequest] = asyncio.Queue(maxsize=1)
         self._answers: asyncio.Queue[StreamAnswer | None] = asyncio.Queue()
         self._end: PolicyError | None = None
         self._call = method(self._outgoing())
@@ -46,16 +45,16 @@ class AsyncPolicyStream:
     ) -> None:
         """Send an observation, as PolicyStream.send; it leaves when the event loop is free."""
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
-        message = encode_checked(request, self._info, self._codec)
+        sealed = seal(request, self._info, self._codec)
         if self._end is not None:
-            raise self._end
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         if self._waiting.full():
             superseded = self._waiting.get_nowait()
             error = Superseded(f"a newer observation ({sequence}) took its place before it left")
             self._answers.put_nowait(
                 StreamAnswer(superseded.sequence, superseded.client_tag, None, error)
             )
-        self._waiting.put_nowait(message)
+        self._waiting.put_nowait(sealed)
 
     async def receive(self, *, timeout_s: float) -> StreamAnswer:
         """Wait for the next answer; raises DeadlinePassed, or what ended the stream."""
@@ -68,7 +67,7 @@ class AsyncPolicyStream:
         if answer is None:
             self._answers.put_nowait(None)  # the next call is told as well
             assert self._end is not None
-            raise self._end
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         return answer
 
     async def close(self) -> None:
@@ -87,9 +86,9 @@ class AsyncPolicyStream:
     ) -> None:
         await self.close()
 
-    async def _outgoing(self) -> AsyncIterator[pb.InferRequest]:
+    async def _outgoing(self) -> AsyncIterator[bytes]:
         while True:
-            yield await self._waiting.get()
+            yield (await self._waiting.get()).data
 
     async def _read(self) -> None:
         end: PolicyError = ServerUnavailable(f"the server at {self._address} ended the stream")

@@ -1,12 +1,16 @@
-"""Where the policy servers are, and the gRPC settings with which every client reaches them."""
+"""Where the policy servers are, what they are asked, and gRPC's settings for every client."""
 
 import ipaddress
 import json
 import re
+from typing import Any
 
+from handover_proto import policy_pb2 as pb
 from handover_proto.contract import MAX_MESSAGE_BYTES
 from handover_proto.errors import UsageError
 
+_SERVICE = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
+INFER = f"/{_SERVICE}/Infer"
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(%\w+)?\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
 
 # Servers keep nothing between calls, so any of them may answer the next one, or the same again.
@@ -16,8 +20,8 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [
-                {"service": "handover.policy.v1.PolicyService", "method": "GetInfo"},
-                {"service": "handover.policy.v1.PolicyService", "method": "Infer"},
+                {"service": _SERVICE, "method": "GetInfo"},
+                {"service": _SERVICE, "method": "Infer"},
                 {"service": "grpc.health.v1.Health", "method": "Check"},
             ],
             "retryPolicy": {
@@ -49,6 +53,22 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     # Robot and server are neighbours: a web proxy of the environment is not the way between them.
     ("grpc.enable_http_proxy", 0),
 )
+
+
+class PolicyCalls:
+    """PolicyService's calls on a channel, blocking or asyncio's: they take serialised requests.
+
+    The generated stub would serialise a message that was serialised to be measured.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self.get_info = channel.unary_unary(
+            f"/{_SERVICE}/GetInfo", response_deserializer=pb.GetInfoReply.FromString
+        )
+        self.infer = channel.unary_unary(INFER, response_deserializer=pb.InferReply.FromString)
+        self.infer_stream = channel.stream_stream(
+            f"/{_SERVICE}/InferStream", response_deserializer=pb.InferReply.FromString
+        )
 
 
 def check_address(address: str) -> str:

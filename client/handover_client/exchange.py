@@ -1,7 +1,7 @@
 """One observation out, one chunk back: what is checked on the way, for every kind of call."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from handover_proto import policy_pb2 as pb
@@ -17,9 +17,23 @@ from handover_proto.contract import (
 )
 from handover_proto.errors import InvalidRequest, PolicyError, UnmetPrecondition
 from handover_proto.messages import decode_chunk, decode_error, encode_request
-from handover_proto.observation import check_request
+from handover_proto.observation import are_finite, check_request
 
 from handover_client.errors import InvalidReply
+
+
+@dataclass(frozen=True)
+class SealedRequest:
+    """A request as it travels, and what its answer has to echo."""
+
+    data: bytes = field(repr=False)
+    sequence: int
+    client_tag: str
+
+    @classmethod
+    def of(cls, message: pb.InferRequest) -> "SealedRequest":
+        """Serialise a message."""
+        return cls(message.SerializeToString(), message.sequence, message.client_tag)
 
 
 @dataclass(frozen=True)
@@ -38,19 +52,19 @@ class StreamAnswer:
         return self.chunk
 
 
-def encode_checked(request: PolicyRequest, info: ServerInfo, codec: ImageCodec) -> pb.InferRequest:
-    """Turn a request that the server will accept into its message, frames compressed by `codec`.
+def seal(request: PolicyRequest, info: ServerInfo, codec: ImageCodec) -> SealedRequest:
+    """Serialise a request that the server will accept, frames compressed by `codec`.
 
     Raises InvalidRequest or UnmetPrecondition before anything is sent.
     """
     check_request(request, info.spec, info.limits)
     if codec is not ImageCodec.RAW_RGB8:
         request = _compress_frames(request, codec)
-    message = encode_request(request)
-    size, limit = message.ByteSize(), info.limits.max_message_bytes
+    sealed = SealedRequest.of(encode_request(request))
+    size, limit = len(sealed.data), info.limits.max_message_bytes
     if size > limit:
         raise InvalidRequest("request", f"at most {limit} bytes", f"{size}; compress the images")
-    return message
+    return sealed
 
 
 def check_codec(codec: ImageCodec, info: ServerInfo) -> None:
@@ -72,17 +86,17 @@ def _compress_frames(request: PolicyRequest, codec: ImageCodec) -> PolicyRequest
     return dataclasses.replace(request, observation=observation)
 
 
-def read_chunk(reply: pb.InferReply, request: pb.InferRequest, spec: PolicySpec) -> ActionChunk:
+def read_chunk(reply: pb.InferReply, request: SealedRequest, spec: PolicySpec) -> ActionChunk:
     """Turn the reply to `request` into a chunk that is safe to look at.
 
     Raises InvalidReply unless it has exactly the spec's groups, each (horizon, dim) float32 and
     finite, and echoes the request's sequence and tag.
     """
     chunk = _decode(reply, spec)
-    for field in ("sequence", "client_tag"):
-        sent, got = getattr(request, field), getattr(reply, field)
+    for name in ("sequence", "client_tag"):
+        sent, got = getattr(request, name), getattr(reply, name)
         if got != sent:
-            raise InvalidReply(field, f"the request's {sent!r}", repr(got))
+            raise InvalidReply(name, f"the request's {sent!r}", repr(got))
     return chunk
 
 
@@ -114,6 +128,7 @@ def _decode(reply: pb.InferReply, spec: PolicySpec) -> ActionChunk:
         if values.dtype != np.float32 or values.shape != shape:
             got = f"{values.dtype} {values.shape}"
             raise InvalidReply(f'action["{name}"]', f"float32 {shape}", got)
-        if not np.isfinite(values).all():
-            raise InvalidReply(f'action["{name}"]', "finite numbers", "NaN or infinity")
+    if not are_finite(chunk.action.values()):
+        name = next(name for name, values in chunk.action.items() if not are_finite([values]))
+        raise InvalidReply(f'action["{name}"]', "finite numbers", "NaN or infinity")
     return chunk

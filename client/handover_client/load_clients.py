@@ -9,10 +9,9 @@ from itertools import repeat
 import grpc
 from grpc import aio
 
-from handover_client.channel import channel_options, channel_target
+from handover_client.channel import INFER, channel_options, channel_target
 from handover_client.channel_security import ChannelSecurity
 
-_METHOD = "/handover.policy.v1.PolicyService/Infer"
 _PAUSE_S = 0.02  # after a refusal, where nobody's schedule says when to ask again
 
 
@@ -77,7 +76,7 @@ class _Client:
     """One connection and its calls."""
 
     def __init__(self, channel: aio.Channel, share: Share, start: float, report: Report) -> None:
-        self._call = channel.unary_unary(_METHOD)  # bytes to bytes
+        self._call = channel.unary_unary(INFER)  # bytes to bytes
         self._metadata = share.security.metadata()
         self._share, self._start, self._report = share, start, report
 

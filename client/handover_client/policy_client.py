@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-from handover_proto import policy_pb2 as pb
 from handover_proto.contract import (
     ActionChunk,
     ActionPrefix,
@@ -17,11 +16,10 @@ from handover_proto.contract import (
     ServerInfo,
 )
 from handover_proto.errors import PolicyError, ServerUnavailable
-from handover_proto.policy_pb2_grpc import PolicyServiceStub
 
-from handover_client.channel import channel_options, channel_target, check_address
+from handover_client.channel import PolicyCalls, channel_options, channel_target, check_address
 from handover_client.channel_security import UNPROTECTED, ChannelSecurity
-from handover_client.exchange import check_codec, encode_checked, read_chunk
+from handover_client.exchange import SealedRequest, check_codec, read_chunk, seal
 from handover_client.grpc_errors import typed_error
 from handover_client.policy_stream import PolicyStream
 from handover_client.readiness import (
@@ -62,7 +60,7 @@ class PolicyClient:
             if credentials is None
             else grpc.secure_channel(target, credentials, options=options)
         )
-        self._stub = PolicyServiceStub(self._channel)
+        self._calls = PolicyCalls(self._channel)
         self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
 
     @classmethod
@@ -114,7 +112,7 @@ class PolicyClient:
 
     def get_info(self, *, timeout_s: float | None = None) -> ServerInfo:
         """Ask the server what it serves, now."""
-        reply = self._call(self._stub.GetInfo, pb.GetInfoRequest(), timeout_s)
+        reply = self._call(self._calls.get_info, b"", timeout_s)
         self._info = check_info(reply, self.address)
         return self._info
 
@@ -136,18 +134,18 @@ class PolicyClient:
         max_age_ms: how long the request may wait on the server; older it is not worth computing.
         """
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
-        message = encode_checked(request, self.info, self.image_codec)
-        return self.exchange(message, timeout_s=timeout_s)
+        sealed = seal(request, self.info, self.image_codec)
+        return self.exchange(sealed, timeout_s=timeout_s)
 
-    def exchange(self, message: pb.InferRequest, *, timeout_s: float | None = None) -> ActionChunk:
-        """Send a message that was made already, and check what comes back as `infer` does."""
-        reply = self._call(self._stub.Infer, message, timeout_s)
-        return read_chunk(reply, message, self.info.spec)
+    def exchange(self, sealed: SealedRequest, *, timeout_s: float | None = None) -> ActionChunk:
+        """Send a request that was made already, and check what comes back as `infer` does."""
+        reply = self._call(self._calls.infer, sealed.data, timeout_s)
+        return read_chunk(reply, sealed, self.info.spec)
 
     def stream(self) -> PolicyStream:
         """Open a stream, on which the newest observation supersedes those that still wait."""
         try:
-            method = partial(self._stub.InferStream, metadata=self._metadata)
+            method = partial(self._calls.infer_stream, metadata=self._metadata)
             return PolicyStream(method, self.info, self.image_codec, self.address)
         except ValueError as error:
             raise self._closed(error) from None
@@ -185,11 +183,9 @@ class PolicyClient:
             fault = find_tls_fault(self.address, self._security, timeout_s)
         return fault or typed_error(error, self.address)
 
-    def _call(self, method: Callable[..., Any], message: object, timeout_s: float | None) -> Any:
+    def _call(self, method: Callable[..., Any], data: bytes, timeout_s: float | None) -> Any:
         try:
-            return method(
-                message, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata
-            )
+            return method(data, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise typed_error(error, self.address) from None
         except ValueError as error:

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-from handover_proto import policy_pb2 as pb
 from handover_proto.contract import (
     ActionPrefix,
     ImageCodec,
@@ -17,22 +16,22 @@ from handover_proto.contract import (
 )
 from handover_proto.errors import DeadlinePassed, PolicyError, ServerUnavailable, Superseded
 
-from handover_client.exchange import StreamAnswer, encode_checked, read_answer
+from handover_client.exchange import SealedRequest, StreamAnswer, read_answer, seal
 from handover_client.grpc_errors import typed_error
 
 
 class Outbox:
-    """Room for one message on its way out: a newer one takes the place of one that still waits."""
+    """Room for one request on its way out: a newer one takes the place of one that still waits."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: pb.InferRequest | None = None
+        self._waiting: SealedRequest | None = None
         self._closed = False
 
-    def put(self, message: pb.InferRequest) -> pb.InferRequest | None:
-        """Leave a message to be sent; return the one whose place it took."""
+    def put(self, request: SealedRequest) -> SealedRequest | None:
+        """Leave a request to be sent; return the one whose place it took."""
         with self._changed:
-            superseded, self._waiting = self._waiting, message
+            superseded, self._waiting = self._waiting, request
             self._changed.notify()
         return superseded
 
@@ -42,15 +41,15 @@ class Outbox:
             self._closed = True
             self._changed.notify()
 
-    def __iter__(self) -> Iterator[pb.InferRequest]:
+    def __iter__(self) -> Iterator[bytes]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._waiting is not None)
                 if self._closed:
                     return
-                message, self._waiting = self._waiting, None
-            assert message is not None
-            yield message
+                request, self._waiting = self._waiting, None
+            assert request is not None
+            yield request.data
 
 
 class PolicyStream:
@@ -88,10 +87,10 @@ class PolicyStream:
         (or what else ended the stream) once it has ended.
         """
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
-        message = encode_checked(request, self._info, self._codec)
+        sealed = seal(request, self._info, self._codec)
         if self._end is not None:
-            raise self._end
-        superseded = self._outbox.put(message)
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
+        superseded = self._outbox.put(sealed)
         if superseded is not None:
             error = Superseded(f"a newer observation ({sequence}) took its place before it left")
             self._answers.put(StreamAnswer(superseded.sequence, superseded.client_tag, None, error))
@@ -107,7 +106,7 @@ class PolicyStream:
         if answer is None:
             self._answers.put(None)  # the next call is told as well
             assert self._end is not None
-            raise self._end
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         return answer
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from handover_proto.recording import (
     read_recording,
 )
 
+from handover_client.exchange import SealedRequest
 from handover_client.policy_client import PolicyClient
 
 _MOST_OPEN = 1024  # requests whose answer has not been read yet; a server has fewer under way
@@ -73,7 +74,7 @@ def compare_recording(folder: Path, client: PolicyClient, limit: int | None) -> 
         found.sent += 1
         found.checkpoints[answer.checkpoint_hash] += 1
         try:
-            action = _ask(client, message)
+            action = _ask(client, SealedRequest.of(message))
         except PolicyError as error:
             found.refused += 1
             difference = str(error)
@@ -105,13 +106,13 @@ def _answered(folder: Path, found: Comparison) -> Iterator[tuple[RecordedRequest
                 yield request, record
 
 
-def _ask(client: PolicyClient, message: pb.InferRequest) -> Mapping[str, np.ndarray]:
+def _ask(client: PolicyClient, request: SealedRequest) -> Mapping[str, np.ndarray]:
     for _ in range(_ATTEMPTS):
         try:
-            return client.exchange(message).action
+            return client.exchange(request).action
         except Overloaded as error:
             time.sleep(error.retry_after_s)
-    return client.exchange(message).action
+    return client.exchange(request).action
 
 
 def _difference(recorded: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> str:

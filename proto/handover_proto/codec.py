@@ -61,19 +61,29 @@ def encode_tensor(array: np.ndarray) -> pb.Tensor:
 
     Raises InvalidRequest for another dtype (object, string, complex) or more than 8 axes.
     """
+    tensor = pb.Tensor()
+    fill_tensor(tensor, array)
+    return tensor
+
+
+def fill_tensor(tensor: pb.Tensor, array: np.ndarray) -> None:
+    """Write an array into an empty Tensor, as encode_tensor does, without a copy of the message."""
     array = np.asarray(array)
-    dtype = array.dtype.newbyteorder("<")
-    if dtype not in _ENUM_OF or array.ndim > _MAX_AXES:
+    number = _ENUM_OF.get(array.dtype)
+    if number is None:
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        number = _ENUM_OF.get(array.dtype)
+    if number is None or array.ndim > _MAX_AXES:
         known = ", ".join(str(known) for known in _ENUM_OF)
         raise InvalidRequest(
             "tensor", f"one of {known} with at most {_MAX_AXES} axes", f"{array.dtype} {array.ndim}"
         )
-    data = np.ascontiguousarray(array, dtype=dtype).tobytes()
-    return pb.Tensor(dtype=_ENUM_OF[dtype], shape=array.shape, data=data)
+    tensor.dtype, tensor.data = number, array.tobytes()
+    tensor.shape.extend(array.shape)
 
 
 def decode_tensor(tensor: pb.Tensor, path: str) -> np.ndarray:
-    """Turn a Tensor into a read-only array over the message's own bytes.
+    """Turn a Tensor into a read-only array over its bytes.
 
     Raises InvalidRequest when dtype, shape and number of bytes do not belong together.
     """
@@ -86,16 +96,16 @@ def decode_tensor(tensor: pb.Tensor, path: str) -> np.ndarray:
         raise InvalidRequest(
             f"{path}.shape", f"at most {_MAX_AXES} axes", f"{len(tensor.shape)} axes"
         )
-    shape = tuple(tensor.shape)
+    shape, data = tuple(tensor.shape), tensor.data  # each look at the field copies its bytes
     size = math.prod(shape) * dtype.itemsize  # Python integers: nothing overflows
-    if size != len(tensor.data):
+    if size != len(data):
         raise InvalidRequest(
-            f"{path}.data", f"{size} bytes for {dtype} {shape}", f"{len(tensor.data)} bytes"
+            f"{path}.data", f"{size} bytes for {dtype} {shape}", f"{len(data)} bytes"
         )
-    if dtype.kind == "b" and tensor.data.translate(None, b"\x00\x01"):
+    if dtype.kind == "b" and data.translate(None, b"\x00\x01"):
         raise InvalidRequest(f"{path}.data", "bytes 0 or 1 for bool", "other bytes")
     try:
-        return np.frombuffer(tensor.data, dtype).reshape(shape)
+        return np.frombuffer(data, dtype).reshape(shape)
     except ValueError:  # an empty array whose other axes are more than numpy can count
         raise InvalidRequest(f"{path}.shape", "a shape that fits into memory", f"{shape}") from None
 
@@ -118,7 +128,7 @@ def fill_image(image: pb.Image, frame: Frame) -> None:
         return
     image.codec = pb.RAW_RGB8
     image.height, image.width = frame.shape[:2]
-    image.data = np.ascontiguousarray(frame).tobytes()
+    image.data = frame.tobytes()
 
 
 def compress(frame: np.ndarray, codec: ImageCodec, quality: int = 90) -> EncodedImage:
@@ -145,22 +155,21 @@ def decode_image(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
 
 
 def _decode_raw(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
-    _check_pixels(image.height, image.width, path, max_pixels)
-    size = image.height * image.width * 3
-    if size != len(image.data):
+    height, width, data = image.height, image.width, image.data
+    _check_pixels(height, width, path, max_pixels)
+    size = height * width * 3
+    if size != len(data):
         raise InvalidRequest(
-            f"{path}.data",
-            f"{size} bytes for {image.height}x{image.width} RAW_RGB8",
-            f"{len(image.data)} bytes",
+            f"{path}.data", f"{size} bytes for {height}x{width} RAW_RGB8", f"{len(data)} bytes"
         )
-    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
 def _decode_file(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
-    name = ImageCodec(image.codec).name
-    _check_file(image, path)
+    name, data = ImageCodec(image.codec).name, image.data
+    _check_file(image.codec, data, path)
     try:
-        with PillowImage.open(io.BytesIO(image.data), formats=[name]) as file:
+        with PillowImage.open(io.BytesIO(data), formats=[name]) as file:
             width, height = file.size
             _check_pixels(height, width, path, max_pixels)
             if (image.height or height, image.width or width) != (height, width):
@@ -175,18 +184,18 @@ def _decode_file(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
     except _BROKEN_IMAGE as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise InvalidRequest(
-            f"{path}.data", f"a whole {name} file", f"{len(image.data)} bytes ({reason})"
+            f"{path}.data", f"a whole {name} file", f"{len(data)} bytes ({reason})"
         ) from None
 
 
-def _check_file(image: pb.Image, path: str) -> None:
-    if image.codec == pb.JPEG:
-        scans = image.data.count(_JPEG_SCAN)
+def _check_file(codec: int, data: bytes, path: str) -> None:
+    if codec == pb.JPEG:
+        scans = data.count(_JPEG_SCAN)
         if scans > _MAX_JPEG_SCANS:
             raise InvalidRequest(
                 f"{path}.data", f"a JPEG file of at most {_MAX_JPEG_SCANS} scans", f"{scans} scans"
             )
-    elif image.data[_PNG_BIT_DEPTH] == b"\x10":  # Pillow would drop the lower bits silently
+    elif data[_PNG_BIT_DEPTH] == b"\x10":  # Pillow would drop the lower bits silently
         raise InvalidRequest(f"{path}.data", "8-bit RGB", "PNG of 16 bits")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from handover_proto import policy_pb2 as pb
-from handover_proto.codec import decode_image, decode_tensor, encode_tensor, fill_image
+from handover_proto.codec import decode_image, decode_tensor, fill_image, fill_tensor
 from handover_proto.contract import (
     ActionChunk,
     ActionPrefix,
@@ -27,6 +27,7 @@ from handover_proto.observation import check_names, check_request
 
 ERROR_METADATA_KEY = "handover-error-bin"  # trailing metadata: a serialised ErrorDetail
 _MAX_ERROR_CHARS = 400
+_STAGES = tuple(stage.name for stage in dataclasses.fields(StageDurations))
 
 
 def encode_request(request: PolicyRequest) -> pb.InferRequest:
@@ -44,11 +45,11 @@ def encode_request(request: PolicyRequest) -> pb.InferRequest:
         for frame in frames:
             fill_image(camera.frames.add(), frame)
     for name, values in request.observation.state.items():
-        observation.state[name].CopyFrom(encode_tensor(values))
+        fill_tensor(observation.state[name], values)
     if request.prefix is not None:
         message.prefix.delay_steps = request.prefix.delay_steps
         for name, values in request.prefix.action.items():
-            message.prefix.action[name].CopyFrom(encode_tensor(values))
+            fill_tensor(message.prefix.action[name], values)
     return message
 
 
@@ -121,14 +122,16 @@ def _decode_groups(groups: Mapping[str, pb.Tensor], path: str) -> dict[str, np.n
 
 def encode_chunk(chunk: ActionChunk) -> pb.InferReply:
     """Turn a chunk into its message."""
-    return pb.InferReply(
-        action={name: encode_tensor(values) for name, values in chunk.action.items()},
+    message = pb.InferReply(
         seed=chunk.seed,
         sequence=chunk.sequence,
         client_tag=chunk.client_tag,
-        durations=pb.StageDurations(**dataclasses.asdict(chunk.durations)),
+        durations=pb.StageDurations(**vars(chunk.durations)),
         checkpoint_hash=chunk.checkpoint_hash,
     )
+    for name, values in chunk.action.items():
+        fill_tensor(message.action[name], values)
+    return message
 
 
 def decode_chunk(message: pb.InferReply) -> ActionChunk:
@@ -141,12 +144,7 @@ def decode_chunk(message: pb.InferReply) -> ActionChunk:
         seed=message.seed,
         sequence=message.sequence,
         client_tag=message.client_tag,
-        durations=StageDurations(
-            **{
-                stage.name: getattr(durations, stage.name)
-                for stage in dataclasses.fields(StageDurations)
-            }
-        ),
+        durations=StageDurations(**{stage: getattr(durations, stage) for stage in _STAGES}),
         checkpoint_hash=message.checkpoint_hash,
     )
 

@@ -1,6 +1,6 @@
 """Whether an observation is one that a policy can use; both sides check with the same rules."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -74,10 +74,10 @@ def _check_frame(path: str, frame: Frame, limits: Limits) -> None:
 
 
 def _check_state(observation: Observation, spec: PolicySpec) -> None:
-    check_names("observation.state", observation.state, [group.name for group in spec.state])
-    for group in spec.state:
-        path = f'observation.state["{group.name}"]'
-        _check_floats(path, observation.state[group.name], (group.steps, group.dim))
+    path = "observation.state"
+    check_names(path, observation.state, [group.name for group in spec.state])
+    shapes = {group.name: (group.steps, group.dim) for group in spec.state}
+    _check_floats(path, observation.state, shapes)
 
 
 def _check_prefix(prefix: ActionPrefix, spec: PolicySpec) -> None:
@@ -93,9 +93,8 @@ def _check_prefix(prefix: ActionPrefix, spec: PolicySpec) -> None:
             "prefix.action", f"1 to {spec.horizon} steps, as many in every group", f"{steps}"
         )
     (count,) = steps.pop()
-    for group in spec.action:
-        path = f'prefix.action["{group.name}"]'
-        _check_floats(path, prefix.action[group.name], (count, group.dim))
+    shapes = {group.name: (count, group.dim) for group in spec.action}
+    _check_floats("prefix.action", prefix.action, shapes)
     if not 0 <= prefix.delay_steps <= count:
         raise InvalidRequest("prefix.delay_steps", f"0 to {count}", f"{prefix.delay_steps}")
 
@@ -114,14 +113,28 @@ def check_names(path: str, given: Iterable[str], wanted: Iterable[str]) -> None:
         raise InvalidRequest(path, f"exactly {', '.join(wanted) or 'none'}", got)
 
 
-def _check_floats(path: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
-    is_float32 = isinstance(values, np.ndarray) and values.dtype == np.float32
-    if not is_float32 or values.shape != shape:
-        raise InvalidRequest(path, f"float32 {shape}", _describe(values))
-    finite = np.isfinite(values)
-    if not finite.all():
-        first = tuple(int(axis) for axis in np.argwhere(~finite)[0])
-        raise InvalidRequest(path, "finite numbers", f"{values[first]} at {first}")
+def are_finite(groups: Iterable[np.ndarray]) -> bool:
+    """Whether no group of floats holds a NaN or an infinity.
+
+    One look at all together: of so few numbers, numpy's calls are what costs.
+    """
+    return bool(np.isfinite(np.concatenate([values.ravel() for values in groups])).all())
+
+
+def _check_floats(
+    path: str, groups: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, int]]
+) -> None:
+    for name, shape in shapes.items():
+        values = groups[name]
+        is_float32 = isinstance(values, np.ndarray) and values.dtype == np.float32
+        if not is_float32 or values.shape != shape:
+            raise InvalidRequest(f'{path}["{name}"]', f"float32 {shape}", _describe(values))
+    if not shapes or are_finite(groups.values()):
+        return
+    for name, values in groups.items():
+        for first in map(tuple, np.argwhere(~np.isfinite(values))[:1].tolist()):
+            got = f"{values[first]} at {first}"
+            raise InvalidRequest(f'{path}["{name}"]', "finite numbers", got)
 
 
 def _describe(values: object) -> str:

@@ -1,4 +1,4 @@
-"""Bytes to requests, in a few threads of their own: neither the event loop nor the policy waits."""
+"""Bytes to requests: files are decompressed in a few threads of their own, where nobody waits."""
 
 import threading
 from collections.abc import Callable
@@ -26,7 +26,11 @@ def decode_bytes(data: bytes, spec: PolicySpec, limits: Limits) -> PolicyRequest
 
 
 class Decoder:
-    """A fixed number of threads that decode tickets and pass them on."""
+    """Decodes tickets and passes them on: at once, or in one of a fixed number of threads.
+
+    A thread pays for images that are compressed. Anything else is decoded under Python's lock, so
+    that a thread could not do it beside the event loop, only later.
+    """
 
     def __init__(
         self, spec: PolicySpec, limits: Limits, threads: int, pass_on: Callable[[Ticket], None]
@@ -37,8 +41,11 @@ class Decoder:
             threading.Thread(target=self._run, name=f"decode-{index}", daemon=True).start()
 
     def submit(self, ticket: Ticket) -> None:
-        """Queue `ticket`, in place of an older one of its lane that is not being decoded yet."""
-        self._queue.put(ticket)
+        """Decode `ticket`, or queue it in place of an older one of its lane that still waits."""
+        if ticket.is_compressed:
+            self._queue.put(ticket)
+        else:
+            self._decode(ticket)
 
     def discard(self, ticket: Ticket) -> None:
         """Forget a ticket that is settled."""

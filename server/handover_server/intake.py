@@ -65,7 +65,7 @@ class Intake:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def enter(self, data: bytes, sequence: int, lane: Lane, deadline: float | None) -> Entered:
+    def enter(self, data: bytes, head: RequestHead, lane: Lane, deadline: float | None) -> Entered:
         """Admit a serialised request; the future never fails, its outcome may be an error.
 
         Cancelling the future withdraws the request. It counts as one of `lane.client`'s. Raises
@@ -84,7 +84,7 @@ class Intake:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 loop.call_soon_threadsafe(settle, outcome)
 
-        ticket = Ticket(data, sequence, lane, deadline, settle_from_thread)
+        ticket = Ticket(data, head, lane, deadline, settle_from_thread)
         size = len(data)
         self._requests += 1
         self._under_way.add(ticket)

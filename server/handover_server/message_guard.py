@@ -16,12 +16,14 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SEQUENCE = pb.InferRequest.SEQUENCE_FIELD_NUMBER
 _CLIENT_TAG = pb.InferRequest.CLIENT_TAG_FIELD_NUMBER
 _MAX_AGE_MS = pb.InferRequest.MAX_AGE_MS_FIELD_NUMBER
+_CODEC = pb.Image.CODEC_FIELD_NUMBER
 
 # {field number: the layout of the message in that field; None where its bytes are many numbers}
 _Layout = dict[int, Any]
 _MAP_VALUE = 2
 _TENSOR: _Layout = {pb.Tensor.SHAPE_FIELD_NUMBER: None}
-_CAMERA: _Layout = {pb.CameraFrames.FRAMES_FIELD_NUMBER: {}}
+_IMAGE: _Layout = {}
+_CAMERA: _Layout = {pb.CameraFrames.FRAMES_FIELD_NUMBER: _IMAGE}
 _OBSERVATION: _Layout = {
     pb.Observation.CAMERAS_FIELD_NUMBER: {_MAP_VALUE: _CAMERA},
     pb.Observation.STATE_FIELD_NUMBER: {_MAP_VALUE: _TENSOR},
@@ -38,11 +40,13 @@ class RequestHead:
     """Sequence, tag and greatest age of a serialised InferRequest, as far as they could be read.
 
     Every answer echoes the first two, even one to a request that cannot be parsed; the age has to
-    be known before anything is spent on the request.
+    be known before anything is spent on the request, and whether an image is compressed to know
+    where it is to be decoded.
     """
 
-    def __init__(self) -> None:
-        self.sequence = 0
+    def __init__(self, sequence: int = 0) -> None:
+        self.sequence = sequence
+        self.is_compressed = False
         self.client_tag = ""
         self.max_age_ms: int | None = None
         self._fields = 0
@@ -75,7 +79,9 @@ class RequestHead:
             number, wire_type = key >> 3, key & 7
             if wire_type == _VARINT:
                 value, at = _varint(data, at)
-                if depth == 0 and number == _SEQUENCE:
+                if layout is _IMAGE:
+                    self.is_compressed |= number == _CODEC and value != pb.RAW_RGB8
+                elif depth == 0 and number == _SEQUENCE:
                     self.sequence = value & 0xFFFF_FFFF_FFFF_FFFF
                 elif depth == 0 and number == _MAX_AGE_MS:
                     self.max_age_ms = value & 0xFFFF_FFFF

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from handover_proto.contract import PolicyOutput, PolicySpec
+from handover_proto.observation import are_finite
 
 
 class BadOutput(Exception):
@@ -24,5 +25,6 @@ def check_output(outputs: Sequence[PolicyOutput], count: int, spec: PolicySpec) 
                     f"{group.name} is {values.dtype} {values.shape}, "
                     f"expected float32 {(spec.horizon, group.dim)}"
                 )
-            if not np.isfinite(values).all():
-                raise BadOutput(f"{group.name} is not finite")
+        if not are_finite(output.action.values()):
+            bad = [name for name, values in output.action.items() if not are_finite([values])]
+            raise BadOutput(f"{', '.join(bad)} is not finite")

@@ -22,7 +22,7 @@ from handover_server.reload import prepare
 from handover_server.scheduler import Scheduler
 from handover_server.security import TokenCheck
 from handover_server.service import SERVICE_NAME, PolicyService
-from handover_server.tls import TlsFiles, server_credentials
+from handover_server.tls import TlsFiles, renewing_context, server_credentials
 from handover_server.token_interceptor import TokenInterceptor
 from handover_server.watchdog import Watchdog, WatchdogSettings
 
@@ -120,7 +120,7 @@ class PolicyServer:
         self._service.open(self._intake)
         tls = self.settings.tls
         await self.gateways.open(
-            self._intake, self.settings.tokens, None if tls is None else tls.context()
+            self._intake, self.settings.tokens, None if tls is None else renewing_context(tls)
         )
         await self._tell_health(_SERVING)
         self._watching = asyncio.create_task(self._watch(self._intake))

@@ -70,7 +70,7 @@ class PolicyService:
             head = RequestHead()
             intake.read_head(head, data)
             deadline = head.deadline(time.monotonic(), _deadline(context))
-            entered = intake.enter(data, head.sequence, Lane(client), deadline)
+            entered = intake.enter(data, head, Lane(client), deadline)
             del data  # the ticket lets go of it when it is decoded
             ticket, outcome = await entered
             if isinstance(outcome, PolicyError):

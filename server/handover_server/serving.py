@@ -12,6 +12,7 @@ from handover_proto.contract import Policy, PolicySpec
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.gateways.ports import GatewaySettings
 from handover_server.intake import Bounds
+from handover_server.memory import keep_freed_memory
 from handover_server.observer import Observer, Observers
 from handover_server.operating import Reloads, open_monitor
 from handover_server.policy_server import PolicyServer, ServerSettings
@@ -35,6 +36,7 @@ def serve_until_stopped(config: ServeConfig) -> None:
 
     Ends the process with status 3 when the watchdog gives the policy up.
     """
+    keep_freed_memory()
     status = asyncio.run(_serve(config))
     if status is not None:
         # The policy's thread is inside native code, which Python's own end would pull away from it.

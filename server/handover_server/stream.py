@@ -65,7 +65,7 @@ class StreamSession:
             try:
                 self._intake.read_head(head, data)
                 deadline = head.deadline(time.monotonic(), self._deadline)
-                entered = self._intake.enter(data, head.sequence, self._lane, deadline)
+                entered = self._intake.enter(data, head, self._lane, deadline)
             except PolicyError as error:
                 self._outbox.put_nowait((head, None, error))
             else:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from handover_proto.contract import PolicyOutput, PolicyRequest
 from handover_proto.errors import DeadlinePassed, PolicyError
 
+from handover_server.message_guard import RequestHead
 from handover_server.security import ANYONE, Identity
 
 Outcome = PolicyOutput | PolicyError
@@ -31,7 +32,7 @@ class Ticket:
     data: the serialised InferRequest, let go once it is decoded or the ticket is settled
     request: what it says, from decoding until the policy has answered
     seed: of the request, known from decoding on
-    sequence: as far as it could be read off the bytes
+    sequence: as far as it could be read off the bytes; is_compressed: whether an image in them is
     began_s: when it arrived, seconds of time.perf_counter()
     checkpoint_hash: of the weights that answered, known from then on
     deadline: seconds of time.monotonic() after which nobody waits for the outcome; None for never
@@ -41,7 +42,7 @@ class Ticket:
     def __init__(
         self,
         data: bytes,
-        sequence: int,
+        head: RequestHead,
         lane: Lane,
         deadline: float | None,
         on_settled: Callable[[Outcome], None],
@@ -49,7 +50,8 @@ class Ticket:
         self.data: bytes | None = data
         self.request: PolicyRequest | None = None
         self.seed = 0
-        self.sequence = sequence
+        self.sequence = head.sequence
+        self.is_compressed = head.is_compressed
         self.lane = lane
         self.arrival = next(_arrivals)
         self.queue_ms = 0.0
@@ -71,8 +73,10 @@ class Ticket:
     def finish_decoding(self, request: PolicyRequest) -> None:
         """Take the decoded request in, draw a seed if it has none, and let the bytes go."""
         self.decode_ms = self._stage_ms()
-        self.seed = secrets.randbits(_SEED_BITS) if request.seed is None else request.seed
-        self.request = dataclasses.replace(request, seed=self.seed)
+        if request.seed is None:
+            request = dataclasses.replace(request, seed=secrets.randbits(_SEED_BITS))
+        assert request.seed is not None
+        self.request, self.seed = request, request.seed
         self.data = None
 
     def start(self) -> PolicyRequest | None:

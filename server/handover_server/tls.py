@@ -49,6 +49,26 @@ class TlsFiles:
         return context
 
 
+def renewing_context(files: TlsFiles) -> ssl.SSLContext:
+    """Make what asyncio's servers want; each handshake uses the files as they are by then.
+
+    Raises ServingError. Files that cannot be used leave the certificate as it was.
+    """
+    latest = files.context()
+
+    def use_latest(connection: ssl.SSLSocket | ssl.SSLObject, *_: object) -> None:
+        nonlocal latest
+        try:
+            latest = files.context()
+        except ServingError as error:
+            logger.warning("the former certificate stays in use: %s", error)
+        connection.context = latest
+
+    context = files.context()
+    context.sni_callback = use_latest  # comes with every client's hello, names or not
+    return context
+
+
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     """Make what gRPC wants; raises ServingError. A renewed certificate is used without a restart.
 

@@ -15,8 +15,9 @@ from handover_client.load_clients import Answered
 from handover_client.load_figures import load_figures, print_load
 from handover_client.load_run import Load
 from handover_client.load_schedule import arrivals
+from handover_client.security_flags import SecurityFlags
 from handover_proto.contract import ServerInfo
-from handover_proto.errors import UsageError
+from handover_proto.errors import NotAuthorised, UsageError
 
 from .conftest import hold
 from .serving import ServerProcess, source_environment
@@ -92,6 +93,22 @@ def test_every_request_of_a_schedule_is_answered_by_a_real_server(address, tmp_p
     assert figures["requests"] == 20
     assert figures["refused"] == {}
     assert figures["latency_ms"]["p50"] > 0
+
+
+def test_load_goes_over_tls_with_a_token(authority, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("a-token-0123456789")
+    token.chmod(0o600)
+    certificate, key = authority.sign("bench")
+    flags = ("--policy", "hold", "--tls-cert", certificate, "--tls-key", key, "--token-file", token)
+    with ServerProcess(*flags, log=tmp_path / "server.log") as server:
+        address = server.wait()
+        known = SecurityFlags(tls_ca=authority.certificate, token_file=token)
+        load = {"clients": 2, "rate": 40.0, "arrivals": "fixed", "seconds": 0.5, "warm_up": 0.0}
+        figures = main(BenchConfig(address, security=known, **load))
+        assert (figures["requests"], figures["refused"]) == (20, {})
+        with pytest.raises(NotAuthorised):
+            main(BenchConfig(address, security=SecurityFlags(tls_ca=authority.certificate)))
 
 
 def test_ctrl_c_prints_what_was_measured_and_leaves_no_process(start_server, tmp_path):

@@ -1,10 +1,12 @@
 """The blocking stream: newest wins, errors belong to their request, nothing waits for ever."""
 
 import threading
+import traceback
 
 import grpc
 import numpy as np
 import pytest
+from handover_client.exchange import SealedRequest
 from handover_client.policy_client import PolicyClient
 from handover_client.policy_stream import Outbox
 from handover_proto import policy_pb2 as pb
@@ -85,6 +87,25 @@ def test_a_stream_that_the_server_aborts_tells_every_later_call(start_server, ob
             stream.send(observation, sequence=1)
 
 
+def test_sending_on_an_ended_stream_again_and_again_keeps_nothing(start_server, observation):
+    def abort(request, context):
+        context.abort(grpc.StatusCode.INTERNAL, "policy failed")
+
+    def frames_of(call) -> int:
+        with pytest.raises(PolicyFailed) as caught:
+            call()
+        return len(traceback.extract_tb(caught.value.__traceback__))
+
+    server = start_server(answer=abort)
+    with PolicyClient.connect(server.address, timeout_s=5) as client, client.stream() as stream:
+        stream.send(observation, sequence=0)
+        for call in (
+            lambda: stream.receive(timeout_s=30),
+            lambda: stream.send(observation, sequence=1),
+        ):
+            assert frames_of(call) == frames_of(call)
+
+
 def test_closing_a_client_ends_its_streams(start_server, observation):
     server = start_server()
     client = PolicyClient.connect(server.address, timeout_s=60)
@@ -96,11 +117,10 @@ def test_closing_a_client_ends_its_streams(start_server, observation):
 
 def test_an_unsent_observation_is_superseded_by_the_next():
     outbox = Outbox()
-    assert outbox.put(pb.InferRequest(sequence=1)) is None
-    superseded = outbox.put(pb.InferRequest(sequence=2))
-    assert superseded is not None
-    assert superseded.sequence == 1
-    assert next(iter(outbox)).sequence == 2
+    first, second = (SealedRequest(bytes([number]), number, "") for number in (1, 2))
+    assert outbox.put(first) is None
+    assert outbox.put(second) is first
+    assert next(iter(outbox)) == second.data
     outbox.close()
     assert list(outbox) == []
 

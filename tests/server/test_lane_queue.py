@@ -7,6 +7,7 @@ import weakref
 import pytest
 from handover_proto.errors import ServerUnavailable, Superseded
 from handover_server.lane_queue import LaneQueue
+from handover_server.message_guard import RequestHead
 from handover_server.security import Identity
 from handover_server.ticket import Lane, Ticket
 
@@ -19,7 +20,13 @@ def outcomes():
 @pytest.fixture
 def ticket(outcomes):
     def make(sequence, lane=None):
-        return Ticket(b"", sequence, lane or Lane(), None, lambda o: outcomes.update({sequence: o}))
+        return Ticket(
+            b"",
+            RequestHead(sequence),
+            lane or Lane(),
+            None,
+            lambda o: outcomes.update({sequence: o}),
+        )
 
     return make
 

@@ -35,6 +35,16 @@ def test_sequence_and_tag_are_what_parsing_would_give(sequence, tag):
     assert (head.sequence, head.client_tag) == (sequence, tag)
 
 
+@given(st.lists(st.lists(st.sampled_from([pb.RAW_RGB8, pb.JPEG, pb.PNG]), max_size=3), max_size=3))
+def test_one_compressed_image_of_any_camera_is_seen(codecs):
+    request = pb.InferRequest(sequence=5)
+    for name, frames in enumerate(codecs):
+        for codec in frames:
+            request.observation.cameras[str(name)].frames.add(codec=codec, height=1, data=b"x")
+    compressed = any(codec != pb.RAW_RGB8 for frames in codecs for codec in frames)
+    assert head_of(request.SerializeToString()).is_compressed == compressed
+
+
 @pytest.mark.parametrize(
     ("max_age_ms", "call", "deadline"),
     [(None, None, None), (None, 5, 5), (2000, 5, 5), (500, 5, 4.5), (500, None, 4.5)],

@@ -14,6 +14,7 @@ from handover_proto.errors import (
     ServerUnavailable,
     Superseded,
 )
+from handover_server.message_guard import RequestHead
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.scheduler import Scheduler
 from handover_server.ticket import Lane, Ticket
@@ -31,7 +32,7 @@ def submit(observation, outcomes):
     def do(scheduler, sequence=0, tag="", lane=None, deadline=None):
         ticket = Ticket(
             b"",
-            sequence,
+            RequestHead(sequence),
             lane or Lane(),
             deadline,
             lambda outcome: outcomes.put((sequence, outcome)),

@@ -5,6 +5,7 @@ import time
 import pytest
 from handover_proto.contract import Observation, PolicyOutput, PolicyRequest
 from handover_proto.errors import DeadlinePassed, ServerUnavailable, Superseded
+from handover_server.message_guard import RequestHead
 from handover_server.ticket import Lane, Ticket
 
 REQUEST = PolicyRequest(Observation({}, {}, "lift"))
@@ -17,7 +18,7 @@ def outcomes():
 
 @pytest.fixture
 def ticket(outcomes):
-    return Ticket(b"bytes", 1, Lane(), None, outcomes.append)
+    return Ticket(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
 
 
 def test_only_the_first_outcome_counts(ticket, outcomes):
@@ -43,9 +44,9 @@ def test_a_ticket_that_the_policy_has_started_on_cannot_be_withdrawn(ticket, out
 
 
 def test_past_its_deadline_a_ticket_is_dropped_before_each_stage(outcomes):
-    late = Ticket(b"bytes", 1, Lane(), time.monotonic() - 1, outcomes.append)
+    late = Ticket(b"bytes", RequestHead(1), Lane(), time.monotonic() - 1, outcomes.append)
     assert late.start_decoding() is None
-    later = Ticket(b"bytes", 1, Lane(), time.monotonic() + 100, outcomes.append)
+    later = Ticket(b"bytes", RequestHead(1), Lane(), time.monotonic() + 100, outcomes.append)
     assert later.start_decoding() == b"bytes"
     later.finish_decoding(REQUEST)
     later._deadline = time.monotonic() - 1
@@ -55,7 +56,7 @@ def test_past_its_deadline_a_ticket_is_dropped_before_each_stage(outcomes):
 
 def test_a_seed_that_is_given_is_kept_and_a_missing_one_is_drawn(outcomes):
     def seed_of(request):
-        ticket = Ticket(b"", 1, Lane(), None, outcomes.append)
+        ticket = Ticket(b"", RequestHead(1), Lane(), None, outcomes.append)
         ticket.finish_decoding(request)
         assert ticket.start().seed == ticket.seed
         return ticket.seed

@@ -10,6 +10,7 @@ from handover_proto.errors import InvalidRequest, PolicyError
 from handover_proto.messages import encode_request
 
 from handover_server.intake import Entered, Intake
+from handover_server.message_guard import RequestHead
 from handover_server.ticket import Lane, Ticket
 
 DEADLINE_S = 30.0  # neither protocol carries one, and nothing here waits for ever
@@ -29,7 +30,8 @@ async def ask(
     async with _withdrawn_at_the_end() as entered:
         for request, lane in zip(requests, lanes, strict=True):
             data = encode_request(request).SerializeToString()
-            entered.append(intake.enter(data, request.sequence, lane, deadline))
+            head = RequestHead(request.sequence)  # arrays: no image is compressed
+            entered.append(intake.enter(data, head, lane, deadline))
         answers = []
         for ticket, outcome in [await future for future in entered]:
             if isinstance(outcome, PolicyError):

@@ -1,0 +1,157 @@
+"""What the transport benchmark asks: ours, a gRPC call that does nothing, ZMQ and a websocket.
+
+Each system is prepared with an observation and then asked as often as one likes; what is prepared
+packs, sends, receives and unpacks, but for bare gRPC, which sends bytes that were packed before.
+"""
+
+import contextlib
+import os
+import queue
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import grpc
+import msgpack
+from handover_client.channel import CHANNEL_OPTIONS
+from handover_client.exchange import seal
+from handover_client.policy_client import PolicyClient
+from handover_proto.contract import EncodedImage, ImageCodec, Observation, PolicyRequest
+from transport_peers import MAX_BYTES, pack_npy, pack_raw, unpack_npy, unpack_raw
+
+PEERS = Path(__file__).parent / "transport_peers.py"
+TIMEOUT_S = 20.0
+# What our server sets for itself (handover_server.memory), for peers as glibc reads it.
+KEPT_BYTES = str(32 * 1024 * 1024)
+KEEPING = {"MALLOC_TRIM_THRESHOLD_": KEPT_BYTES, "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES}
+
+Ask = Callable[[], object]
+Systems = dict[str, Callable[[Observation], Ask]]
+
+WORK = {
+    "handover unary": "PolicyClient.infer and `handover serve --policy hold`, as shipped: the "
+    "client checks, packs, checks the reply; the server counts the message's parts, parses, "
+    "decodes into arrays, checks, queues, runs the policy in its own thread, checks its output, "
+    "packs",
+    "handover stream": "the same on one InferStream",
+    "bare gRPC unary": "the floor: grpc.aio with a generic handler and no serialisers; the same "
+    "bytes as ours, packed once and never looked at, answered by as many bytes as ours",
+    "bare gRPC stream": "the same on one stream",
+    "zmq": "REQ and REP, msgpack with arrays as .npy files, as Isaac-GR00T: unpack, decode into "
+    "arrays, repeat the state, pack; on the client pack and unpack; one thread, nothing is checked",
+    "websocket": "websockets' blocking client and asyncio server, msgpack with arrays as bytes, as "
+    "openpi: the same work as zmq",
+    "zmq, memory kept": "zmq, its server with glibc's thresholds as our server sets its own",
+    "websocket, memory kept": "websocket, its server with those thresholds",
+}
+
+
+@contextlib.contextmanager
+def process(*command: str, **environment: str) -> Iterator[str]:
+    """Run a server; gives the line that it prints once it listens."""
+    server = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+    assert server.stdout is not None
+    try:
+        line = server.stdout.readline()
+        if not line:
+            raise SystemExit(f"{' '.join(command)} did not start")
+        yield line
+    finally:
+        server.terminate()
+        server.wait(TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def grpc_systems() -> Iterator[Systems]:
+    """Ours, and bare gRPC with the same bytes: unary calls and a stream of each."""
+    command = ("-m", "handover_server.serve", "--policy", "hold", "--port", "0")
+    with process(*command) as line, process(str(PEERS), "grpc") as port:
+        found = re.search(r"on (\S+)$", line)
+        assert found, line
+        with (
+            PolicyClient.connect(found[1]) as client,
+            client.stream() as stream,
+            grpc.insecure_channel(f"127.0.0.1:{int(port)}", CHANNEL_OPTIONS) as channel,
+        ):
+
+            def ask_stream(observation: Observation) -> object:
+                stream.send(observation, sequence=1)
+                return stream.receive(timeout_s=TIMEOUT_S).result()
+
+            def message(observation: Observation) -> bytes:
+                request = PolicyRequest(observation)
+                return seal(request, client.info, ImageCodec.RAW_RGB8).data
+
+            bare, waiting = channel.unary_unary("/bare/Echo"), queue.SimpleQueue()
+            replies = channel.stream_stream("/bare/EchoStream")(iter(waiting.get, None))
+
+            def ask_bare_stream(data: bytes) -> object:
+                waiting.put(data)
+                return next(replies)
+
+            yield {
+                "handover unary": lambda seen: partial(client.infer, seen),
+                "handover stream": lambda seen: partial(ask_stream, seen),
+                "bare gRPC unary": lambda seen: partial(bare, message(seen), timeout=TIMEOUT_S),
+                "bare gRPC stream": lambda seen: partial(ask_bare_stream, message(seen)),
+            }
+            replies.cancel()
+            waiting.put(None)
+
+
+@contextlib.contextmanager
+def zmq_peer(name: str, **environment: str) -> Iterator[Systems]:
+    """A REQ socket."""
+    import zmq
+
+    with process(str(PEERS), "zmq", **environment) as port:
+        context = zmq.Context()
+        socket = context.socket(zmq.REQ)
+        socket.connect(f"tcp://127.0.0.1:{int(port)}")
+
+        def ask(observation: Observation) -> object:
+            socket.send(packed(observation, pack_npy))
+            reply = msgpack.unpackb(socket.recv())
+            return {name: unpack_npy(values) for name, values in reply.items()}
+
+        yield {name: lambda seen: partial(ask, seen)}
+        socket.close(linger=0)
+        context.term()
+
+
+@contextlib.contextmanager
+def websocket_peer(name: str, **environment: str) -> Iterator[Systems]:
+    """A blocking websocket client, as openpi's."""
+    from websockets.sync.client import connect
+
+    with process(str(PEERS), "websocket", **environment) as port:
+        address = f"ws://127.0.0.1:{int(port)}"
+        with connect(address, compression=None, max_size=MAX_BYTES, proxy=None) as connection:
+
+            def ask(observation: Observation) -> object:
+                connection.send(packed(observation, pack_raw))
+                reply = msgpack.unpackb(connection.recv())
+                return {name: unpack_raw(values) for name, values in reply.items()}
+
+            yield {name: lambda seen: partial(ask, seen)}
+
+
+def packed(observation: Observation, pack: Callable) -> bytes:
+    """The observation as the peers take it."""
+    ((frame,),) = observation.cameras.values()
+    return msgpack.Packer().pack(
+        {
+            "frame": frame.data if isinstance(frame, EncodedImage) else pack(frame),
+            "state": {name: pack(values) for name, values in observation.state.items()},
+            "task": observation.task,
+        }
+    )

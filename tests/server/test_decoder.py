@@ -1,0 +1,62 @@
+"""Compressed images wait for a thread; everything else is decoded where it arrives."""
+
+import numpy as np
+import pytest
+from handover_proto.codec import compress
+from handover_proto.contract import ImageCodec, Limits, Observation, PolicyRequest
+from handover_proto.errors import InvalidRequest
+from handover_proto.messages import encode_request
+from handover_server.decoder import Decoder
+from handover_server.message_guard import RequestHead
+from handover_server.policies import ALOHA_HOLD
+from handover_server.ticket import Lane, Ticket
+
+
+@pytest.fixture
+def passed_on():
+    return []
+
+
+@pytest.fixture
+def decoder(passed_on):
+    """Without a thread: whatever needs one stays where it is."""
+    decoder = Decoder(ALOHA_HOLD, Limits(), threads=0, pass_on=passed_on.append)
+    yield decoder
+    decoder.close()
+
+
+def ticket(data: bytes, outcomes: list) -> Ticket:
+    head = RequestHead()
+    head.read(data)
+    return Ticket(data, head, Lane(), None, outcomes.append)
+
+
+def with_frame(observation, frame) -> bytes:
+    cameras = {name: [frame] for name in observation.cameras}
+    request = PolicyRequest(Observation(cameras, observation.state, observation.task), seed=1)
+    return encode_request(request).SerializeToString()
+
+
+def test_raw_frames_are_decoded_at_once(decoder, passed_on, observation):
+    frame = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    raw = ticket(with_frame(observation, frame), [])
+    decoder.submit(raw)
+    assert passed_on == [raw]
+    assert raw.request is not None
+    for (decoded,) in raw.request.observation.cameras.values():
+        np.testing.assert_array_equal(decoded, frame)
+
+
+@pytest.mark.parametrize("codec", [ImageCodec.JPEG, ImageCodec.PNG])
+def test_files_wait_for_a_thread(decoder, passed_on, observation, codec):
+    data = with_frame(observation, compress(np.zeros((8, 8, 3), np.uint8), codec))
+    decoder.submit(ticket(data, []))
+    assert passed_on == []
+    assert decoder.waiting == 1
+
+
+def test_what_does_not_parse_is_refused_at_once(decoder, passed_on):
+    outcomes = []
+    decoder.submit(Ticket(b"\xff", RequestHead(), Lane(), None, outcomes.append))
+    assert passed_on == []
+    assert [type(outcome) for outcome in outcomes] == [InvalidRequest]
