@@ -67,7 +67,7 @@ def test_a_second_policy_gives_the_same(converted, mini):
 
 def test_pytorch_answers_where_onnx_runtime_fails(mini, caplog, monkeypatch):
     class Broken(types.ModuleType):
-        def OnnxRows(self, *_):  # noqa: N802
+        def OnnxRows(self, *_):
             raise RuntimeError("no such instruction\nand 40 lines more")
 
     monkeypatch.setitem(sys.modules, ONNX_ROWS, Broken(ONNX_ROWS))
