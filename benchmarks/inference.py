@@ -1,165 +1,151 @@
-"""How long one action chunk takes, stage by stage, in process.
+"""One action chunk by every way to compute it, side by side in one run: latency, rates, the floor.
 
     python benchmarks/inference.py --checkpoint checkpoints/aloha-mini
     python benchmarks/inference.py --checkpoint checkpoints/aloha-mini --full-size
 
---full-size measures a network of the published checkpoint's sizes with random weights: the time
-does not depend on their values. The prompt is tokenised with the given checkpoint's tokenizer, so
-the number of text tokens is in the result beside the figures.
+From frames and state as arrays to actions in physical units, in process. --full-size measures
+networks of the published sizes with random weights, for chunks of 16 and 50 steps: no time depends
+on their values. The prompt is tokenised by the given checkpoint's tokenizer; the counts of tokens
+are beside the figures. Variants that cannot run here are listed with the reason.
 """
 
-import dataclasses
-import time
-from dataclasses import dataclass
+import gc
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
 import tyro
-from handover_model.checkpoint import Checkpoint, load_checkpoint
-from handover_model.config import ModelConfig
-from handover_model.device import choose_device
-from handover_model.eagle import EagleConfig
-from handover_model.network import Gr00tNetwork, build_empty
-from handover_model.policy import DTYPES, GrootPolicy
-from handover_proto.contract import Observation, PolicyRequest
+from handover_model.engine.tables import take_weights
+from handover_model.policy import GrootPolicy
+from inference_floor import find_floor
+from inference_networks import Subject, choose_subject, count_tokens
+from inference_timing import time_batches, time_chunks, time_stages
+from inference_variants import VARIANTS, NotAvailable
+from machine import OthersAtWork
 from result_file import write_result
 
-TASK = "Pick up the cube with the right arm and transfer it to the left arm."
-PUBLISHED = ModelConfig(max_state_dim=128, max_action_dim=128, action_horizon=50)
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class InferenceBenchmark:
-    """Measure the stages of one action chunk."""
+    """Measure one action chunk by every variant."""
 
     checkpoint: Path
     """Checkpoint folder: what is measured, or with --full-size whose processor is used"""
     full_size: bool = False
-    """Measure a network of the published sizes with random weights instead"""
+    """Measure networks of the published sizes with random weights instead"""
+    horizons: tuple[int, ...] = (16, 50)
+    """With --full-size: steps of a chunk"""
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = 1
     """CPU threads of torch"""
-    height: int = 256
-    """Height of the camera image in pixels"""
-    width: int = 256
-    """Width of the camera image in pixels"""
-    warm_up: int = 5
-    iterations: int = 50
-    seed: int = 0
+    size: tuple[int, int] = field(default=(256, 256))
+    """Height and width of the camera image in pixels"""
+    warm_up: int = 50
+    iterations: int = 200
+    batch_iterations: int = 20
     name: str = "inference"
     """The result goes to benchmarks/results/NAME.json"""
 
 
-def main(config: InferenceBenchmark) -> dict[str, object]:
-    """Measure, print a table and write the result's JSON."""
+def main(config: InferenceBenchmark) -> Result:
+    """Measure, print tables and write the result's JSON."""
     torch.set_num_threads(config.threads)
-    checkpoint = _checkpoint(config)
-    policy = GrootPolicy(checkpoint)
-    request = _request(policy, config)
-    times = _measure(policy, request, config)
-    result = {
-        "weights": "random, published sizes" if config.full_size else checkpoint.name,
-        "parameters": sum(weight.numel() for weight in checkpoint.network.parameters()),
-        "device": policy.spec.device,
-        "dtype": policy.spec.dtype,
+    others = OthersAtWork()
+    horizons = config.horizons if config.full_size else (None,)
+    runs = [_measure(config, horizon) for horizon in horizons]
+    result: Result = {
+        "what": "one request from arrays to actions, in process; ms",
         "threads": config.threads,
-        "image": [config.height, config.width],
-        "tokens": _tokens(checkpoint, request),
-        "horizon": checkpoint.config.action_horizon,
-        "denoising_steps": checkpoint.config.num_inference_timesteps,
+        "image": list(config.size),
         "warm_up": config.warm_up,
         "iterations": config.iterations,
-        "stages_ms": {stage: _percentiles(values) for stage, values in times.items()},
+        "other_processes_cores": others.cores(),
+        "runs": runs,
     }
-    print(f"{result['weights']}: {policy.spec.device}, {policy.spec.dtype}, ms")
-    for stage, values in times.items():
-        row = "  ".join(f"{name} {value:9.2f}" for name, value in _percentiles(values).items())
-        print(f"{stage:>12}  {row}")
     write_result(config.name, result)
     return result
 
 
-def _checkpoint(config: InferenceBenchmark) -> Checkpoint:
-    device = choose_device(config.device)
-    chosen = config.dtype
-    if chosen == "auto":
-        chosen = "bfloat16" if device.type == "cuda" else "float32"
-    given = load_checkpoint(config.checkpoint, device=device, dtype=DTYPES[chosen])
-    if not config.full_size:
-        return given
-    eagle = EagleConfig(image_token_index=given.network.eagle.image_token_index)
-    network = _random_network(PUBLISHED, eagle, device, DTYPES[chosen], config.seed)
-    processor = dataclasses.replace(
-        given.processor_config,
-        max_state_dim=PUBLISHED.max_state_dim,
-        max_action_dim=PUBLISHED.max_action_dim,
-        max_action_horizon=PUBLISHED.action_horizon,
-    )
-    return dataclasses.replace(given, network=network, processor_config=processor)
-
-
-def _random_network(
-    config: ModelConfig, eagle: EagleConfig, device: torch.device, dtype: torch.dtype, seed: int
-) -> Gr00tNetwork:
-    """Fill a network with small random weights, in place, so that no second copy is needed."""
-    network = build_empty(config, eagle).to(dtype).to_empty(device=device)
-    generator = torch.Generator(device).manual_seed(seed)
-    for weight in network.parameters():
-        weight.data.normal_(0, 0.02, generator=generator)
-    network.backbone.model.language_model.make_frequencies(device)
-    return network.eval()
-
-
-def _request(policy: GrootPolicy, config: InferenceBenchmark) -> PolicyRequest:
-    random = np.random.default_rng(config.seed)
-    shape = (config.height, config.width, 3)
-    cameras = {
-        camera.name: [random.integers(0, 256, shape, np.uint8) for _ in range(camera.steps)]
-        for camera in policy.spec.cameras
+def _measure(config: InferenceBenchmark, horizon: int | None) -> Result:
+    """Measure all variants on one network."""
+    subject = choose_subject(config.checkpoint, horizon, config.device, config.dtype, config.size)
+    run = _describe(subject)
+    print(f"{run['weights']}: chunks of {run['horizon']} steps, {run['device']}, {run['dtype']}")
+    print(f"  tokens {run['tokens']}\n  floor {run['floor']}")
+    run["variants"] = {
+        name: _measure_variant(config, subject, name, run["floor"]) for name in config.variants
     }
-    state = {
-        group.name: np.zeros((group.steps, group.dim), np.float32) for group in policy.spec.state
+    return run
+
+
+def _describe(subject: Subject) -> Result:
+    checkpoint = subject.load()
+    policy = GrootPolicy(checkpoint)
+    tokens = count_tokens(policy, subject.request(policy, 0))
+    processor = policy._processor
+    slot = processor.config.embodiment_ids[processor.tag]
+    weights = take_weights(checkpoint.network, slot)
+    return {
+        "weights": subject.weights,
+        "parameters": sum(weight.numel() for weight in checkpoint.network.parameters()),
+        "device": _device_name(subject.device),
+        "dtype": policy.spec.dtype,
+        "horizon": checkpoint.config.action_horizon,
+        "denoising_steps": checkpoint.config.num_inference_timesteps,
+        "tokens": tokens,
+        "floor": find_floor(weights, tokens, subject.device, subject.dtype),
     }
-    return PolicyRequest(Observation(cameras, state, TASK), seed=config.seed)
 
 
-def _tokens(checkpoint: Checkpoint, request: PolicyRequest) -> dict[str, int]:
-    observation = request.observation
-    frames = {
-        name: [np.asarray(frame) for frame in frames]
-        for name, frames in observation.cameras.items()
+def _measure_variant(
+    config: InferenceBenchmark, subject: Subject, name: str, floor: dict[str, float]
+) -> Result:
+    variant = VARIANTS[name]
+    try:
+        policy = variant.build(subject.load())
+    except NotAvailable as reason:
+        print(f"  {name:>28}  not available: {reason}")
+        return {"what": variant.what, "not_available": str(reason)}
+    requests = [subject.request(policy, seed) for seed in range(max(config.batches, default=1))]
+    chunk = time_chunks(policy, requests[0], config.warm_up, config.iterations)
+    wall: Any = chunk["wall_ms"]
+    found = {
+        "what": variant.what,
+        **chunk,
+        "share_of_floor": round(floor["floor_ms"] / wall["p50"], 4),
+        "nvidia_protocol_ms": time_stages(policy, requests[0], config.warm_up, config.iterations),
+        "batches": time_batches(
+            policy,
+            requests,
+            config.batches,
+            config.batch_iterations,
+            floor["ceiling_chunks_per_s"],
+        ),
     }
-    processor = checkpoint.processor()
-    sample = processor.prepare(frames, observation.state, observation.task)
-    ids = processor.collate([sample]).input_ids
-    image = int((ids == checkpoint.network.eagle.image_token_index).sum())
-    return {"image": image, "text": ids.numel() - image}
+    _show(name, found)
+    del policy
+    gc.collect()
+    return found
 
 
-def _measure(
-    policy: GrootPolicy, request: PolicyRequest, config: InferenceBenchmark
-) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {
-        stage: [] for stage in ("preprocess", "backbone", "action_head", "wall")
-    }
-    for iteration in range(config.warm_up + config.iterations):
-        begin = time.perf_counter()
-        (output,) = policy.infer([request])  # synchronises: its chunk is a numpy array
-        wall_ms = 1e3 * (time.perf_counter() - begin)
-        if iteration < config.warm_up:
-            continue
-        times["preprocess"].append(output.durations.preprocess_ms)
-        times["backbone"].append(output.durations.backbone_ms)
-        times["action_head"].append(output.durations.action_head_ms)
-        times["wall"].append(wall_ms)
-    return times
+def _show(name: str, found: Result) -> None:
+    clocks = [
+        f"{clock} {found[clock]}" for clock in ("wall_ms", "cuda_events_ms") if clock in found
+    ]
+    print(f"  {name:>28}  {'  '.join(clocks)}  of the floor {found['share_of_floor']}")
+    print(f"  {'':>28}  NVIDIA's protocol {found['nvidia_protocol_ms']}")
+    rates = "  ".join(f"{row['batch']}: {row['chunks_per_s']}" for row in found["batches"])
+    print(f"  {'':>28}  chunks/s by batch  {rates}")
 
 
-def _percentiles(values: list[float]) -> dict[str, float]:
-    return {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95, 99)}
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 if __name__ == "__main__":

@@ -7,7 +7,15 @@ from pathlib import Path
 from machine import describe_run
 
 FOLDER = Path(__file__).parent / "results"
-PACKAGES = ("handover", "torch", "transformers", "numpy", "pillow", "opencv-python-headless")
+PACKAGES = (
+    "handover",
+    "torch",
+    "onnxruntime",
+    "transformers",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+)
 
 
 def write_result(name: str, figures: dict[str, object]) -> Path:

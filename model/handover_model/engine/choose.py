@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from handover_model.processor import PreparedSample, Processor
 
 logger = logging.getLogger(__name__)
 
-OPENVINO_WEIGHTS = 50_000_000  # above, converting would double a large network's memory
+ONNX_WEIGHTS = 50_000_000  # above, converting would double a large network's memory
 ENGINES = ("auto", "reference", "fast")
 FLOAT32_ATOL = 1e-3  # normalised units; rounding alone gives some 1e-6
 BFLOAT16_COSINE = 0.99  # at least; two orders of rounding give more
@@ -48,7 +47,7 @@ def choose_engine(
         else:
             engine = RowEngine(network, embodiment, pad)
             difference = check_engine(engine, network, processor, [probe])
-            difference = _use_openvino(engine, network, processor, probe) or difference
+            difference = _use_onnx(engine, network, processor, probe) or difference
     except ModalityError as error:
         if name == "fast":
             raise
@@ -58,27 +57,25 @@ def choose_engine(
     return engine
 
 
-def _use_openvino(
+def _use_onnx(
     engine: RowEngine, network: Gr00tNetwork, processor: Processor, probe: PreparedSample
 ) -> float | None:
-    """Let OpenVINO compute the rows where it is installed and agrees; its largest difference."""
+    """Let ONNX Runtime compute a small network's rows where it agrees; its largest difference."""
     weights = sum(weight.numel() for weight in network.parameters())
-    head, row = network.action_head, engine.first_row(probe)
-    device = head.action_encoder.W1.W.device
-    if head.dtype != torch.float32 or device.type != "cpu" or weights > OPENVINO_WEIGHTS:
+    row = engine.first_row(probe)
+    if network.action_head.dtype != torch.float32 or weights > ONNX_WEIGHTS:
         return None
-    if row is None or row.start is None or find_spec("openvino") is None:
+    if row is None or row.start is None:
         return None
-    from handover_model.engine.openvino_rows import OpenVinoRows
-
-    plain = PlainRows(engine.weights)
     try:
-        engine.compute_by(OpenVinoRows(engine.weights, network, row), "fast (OpenVINO)")
+        from handover_model.engine.onnx_rows import OnnxRows
+
+        engine.compute_by(OnnxRows(engine.weights, row), "fast (ONNX Runtime)")
         return check_engine(engine, network, processor, [probe])
     except Exception as error:  # whatever a foreign library raises, PyTorch can compute the rows
         reason = str(error).strip().partition("\n")[0]
-        logger.warning("PyTorch computes the rows, OpenVINO does not: %s", reason)
-        engine.compute_by(plain, "fast")
+        logger.warning("PyTorch computes the rows, ONNX Runtime does not: %s", reason)
+        engine.compute_by(PlainRows(engine.weights), "fast")
         return None
 
 

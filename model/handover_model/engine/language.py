@@ -99,20 +99,21 @@ def read(
     itself, which wants no past. past: keys and values of the tokens before, per layer.
     """
     kept: list[KeyValue] = []
+    groups = weights.query_heads // weights.key_heads
     for place, layer in enumerate(weights.layers):
         normed = functional.rms_norm(hidden, layer.norm1.shape, layer.norm1, weights.eps)
         query, key, value = _project(weights, layer, normed, rotation)
         kept.append((key, value))
         if past:
-            key = torch.cat([past[place][0], key], dim=2)
-            value = torch.cat([past[place][1], value], dim=2)
+            key = _repeat_heads(torch.cat([past[place][0], key], dim=2), groups)
+            value = _repeat_heads(torch.cat([past[place][1], value], dim=2), groups)
         mixed = functional.scaled_dot_product_attention(
             query,
             key,
             value,
             attn_mask=mask,
             is_causal=mask is None,
-            enable_gqa=weights.query_heads != weights.key_heads,
+            enable_gqa=groups > 1 and not past,
         )
         hidden = hidden + layer.out(mixed.transpose(1, 2).flatten(2))
         normed = functional.rms_norm(hidden, layer.norm2.shape, layer.norm2, weights.eps)
@@ -132,6 +133,16 @@ def _project(
     turned = both * rotation.cos + both.roll(size // 2, dims=-1) * rotation.sin
     query, key = turned.transpose(1, 2).split([weights.query_heads, weights.key_heads], dim=1)
     return query, key, value.transpose(1, 2)
+
+
+def _repeat_heads(heads: Tensor, groups: int) -> Tensor:
+    """Give each key head's group of query heads its own: (B, heads, ...) -> (B, all heads, ...).
+
+    ONNX's exporter does not know attention with fewer key heads, and on a CPU it gains nothing.
+    """
+    if groups == 1:
+        return heads
+    return heads[:, :, None].expand(-1, -1, groups, -1, -1).flatten(1, 2)
 
 
 def _take_layer(layer: Qwen3DecoderLayer, heads: int, key_heads: int) -> LanguageLayerWeights:

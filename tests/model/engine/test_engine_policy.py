@@ -17,8 +17,16 @@ ATOL = 1e-5
 TASKS = ("go", "insert the peg into the socket, slowly", "go", "Transfer the cube!")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain():
+    """Let PyTorch compute the rows; ONNX Runtime has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choose, "ONNX_WEIGHTS", 0)
+        yield
+
+
 @pytest.fixture(scope="module")
-def fast(mini):
+def fast(plain, mini):
     return load_policy(mini, device="cpu", engine="fast")
 
 

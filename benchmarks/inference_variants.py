@@ -1,0 +1,160 @@
+"""The ways to compute a chunk that are measured side by side, by name.
+
+One that this machine or this version cannot run says why, and has no figure.
+"""
+
+import importlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from handover_model.checkpoint import Checkpoint
+from handover_model.engine.choose import check_engine
+from handover_model.engine.cuda_graph import CapturedChunk
+from handover_model.engine.graphs import GraphEngine
+from handover_model.engine.rows import RowEngine
+from handover_model.policy import GrootPolicy
+from handover_model.policy_spec import GPU_BATCH, probe_request
+from torch import Tensor
+
+COMPILE_S = 1800.0  # all graphs are compiled within
+
+
+class NotAvailable(Exception):
+    """A variant cannot run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to compute a chunk."""
+
+    what: str
+    build: Callable[[Checkpoint], GrootPolicy]
+    """Raises NotAvailable"""
+
+
+def reference(checkpoint: Checkpoint) -> GrootPolicy:
+    """Leave everything to the network's modules."""
+    return GrootPolicy(checkpoint, engine="reference")
+
+
+def compiled_head(checkpoint: Checkpoint) -> GrootPolicy:
+    """Compile the action head's transformer and nothing else, as NVIDIA's deployment does."""
+    on_gpu = _on_gpu(checkpoint)
+    if not on_gpu and shutil.which("g++") is None:
+        raise NotAvailable("compiling for a CPU needs a C++ compiler (g++)")
+    policy = GrootPolicy(checkpoint, engine="reference")
+    transformer = checkpoint.network.action_head.model
+    mode = "max-autotune" if on_gpu else "default"
+    transformer.forward = torch.compile(transformer.forward, mode=mode)
+    return policy
+
+
+def plain_engine(checkpoint: Checkpoint) -> GrootPolicy:
+    """Run the engine's functions as they are; on a GPU batched, in the buckets."""
+    if _on_gpu(checkpoint):
+        return _with(checkpoint, lambda *made: _graphs(*made, capture=_called))
+    return _with(checkpoint, lambda policy, slot, pad: RowEngine(policy._network, slot, pad))
+
+
+def onnx_engine(checkpoint: Checkpoint) -> GrootPolicy:
+    """Let the server's engine of a CPU choose: ONNX Runtime where the network is small."""
+    if _on_gpu(checkpoint):
+        raise NotAvailable("ONNX Runtime computes small networks on CPUs")
+    policy = GrootPolicy(checkpoint, engine="fast")
+    name = policy._engine.name if policy._engine is not None else "reference"
+    if "ONNX" not in name:
+        raise NotAvailable(f"the engine that was chosen is {name!r}: see the log")
+    return policy
+
+
+def cuda_graph(checkpoint: Checkpoint) -> GrootPolicy:
+    """Capture the chunk of each bucket."""
+    _want_gpu(checkpoint)
+    return _with(checkpoint, lambda *made: _graphs(*made, capture=CapturedChunk))
+
+
+def compiled_capture(checkpoint: Checkpoint) -> GrootPolicy:
+    """Capture chunks that were compiled in one piece."""
+    _want_gpu(checkpoint)
+    compiling = _module("handover_model.engine.compiling")
+    policy = cuda_graph(checkpoint)
+    engine: Any = policy._engine
+    engine.compile(compiling.compile_whole)
+    deadline = time.monotonic() + COMPILE_S
+    while len(engine.compiled) < len(engine.buckets):
+        if time.monotonic() > deadline:
+            raise NotAvailable(f"{len(engine.compiled)} graphs compiled in {COMPILE_S:.0f} s")
+        engine.improve()
+        time.sleep(0.1)
+    return policy
+
+
+def fp8(checkpoint: Checkpoint) -> GrootPolicy:
+    """Compute the large layers in FP8, with the scales of the checkpoint's folder."""
+    _want_gpu(checkpoint)
+    scales = _module("handover_model.engine.fp8_scales")
+    path = checkpoint.folder / scales.SCALES_FILE
+    if not path.is_file():
+        raise NotAvailable(f"{path} is missing: calibrate the checkpoint first")
+    found = scales.load_scales(path, checkpoint.weights_hash())
+    make: Any = GrootPolicy
+    return make(checkpoint, engine="fast", scales=found)
+
+
+VARIANTS = {
+    "reference": Variant("the network's modules, eager", reference),
+    "compiled transformer": Variant("the same, the action head's DiT compiled", compiled_head),
+    "engine": Variant("the engine's functions, eager", plain_engine),
+    "engine, ONNX Runtime": Variant("the engine's functions, converted", onnx_engine),
+    "engine, CUDA graph": Variant("the whole chunk captured", cuda_graph),
+    "engine, compiled CUDA graph": Variant("compiled, then captured", compiled_capture),
+    "engine, FP8": Variant("captured, large layers in FP8", fp8),
+}
+
+
+def _with(checkpoint: Checkpoint, make: Callable[[GrootPolicy, int, int], Any]) -> GrootPolicy:
+    """Make a policy with an engine, held against the reference path first."""
+    policy = GrootPolicy(checkpoint, engine="reference")
+    processor = policy._processor
+    slot = processor.config.embodiment_ids[processor.tag]
+    engine = make(policy, slot, processor.tokenizer.pad_token)
+    probe = policy._prepare(probe_request(policy.spec))
+    check_engine(engine, policy._network, processor, [probe])
+    policy._engine = engine
+    return policy
+
+
+def _graphs(policy: GrootPolicy, slot: int, pad: int, capture: Any) -> GraphEngine:
+    probe = policy._prepare(probe_request(policy.spec))
+    return GraphEngine(policy._network, slot, pad, probe, GPU_BATCH, capture)
+
+
+def _called(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -> Any:
+    """Stand in for a capture: copy the inputs in, and call."""
+
+    def call(given: Sequence[Tensor]) -> Tensor:
+        for static, fresh in zip(inputs, given, strict=True):
+            static.copy_(fresh, non_blocking=True)
+        return function(*inputs)
+
+    return call
+
+
+def _on_gpu(checkpoint: Checkpoint) -> bool:
+    return next(checkpoint.network.parameters()).device.type == "cuda"
+
+
+def _want_gpu(checkpoint: Checkpoint) -> None:
+    if not _on_gpu(checkpoint):
+        raise NotAvailable("needs a CUDA device, and this run is on a CPU")
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise NotAvailable(f"this version has no {name} ({error})") from error
