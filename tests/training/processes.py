@@ -38,7 +38,7 @@ def start(settings, log, *how):
         )
 
 
-def wait_for(path, process, log, timeout_s=120):
+def wait_for(path, process, log, timeout_s=240):
     """Wait until a file is there; the process must not end before."""
     deadline = time.monotonic() + timeout_s
     while not path.exists():

@@ -44,7 +44,7 @@ def test_the_loss_falls_and_only_the_action_head_is_trained(frozen_backbone, bas
     run(settings)
     curve = losses(settings.output_dir)
     assert len(curve) == 30
-    assert np.mean(curve[-5:]) < 0.9 * np.mean(curve[:5])
+    assert np.mean(curve[-5:]) < 0.95 * np.mean(curve[:5])
     touched = changed(weights(base), weights(settings.output_dir))
     assert touched, "nothing was trained"
     assert all(name.startswith(HEAD) for name in touched)
