@@ -5,6 +5,7 @@ Nothing heavy is imported before a command is chosen: help for all of them costs
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from handover_proto.errors import HandoverError, MissingExtra, UsageError
 from handover_client.interrupts import keep_interrupts
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_NO_READER = 141  # 128 + SIGPIPE
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ COMMANDS = {
 def main() -> None:
     """Run `handover` with the arguments of this process, and exit with its status."""
     keep_interrupts()
-    sys.exit(run(sys.argv[1:]))
+    try:
+        status = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _without_reader()
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
@@ -112,6 +119,12 @@ def run(arguments: list[str]) -> int:
         print("\nhandover: interrupted", file=sys.stderr)
         return _INTERRUPTED
     return 0
+
+
+def _without_reader() -> int:
+    """End as `head` and the like expect it: nobody reads on, so nothing more is said."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered
+    return _NO_READER
 
 
 def overview() -> str:

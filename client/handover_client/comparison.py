@@ -94,6 +94,10 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise EvaluationError(
             f"{folder} has no metrics.json: expected the --output folder of an evaluation"
         ) from None
+    except NotADirectoryError:
+        raise EvaluationError(
+            f"{folder} is a file, expected the --output folder of an evaluation"
+        ) from None
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read: {error}") from None
     if not isinstance(figures, dict) or "kind" not in figures:

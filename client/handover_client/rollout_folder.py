@@ -76,7 +76,20 @@ class RolloutFolder:
         write_file(self.path / _LINES, lines)  # without what a kill cut short
 
     def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
-        """Put a finished episode on the disk: first its trace and its video, then its line."""
+        """Put a finished episode on the disk: first its trace and its video, then its line.
+
+        Raises EvaluationError when it cannot be written.
+        """
+        try:
+            self._write(record, video, trace)
+        except OSError as error:
+            raise EvaluationError(
+                f"cannot write to {self.path}: {error.strerror}; {len(self.finished)} episodes are "
+                "done: when there is room, the same command goes on with the others"
+            ) from None
+        self.finished[record.episode] = record
+
+    def _write(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None) -> None:
         if trace:
             trace.save(self._trace_path(record.episode))
         if video:
@@ -88,7 +101,6 @@ class RolloutFolder:
             lines.write(record.to_line())
             lines.flush()
             os.fsync(lines.fileno())
-        self.finished[record.episode] = record
 
     def trace(self, episode: int) -> EpisodeTrace:
         """Read what a finished episode's robot did; raises EvaluationError where it is not kept."""

@@ -15,6 +15,8 @@ def read_json(root: Path, name: str) -> dict[str, Any]:
         content = json.loads((root / name).read_bytes())
     except FileNotFoundError:
         raise DatasetError(f"{root} has no {name}: expected a dataset's folder") from None
+    except NotADirectoryError:
+        raise DatasetError(f"{root} is a file, expected a dataset's folder") from None
     except (OSError, ValueError) as error:
         raise DatasetError(f"{root / name} is not readable JSON: {error}") from None
     if not isinstance(content, dict):

@@ -78,7 +78,8 @@ class Scheduler:
     def close(self, timeout_s: float) -> bool:
         """Take no more; False when the policy is still busy after `timeout_s`."""
         self._queue.close()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

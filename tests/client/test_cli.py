@@ -1,5 +1,6 @@
 """The command line: what it lists, what it exits with, and what it leaves unimported."""
 
+import os
 import subprocess
 import sys
 import types
@@ -98,6 +99,16 @@ def test_a_flag_that_does_not_exist_exits_with_2(capsys, monkeypatch):
     with pytest.raises(SystemExit) as exit_status:
         cli.run(["info", "--sever", "127.0.0.1:1"])
     assert exit_status.value.code == 2
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", "from handover_client.cli import main; main()"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == b""
 
 
 def loaded_by(code: str) -> set[str]:

@@ -1,6 +1,8 @@
 """The folder of a rollout: whole or not there, and taken up again after a kill."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -121,3 +123,17 @@ def test_a_trace_survives_its_file_without_loss(tmp_path):
     assert [path.name for path in (tmp_path / "run/traces").iterdir()] == ["episode_000000.npz"]
     with pytest.raises(EvaluationError, match="no trace of 7"):
         folder.trace(7)
+
+
+def test_a_disk_that_is_full_is_one_line_and_keeps_what_is_finished(tmp_path, monkeypatch):
+    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        folder.keep(record(0), b"")
+        monkeypatch.setattr(EpisodeTrace, "save", no_space)
+        with pytest.raises(EvaluationError, match="No space left on device; 1 episodes are done"):
+            folder.keep(record(1), b"", EpisodeTrace())
+    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        assert list(folder.finished) == [0]
+
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

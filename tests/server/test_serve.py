@@ -94,6 +94,10 @@ def test_a_taken_port_is_one_clear_line(start):
     done = run("--policy", "hold", "--port", str(port))
     assert done.returncode == 1
     assert re.fullmatch(rf"handover serve: cannot listen on 127.0.0.1:{port}: .*\n", done.stderr)
+    done = run("--policy", "hold", "--port", "0", "--metrics-port", str(port))
+    assert done.returncode == 1
+    said = rf"handover serve: cannot listen on 127.0.0.1:{port} for metrics: .*\n"
+    assert re.fullmatch(said, done.stderr)
 
 
 @pytest.mark.parametrize(

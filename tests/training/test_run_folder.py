@@ -108,3 +108,9 @@ def test_the_best_checkpoint_is_marked_by_a_file_and_a_link(tmp_path):
     assert (tmp_path / "best").resolve() == tmp_path / "checkpoint-2"
     told = json.loads((tmp_path / "best_checkpoint.json").read_text())
     assert told == {"checkpoint": "checkpoint-2", "step": 2, "open_loop_mse": 0.5}
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match=r"cannot write to .*run: Not a directory"):
+        RunFolder(tmp_path / "file/run").lock()

@@ -60,8 +60,13 @@ class RunFolder:
 
     def lock(self) -> None:
         """Own the folder until the process ends; RunFolderError when another run does."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = (self.path / LOCK_FILE).open("w")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / LOCK_FILE).open("w")
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write to {self.path}: {error.strerror} (--output-dir)"
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
