@@ -24,6 +24,7 @@ from handover_training.mini_base import (
     groups_of,
     mini_processor,
     open_processor,
+    widened,
 )
 from handover_training.prompts import TaskPrompts
 from handover_training.stage_state import averaged, load_state, save_state
@@ -157,11 +158,14 @@ def keep_statistics(
 ) -> EmbodimentStatistics:
     """Measure the samples, once: a run that goes on with more data keeps its normalisation.
 
-    known: those of the checkpoint that the run began with
+    known: those of the checkpoint that the run began with; they are kept too, but ranges become as
+    wide as the samples need, since what is beyond them would be cut off
     """
     if path.exists():
         return parse_statistics(read_json(path), str(path))
-    statistics = known or chunk_statistics(seen.states, seen.chunks)
+    statistics = chunk_statistics(seen.states, seen.chunks)
+    if known is not None:
+        statistics = widened(known, statistics)
     write_json(path, statistics_json(statistics))
     return statistics
 
