@@ -17,7 +17,8 @@ class Waypoint:
     `position` is in m in the world; `pitch_rad` tips the gripper down from the horizontal,
     `roll_rad` turns it about its own axis, `gripper` goes from 0 (closed) to 1 (open). Both
     grippers point at the other arm's base when pitch and roll are 0. The hand comes here along
-    a straight line, or, where `straight` is off, however its joints turn together.
+    a straight line, or, where `straight` is off, however its joints turn together; smoothly from
+    rest to rest, or, where `steady` is on, at one speed.
     """
 
     time_s: float
@@ -26,6 +27,7 @@ class Waypoint:
     gripper: float
     roll_rad: float = 0.0
     straight: bool = True
+    steady: bool = False
 
     def until(self, time_s: float, **changes: Any) -> "Waypoint":
         """Make the gripper's next way-point, at a time; what is not named stays as it is."""
@@ -46,7 +48,8 @@ def progress(way: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
     """Find the leg of a way at a time, and the share of it behind the hand: 0 … 1.
 
     Leg k goes from way[k] to way[k + 1]. The hand speeds up and slows down smoothly (minimum
-    jerk, Flash and Hogan 1985), and rests before the first and after the last way-point.
+    jerk, Flash and Hogan 1985) unless the leg is steady, and rests before the first and after the
+    last way-point.
     """
     leg = bisect_right([place.time_s for place in way], time_s) - 1
     if leg < 0:
@@ -55,6 +58,8 @@ def progress(way: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
         return len(way) - 2, 1.0
     start_s, end_s = way[leg].time_s, way[leg + 1].time_s
     passed = (time_s - start_s) / (end_s - start_s)
+    if way[leg + 1].steady:
+        return leg, passed
     return leg, passed**3 * (10 - 15 * passed + 6 * passed**2)
 
 

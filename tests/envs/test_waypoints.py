@@ -25,6 +25,12 @@ def test_a_quarter_of_the_time_is_a_tenth_of_the_way():
     assert progress(WAY, 1.5)[1] == pytest.approx(10 / 64 - 15 / 256 + 6 / 1024)
 
 
+def test_a_steady_leg_has_one_speed():
+    way = [START, START.after(2.0, (0.4, 0.5, 0.1), steady=True)]
+    shares = [progress(way, moment)[1] for moment in (1.0, 1.5, 2.5)]
+    assert shares == pytest.approx([0.0, 0.25, 0.75])
+
+
 @given(st.floats(-1, 6), st.floats(0, 1))
 def test_the_hand_never_turns_back_on_a_leg(time_s, later_s):
     before, after = (sum(progress(WAY, moment)) for moment in (time_s, time_s + later_s))

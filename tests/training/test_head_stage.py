@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from handover_model.checkpoint import load_checkpoint
+from handover_model.settings import read_json
 from handover_training.errors import TrainingError
 from handover_training.head_data import see_samples
-from handover_training.head_stage import HeadStage, equal_tasks, network_with_backbone
+from handover_training.head_stage import HeadStage, equal_tasks
+from handover_training.head_start import open_start
 from handover_training.mini_base import draw_network
 from handover_training.mini_checkpoint import write_mini
 from handover_training.stage_state import save_tensors
@@ -36,7 +38,9 @@ def config_for(folder: Path) -> HeadConfig:
     backbone = draw_network(3).state_dict()
     kept = {name: value for name, value in backbone.items() if name.startswith("backbone.")}
     save_tensors(folder / "backbone.safetensors", kept, {})
-    return HeadConfig((snapshots,), folder / "backbone.safetensors", folder / "out", batch_size=4)
+    return HeadConfig(
+        (snapshots,), folder / "out", backbone=folder / "backbone.safetensors", batch_size=4
+    )
 
 
 def test_only_the_head_learns_and_constant_slots_stay_closed(tmp_path: Path) -> None:
@@ -72,17 +76,47 @@ def test_features_are_made_again_for_another_backbone(tmp_path: Path) -> None:
     before = see_samples(config, HeadStage(config).averaged().backbone)
     weights = draw_network(4).state_dict()
     kept = {name: value for name, value in weights.items() if name.startswith("backbone.")}
-    save_tensors(config.backbone, kept, {})
-    after = see_samples(config, network_with_backbone(config).backbone)
+    save_tensors(tmp_path / "backbone.safetensors", kept, {})
+    after = see_samples(config, open_start(config).network.backbone)
     np.testing.assert_array_equal(before.states, after.states)
     assert not np.allclose(before.features, after.features)
 
 
 def test_another_networks_weights_are_refused(tmp_path: Path) -> None:
     config = config_for(tmp_path)
-    save_tensors(config.backbone, {"backbone.other": torch.zeros(1)}, {})
+    save_tensors(tmp_path / "backbone.safetensors", {"backbone.other": torch.zeros(1)}, {})
     with pytest.raises(TrainingError, match="--backbone"):
         HeadStage(config)
+
+
+def test_a_run_begins_with_a_checkpoints_head_and_normalisation(tmp_path: Path) -> None:
+    first = config_for(tmp_path)
+    stage = HeadStage(first)
+    stage.step(1.0)
+    write_mini(tmp_path / "checkpoint", stage.averaged(), stage.processor)
+    other = tmp_path / "other"  # data of another range
+    other.mkdir()
+    for file in (tmp_path / "snap").iterdir():
+        with np.load(file) as old:
+            np.savez(other / file.name, **{**old, "states": 2 * old["states"]})
+    config = HeadConfig((other,), tmp_path / "more", start=tmp_path / "checkpoint", batch_size=4)
+    begun = HeadStage(config)
+    expected = load_checkpoint(tmp_path / "checkpoint")
+    for name, weight in begun.averaged().state_dict().items():
+        assert torch.equal(weight, expected.network.state_dict()[name]), name
+    before, after = (
+        read_json(each.output / "statistics.json")["state"]["left_arm"] for each in (first, config)
+    )
+    assert after["mean"] == before["mean"]
+    assert after["max"] == [2 * high for high in before["max"]]
+    begun.step(1.0)
+    assert begun.steps == 1
+
+
+@pytest.mark.parametrize("given", [{}, {"backbone": Path("b"), "start": Path("c")}])
+def test_a_run_begins_with_one_thing(given: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--start"):
+        open_start(HeadConfig((tmp_path,), tmp_path, **given))
 
 
 def test_tasks_count_alike() -> None:

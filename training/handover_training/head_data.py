@@ -58,7 +58,7 @@ def see_samples(config: HeadConfig, backbone: Backbone) -> SeenSamples:
 
     What is left counts only for the same weights and files; one file for each folder of data.
     """
-    weights = hashlib.sha256(config.backbone.read_bytes()).hexdigest()
+    weights = _hash_weights(backbone)
     sources: list[Source] = [FolderOfSnapshots(path) for path in config.snapshots]
     sources += [Recording(path) for path in config.recordings]
     folder = config.output / "features"
@@ -81,6 +81,14 @@ class Source(Protocol):
     def samples(self) -> Iterator[Snapshots]:
         """Read its samples part by part, so that few images are in memory at once."""
         ...
+
+
+def _hash_weights(backbone: Backbone) -> str:
+    digest = hashlib.sha256()
+    for name, value in backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.numpy())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,18 @@ from handover_model.padding import pad_action, pad_state
 from handover_model.processor import Processor
 from handover_model.settings import read_json
 from handover_model.statistics import EmbodimentStatistics, parse_statistics, statistics_json
-from safetensors.torch import load_file
 from torch import Tensor
 
 from handover_training.averaged_weights import AveragedWeights
 from handover_training.checkpoint_folders import write_json
-from handover_training.errors import TrainingError
 from handover_training.head_data import SeenSamples, see_samples
+from handover_training.head_start import open_start
 from handover_training.mini_base import (
     chunk_statistics,
-    draw_network,
     groups_of,
     mini_processor,
     open_processor,
+    widened,
 )
 from handover_training.prompts import TaskPrompts
 from handover_training.stage_state import averaged, load_state, save_state
@@ -53,9 +52,10 @@ class HeadStage:
 
     def __init__(self, config: HeadConfig) -> None:
         self._config = config
-        self._network = network_with_backbone(config)
+        start = open_start(config)
+        self._network = start.network
         self._seen = see_samples(config, self._network.backbone)
-        statistics = keep_statistics(config.output / STATISTICS, self._seen)
+        statistics = keep_statistics(config.output / STATISTICS, self._seen, start.statistics)
         self.processor = mini_processor(statistics)
         self._samples = normalise(open_processor(self.processor), self._seen)
         self._prompts = TaskPrompts()
@@ -153,28 +153,19 @@ class HeadStage:
         return BackboneOutput(features, mask == 1, image), state, slot
 
 
-def network_with_backbone(config: HeadConfig) -> Gr00tNetwork:
-    """Draw the network and put in the backbone of the vision stage, frozen.
+def keep_statistics(
+    path: Path, seen: SeenSamples, known: EmbodimentStatistics | None
+) -> EmbodimentStatistics:
+    """Measure the samples, once: a run that goes on with more data keeps its normalisation.
 
-    Raises TrainingError when the file holds another network's weights.
+    known: those of the checkpoint that the run began with; they are kept too, but ranges become as
+    wide as the samples need, since what is beyond them would be cut off
     """
-    network = draw_network(config.seed)
-    missing, unknown = network.load_state_dict(load_file(config.backbone), strict=False)
-    lacking = [name for name in missing if not name.startswith("action_head.")]
-    if lacking or unknown:
-        raise TrainingError(
-            f"{config.backbone} is not the backbone of this network: it lacks {lacking[:3]} and "
-            f"has {unknown[:3]}; make it with handover_training.locate_objects (--backbone)"
-        )
-    network.backbone.requires_grad_(False)
-    return network.eval()
-
-
-def keep_statistics(path: Path, seen: SeenSamples) -> EmbodimentStatistics:
-    """Measure the samples, once: a run that goes on with more data keeps its normalisation."""
     if path.exists():
         return parse_statistics(read_json(path), str(path))
     statistics = chunk_statistics(seen.states, seen.chunks)
+    if known is not None:
+        statistics = widened(known, statistics)
     write_json(path, statistics_json(statistics))
     return statistics
 

@@ -1,6 +1,7 @@
 """The network that ships, before training: N1.6's architecture at a size for two CPU cores."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -137,6 +138,28 @@ def chunk_statistics(states: np.ndarray, chunks: np.ndarray) -> EmbodimentStatis
         {key: _measure(state[key]) for key in GR1_DIMS},
         {key: _measure(action[key].reshape(-1, dim)) for key, dim in GR1_DIMS.items()},
         relative,
+    )
+
+
+def widened(known: EmbodimentStatistics, more: EmbodimentStatistics) -> EmbodimentStatistics:
+    """Give statistics whose ranges hold those of others as well; all else stays as it was."""
+
+    def each(
+        mine: Mapping[str, KeyStatistics], others: Mapping[str, KeyStatistics]
+    ) -> dict[str, KeyStatistics]:
+        return {
+            key: replace(
+                entry,
+                min=np.minimum(entry.min, others[key].min),
+                max=np.maximum(entry.max, others[key].max),
+            )
+            for key, entry in mine.items()
+        }
+
+    return EmbodimentStatistics(
+        each(known.state, more.state),
+        each(known.action, more.action),
+        each(known.relative_action, more.relative_action),
     )
 
 

@@ -1,10 +1,16 @@
 """The head stage's command: train the action head on the features of a frozen backbone.
 
 python -m handover_training.train_head --snapshots FOLDER --backbone FILE --output FOLDER
+
+Or, with --start CHECKPOINT in place of --backbone, go on with a small checkpoint that is there.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
+
+# typing.Optional: tyro checks such a default without importing typeguard
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)
@@ -13,10 +19,13 @@ class HeadConfig:
 
     snapshots: tuple[Path, ...]
     """Folders that handover_envs.snapshots wrote"""
-    backbone: Path
-    """File that handover_training.locate_objects wrote"""
     output: Path
     """Folder for the checkpoints, named after the steps of training; `final` is the last"""
+    backbone: Optional[Path] = None
+    """File that handover_training.locate_objects wrote, for a head from nothing"""
+    start: Optional[Path] = None
+    """Or a small checkpoint to begin with: its backbone, its head and its normalisation, in ranges as wide
+    as the data need"""
     recordings: tuple[Path, ...] = ()
     """GR00T datasets to train on as well"""
     steps: int = 8000
