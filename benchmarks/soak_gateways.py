@@ -76,8 +76,8 @@ class GatewayTraffic:
         return "refused"
 
     def _small(self) -> str:
-        pong = self._exchange(msgpack.packb({"endpoint": "ping"}))
-        killed = self._exchange(msgpack.packb({"endpoint": "kill"}))
+        pong = self._exchange(_packed({"endpoint": "ping"}, npy))
+        killed = self._exchange(_packed({"endpoint": "kill"}, npy))
         if pong.get("status") != "ok" or "error" not in killed:
             raise WrongReply(f"ping {pong}, kill {killed}")
         return "answered and refused"

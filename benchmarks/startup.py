@@ -18,11 +18,14 @@ from result_file import write_result
 # environment -> the commands that are at home there
 COMMANDS = {
     "server": ("convert", "finetune", "serve"),
-    "sim": ("record", "info", "replay", "rollout", "compare", "report", "completion"),
+    "sim": (
+        *("record", "info", "replay", "rollout", "compare", "report", "completion"),
+        *("bench", "replay-requests"),
+    ),
 }
 EAGER = {
     "server": "import torch, transformers, cv2, grpc, tyro",
-    "sim": "import mujoco, dm_control.mujoco, pyarrow, av, matplotlib.pyplot, grpc, tyro",
+    "sim": "import mujoco, dm_control.mujoco, pyarrow, av, rich, jinja2, grpc, tyro",
 }
 _EAGER_ROUNDS = 3  # they take seconds each
 

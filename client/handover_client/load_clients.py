@@ -8,11 +8,13 @@ from itertools import repeat
 
 import grpc
 from grpc import aio
+from handover_proto.errors import Overloaded
 
 from handover_client.channel import INFER, channel_options, channel_target
 from handover_client.channel_security import ChannelSecurity
+from handover_client.grpc_errors import typed_error
 
-_PAUSE_S = 0.02  # after a refusal, where nobody's schedule says when to ask again
+_PAUSE_S = 0.02  # after a failure, where neither a schedule nor the server says when to ask again
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class _Client:
         if schedule is None:
             await self._ask_in_a_row()
             return
-        under_way: set[asyncio.Task[bool]] = set()
+        under_way: set[asyncio.Task[float]] = set()
         try:
             for due_s in schedule:
                 if due_s >= self._share.seconds:
@@ -104,10 +106,12 @@ class _Client:
             now = self._now()
             if now >= self._share.seconds:
                 return
-            if not await self._ask(now):
-                await asyncio.sleep(_PAUSE_S)
+            if pause_s := await self._ask(now):
+                await asyncio.sleep(pause_s)
 
-    async def _ask(self, due_s: float) -> bool:
+    async def _ask(self, due_s: float) -> float:
+        """Ask once and report it; returns for how long the client should then leave it at that."""
+        pause_s = 0.0
         try:
             await self._call(
                 self._share.message, timeout=self._share.timeout_s, metadata=self._metadata
@@ -115,8 +119,10 @@ class _Client:
             status = grpc.StatusCode.OK
         except aio.AioRpcError as error:
             status = error.code()
+            told = typed_error(error, self._share.address)
+            pause_s = told.retry_after_s if isinstance(told, Overloaded) else _PAUSE_S
         self._report(Answered(due_s, (self._now() - due_s) * 1e3, status.name))
-        return status is grpc.StatusCode.OK
+        return pause_s
 
     def _now(self) -> float:
         return time.perf_counter() - self._start

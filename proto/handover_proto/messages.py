@@ -27,6 +27,7 @@ from handover_proto.observation import check_names, check_request
 
 ERROR_METADATA_KEY = "handover-error-bin"  # trailing metadata: a serialised ErrorDetail
 _MAX_ERROR_CHARS = 400
+_LONGEST_RETRY_S = 60.0
 _STAGES = tuple(stage.name for stage in dataclasses.fields(StageDurations))
 
 
@@ -172,7 +173,10 @@ def decode_error(detail: pb.ErrorDetail) -> PolicyError:
     if kind is InvalidRequest:
         return InvalidRequest(detail.field, detail.expected, detail.got)
     if kind is Overloaded:
-        return Overloaded(detail.message, detail.retry_after_s)
+        retry_s = detail.retry_after_s
+        if not 0 <= retry_s <= _LONGEST_RETRY_S:  # nobody sleeps for a NaN or a year
+            retry_s = _LONGEST_RETRY_S if retry_s > 0 else 0.0
+        return Overloaded(detail.message, retry_s)
     return kind(detail.message)
 
 

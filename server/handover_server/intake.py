@@ -169,15 +169,7 @@ class Intake:
         if self._suspended:
             self.observer.refused("stuck")
             raise ServerUnavailable(self._suspended)
-        if self._of_client[client] >= self._bounds.client_requests:
-            self.observer.refused("client_requests")
-            mine = self._of_client[client]
-            retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(mine))
-            raise Overloaded(
-                f"{client.name} has {mine} requests under way, which is the most that a client "
-                f"may have; try again in {retry_s:.2f} s",
-                retry_s,
-            )
+        self._check_share(client)
         if self._requests >= self._bounds.requests:
             self.observer.refused("requests")
             waiting = f"{self._requests} requests"
@@ -189,6 +181,24 @@ class Intake:
         retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(self._requests))
         raise Overloaded(
             f"the server is full, with {waiting} under way; try again in {retry_s:.2f} s", retry_s
+        )
+
+    def _check_share(self, client: Identity) -> None:
+        """Raise Overloaded where others need the room that is left more than `client` does.
+
+        Beside others a client may have as many requests under way as there is room for more: two
+        that flood leave each other, and whoever comes, a third of it.
+        """
+        mine = self._of_client.get(client, 0)
+        room, others = self._bounds.requests - self._requests, self._requests - mine
+        if mine < self._bounds.client_requests and not (others and mine > room):
+            return
+        self.observer.refused("client_requests")
+        retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(mine))
+        raise Overloaded(
+            f"{client.name} has {mine} requests under way, which is the most that a client may "
+            f"have beside {others} of others; try again in {retry_s:.2f} s",
+            retry_s,
         )
 
     def _leave(self, ticket: Ticket, size: int, cancelled: bool) -> None:

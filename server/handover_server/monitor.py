@@ -20,6 +20,7 @@ from handover_server.security import TokenCheck, bearer_token
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 5.0  # with a client that sends or reads slowly
+_MOST_CONNECTIONS = 64  # a thread each; whoever comes then is hung up on
 _TEXT = "text/plain; charset=utf-8"
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -89,7 +90,22 @@ class _Server(ThreadingHTTPServer):
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._tls = tls
+        self._room = threading.Semaphore(_MOST_CONNECTIONS)
         super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection a thread, if there is one left."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve the connection and make room for another."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands in the connection's own thread: a silent client keeps only that one."""

@@ -28,6 +28,7 @@ from handover_server.watchdog import Watchdog, WatchdogSettings
 
 logger = logging.getLogger(__name__)
 
+_CALLS_BESIDE = 16  # of a connection: GetInfo, health, reflection, and what is refused meanwhile
 _LAST_REPLIES_S = 0.5  # for replies that are on their way when everything has been answered
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -77,7 +78,7 @@ class PolicyServer:
             if settings.tokens.is_open
             else (TokenInterceptor(settings.tokens, settings.observer),)
         )
-        self._server = aio.server(interceptors=guards, options=_OPTIONS)
+        self._server = aio.server(interceptors=guards, options=_options(settings.bounds))
         self._intake: Intake | None = None
         self._watching: asyncio.Task[None] | None = None
         self.gateways = Gateways(settings.gateways)
@@ -189,6 +190,12 @@ class PolicyServer:
     async def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", SERVICE_NAME):
             await self._health.set(name, status)
+
+
+def _options(bounds: Bounds) -> tuple[tuple[str, int], ...]:
+    """Beyond what one client may have under way, its calls wait in the client, not in memory."""
+    calls = bounds.client_requests + bounds.client_streams + _CALLS_BESIDE
+    return (*_OPTIONS, ("grpc.max_concurrent_streams", calls))
 
 
 _REMEDIES = {

@@ -118,7 +118,7 @@ class Recorder(Observer):
                 self._write(*item)
                 del item  # an idle recorder holds no image
             self._writer.close()
-        except OSError as error:
+        except Exception as error:  # of a disk as a rule; whatever it is, serving goes on
             self._stop(error)
 
     def _take(self) -> tuple[Record, int] | None:
@@ -140,7 +140,7 @@ class Recorder(Observer):
         self._written += 1
         self._written_bytes += len(frames)
 
-    def _stop(self, error: OSError) -> None:
+    def _stop(self, error: Exception) -> None:
         with contextlib.suppress(OSError):
             self._writer.close()
         with self._changed:
@@ -150,6 +150,6 @@ class Recorder(Observer):
             self._waiting_bytes = 0
         logger.error(
             "recording has stopped, serving goes on: %s",
-            error.strerror or error,
+            getattr(error, "strerror", None) or error,
             extra=fields(folder=str(self._folder), written=self._written),
         )

@@ -38,8 +38,10 @@ def prepare(load: Callable[[], Policy], served: PolicySpec) -> "Future[Policy]":
                     f"beside the former one there is memory for batches of {fitting}, and "
                     f"{served.max_batch} are in use"
                 )
-        except BaseException as error:  # it belongs to whoever waits
+        except Exception as error:  # it belongs to whoever waits
             done.set_exception(error)
+        except BaseException as error:  # SystemExit of a library: the event loop would end of it
+            done.set_exception(RuntimeError(f"loading ended with {error!r}"))
         else:
             done.set_result(policy)
 

@@ -90,7 +90,9 @@ class PolicyService:
             client = self._client(context)
             intake = self._opened()
             with intake.stream(client) as lane:
-                session = StreamSession(intake, lane, context, _deadline(context))
+                session = StreamSession(
+                    intake, lane, context, _deadline(context), lambda: self._client(context)
+                )
                 self._sessions.add(session)
                 await session.run(requests)
         except PolicyError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from grpc import aio
@@ -24,12 +24,19 @@ class StreamSession:
     """Reads requests while replies are written, in the order in which they were settled."""
 
     def __init__(
-        self, intake: Intake, lane: Lane, context: aio.ServicerContext, deadline: float | None
+        self,
+        intake: Intake,
+        lane: Lane,
+        context: aio.ServicerContext,
+        deadline: float | None,
+        check_client: Callable[[], object],
     ) -> None:
+        """check_client: raises NotAuthorised once the token that opened the stream is none"""
         self._intake = intake
         self._context = context
         self._deadline = deadline
         self._lane = lane
+        self._check_client = check_client
         self._room = asyncio.Semaphore(_MAX_UNANSWERED)
         self._under_way: set[Entered] = set()
         self._outbox: asyncio.Queue[_Settled] = asyncio.Queue()
@@ -37,7 +44,7 @@ class StreamSession:
         self._stopping = False
 
     async def run(self, requests: AsyncIterator[bytes]) -> None:
-        """Serve the stream to its end; raises ServerUnavailable when the server ended it."""
+        """Serve the stream to its end; raises NotAuthorised, or ServerUnavailable at a shutdown."""
         self._reader = asyncio.create_task(self._read(requests))
         writer = asyncio.create_task(self._write())
         finished = asyncio.create_task(self._finish(self._reader))
@@ -60,6 +67,7 @@ class StreamSession:
 
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
         async for data in requests:
+            self._check_client()
             await self._room.acquire()
             head = RequestHead()
             try:

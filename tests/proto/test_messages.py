@@ -1,6 +1,7 @@
 """Requests, chunks, info and errors are the same after the wire as before."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -193,6 +194,15 @@ def test_an_error_comes_back_as_it_was_sent(error):
     assert type(back) is type(error)
     assert str(back) == str(error)
     assert vars(back) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("told", "believed"), [(0.5, 0.5), (1e12, 60), (math.inf, 60), (math.nan, 0), (-1.0, 0)]
+)
+def test_no_server_makes_a_client_sleep_for_ever(told, believed):
+    back = decode_error(pb.ErrorDetail(status=8, message="full", retry_after_s=told))
+    assert isinstance(back, Overloaded)
+    assert back.retry_after_s == believed
 
 
 def test_a_status_of_a_later_version_is_still_a_policy_error():

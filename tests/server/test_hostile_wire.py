@@ -5,6 +5,8 @@ import struct
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from handover_server.intake import Bounds
 from handover_server.policies import HoldPolicy
 
 TIMEOUT_S = 60
@@ -86,3 +88,17 @@ def test_a_client_that_stops_in_the_middle_of_a_message_holds_nobody_up(serve, m
         )
         for _ in range(5):
             assert server.infer(message()).action
+
+
+def test_calls_beyond_a_connections_share_wait_in_the_client(serve):
+    server = serve(HoldPolicy(), bounds=Bounds(client_requests=1, client_streams=1))
+    health, watch = health_pb2_grpc.HealthStub(server.channel), health_pb2.HealthCheckRequest()
+    open_calls = [health.Watch(watch, timeout=TIMEOUT_S) for _ in range(18)]  # 16 beside the two
+    assert {next(call).status for call in open_calls} == {health_pb2.HealthCheckResponse.SERVING}
+    with pytest.raises(grpc.RpcError) as caught:
+        health.Check(watch, timeout=0.5)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    open_calls[0].cancel()
+    assert health.Check(watch, timeout=TIMEOUT_S).status == health_pb2.HealthCheckResponse.SERVING
+    for call in open_calls:
+        call.cancel()

@@ -1,11 +1,14 @@
 """The port beside the service: metrics in Prometheus's format, and health as a status."""
 
+import contextlib
 import http.client
+import socket
 import ssl
 import time
 
 import grpc
 import pytest
+from handover_server import monitor as monitor_module
 from handover_server.errors import ServingError
 from handover_server.intake import Bounds
 from handover_server.metrics import Metrics
@@ -163,6 +166,23 @@ def test_with_a_certificate_the_port_is_encrypted_too(open_monitor, authority):
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         get(monitor, "/healthz")
     assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
+
+
+def test_silent_connections_beyond_a_bound_are_hung_up_on(open_monitor, monkeypatch):
+    monkeypatch.setattr(monitor_module, "_MOST_CONNECTIONS", 2)
+    monitor = open_monitor()
+    silent = [socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_S) for _ in range(2)]
+    with socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_S) as third:
+        third.settimeout(TIMEOUT_S)
+        assert third.recv(1) == b""
+    for connection in silent:
+        connection.close()
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:  # their threads see the end in their own time
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            assert get(monitor, "/healthz") == (200, "serving\n")
+            return
+    raise AssertionError("no room again")
 
 
 def test_a_taken_port_is_one_clear_line(open_monitor):

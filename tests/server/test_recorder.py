@@ -102,14 +102,17 @@ def test_a_new_server_goes_on_in_a_segment_of_its_own(serve, message, record, tm
     assert len({each.session for each in requests}) == 2
 
 
-def test_a_full_disk_ends_the_recording_and_not_the_serving(
-    serve, message, record, tmp_path, monkeypatch, caplog
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("not a disk's error")]
+)
+def test_a_full_disk_or_another_error_ends_the_recording_and_not_the_serving(
+    serve, message, record, tmp_path, monkeypatch, caplog, error
 ):
     recorder = record()
     server = serve(HoldPolicy(), observer=recorder)
 
     def full(writer, frames):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(SegmentWriter, "write", full)
     for sequence in range(5):
@@ -117,7 +120,8 @@ def test_a_full_disk_ends_the_recording_and_not_the_serving(
     recorder.close()
     assert server.infer(message(sequence=9)).sequence == 9
     lines = [each for each in caplog.messages if "recording has stopped" in each]
-    assert lines == ["recording has stopped, serving goes on: No space left on device"]
+    reason = getattr(error, "strerror", None) or str(error)
+    assert lines == [f"recording has stopped, serving goes on: {reason}"]
     assert recorder.levels()["recording"] == 0
     assert recorder.totals()["records_dropped"] >= 12  # six requests and their chunks
 

@@ -1,6 +1,7 @@
 """Another checkpoint for a running server: no request lost, no client surprised."""
 
 import dataclasses
+import sys
 import threading
 import time
 
@@ -79,6 +80,13 @@ def test_a_policy_that_cannot_be_loaded_or_warmed_up_changes_nothing(serve, mess
         server.run(server.server.replace(missing))
     with pytest.raises(RuntimeError):
         server.run(server.server.replace(Broken))
+    assert server.infer(message()).checkpoint_hash == "old"
+
+
+def test_a_library_that_ends_the_process_ends_the_reload_alone(serve, message):
+    server = serve(hold("old"))
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        server.run(server.server.replace(lambda: sys.exit(1)))
     assert server.infer(message()).checkpoint_hash == "old"
 
 

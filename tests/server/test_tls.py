@@ -1,5 +1,7 @@
 """TLS and tokens over real gRPC: who comes in, who does not, and a certificate that is renewed."""
 
+import queue
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -124,3 +126,17 @@ def test_files_that_make_no_certificate_are_told(authority, new_authority, tmp_p
     key.chmod(0o644)
     with pytest.raises(ServingError, match="has mode 0644"):
         TlsFiles(certificate, key).check()
+
+
+def test_a_stream_ends_when_its_token_is_taken_away(serve, message, typed_error):
+    tokens, outbox = TokenCheck([TOKEN]), queue.SimpleQueue()
+    server = serve(HoldPolicy(), tokens=tokens)
+    replies = server.stub.InferStream(iter(outbox.get, None), timeout=TIMEOUT_S, metadata=SHOWN)
+    outbox.put(message(sequence=1))
+    assert next(replies).sequence == 1
+    tokens.replace(["another-0123456789"])
+    outbox.put(message(sequence=2))
+    with pytest.raises(grpc.RpcError) as caught:
+        next(replies)
+    assert isinstance(typed_error(caught.value), NotAuthorised)
+    outbox.put(None)

@@ -32,7 +32,7 @@ from handover_server.ticket import Lane
 
 _SCHEMES = ("api-key", "bearer")  # openpi-client says "Authorization: Api-Key KEY"
 _CLOSE_S = 1.0  # for a client to say goodbye when it is told that the server goes
-_TRY_AGAIN_LATER = 1013  # iana.org/assignments/websocket
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013  # iana.org/assignments/websocket
 
 # The library would log a page for each stranger that is no websocket.
 _SILENT = logging.Logger("websockets", logging.CRITICAL)
@@ -103,21 +103,26 @@ class OpenpiServer:
             client = self._client(connection, connection.request)
             with self._intake.stream(client) as lane:
                 await connection.send(metadata(self._intake.info, self._adaptation))
-                await self._answer_all(connection, lane)
+                await self._answer_all(connection, connection.request, lane)
         except ConnectionClosed:
             return
+        except NotAuthorised as error:
+            self._intake.observer.refused("unauthenticated")
+            await connection.close(_POLICY_VIOLATION, str(error)[:100])
         except PolicyError as error:
             await connection.close(_TRY_AGAIN_LATER, str(error)[:100])
         except Exception as error:  # the process's edge: the library would send its own account
             failure = record_incident("a websocket failed", error)
             await connection.close(1011, str(failure)[:100])
 
-    async def _answer_all(self, connection: ServerConnection, lane: Lane) -> None:
+    async def _answer_all(self, connection: ServerConnection, request: Request, lane: Lane) -> None:
+        """Answer until the client goes; raises NotAuthorised once its token is none any more."""
         gone = asyncio.create_task(connection.wait_closed())
         previous_ms = None
         try:
             while True:
                 data = await connection.recv()
+                self._client(connection, request)
                 began = time.perf_counter()
                 answering = asyncio.create_task(self._answer(data, lane, previous_ms))
                 del data  # an idle connection holds no image

@@ -149,3 +149,13 @@ def test_grippers_are_columns_six_and_thirteen(serve_openpi, openpi_client, aloh
     aloha["state"][list(GRIPPER_JOINTS)] = (0.25, 0.75)
     client = openpi_client(port=serve_openpi(HoldPolicy()).server.gateways.openpi_port)
     assert client.infer(aloha)["actions"][0, list(GRIPPER_JOINTS)].tolist() == [0.25, 0.75]
+
+
+def test_a_connection_ends_when_its_token_is_taken_away(serve_openpi, openpi_client, aloha):
+    tokens = TokenCheck((TOKEN,))
+    running = serve_openpi(HoldPolicy(), tokens=tokens)
+    client = openpi_client(port=running.server.gateways.openpi_port, api_key=TOKEN)
+    assert client.infer(aloha)["actions"].shape == (16, 14)
+    tokens.replace(("another-token-of-our-own",))
+    with pytest.raises(Exception, match=r"1008.*not one of this server's"):
+        client.infer(aloha)
