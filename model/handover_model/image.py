@@ -5,7 +5,8 @@ another library's interpolation gives it images that it has never seen.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -44,11 +45,22 @@ def prepare_frame(
     return resize_to_multiples(crop_frame(frame, options, place), side)
 
 
+def prepared_size(height: int, width: int, options: ImageOptions, side: int) -> tuple[int, int]:
+    """Give the (H, W) that prepare_frame makes of a frame; tried once for each size of frame."""
+    return _try_size(height, width, replace(options, color_jitter_params=None), side)
+
+
+@lru_cache(maxsize=64)
+def _try_size(height: int, width: int, options: ImageOptions, side: int) -> tuple[int, int]:
+    prepared = prepare_frame(np.zeros((height, width, 3), np.uint8), options, side)
+    return prepared.shape[0], prepared.shape[1]
+
+
 def crop_frame(
     frame: np.ndarray, options: ImageOptions, place: tuple[float, float] = CENTRE
 ) -> np.ndarray:
     """Crop and resize a frame as the model's training did: (h, w, 3) -> (h', w', 3), uint8 RGB."""
-    _check_frame(frame)
+    check_frame(frame)
     if not options.use_albumentations:
         target, crop = options.image_target_size, options.image_crop_size
         if target is None or crop is None:
@@ -68,20 +80,29 @@ def crop_frame(
 
 def scale_to_edge(frame: np.ndarray, edge: int) -> np.ndarray:
     """Scale a frame so that its shorter side is `edge` pixels; area interpolation."""
-    height, width = frame.shape[:2]
-    scale = edge / min(height, width)
-    if scale == 1:
+    height, width = edge_size(*frame.shape[:2], edge)
+    if (height, width) == frame.shape[:2]:
         return frame
-    size = (round(width * scale), round(height * scale))
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def edge_size(height: int, width: int, edge: int) -> tuple[int, int]:
+    """Give (height, width) scaled so that the shorter one is `edge`."""
+    scale = edge / min(height, width)
+    return round(height * scale), round(width * scale)
 
 
 def crop_share(frame: np.ndarray, share: float, place: tuple[float, float]) -> np.ndarray:
     """Keep a share of both sides; `place` says where in the rest the crop lies."""
     height, width = frame.shape[:2]
-    crop_height, crop_width = int(share * height), int(share * width)
-    top, left = int((height - crop_height) * place[0]), int((width - crop_width) * place[1])
-    return frame[top : top + crop_height, left : left + crop_width]
+    return frame[share_span(height, share, place[0]), share_span(width, share, place[1])]
+
+
+def share_span(length: int, share: float, place: float) -> slice:
+    """Give the part of a side that a crop keeps."""
+    kept = int(share * length)
+    start = int((length - kept) * place)
+    return slice(start, start + kept)
 
 
 def resize_to_multiples(frame: np.ndarray, side: int) -> np.ndarray:
@@ -116,7 +137,8 @@ def to_pixels(frame: np.ndarray) -> Tensor:
     return (values / 255 - 0.5) / 0.5
 
 
-def _check_frame(frame: np.ndarray) -> None:
+def check_frame(frame: np.ndarray) -> None:
+    """Raise ModalityError for what is no colour frame, or a sliver."""
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
         raise ModalityError(
             f"a frame has shape {frame.shape} and type {frame.dtype}, expected (height, width, 3) "

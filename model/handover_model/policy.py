@@ -19,16 +19,17 @@ from handover_proto.errors import InvalidRequest
 from handover_model.checkpoint import Checkpoint, load_checkpoint
 from handover_model.device import choose_device
 from handover_model.engine.choose import choose_engine
+from handover_model.engine.device_frames import can_prepare
 from handover_model.engine.prompt_cache import remember_prompts
 from handover_model.engine.seam import Chunks
 from handover_model.errors import ModalityError
 from handover_model.policy_spec import policy_spec, probe_request
 from handover_model.prefix import batches_by_kind, make_guide, take_over
-from handover_model.processor import PreparedSample
 from handover_model.real_time_chunking import PrefixGuide
+from handover_model.samples import PreparedSample
 
 # Below this many weights a second CPU thread saves a seventh of a chunk's time on idle cores and
-# costs six times it where other processes are at work: benchmarks/results/inference*.json.
+# costs six times it where other processes are at work: benchmarks/results/engine.json.
 ONE_THREAD_WEIGHTS = 50_000_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -51,8 +52,11 @@ class GrootPolicy:
         weight = next(self._network.parameters())
         self._device, self._dtype = weight.device, self._network.action_head.dtype
         self._spec = policy_spec(checkpoint, self._processor, self._device, self._dtype)
+        # a GPU's engine prepares frames itself; all else takes them prepared
+        self._raw = self._device.type == "cuda" and can_prepare(self._processor.config.image)
         probe = self._prepare(probe_request(self._spec))
         self._engine = choose_engine(engine, self._network, self._processor, probe)
+        self._raw = self._raw and self._engine is not None
 
     @property
     def spec(self) -> PolicySpec:
@@ -134,7 +138,8 @@ class GrootPolicy:
                 name: [_array(name, frame) for frame in frames]
                 for name, frames in observation.cameras.items()
             }
-            return self._processor.prepare_bytes(cameras, observation.state, observation.task)
+            prepare = self._processor.prepare_raw if self._raw else self._processor.prepare_bytes
+            return prepare(cameras, observation.state, observation.task)
         except ModalityError as error:
             raise InvalidRequest("observation", "what GetInfo describes", str(error)) from error
 

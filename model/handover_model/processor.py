@@ -8,62 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from handover_model.augment import Augmentation, augment
 from handover_model.errors import ModalityError
-from handover_model.image import prepare_frame, to_pixels
+from handover_model.image import check_frame, prepare_frame, prepared_size
 from handover_model.network import ModelInput, TrainingTarget
 from handover_model.padding import cut_action, pad_action, pad_state
 from handover_model.processor_config import ProcessorConfig
+from handover_model.samples import PreparedSample, RawSample, Sample, TrainingSample
 from handover_model.state_action import Groups, StateActionCodec
 from handover_model.text import formalise, render_prompt
 from handover_model.tokenizer import PromptTokenizer, pad_left
 
 NO_AUGMENTATION = Augmentation()
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One observation, ready to be put into a batch."""
-
-    images: tuple[Tensor, ...]
-    """(1, 3, H, W) float32 each, in [-1, 1]"""
-    input_ids: np.ndarray
-    """(S,) int64"""
-    state: np.ndarray
-    """(state steps, max_state_dim) float32"""
-    embodiment: int
-
-
-@dataclass(frozen=True)
-class PreparedSample:
-    """One observation whose frames have their final size, but are still bytes."""
-
-    frames: tuple[np.ndarray, ...]
-    """(H, W, 3) uint8 each"""
-    input_ids: np.ndarray
-    """(S,) int64"""
-    state: np.ndarray
-    """(state steps, max_state_dim) float32"""
-    embodiment: int
-
-    def scaled(self) -> Sample:
-        """Scale the frames' values to the network's."""
-        return Sample(
-            tuple(map(to_pixels, self.frames)), self.input_ids, self.state, self.embodiment
-        )
-
-
-@dataclass(frozen=True)
-class TrainingSample:
-    """One observation and the chunk that the demonstrator then carried out."""
-
-    sample: Sample
-    action: np.ndarray
-    """(horizon, max_action_dim) float32"""
-    action_mask: np.ndarray
-    """(horizon, max_action_dim) float32"""
 
 
 @dataclass(frozen=True)
@@ -104,12 +61,39 @@ class Processor:
         augmentation: Augmentation = NO_AUGMENTATION,
     ) -> PreparedSample:
         """Prepare one observation as `prepare` does, leaving its frames in bytes."""
-        frames = [augment(frame, augmentation) for frame in self._ordered_frames(cameras)]
-        prepared = [
-            prepare_frame(frame, self.config.image, self.image_side, augmentation.place)
+        frames = tuple(
+            prepare_frame(
+                augment(frame, augmentation), self.config.image, self.image_side, augmentation.place
+            )
+            for frame in self._ordered_frames(cameras)
+        )
+        return self._sample(frames, [frame.shape[:2] for frame in frames], state, task)
+
+    def prepare_raw(
+        self, cameras: Mapping[str, Sequence[np.ndarray]], state: Groups, task: str
+    ) -> RawSample:
+        """Prepare one observation but for its frames, which stay as they came."""
+        frames, options = tuple(self._ordered_frames(cameras)), self.config.image
+        for frame in frames:
+            check_frame(frame)
+        sizes = [
+            prepared_size(frame.shape[0], frame.shape[1], options, self.image_side)
             for frame in frames
         ]
-        tokens = [frame.shape[0] * frame.shape[1] // self.image_side**2 for frame in prepared]
+        sample = self._sample(frames, sizes, state, task)
+        return RawSample(
+            frames, sample.input_ids, sample.state, sample.embodiment, options, self.image_side
+        )
+
+    def _sample(
+        self,
+        frames: tuple[np.ndarray, ...],
+        sizes: Sequence[tuple[int, ...]],
+        state: Groups,
+        task: str,
+    ) -> PreparedSample:
+        """Put a prompt for images of these sizes and a state beside frames."""
+        tokens = [height * width // self.image_side**2 for height, width in sizes]
         instruction = formalise(task) if self.config.formalize_language else task
         input_ids = self.tokenizer.encode(render_prompt(instruction, tokens))
         placeholders = int((input_ids == self.tokenizer.image_token).sum())
@@ -118,7 +102,7 @@ class Processor:
         self._check_state(state)
         padded = pad_state(self.codec.normalise_state(state), self.config.max_state_dim)
         embodiment = self.config.embodiment_ids[self.tag]
-        return PreparedSample(tuple(prepared), input_ids, padded, embodiment)
+        return PreparedSample(frames, input_ids, padded, embodiment)
 
     def prepare_training(
         self,

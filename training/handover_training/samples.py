@@ -9,7 +9,8 @@ from handover_model.augment import Augmentation, draw_augmentation
 from handover_model.config import ModelConfig
 from handover_model.flow import FlowDraw, draw_flow
 from handover_model.image import CENTRE
-from handover_model.processor import Processor, TrainingSample
+from handover_model.processor import Processor
+from handover_model.samples import TrainingSample
 from torch import Tensor
 from torch.utils.data import Dataset
 

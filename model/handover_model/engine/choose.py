@@ -7,13 +7,15 @@ import numpy as np
 import torch
 
 from handover_model.engine.cuda_graph import CapturedChunk
+from handover_model.engine.device_frames import DeviceFrames
 from handover_model.engine.graphs import GraphEngine
+from handover_model.engine.inputs import Stack, stack_frames
 from handover_model.engine.rows import PlainRows, RowEngine
 from handover_model.engine.seam import ChunkEngine
 from handover_model.errors import ModalityError
 from handover_model.network import Gr00tNetwork
 from handover_model.policy_spec import GPU_BATCH
-from handover_model.processor import PreparedSample, Processor
+from handover_model.processor import PreparedSample, Processor, RawSample
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ def choose_engine(
         embodiment = processor.config.embodiment_ids[processor.tag]
         pad = processor.tokenizer.pad_token
         if device.type == "cuda":
-            engine = GraphEngine(network, embodiment, pad, probe, GPU_BATCH, CapturedChunk)
+            stack = choose_stack(processor, probe, device)
+            engine = GraphEngine(network, embodiment, pad, probe, GPU_BATCH, CapturedChunk, stack)
             difference = check_engine(engine, network, processor, [probe])
         else:
             engine = RowEngine(network, embodiment, pad)
@@ -85,6 +88,13 @@ def refuse_unknown(network: Gr00tNetwork) -> None:
         raise ModalityError(
             "the fast engine does not compute use_alternate_vl_dit false; use --engine reference"
         )
+
+
+def choose_stack(processor: Processor, probe: PreparedSample, device: torch.device) -> Stack:
+    """Let frames that come raw, as the probe's, be prepared on the device."""
+    if not isinstance(probe, RawSample):
+        return stack_frames
+    return DeviceFrames(processor.config.image, processor.image_side, device)
 
 
 @torch.inference_mode()

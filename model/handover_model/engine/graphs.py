@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from handover_model.engine.buckets import Bucket, find_bucket, make_buckets
-from handover_model.engine.inputs import chunk_input
+from handover_model.engine.inputs import Stack, chunk_input, stack_frames
 from handover_model.engine.layout import Layout, find_layout
 from handover_model.engine.seam import Chunks
 from handover_model.engine.tables import make_tables, take_weights
@@ -39,13 +39,16 @@ class GraphEngine:
         probe: PreparedSample,
         largest_batch: int,
         capture: Capture,
+        stack: Stack = stack_frames,
     ) -> None:
         """Capture the buckets for frames like the probe's, from its length of instruction on.
 
         capture: makes something that replays a function: see handover_model.engine.cuda_graph.
+        stack: what samples' frames go through: handover_model.engine.device_frames prepares them.
         Raises ModalityError when the probe's prompt has no layout.
         """
         self._network, self._embodiment, self._pad = network, embodiment, pad_token
+        self._stack = stack
         shortest = self._layout([probe])
         if shortest is None:
             raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
@@ -71,12 +74,12 @@ class GraphEngine:
         begin = time.perf_counter()
         more = bucket.rows - len(samples)
         filled = [*samples, *[samples[-1]] * more]
-        inputs = chunk_input(filled, bucket.layout, self._pad)
+        inputs = chunk_input(filled, bucket.layout, self._pad, self._stack)
         real = inputs.real if inputs.real is not None else torch.ones(0)
         noises = torch.from_numpy(np.concatenate([noise, np.repeat(noise[-1:], more, axis=0)]))
         given = [inputs.text_ids, real, inputs.state, noises, *inputs.frames]
         if torch.cuda.is_available():
-            given = [tensor.pin_memory() for tensor in given]
+            given = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in given]
         chunks = self._replays[bucket](given)[: len(samples)].cpu().numpy()
         return Chunks(chunks, 0.0, 1e3 * (time.perf_counter() - begin))
 
@@ -100,11 +103,7 @@ class GraphEngine:
     def _layout(self, samples: Sequence[PreparedSample]) -> Layout | None:
         """Give a batch's layout; None when its frames differ or it is another embodiment's."""
         eagle = self._network.eagle
-        side = eagle.pixels_per_token
-        grids = {
-            tuple((frame.shape[0] // side, frame.shape[1] // side) for frame in sample.frames)
-            for sample in samples
-        }
+        grids = {tuple(sample.grids(eagle.pixels_per_token)) for sample in samples}
         if len(grids) != 1 or any(sample.embodiment != self._embodiment for sample in samples):
             return None
         rows = [sample.input_ids for sample in samples]

@@ -1,6 +1,6 @@
 """From prepared samples to the tensors of a layout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,17 +8,28 @@ from torch import Tensor
 
 from handover_model.engine.chunk import ChunkInput
 from handover_model.engine.layout import Layout
-from handover_model.processor import PreparedSample
+from handover_model.samples import PreparedSample
 from handover_model.tokenizer import pad_left_to
 
+Stack = Callable[[Sequence[np.ndarray]], Tensor]  # frames (h, w, 3) uint8 -> (B, H, W, 3) uint8
 
-def chunk_input(samples: Sequence[PreparedSample], layout: Layout, pad_token: int) -> ChunkInput:
-    """Put samples of one layout into its tensors, on the CPU; the state is float32 there."""
+
+def stack_frames(frames: Sequence[np.ndarray]) -> Tensor:
+    """Stack frames that are prepared: each (H, W, 3) uint8 -> (B, H, W, 3)."""
+    return torch.from_numpy(np.stack(frames))
+
+
+def chunk_input(
+    samples: Sequence[PreparedSample], layout: Layout, pad_token: int, stack: Stack = stack_frames
+) -> ChunkInput:
+    """Put samples of one layout into its tensors, on the CPU; the state is float32 there.
+
+    stack: makes one tensor of all samples' frames at one place; it may prepare them on a device.
+    """
     ids, mask = pad_left_to([sample.input_ids for sample in samples], pad_token, layout.length)
     text = np.concatenate([ids[:, start:stop] for start, stop in layout.texts], axis=1)
     frames = tuple(
-        torch.from_numpy(np.stack([sample.frames[place] for sample in samples]))
-        for place in range(len(layout.images))
+        stack([sample.frames[place] for sample in samples]) for place in range(len(layout.images))
     )
     return ChunkInput(
         frames,

@@ -25,8 +25,8 @@ from handover_model.engine.prompt_start import PromptStarts, split_start
 from handover_model.engine.seam import Chunks, choose_sampler
 from handover_model.engine.tables import make_tables, take_weights
 from handover_model.network import Gr00tNetwork
-from handover_model.processor import PreparedSample
 from handover_model.real_time_chunking import PrefixGuide
+from handover_model.samples import PreparedSample
 
 KEPT_LAYOUTS = 32  # one for each length of instruction and size of frames
 
@@ -136,8 +136,7 @@ class RowEngine:
         if sample.embodiment != self._embodiment:
             return None
         eagle = self._network.eagle
-        side = eagle.pixels_per_token
-        grids = [(frame.shape[0] // side, frame.shape[1] // side) for frame in sample.frames]
+        grids = sample.grids(eagle.pixels_per_token)
         found = find_layout([sample.input_ids], grids, eagle.image_token_index)
         return found and split_start(found)
 

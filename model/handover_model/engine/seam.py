@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from handover_model.engine.head import Sampler
-from handover_model.processor import PreparedSample
 from handover_model.real_time_chunking import PrefixGuide, Velocity, sample, sample_guided
+from handover_model.samples import PreparedSample
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from handover_model.engine.inputs import chunk_input, move
 from handover_model.engine.layout import Layout, find_layout
 from handover_model.image import to_pixels
 from handover_model.network import Gr00tNetwork, ModelInput
-from handover_model.processor import PreparedSample
+from handover_model.samples import PreparedSample
 from handover_model.tokenizer import pad_left_to
 
 from ..tiny import EAGLE, IMAGE_TOKEN, normal

@@ -8,7 +8,7 @@ from handover_model.engine.inputs import chunk_input
 from handover_model.engine.layout import find_layout
 from handover_model.engine.tables import make_tables, take_weights
 from handover_model.policy import GrootPolicy
-from handover_model.processor import PreparedSample
+from handover_model.samples import PreparedSample
 from handover_proto.contract import Observation, PolicyRequest
 
 from .. import golden
