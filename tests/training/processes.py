@@ -27,6 +27,7 @@ def command(settings, launcher=(sys.executable,)):
 
 def start(settings, log, launcher=(sys.executable,)):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment.pop("MKL_NUM_THREADS", None)  # it would win over the one before
     with log.open("a") as file:
         return subprocess.Popen(
             command(settings, launcher), env=environment, stdout=file, stderr=subprocess.STDOUT
