@@ -35,19 +35,40 @@ def check_dataset(path: Path) -> tuple[Fault, ...]:
         dataset = GrootDataset.open(path)
     except DatasetError as error:
         return (Fault("meta", str(error)),)
-    faults = [*_info_faults(dataset), *_modality_faults(dataset), *_episode_list_faults(dataset)]
-    if not faults:  # else the files cannot even be named
-        faults += _stray_files(dataset)
-        starts = accumulate((entry.length for entry in dataset.episodes), initial=0)
-        for entry, first_row in zip(dataset.episodes, starts, strict=False):
-            faults += _rows_faults(dataset, entry, first_row)
+    faults = [*_feature_faults(dataset), *_path_faults(dataset)]
+    if faults:  # then the files cannot be found, or not be read
+        return in_reading_order([*faults, *_total_faults(dataset), *_episode_list_faults(dataset)])
+    faults += [*_total_faults(dataset), *_missing_features(dataset), *_stray_files(dataset)]
+    layout = [*_modality_faults(dataset), *_episode_list_faults(dataset)]
+    starts = accumulate((entry.length for entry in dataset.episodes), initial=0)
+    for entry, first_row in zip(dataset.episodes, starts, strict=False):
+        if entry.length >= 1:
+            layout += _rows_faults(dataset, entry, first_row)
             faults += _video_faults(dataset, entry)
-    if not faults:
-        faults += statistics_faults(dataset)
-    return in_reading_order(faults)
+    faults += statistics_faults(dataset, recompute=not layout)
+    return in_reading_order([*faults, *layout])
 
 
-def _info_faults(dataset: GrootDataset) -> Iterator[Fault]:
+def _path_faults(dataset: GrootDataset) -> Iterator[Fault]:
+    """Find out whether info.json gives every file a name."""
+    try:
+        dataset.files()
+    except DatasetError as error:
+        yield Fault("meta/info.json", str(error))
+
+
+def _feature_faults(dataset: GrootDataset) -> Iterator[Fault]:
+    name, features = "meta/info.json", dataset.info.get("features")
+    if not isinstance(features, dict) or not features:
+        yield Fault(name, "has no features")
+        return
+    for column, feature in features.items():
+        shape = feature.get("shape") if isinstance(feature, dict) else None
+        if not isinstance(shape, list) or not all(isinstance(size, int) for size in shape):
+            yield Fault(name, f"features[{column!r}] has no shape")
+
+
+def _total_faults(dataset: GrootDataset) -> Iterator[Fault]:
     name, info = "meta/info.json", dataset.info
     counted = {
         "total_episodes": len(dataset.episodes),
@@ -58,24 +79,27 @@ def _info_faults(dataset: GrootDataset) -> Iterator[Fault]:
     for key, count in counted.items():
         if info.get(key) != count:
             yield Fault(name, f"{key} is {info.get(key)!r}, counted {count}")
-    for key in ("data_path", "video_path", "chunks_size", "features"):
-        if not info.get(key):
-            yield Fault(name, f"has no {key}")
-    features = info.get("features") or {}
-    for column in (dataset.state_column, dataset.action_column, "timestamp", *_COUNTED):
-        if column not in features:
-            yield Fault(name, f"features has no {column!r}")
-        elif not isinstance(features[column].get("shape"), list):
-            yield Fault(name, f"features[{column!r}] has no shape")
+
+
+def _missing_features(dataset: GrootDataset) -> Iterator[Fault]:
+    for column in (*_needed(dataset), *_COUNTED):
+        if column not in dataset.info["features"]:
+            yield Fault("meta/info.json", f"features has no {column!r}")
+
+
+def _needed(dataset: GrootDataset) -> tuple[str, ...]:
+    return dataset.state_column, dataset.action_column, "timestamp"
 
 
 def _modality_faults(dataset: GrootDataset) -> Iterator[Fault]:
-    name, features = "meta/modality.json", dataset.info.get("features") or {}
+    name, features = "meta/modality.json", dataset.info["features"]
     for kind, groups, column in (
         ("state", dataset.state_groups, dataset.state_column),
         ("action", dataset.action_groups, dataset.action_column),
     ):
-        shape = features.get(column, {}).get("shape") or [0]
+        if column not in features:
+            continue
+        shape = features[column].get("shape") or [0]
         last = 0
         for group, part in sorted(groups.items(), key=lambda item: item[1].start):
             where = f"{kind}.{group} is {part.start}…{part.stop}"
@@ -123,7 +147,7 @@ def _stray_files(dataset: GrootDataset) -> Iterator[Fault]:
 
 def _rows_faults(dataset: GrootDataset, entry: EpisodeEntry, first_row: int) -> Iterator[Fault]:
     name = dataset.rows_path(entry.index).relative_to(dataset.path).as_posix()
-    widths = float_columns(dataset)
+    widths = {**dict.fromkeys(_needed(dataset)), **float_columns(dataset)}
     try:
         columns = dataset.read_columns(entry.index, [*widths, *_COUNTED])
     except DatasetError as error:
@@ -137,7 +161,7 @@ def _rows_problems(
     dataset: GrootDataset,
     entry: EpisodeEntry,
     columns: dict[str, np.ndarray],
-    widths: dict[str, int],
+    widths: dict[str, int | None],
     first_row: int,
 ) -> Iterator[str]:
     rows = len(columns["timestamp"])
@@ -145,7 +169,7 @@ def _rows_problems(
         yield f"has {rows} rows, expected {entry.length}"
         return
     for column, width in widths.items():
-        if columns[column].shape[1] != width:
+        if width is not None and columns[column].shape[1] != width:
             yield f"{column} is {columns[column].shape[1]} wide, expected {width}"
         elif not np.isfinite(columns[column]).all():
             bad = np.flatnonzero(~np.isfinite(columns[column]).all(axis=1))
@@ -172,9 +196,13 @@ def _video_faults(dataset: GrootDataset, entry: EpisodeEntry) -> Iterator[Fault]
         path = dataset.video_path(entry.index, camera)
         name = path.relative_to(dataset.path).as_posix()
         key = dataset.modality["video"][camera].get("original_key", f"observation.images.{camera}")
-        size = frame_size(dataset.info["features"][key])
         try:
-            span = VideoSpan(path, entry.length, dataset.fps, size)
+            span = VideoSpan(path, entry.length, dataset.fps, _size(dataset, key))
             deque(read_video(span, np.array([entry.length - 1])), maxlen=0)
         except VideoError as error:
             yield Fault(name, str(error), entry.index)
+
+
+def _size(dataset: GrootDataset, key: str) -> tuple[int, int] | None:
+    """Give a camera's frame size; None, any, for one that info.json lacks, which is told apart."""
+    return frame_size(dataset.info["features"].get(key, {}))

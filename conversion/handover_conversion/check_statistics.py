@@ -1,7 +1,7 @@
 """Comparing a dataset's statistics files with its rows."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,29 +20,39 @@ _SAMPLE = 200
 _TOLERANCE = 1e-4  # of a column's range: float32 sums of other tools are that far off at most
 
 
-def statistics_faults(dataset: GrootDataset) -> Iterator[Fault]:
-    """Recompute the statistics, or for a large dataset hold a sample of its rows against them."""
-    small = sum(entry.length for entry in dataset.episodes) <= _MOST_ROWS
+_Depth = Literal["form", "sample", "whole"]
+
+
+def statistics_faults(dataset: GrootDataset, recompute: bool) -> Iterator[Fault]:
+    """Recompute the statistics, or for a large dataset hold a sample of its rows against them.
+
+    Where the rows are not to be trusted (not `recompute`), only the files' form is looked at.
+    """
+    depth: _Depth = "form"
+    if recompute:
+        rows = sum(entry.length for entry in dataset.episodes)
+        depth = "whole" if rows <= _MOST_ROWS else "sample"
     for name, checked in (("stats.json", _float_faults), ("relative_stats.json", _relative_faults)):
         try:
             content = read_json(dataset.path, f"meta/{name}")
-            for what in checked(dataset, content, small):
+            for what in checked(dataset, content, depth):
                 yield Fault(f"meta/{name}", what)
         except DatasetError as error:
             yield Fault(f"meta/{name}", str(error))
 
 
-def _float_faults(dataset: GrootDataset, content: dict[str, Any], small: bool) -> Iterator[str]:
+def _float_faults(dataset: GrootDataset, content: dict[str, Any], depth: _Depth) -> Iterator[str]:
     widths = float_columns(dataset)
     yield from (f"has no {name!r}" for name in widths if name not in content)
     present = {name: width for name, width in widths.items() if name in content}
     malformed = [n for n, width in present.items() if not _well_formed(content[n], (width,))]
     yield from (f"{name}: expected {_NAMES}, each {present[name]} long" for name in malformed)
     whole = [name for name in present if name not in malformed]
-    if small:
+    if depth == "whole":
         found = float_statistics(dataset)
         for name in whole:
             yield from _differences(name, content[name], found[name])
+    if depth != "sample":
         return
     for entry in dataset.episodes[:: -(-len(dataset.episodes) // _SAMPLE)]:
         for name, values in dataset.read_columns(entry.index, whole).items():
@@ -53,16 +63,22 @@ def _float_faults(dataset: GrootDataset, content: dict[str, Any], small: bool) -
                 yield f"{name}: episode {entry.index} goes beyond min … max"
 
 
-def _relative_faults(dataset: GrootDataset, content: dict[str, Any], small: bool) -> Iterator[str]:
+def _relative_faults(
+    dataset: GrootDataset, content: dict[str, Any], depth: _Depth
+) -> Iterator[str]:
+    embodiment = (dataset.conversion or {}).get("embodiment")
+    relative = embodiment.get("relative") if isinstance(embodiment, dict) else None
+    yield from (f"has no {group!r}" for group in relative or () if group not in content)
     for group, statistics in content.items():
         part = dataset.action_groups.get(group)
         if part is None or group not in dataset.state_groups:
             yield f"{group!r} is no group of modality.json"
             continue
-        horizon = len(statistics.get("mean", [])) if isinstance(statistics, dict) else 0
+        mean = statistics.get("mean") if isinstance(statistics, dict) else None
+        horizon = len(mean) if isinstance(mean, list) else 0
         if not horizon or not _well_formed(statistics, (horizon, part.stop - part.start)):
             yield f"{group}: expected {_NAMES}, each [horizon][{part.stop - part.start}]"
-        elif small:
+        elif depth == "whole":
             found = relative_statistics(dataset, [group], horizon)
             yield from _differences(group, statistics, found[group])
 

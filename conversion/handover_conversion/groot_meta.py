@@ -26,13 +26,21 @@ def read_fps(path: Path, info: dict[str, Any]) -> float:
 
 
 def read_modality(path: Path) -> dict[str, Any]:
-    """Read modality.json. Raises DatasetError where there is none: no GR00T dataset then."""
+    """Read modality.json. Raises DatasetError; where there is none it is no GR00T dataset."""
     if not (path / "meta/modality.json").is_file():
         raise DatasetError(
             f"{path} has no meta/modality.json: expected a GR00T dataset; "
             "handover convert makes one from a LeRobot dataset"
         )
-    return read_json(path, "meta/modality.json")
+    modality = read_json(path, "meta/modality.json")
+    for kind in ("video", "annotation"):
+        entries = modality.get(kind, {})
+        if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+            raise DatasetError(
+                f"{path}: meta/modality.json: {kind} is not usable: expected an object of objects, "
+                f"got {str(entries)[:80]}"
+            )
+    return modality
 
 
 def read_groups(

@@ -51,6 +51,13 @@ JSON_FAULTS = [
     (INFO, lambda c: c.update(total_episodes=3), "total_episodes is 3, counted 2"),
     (INFO, lambda c: c["features"].pop("action"), "no 'action'"),
     (INFO, lambda c: c.update(fps=30), "20 frames/s, expected the dataset's 30"),
+    (INFO, lambda c: c.update(features=[]), "has no features"),
+    (INFO, lambda c: c["features"].update(action=[1]), r"features\['action'\] has no shape"),
+    (INFO, lambda c: c["features"]["index"].update(shape="1"), "'index'. has no shape"),
+    (INFO, lambda c: c.update(data_path="data/{wrong}"), "data_path or chunks_size cannot be used"),
+    (INFO, lambda c: c.update(chunks_size=0), "data_path or chunks_size cannot be used"),
+    (MODALITY, lambda c: c.update(video=[1]), "video is not usable"),
+    (MODALITY, lambda c: c["annotation"].update(human=None), "annotation is not usable"),
     (MODALITY, lambda c: c["state"]["waist"].update(end=30), "expected a range within 0…29"),
     (MODALITY, lambda c: c["action"]["waist"].update(start=25), "overlaps the group before"),
     (MODALITY, lambda c: c["state"]["waist"].update(start=29), "state.waist is 29…29"),
@@ -63,6 +70,8 @@ JSON_FAULTS = [
     (RELATIVE, lambda c: c["left_arm"]["std"][7].__setitem__(2, 5.0), r"left_arm: std\[7, 2\]"),
     (RELATIVE, lambda c: c.update(tail=c["left_arm"]), "'tail' is no group"),
     (RELATIVE, lambda c: c["left_arm"]["min"].pop(), "left_arm: expected"),
+    (RELATIVE, lambda c: c["left_arm"].update(mean=None), "left_arm: expected"),
+    (RELATIVE, lambda c: c.pop("right_arm"), "has no 'right_arm'"),
 ]
 
 
@@ -142,6 +151,23 @@ def test_all_faults_are_told_together(finished):
     (finished / "videos/chunk-000/observation.images.ego_view/episode_000001.mp4").unlink()
     with pytest.raises(DatasetError, match=r"(?s)2 faults.*episode 0: data.*episode 1: videos"):
         main(ConvertConfig(check=finished))
+
+
+def test_a_fault_of_one_kind_hides_none_of_another(finished):
+    _edit(finished / INFO, lambda c: c.update(total_tasks=7))
+    _edit(finished / MODALITY, lambda c: c["state"]["waist"].update(end=30))
+    _edit(finished / STATS, lambda c: c["action"].pop("q01"))
+    _edit(finished / RELATIVE, lambda c: c.update(tail=c["left_arm"]))
+    rows = finished / "data/chunk-000/episode_000000.parquet"
+    _edit_rows(rows, "action", _changed(5, 3, np.nan))
+    (finished / "videos/chunk-000/observation.images.ego_view/episode_000001.mp4").unlink()
+    (finished / "data/chunk-000/episode_000007.parquet").write_bytes(b"PAR1")
+    told = "\n".join(map(str, check_dataset(finished)))
+    for what in (
+        *("total_tasks is 7", "state.waist is 26…30", "action: expected", "'tail' is no group"),
+        *("action is NaN", "the file is missing", "belongs to no episode"),
+    ):
+        assert what in told
 
 
 def test_a_large_dataset_is_checked_by_a_sample(finished, monkeypatch):

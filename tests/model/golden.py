@@ -15,9 +15,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("HANDOVER_GOLDEN", REPOSITORY / ".." / "shared" / "reference"))
 
 
-def cases(pattern: str) -> list[Any]:
-    """List the golden files of a pattern as test parameters; one skipped case when none exist."""
-    paths = sorted(FOLDER.glob(pattern))
+def cases(pattern: str, but: tuple[str, ...] = ()) -> list[Any]:
+    """List the golden files of a pattern as test parameters; one skipped case when none exist.
+
+    but: stems of files that are no cases
+    """
+    paths = sorted(path for path in FOLDER.glob(pattern) if path.stem not in but)
     if not paths:
         skip = pytest.mark.skip(reason=f"no golden files {pattern} (set HANDOVER_GOLDEN)")
         return [pytest.param(FOLDER, marks=skip, id="none")]

@@ -17,6 +17,9 @@ PREFIX = "backbone."
 VISION_ATOL, LANGUAGE_ATOL = 2e-5, 5e-5
 
 
+CASES = golden.cases("backbone/*.safetensors", but=("weights",))
+
+
 def backbone_of(folder: Path) -> Backbone:
     described = golden.read(folder / "eagle_config.json")
     eagle = parse_eagle(described, "eagle_config.json")
@@ -36,7 +39,7 @@ def test_cases_exist_as_listed():
     assert found == listed | {"weights"}
 
 
-@pytest.mark.parametrize("case", golden.cases("backbone/[!w]*.safetensors"))
+@pytest.mark.parametrize("case", CASES)
 def test_vision_tower_layer_by_layer(case):
     values, backbone = golden.tensors(case), backbone_of(case.parent)
     tower, stages = backbone.model.vision_model.vision_model, {}
@@ -65,7 +68,7 @@ def test_vision_tower_layer_by_layer(case):
         golden.assert_near(batched, single, VISION_ATOL, "images of one size are batched")
 
 
-@pytest.mark.parametrize("case", golden.cases("backbone/[!w]*.safetensors"))
+@pytest.mark.parametrize("case", CASES)
 def test_fold_and_projector(case):
     values, backbone = golden.tensors(case), backbone_of(case.parent)
     images = golden.numbered(values, "in.pixel_values")
@@ -82,7 +85,7 @@ def test_fold_and_projector(case):
     ]
 
 
-@pytest.mark.parametrize("case", golden.cases("backbone/[!w]*.safetensors"))
+@pytest.mark.parametrize("case", CASES)
 def test_language_model_layer_by_layer(case):
     values, backbone = golden.tensors(case), backbone_of(case.parent)
     model, stages = backbone.model.language_model.model, {}

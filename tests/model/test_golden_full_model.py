@@ -80,7 +80,8 @@ def test_from_tensors_to_a_chunk(case):
 def test_training_loss_of_the_whole_network(case):
     values, network = golden.tensors(case), checkpoint_of(case).network
     noise, time = values.get("in.train.noise", values["in.noise"]), values["in.train.t"]
-    draw = FlowDraw(noise, time, torch.zeros(len(time), dtype=torch.bool))
+    uniform = values.get("in.train.dropout_uniform", torch.ones(len(time)))
+    draw = FlowDraw(noise, time, uniform < network.config.state_dropout_prob)
     target = TrainingTarget(values["in.train.action"], values["in.train.action_mask"])
     result = network(inputs_of(values), target, draw)
     golden.assert_near(result.errors, values["out.train.action_loss"], 2e-4, "action_loss")

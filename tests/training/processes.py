@@ -32,6 +32,7 @@ def command(settings, launcher=(sys.executable,), program=("-m", "handover_train
 
 def start(settings, log, *how):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment.pop("MKL_NUM_THREADS", None)  # it would win over the one before
     with log.open("a") as file:
         return subprocess.Popen(
             command(settings, *how), env=environment, stdout=file, stderr=subprocess.STDOUT

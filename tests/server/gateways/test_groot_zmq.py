@@ -9,7 +9,13 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
-from handover_proto.contract import PolicyOutput
+from handover_proto.contract import (
+    ActionSpec,
+    CameraSpec,
+    PolicyOutput,
+    PolicySpec,
+    StateSpec,
+)
 from handover_proto.embodiment import RELATIVE_GROUPS
 from handover_server.gateways.groot_messages import action_reply, modality_config_reply, read_batch
 from handover_server.gateways.msgpack_guard import unpack
@@ -112,19 +118,49 @@ def test_our_bytes_are_as_they_were():
     assert (len(action), hashlib.sha256(action).hexdigest()[:16]) == (2695, "1d4e11c4b5d5de6b")
 
 
-GOLDEN = Path(os.environ.get("HANDOVER_GOLDEN", "missing")) / "wire"
+REPOSITORY = Path(__file__).resolve().parents[3]
+GOLDEN = Path(os.environ.get("HANDOVER_GOLDEN", REPOSITORY / "../shared/reference")) / "wire"
 needs_wire = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs HANDOVER_GOLDEN/wire")
 
 
-class Recorded(HoldPolicy):
-    """Answers with the reference's recorded arrays."""
+class Recorded:
+    """Answers with the reference's recorded arrays, row by row; its spec is the recorded one."""
 
     def __init__(self):
-        super().__init__(GR1)
+        self._action = read_recorded("get_action_reply")[0]
+        self.spec = recorded_spec(self._action)
 
     def infer(self, requests):
-        groups = read_recorded("get_action_reply")[0]
-        return [PolicyOutput({name: values[0] for name, values in groups.items()})] * len(requests)
+        rows = len(next(iter(self._action.values())))
+        return [
+            PolicyOutput(
+                {name: values[request.sequence % rows] for name, values in self._action.items()}
+            )
+            for request in requests
+        ]
+
+
+def recorded_spec(action):
+    config = msgpack.unpackb((GOLDEN / "get_modality_config_reply.bin").read_bytes())
+    keys = {kind: part["as_json"]["modality_keys"] for kind, part in config.items()}
+    observation = read_recorded("get_action_request")["data"]["observation"]
+    steps = {kind: len(config[kind]["as_json"]["delta_indices"]) for kind in config}
+    relative = [each["rep"] == "RELATIVE" for each in config["action"]["as_json"]["action_configs"]]
+    return PolicySpec(
+        policy="recorded",
+        cameras=tuple(CameraSpec(name, steps=steps["video"]) for name in keys["video"]),
+        state=tuple(
+            StateSpec(name, observation["state"][name].shape[-1], steps=steps["state"])
+            for name in keys["state"]
+        ),
+        action=tuple(
+            ActionSpec(name, action[name].shape[-1], relative=each)
+            for name, each in zip(keys["action"], relative, strict=True)
+        ),
+        horizon=steps["action"],
+        rate_hz=20.0,
+        max_batch=64,
+    )
 
 
 def read_recorded(name):
@@ -166,9 +202,8 @@ def test_the_recorded_kill_is_refused(groot_client):
 def test_a_recorded_observation_is_read_value_for_value():
     message = unpack((GOLDEN / "get_action_request.bin").read_bytes())
     recorded = read_recorded("get_action_request")["data"]["observation"]
-    (request,) = read_batch(message["data"], GR1)
-    np.testing.assert_array_equal(
-        request.observation.cameras["ego_view"][0], recorded["video"]["ego_view"][0, 0]
-    )
-    for name, values in recorded["state"].items():
-        np.testing.assert_array_equal(request.observation.state[name], values[0])
+    for row, request in enumerate(read_batch(message["data"], Recorded().spec)):
+        for name, frames in recorded["video"].items():
+            np.testing.assert_array_equal(request.observation.cameras[name], frames[row])
+        for name, values in recorded["state"].items():
+            np.testing.assert_array_equal(request.observation.state[name], values[row])
