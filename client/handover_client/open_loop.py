@@ -54,11 +54,12 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     from handover_proto.contract import ImageCodec
 
     from handover_client.policy_client import PolicyClient
-    from handover_client.replay_run import ReplaySettings, run_replay
+    from handover_client.replay_folder import ReplayFolder
+    from handover_client.replay_run import ReplaySettings, prepare_replay
     from handover_client.report.replay_page import write_replay
     from handover_client.rerun_file import check_rerun, write_replay_rrd
-    from handover_client.run_folder import new_folder
     from handover_client.terminal import print_replay
+    from handover_client.unfinished_run import check_new
 
     settings = ReplaySettings(
         config.traj_ids or (), config.steps, config.action_horizon, config.seed
@@ -67,17 +68,20 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     security = read_security(config.security, os.environ)
     if config.rerun is not None:
         check_rerun(config.rerun)
+    check_new(config.output)
     recordings = GrootDataset.open(config.dataset_path)
-    with new_folder(config.output) as folder:
-        with PolicyClient.connect(
-            config.server,
-            timeout_s=config.connect_timeout_s,
-            call_timeout_s=config.call_timeout_s,
-            image_codec=codecs[config.image_codec],
-            security=security,
-        ) as client:
-            evaluation, figures = run_replay(settings, recordings, client)
-        write_replay(folder, evaluation, figures)
+    with PolicyClient.connect(
+        config.server,
+        timeout_s=config.connect_timeout_s,
+        call_timeout_s=config.call_timeout_s,
+        image_codec=codecs[config.image_codec],
+        security=security,
+    ) as client:
+        replay = prepare_replay(settings, recordings, client)
+        with ReplayFolder(config.output, replay.plan()) as folder:
+            evaluation, figures = replay.run(folder)
+            write_replay(folder.path, evaluation, figures)
+            folder.publish()
     if config.rerun is not None:
         write_replay_rrd(config.rerun, evaluation, recordings)
     print_replay(figures)

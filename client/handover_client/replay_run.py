@@ -16,6 +16,7 @@ from handover_client.parts import Layout, parts_of
 from handover_client.policy_client import PolicyClient
 from handover_client.provenance import describe_training, membership, provenance
 from handover_client.recordings import EpisodeEntry, Recordings
+from handover_client.replay_folder import ReplayFolder
 from handover_client.trajectory import (
     Replayer,
     ReplayPlan,
@@ -35,10 +36,76 @@ class ReplaySettings:
     seed: int
 
 
-def run_replay(
+@dataclass(frozen=True)
+class Replay:
+    """A replay that fits its server and its dataset, before its first request."""
+
+    settings: ReplaySettings
+    recordings: Recordings
+    client: PolicyClient
+    entries: Sequence[EpisodeEntry]
+    layout: Layout
+    dataset_hash: str
+
+    def plan(self) -> dict[str, Any]:
+        """List what decides the answers: a run that goes on must have the same."""
+        spec = self.client.info.spec
+        return {
+            "episodes": [entry.index for entry in self.entries],
+            **{key: getattr(self.settings, key) for key in ("steps", "action_horizon", "seed")},
+            "image_codec": self.client.image_codec.name,
+            "dataset_hash": self.dataset_hash,
+            "checkpoint_hash": spec.checkpoint_hash,
+            "processor_hash": spec.processor_hash,
+        }
+
+    def run(self, folder: ReplayFolder | None = None) -> tuple[Evaluation, dict[str, Any]]:
+        """Replay the episodes and judge them; returns the evaluation and all of metrics.json.
+
+        folder: keeps the answers about each finished trajectory, and has those of a run before.
+        """
+        with _progress_bar() as progress:
+            trajectories = self._replay_all(folder, progress)
+        demonstrated = np.concatenate([each.demonstrated for each in trajectories])
+        evaluation = evaluate(trajectories, parts_of(self.layout, demonstrated))
+        plan, client = self.plan(), self.client
+        training = membership(client.info.spec.training, self.dataset_hash, plan["episodes"])
+        name = self.recordings.path.resolve().name
+        return evaluation, {
+            "kind": "replay",
+            **{key: value for key, value in plan.items() if not key.endswith("_hash")},
+            "rate_hz": self.recordings.fps,
+            "training": describe_training(training.values()),
+            **figures(evaluation, training, self.settings.action_horizon),
+            "provenance": provenance(client.info, client.address, name, self.dataset_hash),
+        }
+
+    def _replay_all(self, folder: ReplayFolder | None, progress: Progress) -> list[Trajectory]:
+        settings = self.settings
+        plan = ReplayPlan(settings.steps, settings.action_horizon, settings.seed)
+        mean = _mean_trajectory(self.recordings, self.layout, settings.steps, progress)
+        replayer = Replayer(self.client, self.recordings, self.layout, plan)
+        chunks = sum(len(inference_steps(entry.length, plan)) for entry in self.entries)
+        task = progress.add_task("chunks", total=chunks)
+        trajectories = []
+        for place, entry in enumerate(self.entries):
+            where = f"episode {entry.index} ({place + 1}/{len(self.entries)})"
+            progress.update(task, description=f"chunks, {where}")
+            answers = folder.answers(entry.index) if folder else None
+            if answers is not None:
+                progress.advance(task, len(answers.calls))
+            else:
+                answers = replayer.ask(entry, lambda: progress.advance(task))
+                if folder:
+                    folder.keep(entry.index, answers)
+            trajectories.append(replayer.trajectory(entry, answers, mean))
+        return trajectories
+
+
+def prepare_replay(
     settings: ReplaySettings, recordings: Recordings, client: PolicyClient
-) -> tuple[Evaluation, dict[str, Any]]:
-    """Replay the episodes and judge them; returns the evaluation and all of metrics.json.
+) -> Replay:
+    """Check that settings, dataset and server fit.
 
     Raises UsageError for settings, EvaluationError for a dataset, that do not fit the server.
     """
@@ -46,30 +113,9 @@ def run_replay(
     check_run(settings.steps, settings.action_horizon, settings.seed, spec)
     entries = choose_episodes(recordings, settings.traj_ids)
     layout = check_fit(recordings, spec)
-    plan = ReplayPlan(settings.steps, settings.action_horizon, settings.seed)
     with _progress_bar() as progress:
         dataset_hash = _hash(recordings, progress)
-        mean = _mean_trajectory(recordings, layout, settings.steps, progress)
-        trajectories = _replay_all(
-            Replayer(client, recordings, layout, plan), entries, plan, mean, progress
-        )
-    demonstrated = np.concatenate([each.demonstrated for each in trajectories])
-    evaluation = evaluate(trajectories, parts_of(layout, demonstrated))
-    training = membership(spec.training, dataset_hash, [entry.index for entry in entries])
-    return evaluation, {
-        "kind": "replay",
-        "steps": settings.steps,
-        "action_horizon": settings.action_horizon,
-        "seed": settings.seed,
-        "image_codec": client.image_codec.name,
-        "episodes": [entry.index for entry in entries],
-        "rate_hz": recordings.fps,
-        "training": describe_training(training.values()),
-        **figures(evaluation, training, settings.action_horizon),
-        "provenance": provenance(
-            client.info, client.address, recordings.path.resolve().name, dataset_hash
-        ),
-    }
+    return Replay(settings, recordings, client, entries, layout, dataset_hash)
 
 
 def _progress_bar() -> Progress:
@@ -98,21 +144,3 @@ def _mean_trajectory(
         for entry in progress.track(recordings.episodes, description="mean trajectory")
     )
     return MeanTrajectory(actions, steps)
-
-
-def _replay_all(
-    replayer: Replayer,
-    entries: Sequence[EpisodeEntry],
-    plan: ReplayPlan,
-    mean: MeanTrajectory,
-    progress: Progress,
-) -> list[Trajectory]:
-    chunks = sum(len(inference_steps(entry.length, plan)) for entry in entries)
-    task = progress.add_task("chunks", total=chunks)
-    trajectories = []
-    for place, entry in enumerate(entries):
-        progress.update(
-            task, description=f"chunks, episode {entry.index} ({place + 1}/{len(entries)})"
-        )
-        trajectories.append(replayer.replay(entry, mean, lambda: progress.advance(task)))
-    return trajectories

@@ -1,36 +1,12 @@
-"""Folders of results: written beside their place and moved there when they are whole."""
+"""Files of results: written beside their place and moved there when they are whole."""
 
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from handover_client.errors import EvaluationError
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Give a folder to write to, that becomes `path` when the block ends well, else vanishes.
-
-    Raises EvaluationError when `path` exists, or nothing can be written there.
-    """
-    if path.exists():
-        raise EvaluationError(f"{path} exists already: choose another --output, or remove it")
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise EvaluationError(f"cannot write to {path.parent}: {error.strerror}") from error
-    try:
-        yield partial
-        partial.rename(path)
-    except OSError as error:
-        raise EvaluationError(f"writing {path} failed: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_file(path: Path, text: str) -> None:

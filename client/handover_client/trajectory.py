@@ -56,6 +56,14 @@ def inference_steps(length: int, plan: ReplayPlan) -> range:
     return range(0, min(length, plan.steps), plan.action_horizon)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What the policy answered about an episode, (T, D) float32, and how long each chunk took."""
+
+    predicted: np.ndarray
+    calls: tuple[Call, ...]
+
+
 class Replayer:
     """Replays episodes of one dataset against one server."""
 
@@ -65,38 +73,47 @@ class Replayer:
         self._client, self._recordings = client, recordings
         self._layout, self._plan = layout, plan
 
-    def replay(
-        self, entry: EpisodeEntry, mean: MeanTrajectory, on_chunk: Callable[[], None]
-    ) -> Trajectory:
+    def ask(self, entry: EpisodeEntry, on_chunk: Callable[[], None]) -> Answers:
         """Ask for a chunk every `action_horizon` steps; cut to the shorter of plan and episode.
 
         Raises PolicyError when the server fails, EvaluationError for a bad recording or when the
         server changes its checkpoint.
         """
-        episode = self._recordings.read_episode(entry.index)
-        action = select_groups(episode.action, self._recordings.action_groups, self._layout)
-        demonstrated = action[: self._plan.steps]
-        if not (np.isfinite(action).all() and np.isfinite(episode.state).all()):
-            raise EvaluationError(f"episode {entry.index} holds numbers that are not finite")
-        asked_at = tuple(inference_steps(entry.length, self._plan))
-        seeds = tuple(request_seed(self._plan.seed, entry.index, step) for step in asked_at)
+        episode, action = self._read(entry)
+        asked_at = inference_steps(entry.length, self._plan)
         chunks, calls = [], []
         observations = self._observations(entry.index, episode, asked_at)
-        for step, seed, observation in zip(asked_at, seeds, _ahead(observations), strict=True):
+        for step, observation in zip(asked_at, _ahead(observations), strict=True):
+            seed = request_seed(self._plan.seed, entry.index, step)
             chunk, call = self._ask(observation, seed, step, f"episode={entry.index}")
             chunks.append(self._layout.join(chunk.action)[: self._plan.action_horizon])
             calls.append(call)
             on_chunk()
+        steps = min(len(action), self._plan.steps)
+        return Answers(np.concatenate(chunks)[:steps], tuple(calls))
+
+    def trajectory(self, entry: EpisodeEntry, answers: Answers, mean: MeanTrajectory) -> Trajectory:
+        """Lay what the policy answered beside the recording and the baselines."""
+        episode, action = self._read(entry)
+        asked_at = tuple(inference_steps(entry.length, self._plan))
         return Trajectory(
             episode=entry.index,
             task=episode.task_at(0),
-            demonstrated=demonstrated,
-            predicted=np.concatenate(chunks)[: len(demonstrated)],
+            demonstrated=action[: self._plan.steps],
+            predicted=answers.predicted,
             baselines=self._baselines(episode, action, asked_at, mean),
             inference_steps=asked_at,
-            seeds=seeds,
-            calls=tuple(calls),
+            seeds=tuple(request_seed(self._plan.seed, entry.index, step) for step in asked_at),
+            calls=answers.calls,
         )
+
+    def _read(self, entry: EpisodeEntry) -> tuple[Episode, np.ndarray]:
+        """Read an episode, and its actions in the layout's groups: (L, D) float32."""
+        episode = self._recordings.read_episode(entry.index)
+        action = select_groups(episode.action, self._recordings.action_groups, self._layout)
+        if not (np.isfinite(action).all() and np.isfinite(episode.state).all()):
+            raise EvaluationError(f"episode {entry.index} holds numbers that are not finite")
+        return episode, action
 
     def _observations(
         self, index: int, episode: Episode, steps: Sequence[int]

@@ -13,7 +13,7 @@ from handover_client import cli
 from handover_client.comparison import SHARE, Change
 from handover_client.policy_client import PolicyClient
 from handover_client.replay_comparison import compare_replays
-from handover_client.replay_run import ReplaySettings, run_replay
+from handover_client.replay_run import ReplaySettings, prepare_replay
 from handover_client.run_folder import write_json
 from handover_proto.contract import ActionChunk, Limits, ServerInfo
 from handover_proto.messages import encode_chunk, encode_info
@@ -37,7 +37,7 @@ def make_run(start_server, recordings, tmp_path):
         server = start_server(answer=constant, info=info)
         settings = {"traj_ids": (), "steps": 200, "action_horizon": 4, "seed": 0, **changes}
         with PolicyClient.connect(server.address, timeout_s=60) as client:
-            _, figures = run_replay(ReplaySettings(**settings), recordings, client)
+            _, figures = prepare_replay(ReplaySettings(**settings), recordings, client).run()
         folder = tmp_path / name
         folder.mkdir()
         write_json(folder / "metrics.json", figures)

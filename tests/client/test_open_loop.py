@@ -2,7 +2,10 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
+from subprocess import Popen
+from threading import Event
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ pytest.importorskip("pyarrow")
 
 from handover_client import cli
 from handover_client.policy_client import PolicyClient
-from handover_client.replay_run import ReplaySettings, run_replay
+from handover_client.replay_run import ReplaySettings, prepare_replay
 from handover_conversion.groot_dataset import GrootDataset
 from handover_proto.contract import CameraSpec, Limits, ServerInfo, TrainingRecord
 from handover_proto.messages import encode_info
@@ -92,7 +95,7 @@ def settings():
 
 def figures_of(server, dataset, settings):
     with PolicyClient.connect(server.address, timeout_s=60) as client:
-        return run_replay(settings, GrootDataset.open(dataset), client)[1]
+        return prepare_replay(settings, GrootDataset.open(dataset), client).run()[1]
 
 
 def test_a_policy_that_holds_scores_as_the_hold_baseline(serve_policy, aloha_dataset, settings):
@@ -150,7 +153,7 @@ def test_another_robots_groups_are_judged_by_name(start_server, recordings):
     info = encode_info(ServerInfo(recordings.spec, Limits()))
     server = start_server(answer=hold, info=info)
     with PolicyClient.connect(server.address, timeout_s=60) as client:
-        _, figures = run_replay(ReplaySettings((), 200, 4, 0), recordings, client)
+        _, figures = prepare_replay(ReplaySettings((), 200, 4, 0), recordings, client).run()
     assert figures["headline"] == "all"
     assert list(figures["parts"]) == ["all", "arm", "gripper"]
     assert figures["all"] | {"interval_95": None} == figures["baselines"]["hold"]["all"] | {
@@ -212,6 +215,68 @@ def test_ctrl_c_leaves_nothing_half_written(
     assert replay_command(server, aloha_dataset, tmp_path / "run") == 130
     assert "Traceback" not in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+class HeldBack:
+    """Lets a server answer about episode 0, and nothing else until it is released."""
+
+    def __init__(self):
+        self.reached, self.released, self.asked = Event(), Event(), []
+
+    def __call__(self, request, context):
+        self.asked.append(request.client_tag)
+        if request.client_tag != "episode=0":
+            self.reached.set()
+            self.released.wait(60)
+
+
+def killed_replay(server, held_back, dataset, output):
+    command = [sys.executable, "-m", "handover_client.cli", "replay", "--server", server.address]
+    process = Popen([*command, "--dataset-path", dataset, "--output", output])
+    assert held_back.reached.wait(60)
+    process.kill()
+    process.wait(60)
+    held_back.released.set()
+    held_back.asked.clear()
+
+
+def without_times(output):
+    figures = json.loads((output / "metrics.json").read_text())
+    del figures["latency_ms"], figures["provenance"]
+    for each in figures["per_trajectory"]:
+        del each["latency_ms"]
+    with np.load(output / "actions.npz") as arrays:
+        return figures, {name: arrays[name].tolist() for name in arrays.files}
+
+
+def test_a_killed_replay_goes_on_and_ends_in_the_same_figures(
+    serve_policy, aloha_dataset, tmp_path
+):
+    held_back = HeldBack()
+    server = serve_policy(HoldPolicy(), before=held_back)
+    killed_replay(server, held_back, aloha_dataset, tmp_path / "killed")
+    assert [path.name for path in tmp_path.iterdir()] == [".killed.partial"]
+    assert replay_command(server, aloha_dataset, tmp_path / "killed") == 0
+    assert set(held_back.asked) == {"episode=1"}
+    assert replay_command(server, aloha_dataset, tmp_path / "whole") == 0
+    assert without_times(tmp_path / "killed") == without_times(tmp_path / "whole")
+    assert leftovers(tmp_path) == []
+    there = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert there == {path.name for path in (tmp_path / "killed").iterdir()}
+
+
+def test_a_killed_replay_goes_on_only_with_the_same_plan_and_checkpoint(
+    serve_policy, aloha_dataset, tmp_path, capsys
+):
+    held_back = HeldBack()
+    server = serve_policy(HoldPolicy(), before=held_back)
+    killed_replay(server, held_back, aloha_dataset, tmp_path / "run")
+    assert replay_command(server, aloha_dataset, tmp_path / "run", "--seed", "5") == 1
+    assert "interrupted replay with another seed (0, now 5)" in capsys.readouterr().err
+    other = serve_policy(HoldPolicy(replace(HoldPolicy().spec, checkpoint_hash="0ther")))
+    assert replay_command(other, aloha_dataset, tmp_path / "run") == 1
+    assert "interrupted replay with another checkpoint_hash" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".run.partial"]
 
 
 def test_a_server_that_dies_during_the_run_is_one_line(

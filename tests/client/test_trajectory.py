@@ -47,7 +47,8 @@ def replay(start_server, recordings):
         server = start_server(answer=answer, info=info)
         with PolicyClient.connect(server.address, timeout_s=60) as client:
             replayer = Replayer(client, recordings, LAYOUT, plan or ReplayPlan(200, 4, 0))
-            trajectory = replayer.replay(recordings.episodes[entry], mean, lambda: None)
+            answers = replayer.ask(recordings.episodes[entry], lambda: None)
+            trajectory = replayer.trajectory(recordings.episodes[entry], answers, mean)
         return trajectory, server.servicer.calls
 
     return run

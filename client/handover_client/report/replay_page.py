@@ -32,7 +32,7 @@ def _write_actions(path: Path, evaluation: Evaluation) -> None:
 
 def _write_plots(folder: Path, figures: Mapping[str, Any]) -> None:
     plots = folder / "plots"
-    plots.mkdir()
+    plots.mkdir(exist_ok=True)
     for episode, charts in episode_charts(folder, figures, figures["episodes"]):
         write_sheet(plots / f"episode_{episode:06d}.svg", charts, columns=2)
     for chart in summary_charts(figures):
