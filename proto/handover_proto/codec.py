@@ -184,10 +184,16 @@ def _decode_file(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
                 raise InvalidRequest(f"{path}.data", "8-bit RGB", f"{name} of mode {file.mode}")
             return np.asarray(file)
     except _BROKEN_IMAGE as error:
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise InvalidRequest(
-            f"{path}.data", f"a whole {name} file", f"{len(data)} bytes ({reason})"
+            f"{path}.data", f"a whole {name} file", f"{len(data)} bytes ({_reason(error)})"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line what Pillow found; of a file that it does not know it names its own object."""
+    if isinstance(error, PillowImage.UnidentifiedImageError):
+        return "it does not begin like one"
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
 
 
 def _check_file(codec: int, data: bytes, path: str) -> None:
