@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 import tyro
+from docs_table import markdown, write_table
 from result_file import FOLDER, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests" / "chaos"
-DOCS = ROOT / "docs" / "serving.md"
-BEGIN, END = "<!-- chaos.json -->", "<!-- end of chaos.json -->"
 HEADER = ("fault", "injected", "what clients saw", "lost", "twice", "recovery")
 
 
@@ -53,7 +52,8 @@ class FindingCollector:
 def main(config: ChaosConfig) -> int:
     """Run the faults; returns pytest's exit status."""
     if config.table:
-        write_docs(json.loads((FOLDER / "chaos.json").read_text())["findings"])
+        findings = json.loads((FOLDER / "chaos.json").read_text())["findings"]
+        write_table("chaos", markdown(HEADER, map(row, findings)))
         return 0
     collector = FindingCollector()
     arguments = ["-q", "-m", "slow or not slow", "-p", "no:cacheprovider"]
@@ -64,10 +64,11 @@ def main(config: ChaosConfig) -> int:
     ]  # that is about the last run
     arguments += ["-k", config.select] if config.select else []
     status = int(pytest.main(arguments, plugins=[collector]))
-    print(markdown(collector.findings))
+    table = markdown(HEADER, map(row, collector.findings))
+    print(table)
     if status == 0 and not config.select:
         print(write_result("chaos", {"what": WHAT, "findings": collector.findings}))
-        write_docs(collector.findings)
+        write_table("chaos", table)
     return status
 
 
@@ -76,21 +77,6 @@ WHAT = (
     "error 2 s after its deadline. duplicated: the server answered its sequence twice. recovery: "
     "to the next answer that any client got, from the moment that recovery_from names"
 )
-
-
-def markdown(findings: list[dict]) -> str:
-    """Give the table as Markdown."""
-    rows = [HEADER, ("---",) * len(HEADER), *map(row, findings)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
-
-
-def write_docs(findings: list[dict]) -> None:
-    """Put the table into the place that the document keeps for it."""
-    before, begin, rest = DOCS.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{DOCS} has no {BEGIN} … {END}")
-    DOCS.write_text(f"{before}{begin}\n{markdown(findings)}\n{end}{after}")
 
 
 def row(finding: dict) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ make it. Servers, load generator and everything else share this machine.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -20,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from result_file import write_result
+from docs_table import markdown, write_table
+from result_file import FOLDER, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs/serving.md"
-BEGIN, END = "<!-- load.json -->", "<!-- end of load.json -->"
 CLIENTS = (1, 8, 32, 64)
 SERVERS = {"hold": ("--policy", "hold"), "shipped": ("--checkpoint", "checkpoints/aloha-mini")}
 HEADER = ("policy", "frame", "clients", "answers/s", "p50 ms", "p95 ms", "p99 ms", "refused")
@@ -39,6 +37,8 @@ class LoadConfig:
     """How long each line of the table is measured."""
     warm_up: float = 1.0
     """Seconds before that, which do not count."""
+    table: bool = False
+    """Only write the table of the last results into docs/serving.md."""
 
 
 @contextlib.contextmanager
@@ -78,6 +78,10 @@ def bench(address: str, clients: int, config: LoadConfig, *flags: str) -> dict[s
 
 def main(config: LoadConfig) -> None:
     """Measure every case, print the table, write results/load.json and the part of the docs."""
+    if config.table:
+        cases = json.loads((FOLDER / "load.json").read_text(encoding="utf-8"))["cases"]
+        write_table("load", markdown(HEADER, rows(cases)))
+        return
     cases = []
     for name, flags in SERVERS.items():
         with served(*flags) as address:
@@ -91,12 +95,17 @@ def main(config: LoadConfig) -> None:
     figures = {
         "what": "handover bench in a closed loop over loopback; latency of answered requests, from "
         "when they were due; server and load generator on one machine",
-        "config": dataclasses.asdict(config),
+        "config": {"seconds": config.seconds, "warm_up": config.warm_up},
         "cores_allowed": len(os.sched_getaffinity(0)),  # taskset's, for servers and clients
         "cases": cases,
     }
     print(write_result("load", figures))
-    write_docs(cases)
+    write_table("load", markdown(HEADER, rows(cases)))
+
+
+def rows(cases: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The table, without its head."""
+    return [row(case) for case in cases]
 
 
 def row(case: dict[str, Any]) -> tuple[str, ...]:
@@ -113,17 +122,6 @@ def row(case: dict[str, Any]) -> tuple[str, ...]:
         *times,
         refused or "0",
     )
-
-
-def write_docs(cases: list[dict[str, Any]]) -> None:
-    """Put the table into the place that the document keeps for it."""
-    lines = [HEADER, ("---",) * len(HEADER), *map(row, cases)]
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    before, begin, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{DOCS} has no {BEGIN} … {END}")
-    DOCS.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

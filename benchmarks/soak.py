@@ -28,11 +28,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import tyro
+from handover_proto.errors import PolicyError
 from heartbeat import Heartbeat
 from result_file import write_result
 from soak_figures import recording, summary, table
 from soak_gateways import GatewayTraffic
 from soak_traffic import Traffic
+from websockets.exceptions import WebSocketException
 
 READY_S = 120.0
 RECORD_GB = 0.1  # small enough to be filled, so that the oldest is deleted all the time
@@ -136,12 +138,13 @@ def soak(config: SoakConfig, server: psutil.Process, ports: Ports) -> None:
         outcome, fault = traffic.ask()
         due_s = max(due_s + 1 / config.rate_hz, time.monotonic() - 1.0)
         time.sleep(max(0.0, due_s - time.monotonic()))
-        if stopped_s := heartbeat.stopped_s():
+        while stopped_s := heartbeat.stopped_s():
             outcome, fault = "(opened anew after a stop)", ""
             seen.stopped_s += stopped_s
             began_s += stopped_s
-            traffic.close()
-            traffic = Everybody(ports, random)
+            with contextlib.suppress(ConnectionError, PolicyError, WebSocketException):
+                traffic.close()
+                traffic = Everybody(ports, random)  # unless it is stopped meanwhile once more
         seen.counts[outcome] += not fault
         seen.faults += [fault] if fault else []
     write_sample(config, server, at_s, seen)

@@ -143,6 +143,12 @@ def _simulation(run: Result) -> str:
     )
 
 
+def _transport(run: Result) -> str:
+    added = run["goals"]["added_by_the_server"]["p50_ms"]
+    call, stream = (added[f"256x256 raw, {way}"] for way in ("unary", "stream"))
+    return f"{call:.2f} ms a call, {stream:.2f} ms on a stream"
+
+
 def _soak(run: Result) -> str:
     return (
         f"{run['rss_before_mib']:.1f} → {run['rss_after_mib']:.1f} MiB over "
@@ -208,6 +214,11 @@ ROWS = (
         "a lockstep episode at a chunk every 8 steps, against stepping gym-aloha's own environment",
         _simulation,
         ("simulation",),
+    ),
+    Row(
+        "what server and client add to a gRPC call with one raw 256×256 frame, median",
+        _transport,
+        ("transport",),
     ),
     Row("the server's memory under mixed traffic, garbage and cut connections", _soak, ("soak",)),
     Row(

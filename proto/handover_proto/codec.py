@@ -5,9 +5,11 @@ Every error is an InvalidRequest naming the field's path, so the same functions 
 
 import io
 import math
+import re
 import struct
 import zlib
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -52,7 +54,7 @@ _BROKEN_IMAGE = (
 # A progressive JPEG says its image in passes, usually ten; each costs a walk over all its pixels,
 # so that a small file of a million empty passes would keep a processor busy for hours.
 _MAX_JPEG_SCANS = 100
-_JPEG_SCAN = b"\xff\xda"
+_JPEG_SCAN = re.compile(b"\xff\xda")  # a third of the time of bytes.count
 _PNG_BIT_DEPTH = slice(24, 25)  # signature 8, chunk head 8, width 4, height 4
 
 
@@ -182,18 +184,23 @@ def _decode_file(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
                 raise InvalidRequest(f"{path}.data", "8-bit RGB", f"{name} of mode {file.mode}")
             return np.asarray(file)
     except _BROKEN_IMAGE as error:
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise InvalidRequest(
-            f"{path}.data", f"a whole {name} file", f"{len(data)} bytes ({reason})"
+            f"{path}.data", f"a whole {name} file", f"{len(data)} bytes ({_reason(error)})"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line what Pillow found; of a file that it does not know it names its own object."""
+    if isinstance(error, PillowImage.UnidentifiedImageError):
+        return "it does not begin like one"
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
 
 
 def _check_file(codec: int, data: bytes, path: str) -> None:
     if codec == pb.JPEG:
-        scans = data.count(_JPEG_SCAN)
-        if scans > _MAX_JPEG_SCANS:
+        if next(islice(_JPEG_SCAN.finditer(data), _MAX_JPEG_SCANS, None), None) is not None:
             raise InvalidRequest(
-                f"{path}.data", f"a JPEG file of at most {_MAX_JPEG_SCANS} scans", f"{scans} scans"
+                f"{path}.data", f"a JPEG file of at most {_MAX_JPEG_SCANS} scans", "more"
             )
     elif data[_PNG_BIT_DEPTH] == b"\x10":  # Pillow would drop the lower bits silently
         raise InvalidRequest(f"{path}.data", "8-bit RGB", "PNG of 16 bits")

@@ -1,0 +1,24 @@
+"""The tables that benchmarks write into docs/serving.md are those of the committed figures."""
+
+import importlib
+import json
+
+import pytest
+
+from .pages import ROOT
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("name", ["load", "transport"])
+def test_the_table_is_that_of_the_figures(benchmark_module, name):
+    benchmark, docs_table = benchmark_module(name), benchmark_module("docs_table")
+    figures = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
+    table = docs_table.markdown(benchmark.HEADER, benchmark.rows(figures["cases"]))
+    page = docs_table.DOCS.read_text(encoding="utf-8")
+    placed = f"<!-- {name}.json -->\n{table}\n<!-- end of {name}.json -->"
+    assert placed in page, f"run: python benchmarks/{name}.py --table"
