@@ -27,6 +27,7 @@ def describe_run() -> dict[str, object]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
+        "nice": os.nice(0),  # below 0: other work on the machine waits for this
         "system": platform.platform(),
         "python": platform.python_version(),
         "command": " ".join(["python", *sys.orig_argv[1:]]),
