@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 from handover_model.checkpoint import Checkpoint
-from handover_model.engine.choose import check_engine
+from handover_model.engine.choose import check_engine, choose_stack
 from handover_model.engine.cuda_graph import CapturedChunk
+from handover_model.engine.device_frames import can_prepare
 from handover_model.engine.graphs import GraphEngine
 from handover_model.engine.rows import RowEngine
 from handover_model.policy import GrootPolicy
@@ -120,6 +121,7 @@ def _with(checkpoint: Checkpoint, make: Callable[[GrootPolicy, int, int], Any]) 
     """Make a policy with an engine, held against the reference path first."""
     policy = GrootPolicy(checkpoint, engine="reference")
     processor = policy._processor
+    policy._raw = _on_gpu(checkpoint) and can_prepare(processor.config.image)
     slot = processor.config.embodiment_ids[processor.tag]
     engine = make(policy, slot, processor.tokenizer.pad_token)
     probe = policy._prepare(probe_request(policy.spec))
@@ -130,7 +132,8 @@ def _with(checkpoint: Checkpoint, make: Callable[[GrootPolicy, int, int], Any]) 
 
 def _graphs(policy: GrootPolicy, slot: int, pad: int, capture: Any) -> GraphEngine:
     probe = policy._prepare(probe_request(policy.spec))
-    return GraphEngine(policy._network, slot, pad, probe, GPU_BATCH, capture)
+    stack = choose_stack(policy._processor, probe, policy._device)
+    return GraphEngine(policy._network, slot, pad, probe, GPU_BATCH, capture, stack=stack)
 
 
 def _called(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -> Any:

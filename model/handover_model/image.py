@@ -80,7 +80,7 @@ def crop_frame(
 
 def scale_to_edge(frame: np.ndarray, edge: int) -> np.ndarray:
     """Scale a frame so that its shorter side is `edge` pixels; area interpolation."""
-    height, width = edge_size(*frame.shape[:2], edge)
+    height, width = edge_size(frame.shape[0], frame.shape[1], edge)
     if (height, width) == frame.shape[:2]:
         return frame
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)

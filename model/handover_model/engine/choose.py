@@ -45,7 +45,9 @@ def choose_engine(
         pad = processor.tokenizer.pad_token
         if device.type == "cuda":
             stack = choose_stack(processor, probe, device)
-            engine = GraphEngine(network, embodiment, pad, probe, GPU_BATCH, CapturedChunk, stack)
+            engine = GraphEngine(
+                network, embodiment, pad, probe, GPU_BATCH, CapturedChunk, stack=stack
+            )
             difference = check_engine(engine, network, processor, [probe])
         else:
             engine = RowEngine(network, embodiment, pad)

@@ -13,6 +13,7 @@ from typing import Any
 import onnxruntime
 import torch
 from torch import Tensor, nn
+from torch.onnx import register_custom_op_symbolic  # pyright: ignore[reportPrivateImportUsage]
 
 from handover_model.engine.chunk import (
     ChunkInput,
@@ -123,8 +124,8 @@ def tail(layout: Layout) -> Layout:
 
 def _convert(module: nn.Module, tensors: dict[str, Tensor]) -> onnxruntime.InferenceSession:
     """Trace a half and make it ready to run with as many threads as PyTorch has."""
-    torch.onnx.register_custom_op_symbolic("aten::rms_norm", _write_rms_norm, OPSET)
-    torch._C._jit_set_onnx_log_enabled(False)  # it would print the graph that it fails on
+    register_custom_op_symbolic("aten::rms_norm", _write_rms_norm, OPSET)
+    torch._C._jit_set_onnx_log_output_stream("stderr")  # a graph that it fails on
     written = io.BytesIO()
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer doubts shapes; they are the layout's
