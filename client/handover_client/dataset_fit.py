@@ -28,7 +28,7 @@ def check_fit(recordings: Recordings, spec: PolicySpec) -> Layout:
             f"{spec.checkpoint_name or spec.policy} needs: {'; '.join(lacks)}; replay a dataset "
             "converted for this checkpoint's embodiment"
         )
-    _check_single_steps(spec)
+    _check_steps(spec)
     _check_dims("state", {group.name: group.dim for group in spec.state}, recordings.state_groups)
     dims = {group.name: group.dim for group in spec.action}
     _check_dims("action", dims, recordings.action_groups)
@@ -76,12 +76,17 @@ def check_run(steps: int, action_horizon: int, seed: int, spec: PolicySpec) -> N
         raise UsageError(f"--seed {seed}: expected 0 or more")
 
 
-def _check_single_steps(spec: PolicySpec) -> None:
-    history = [group.name for group in (*spec.cameras, *spec.state) if group.steps != 1]
-    if history:
+def _check_steps(spec: PolicySpec) -> None:
+    """Make sure that it is known which steps an observation is made of, and that they are past."""
+    vague = [
+        part.name
+        for part in (*spec.cameras, *spec.state)
+        if len(part.delta_indices or (0,)) != part.steps or max(part.delta_indices or (0,)) > 0
+    ]
+    if vague:
         raise EvaluationError(
-            f"the policy wants more than one step of {', '.join(history)} in an observation, and "
-            "does not tell how far apart: open-loop replay takes policies that look at one step"
+            f"the policy wants several steps of {', '.join(vague)} in an observation, and its "
+            "server does not tell which past ones: serve it with this version of handover"
         )
 
 

@@ -11,6 +11,7 @@ from handover_proto.errors import Overloaded
 
 from handover_client.baselines import HOLD, MEAN_TRAJECTORY, MeanTrajectory, hold_state
 from handover_client.errors import EvaluationError
+from handover_client.history import frames_seen, rows_seen
 from handover_client.latency import Call
 from handover_client.parts import Layout
 from handover_client.policy_client import PolicyClient
@@ -118,19 +119,21 @@ class Replayer:
     def _observations(
         self, index: int, episode: Episode, steps: Sequence[int]
     ) -> Iterator[Observation]:
-        names = [camera.name for camera in self._client.info.spec.cameras]
-        videos = [self._recordings.read_frames(index, name, list(steps)) for name in names]
+        cameras = self._client.info.spec.cameras
+        videos = [frames_seen(self._recordings, index, camera, steps) for camera in cameras]
         for step in steps:
             yield Observation(
-                cameras={name: [next(video)] for name, video in zip(names, videos, strict=True)},
-                state=self._state_groups(episode.state[step]),
+                cameras={
+                    camera.name: next(video) for camera, video in zip(cameras, videos, strict=True)
+                },
+                state=self._state_groups(episode.state, step),
                 task=episode.task_at(step),
             )
 
-    def _state_groups(self, state: np.ndarray) -> dict[str, np.ndarray]:
+    def _state_groups(self, state: np.ndarray, step: int) -> dict[str, np.ndarray]:
         columns = self._recordings.state_groups
         return {
-            group.name: state[None, columns[group.name]].astype(np.float32)
+            group.name: state[rows_seen(step, group), columns[group.name]].astype(np.float32)
             for group in self._client.info.spec.state
         }
 

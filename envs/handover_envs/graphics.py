@@ -48,11 +48,14 @@ def choose_backend() -> None:
     """Make MuJoCo draw through EGL where there is no screen and the user has not chosen.
 
     MuJoCo and dm_control read MUJOCO_GL once, when they are first imported, so call this before.
-    Raises GraphicsMissing when EGL is the choice and its library is not there.
+    Raises GraphicsMissing when EGL is the choice and its library is not there, or GLFW without a
+    screen, at which MuJoCo would complain at length.
     """
     has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform == "linux" and not has_screen:
         os.environ.setdefault("MUJOCO_GL", "egl")
+        if os.environ["MUJOCO_GL"].lower() == "glfw":
+            raise graphics_missing("GLFW draws on a screen, and there is none")
     if os.environ.get("MUJOCO_GL", "").lower() == "egl":
         for library in ("libEGL.so.1", "libGL.so.1"):
             _load(library)

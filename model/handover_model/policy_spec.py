@@ -25,13 +25,16 @@ def policy_spec(
     """Describe a checkpoint and an embodiment to clients."""
     notes, codec = checkpoint.notes, processor.codec
     modality = codec.modality
+    video, told = modality.video, modality.state
     cameras = tuple(
-        CameraSpec(name, modality.video.steps, *notes.camera_sizes.get(name, (0, 0)))
-        for name in modality.video.keys
+        CameraSpec(name, video.steps, *notes.camera_sizes.get(name, (0, 0)), video.delta_indices)
+        for name in video.keys
     )
     state = tuple(
-        StateSpec(key, codec.state_dim(key), modality.state.steps, notes.units.get(key, ""))
-        for key in modality.state.keys
+        StateSpec(
+            key, codec.state_dim(key), told.steps, notes.units.get(key, ""), told.delta_indices
+        )
+        for key in told.keys
     )
     action = tuple(
         ActionSpec(key, codec.action_dim(key), codec.is_relative(key), notes.units.get(key, ""))

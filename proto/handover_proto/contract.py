@@ -115,22 +115,28 @@ class ActionChunk:
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """A camera that the policy looks through; height and width 0 where the checkpoint is silent."""
+    """A camera that the policy looks through; height and width 0 where the checkpoint is silent.
+
+    delta_indices: which steps its frames are of, from now: (-2, 0); empty where only their number
+    is known, which for one frame is now's
+    """
 
     name: str
     steps: int = 1
     height: int = 0
     width: int = 0
+    delta_indices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class StateSpec:
-    """A group of the robot's state."""
+    """A group of the robot's state; delta_indices as CameraSpec's."""
 
     name: str
     dim: int
     steps: int = 1
     unit: str = ""
+    delta_indices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

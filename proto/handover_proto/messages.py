@@ -226,10 +226,12 @@ def decode_info(message: pb.GetInfoReply) -> ServerInfo:
     spec = PolicySpec(
         policy=message.policy,
         cameras=tuple(
-            CameraSpec(cam.name, cam.steps, cam.height, cam.width) for cam in message.cameras
+            CameraSpec(cam.name, cam.steps, cam.height, cam.width, tuple(cam.delta_indices))
+            for cam in message.cameras
         ),
         state=tuple(
-            StateSpec(group.name, group.dim, group.steps, group.unit) for group in message.state
+            StateSpec(group.name, group.dim, group.steps, group.unit, tuple(group.delta_indices))
+            for group in message.state
         ),
         action=tuple(
             ActionSpec(group.name, group.dim, group.representation == pb.RELATIVE, group.unit)

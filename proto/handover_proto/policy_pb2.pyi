@@ -200,28 +200,32 @@ class GetInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class CameraSpec(_message.Message):
-    __slots__ = ("name", "steps", "height", "width")
+    __slots__ = ("name", "steps", "height", "width", "delta_indices")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
+    DELTA_INDICES_FIELD_NUMBER: _ClassVar[int]
     name: str
     steps: int
     height: int
     width: int
-    def __init__(self, name: _Optional[str] = ..., steps: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ...) -> None: ...
+    delta_indices: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., steps: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., delta_indices: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class StateSpec(_message.Message):
-    __slots__ = ("name", "dim", "steps", "unit")
+    __slots__ = ("name", "dim", "steps", "unit", "delta_indices")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
+    DELTA_INDICES_FIELD_NUMBER: _ClassVar[int]
     name: str
     dim: int
     steps: int
     unit: str
-    def __init__(self, name: _Optional[str] = ..., dim: _Optional[int] = ..., steps: _Optional[int] = ..., unit: _Optional[str] = ...) -> None: ...
+    delta_indices: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., dim: _Optional[int] = ..., steps: _Optional[int] = ..., unit: _Optional[str] = ..., delta_indices: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ActionSpec(_message.Message):
     __slots__ = ("name", "dim", "representation", "unit")

@@ -22,7 +22,9 @@ def test_a_fitting_dataset_is_laid_out_in_the_policys_order(recordings):
         ({"state": (StateSpec("arm", 7),)}, "'arm' has 2 values in the dataset and 7"),
         ({"action": (ActionSpec("gripper", 6),)}, "'gripper' has 1 values in the dataset and 6"),
         ({"rate_hz": 20.0}, "10 steps per second, the policy 20.*--fps 20"),
-        ({"cameras": (CameraSpec("wrist", steps=2),)}, "more than one step of wrist"),
+        ({"cameras": (CameraSpec("wrist", steps=2),)}, "several steps of wrist"),
+        ({"cameras": (CameraSpec("wrist", 2, 0, 0, (0, 1)),)}, "several steps of wrist"),
+        ({"state": (StateSpec("arm", 2, 3, "", (-1, 0)),)}, "several steps of arm"),
     ],
 )
 def test_what_does_not_fit_is_named(recordings, change, message):

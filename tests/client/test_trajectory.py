@@ -1,5 +1,7 @@
 """Replaying episodes: what is asked, with which seed, and what is laid beside what."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from handover_client.baselines import HOLD, MEAN_TRAJECTORY, MeanTrajectory
@@ -14,7 +16,7 @@ from handover_client.trajectory import (
     select_groups,
 )
 from handover_proto.codec import decode_tensor
-from handover_proto.contract import ActionChunk, Limits, ServerInfo
+from handover_proto.contract import ActionChunk, CameraSpec, Limits, ServerInfo
 from handover_proto.errors import Overloaded, PolicyFailed
 from handover_proto.messages import (
     ERROR_METADATA_KEY,
@@ -72,6 +74,23 @@ def test_the_policy_is_asked_every_action_horizon_steps_with_that_steps_observat
         np.testing.assert_array_equal(
             decode_tensor(sent.state["gripper"], "")[0], state[call.sequence, 2:]
         )
+
+
+def test_a_policy_that_looks_back_sees_the_steps_that_its_server_tells(replay, recordings):
+    arm, gripper = recordings.spec.state
+    recordings.spec = dataclasses.replace(
+        recordings.spec,
+        cameras=(CameraSpec("wrist", steps=3, delta_indices=(-5, -1, 0)),),
+        state=(dataclasses.replace(arm, steps=2, delta_indices=(-2, 0)), gripper),
+    )
+    _, calls = replay()
+    seen = [[frame.data[0] for frame in call.observation.cameras["wrist"].frames] for call in calls]
+    assert seen == [[0, 0, 0], [0, 3, 4], [3, 7, 8]]  # before the start, the first row
+    state = recordings.rows[0].state
+    for call, rows in zip(calls, ([0, 0], [2, 4], [6, 8]), strict=True):
+        sent = call.observation.state
+        np.testing.assert_array_equal(decode_tensor(sent["arm"], ""), state[rows, :2])
+        np.testing.assert_array_equal(decode_tensor(sent["gripper"], ""), state[rows[1:], 2:])
 
 
 def test_chunks_are_cut_to_the_action_horizon_and_the_whole_to_the_episode(replay):

@@ -41,6 +41,14 @@ def test_the_users_choice_stands(no_screen):
     assert chosen(no_screen) == "osmesa"
 
 
+def test_glfw_without_a_screen_is_refused(no_screen):
+    no_screen.setenv("MUJOCO_GL", "glfw")
+    with pytest.raises(GraphicsMissing, match="there is none; MUJOCO_GL: glfw"):
+        choose_backend()
+    no_screen.setenv("DISPLAY", ":0")
+    assert chosen(no_screen) == "glfw"
+
+
 @pytest.mark.parametrize("missing", ["libEGL.so.1", "libGL.so.1"])
 def test_a_missing_library_names_debians_packages(no_screen, missing):
     def load(library: str) -> str:

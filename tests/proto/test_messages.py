@@ -44,8 +44,8 @@ from hypothesis.extra import numpy as hnp
 
 SPEC = PolicySpec(
     policy="test",
-    cameras=(CameraSpec("top", 1, 480, 640), CameraSpec("wrist", 2)),
-    state=(StateSpec("arm", 3, 1, "rad"), StateSpec("hand", 1, 2, "0 closed … 1 open")),
+    cameras=(CameraSpec("top", 1, 480, 640), CameraSpec("wrist", 2, delta_indices=(-4, 0))),
+    state=(StateSpec("arm", 3, 1, "rad"), StateSpec("hand", 1, 2, "0 closed … 1 open", (-1, 0))),
     action=(ActionSpec("arm", 3, True, "rad"), ActionSpec("hand", 1)),
     horizon=4,
     rate_hz=20.0,

@@ -98,8 +98,9 @@ def _modality(indices: list[int], keys: list[str], actions: list[dict] | None = 
 
 
 def _steps(parts: Sequence[Any]) -> list[int]:
-    """The steps up to now: the spec says how many, and the checkpoints that there are use these."""
-    return list(range(1 - max((part.steps for part in parts), default=1), 1))
+    """The steps that the spec tells; where it tells how many alone, those up to now."""
+    told = [list(part.delta_indices) for part in parts if part.delta_indices]
+    return told[0] if told else list(range(1 - max((p.steps for p in parts), default=1), 1))
 
 
 def _map(value: Any, path: str) -> dict:

@@ -144,20 +144,21 @@ def recorded_spec(action):
     config = msgpack.unpackb((GOLDEN / "get_modality_config_reply.bin").read_bytes())
     keys = {kind: part["as_json"]["modality_keys"] for kind, part in config.items()}
     observation = read_recorded("get_action_request")["data"]["observation"]
-    steps = {kind: len(config[kind]["as_json"]["delta_indices"]) for kind in config}
+    deltas = {kind: tuple(part["as_json"]["delta_indices"]) for kind, part in config.items()}
+    seen = {kind: {"steps": len(steps), "delta_indices": steps} for kind, steps in deltas.items()}
     relative = [each["rep"] == "RELATIVE" for each in config["action"]["as_json"]["action_configs"]]
     return PolicySpec(
         policy="recorded",
-        cameras=tuple(CameraSpec(name, steps=steps["video"]) for name in keys["video"]),
+        cameras=tuple(CameraSpec(name, **seen["video"]) for name in keys["video"]),
         state=tuple(
-            StateSpec(name, observation["state"][name].shape[-1], steps=steps["state"])
+            StateSpec(name, observation["state"][name].shape[-1], **seen["state"])
             for name in keys["state"]
         ),
         action=tuple(
             ActionSpec(name, action[name].shape[-1], relative=each)
             for name, each in zip(keys["action"], relative, strict=True)
         ),
-        horizon=steps["action"],
+        horizon=len(deltas["action"]),
         rate_hz=20.0,
         max_batch=64,
     )
