@@ -172,7 +172,7 @@ def _call(command: Command) -> None:
             raise  # a fault of ours, not of the installation
         if not command.extra:
             raise HandoverError(
-                f"the package {package!r} is not installed; run: pip install handover"
+                f"the package {package!r} is not installed; in Handover's folder run: pip install ."
             ) from error
         raise MissingExtra(package, command.extra) from error
 

@@ -17,7 +17,8 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     settings = figures["settings"]
     console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
-    console.print(f"{figures['episodes']} episodes, {clock_name(figures)}\n")
+    count = figures["episodes"]
+    console.print(f"{count} episode{'s' * (count != 1)}, {clock_name(figures)}\n")
     for name, share in (("success", figures), ("strict success", figures["strict"])):
         console.print(f"  {name:<17}{share_text(share)}")
     for reward, share in figures["funnel"].items():

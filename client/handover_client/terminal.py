@@ -22,8 +22,9 @@ def print_replay(figures: Mapping[str, Any]) -> None:
         f"[bold]Open loop[/]: {escape(server['checkpoint'] or server['policy'])} on "
         f"{escape(figures['provenance']['dataset']['name'])}"
     )
+    count = len(figures["episodes"])
     console.print(
-        f"{len(figures['episodes'])} episodes of up to {figures['steps']} steps, "
+        f"{count} episode{'s' * (count != 1)} of up to {figures['steps']} steps, "
         f"a new chunk every {figures['action_horizon']} steps\n"
     )
     console.print(score_table(figures))

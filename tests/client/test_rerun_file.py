@@ -39,8 +39,9 @@ def test_without_its_extra_nothing_is_started_and_the_extra_is_named(command, tm
 
 
 def entities(path) -> str:
-    """Let rerun's own program say what is in a recording."""
+    """Let rerun's own program check a recording and say what is in it."""
     program = shutil.which("rerun", path=sys.prefix + "/bin") or "rerun"
+    subprocess.run([program, "rrd", "verify", str(path)], timeout=60, check=True)
     done = subprocess.run(
         [program, "rrd", "print", str(path)], capture_output=True, text=True, timeout=60, check=True
     )

@@ -151,11 +151,12 @@ def _grid(chart: Chart) -> list[str]:
 
 def _end_labels(chart: Chart) -> list[str]:
     """Name each line at its end, moved apart where lines end close together."""
-    ends = sorted(
-        (min(1.0, max(0.0, 1 - float(chart.y.place([mark.y[-1]])[0]))), mark.role, mark.label)
-        for mark in chart.marks
-        if isinstance(mark, Line) and mark.label
-    )
+    lines = [mark for mark in chart.marks if isinstance(mark, Line) and mark.label]
+    ends = [
+        (min(1.0, max(0.0, 1 - float(chart.y.place([line.y[-1]])[0]))), line.role, line.label)
+        for line in lines
+    ]
+    ends.sort(key=lambda end: end[0])  # lines that end at the same place: in the order of drawing
     parts, lowest_px = [], -float(_LABEL_PX)
     for place, role, label in ends:
         y_px = max(place * chart.height_px, lowest_px + _LABEL_PX)
