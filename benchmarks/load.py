@@ -79,8 +79,8 @@ def bench(address: str, clients: int, config: LoadConfig, *flags: str) -> dict[s
 def main(config: LoadConfig) -> None:
     """Measure every case, print the table, write results/load.json and the part of the docs."""
     if config.table:
-        cases = json.loads((FOLDER / "load.json").read_text(encoding="utf-8"))["cases"]
-        write_table("load", markdown(HEADER, rows(cases)))
+        content = json.loads((FOLDER / "load.json").read_text(encoding="utf-8"))
+        write_table("load", page_part(content))
         return
     cases = []
     for name, flags in SERVERS.items():
@@ -100,12 +100,12 @@ def main(config: LoadConfig) -> None:
         "cases": cases,
     }
     print(write_result("load", figures))
-    write_table("load", markdown(HEADER, rows(cases)))
+    write_table("load", page_part(figures))
 
 
-def rows(cases: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """The table, without its head."""
-    return [row(case) for case in cases]
+def page_part(content: dict[str, Any]) -> str:
+    """The table, a line for each case."""
+    return markdown(HEADER, map(row, content["cases"]))
 
 
 def row(case: dict[str, Any]) -> tuple[str, ...]:
