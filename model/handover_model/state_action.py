@@ -5,6 +5,7 @@ Nothing is remembered between calls: actions that are relative to a state need t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -61,6 +62,11 @@ class StateActionCodec:
                     f"is not among the states: {', '.join(self.modality.state.keys)}"
                 )
 
+    @cached_property
+    def _relative(self) -> frozenset[str]:
+        """The keys of is_relative, which is asked many times for every chunk."""
+        return frozenset(self.modality.relative_keys() if self.options.use_relative_action else ())
+
     def state_dim(self, key: str) -> int:
         """Give the raw width of a state group."""
         return _entry(self.statistics.state, key, "state").dim
@@ -71,7 +77,7 @@ class StateActionCodec:
 
     def is_relative(self, key: str) -> bool:
         """Tell whether the network sees this action key relative to the state."""
-        return self.options.use_relative_action and key in self.modality.relative_keys()
+        return key in self._relative
 
     def reference_key(self, key: str) -> str:
         """Name the state group that a relative action key is measured against."""
