@@ -1,7 +1,6 @@
 """Take the pictures of docs/images: reports in a real Chromium, at desk and phone width.
 
-    pip install playwright pillow      # into an environment of its own
-    apt-get install chromium
+    docs/screenshots.sh        # plays the runs, and takes all pictures of them
     python docs/screenshots.py --open-loop RUN --closed-loop RUN --compare PAGE.html
 
 The first two are folders of `handover replay` and `handover rollout`, the third is a page of

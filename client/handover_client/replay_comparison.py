@@ -77,7 +77,7 @@ def _score_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple
 def _latency_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     return tuple(
         Change(
-            f"{stage} {name}",
+            f"{stage} {name}".replace("_", " "),
             before["latency_ms"][stage][name],
             after["latency_ms"][stage][name],
             False,

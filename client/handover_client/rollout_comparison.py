@@ -110,7 +110,7 @@ def _latency_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tup
 
     return tuple(
         Change(
-            f"{stage} {name}",
+            f"{stage} {name}".replace("_", " "),
             figure(before, stage, name),
             figure(after, stage, name),
             False,

@@ -266,6 +266,19 @@ def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
     for each in before:
         assert each in after  # its time on the wall too: it was not played again
 
+    # episode i has the same seed in a shorter run; what was interrupted, and what came after it
+    several = min(24, len(before) + 2)
+    whole = start_command(tmp_path, "--episodes", str(several), "--output", str(tmp_path / "whole"))
+    _, errors = whole.communicate(timeout=100)
+    assert whole.returncode == 0, errors
+    uninterrupted = without_times(read_episodes(tmp_path / "whole"))
+    assert without_times(after)[:several] == uninterrupted
+
+
+def without_times(episodes):
+    times = {"latency_ms", "stage_ms", "wall_s"}
+    return [{key: value for key, value in each.items() if key not in times} for each in episodes]
+
 
 def test_what_cannot_work_is_one_line(tmp_path, capsys, hold_server):
     output = str(tmp_path / "run")
