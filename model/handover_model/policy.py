@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from handover_proto.contract import (
     Frame,
+    Improving,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,
@@ -43,7 +44,11 @@ class GrootPolicy:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, tag: str | None = None, engine: str = "reference"
+        self,
+        checkpoint: Checkpoint,
+        tag: str | None = None,
+        engine: str = "reference",
+        compiled: bool = False,
     ) -> None:
         """Make a policy; engine: auto, reference or fast, see handover_model.engine.choose."""
         self._network = checkpoint.network
@@ -55,7 +60,7 @@ class GrootPolicy:
         # a GPU's engine prepares frames itself; all else takes them prepared
         self._raw = self._device.type == "cuda" and can_prepare(self._processor.config.image)
         probe = self._prepare(probe_request(self._spec))
-        self._engine = choose_engine(engine, self._network, self._processor, probe)
+        self._engine = choose_engine(engine, self._network, self._processor, probe, compiled)
         self._raw = self._raw and self._engine is not None
 
     @property
@@ -81,6 +86,11 @@ class GrootPolicy:
             answers = self._answer([requests[k] for k in batch], [noise[k] for k in batch])
             outputs.update(zip(batch, answers, strict=True))
         return [outputs[k] for k in range(len(requests))]
+
+    def improve(self) -> None:
+        """Let the engine take over what has been compiled: see contract.Improving."""
+        if isinstance(self._engine, Improving):
+            self._engine.improve()
 
     def _answer(
         self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]
@@ -167,6 +177,7 @@ def load_policy(
     tag: str | None = None,
     threads: int | None = None,
     engine: str = "auto",
+    compiled: bool = False,
 ) -> GrootPolicy:
     """Load a checkpoint as a policy.
 
@@ -174,6 +185,7 @@ def load_policy(
     auto for bfloat16 on a GPU and float32 on a CPU. tag: the embodiment, where there are several.
     threads: CPU threads of torch in the whole process; None for one where the network is small,
     and what torch chooses where it is not. engine: auto, reference or fast.
+    compiled: on a GPU, compile the fast engine's graphs in the background while it answers.
     """
     place = choose_device(device)
     chosen = DTYPES["bfloat16" if place.type == "cuda" else "float32"]
@@ -186,7 +198,7 @@ def load_policy(
     weights = sum(weight.numel() for weight in checkpoint.network.parameters())
     if threads is not None or weights < ONE_THREAD_WEIGHTS:
         torch.set_num_threads(threads or 1)
-    return GrootPolicy(checkpoint, tag, engine)
+    return GrootPolicy(checkpoint, tag, engine, compiled)
 
 
 def _array(name: str, frame: Frame) -> np.ndarray:

@@ -25,4 +25,5 @@ def load_groot(config: ServeConfig) -> Policy:
         tag=config.embodiment_tag,
         threads=config.threads,
         engine=config.engine,
+        compiled=config.compile,
     )

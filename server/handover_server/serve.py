@@ -41,6 +41,8 @@ class ServeConfig:
     """Of the weights; auto is bfloat16 on a GPU and float32 on a CPU."""
     engine: Literal["auto", "reference", "fast"] = "auto"
     """fast: constants folded, checked against reference at start; auto: fast where it can be."""
+    compile: bool = True
+    """On a GPU, compile the fast engine in the background while it answers uncompiled."""
     host: str = "127.0.0.1"
     """Address to listen on; any but the machine's own needs TLS and tokens, or --insecure."""
     port: int = 50051

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from handover_model.engine.agreement import check_alike
+from handover_model.engine.compiling import compile_whole
 from handover_model.engine.cuda_graph import CapturedChunk
 from handover_model.engine.device_frames import DeviceFrames
 from handover_model.engine.graphs import GraphEngine
@@ -21,24 +23,26 @@ logger = logging.getLogger(__name__)
 
 ONNX_WEIGHTS = 50_000_000  # above, converting would double a large network's memory
 ENGINES = ("auto", "reference", "fast")
-FLOAT32_ATOL = 1e-3  # normalised units; rounding alone gives some 1e-6
-BFLOAT16_COSINE = 0.99  # at least; two orders of rounding give more
 
 
 def choose_engine(
-    name: str, network: Gr00tNetwork, processor: Processor, probe: PreparedSample
+    name: str,
+    network: Gr00tNetwork,
+    processor: Processor,
+    probe: PreparedSample,
+    compiled: bool = False,
 ) -> ChunkEngine | None:
     """Make the engine of a name: None is the reference path, the network's own modules.
 
-    probe: a sample on which both must agree. With auto, a network that the fast engine does not
-    know, or on which it disagrees, is served by the reference path, and the log says so; with fast
-    it is a ModalityError.
+    probe: a sample on which both must agree. compiled: on a GPU, compile in the background too.
+    With auto, a network that the fast engine does not know, on which it disagrees or which a GPU
+    cannot capture is served by the reference path, and the log says so; with fast it is an error.
     """
     if name not in ENGINES:
         raise ModalityError(f"engine is {name!r}, expected {', '.join(ENGINES)}")
     device = network.action_head.action_encoder.W1.W.device
-    if name == "reference" or (name == "auto" and device.type != "cpu"):
-        return None  # CUDA graphs have not been run on a GPU yet: they are there to be asked for
+    if name == "reference" or device.type not in ("cpu", "cuda"):
+        return None
     try:
         refuse_unknown(network)
         embodiment = processor.config.embodiment_ids[processor.tag]
@@ -49,14 +53,17 @@ def choose_engine(
                 network, embodiment, pad, probe, GPU_BATCH, CapturedChunk, stack=stack
             )
             difference = check_engine(engine, network, processor, [probe])
+            if compiled:
+                engine.compile(compile_whole)
         else:
             engine = RowEngine(network, embodiment, pad)
             difference = check_engine(engine, network, processor, [probe])
             difference = _use_onnx(engine, network, processor, probe) or difference
-    except ModalityError as error:
+    except Exception as error:  # ModalityError, or what a GPU's driver raises while it captures
         if name == "fast":
             raise
-        logger.warning("the reference path answers: %s", error)
+        reason = str(error).strip().partition("\n")[0]
+        logger.warning("the reference path answers: %s", reason)
         return None
     logger.info("engine %s: within %.1e of the reference path", engine.name, difference)
     return engine
@@ -120,18 +127,8 @@ def check_engine(
     got = engine.run(samples, noise)
     if got is None:
         raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
-    difference = float(np.abs(got.chunks - want).max())
-    cosine = cosine_similarity(got.chunks, want)
-    agrees = difference <= FLOAT32_ATOL if dtype == torch.float32 else cosine >= BFLOAT16_COSINE
-    if not agrees:
-        raise ModalityError(
-            f"the fast engine and the reference path differ by {difference:.2e} (cosine "
-            f"{cosine:.6f}) in {dtype}; use --engine reference, and report the checkpoint"
-        )
-    return difference
-
-
-def cosine_similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """Compare two chunks as vectors: 1 when they point the same way."""
-    a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+    try:
+        found = check_alike(got.chunks, want, dtype, "the fast engine and the reference path")
+    except ModalityError as error:
+        raise ModalityError(f"{error}; use --engine reference, and report the checkpoint") from None
+    return found.difference

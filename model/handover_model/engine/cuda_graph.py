@@ -32,7 +32,8 @@ class CapturedChunk:
             for _ in range(WARM_UPS):
                 function(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self._graph, pool=pool):
+        # other threads may compile or load meanwhile: their calls must not break the capture
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
             self._output = function(*self._inputs)
 
     @property
