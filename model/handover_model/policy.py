@@ -21,6 +21,7 @@ from handover_model.checkpoint import Checkpoint, load_checkpoint
 from handover_model.device import choose_device
 from handover_model.engine.choose import choose_engine
 from handover_model.engine.device_frames import can_prepare
+from handover_model.engine.fp8_scales import SCALES_FILE, Fp8Scales, load_scales
 from handover_model.engine.prompt_cache import remember_prompts
 from handover_model.engine.seam import Chunks
 from handover_model.errors import ModalityError
@@ -49,6 +50,7 @@ class GrootPolicy:
         tag: str | None = None,
         engine: str = "reference",
         compiled: bool = False,
+        scales: Fp8Scales | None = None,
     ) -> None:
         """Make a policy; engine: auto, reference or fast, see handover_model.engine.choose."""
         self._network = checkpoint.network
@@ -60,8 +62,12 @@ class GrootPolicy:
         # a GPU's engine prepares frames itself; all else takes them prepared
         self._raw = self._device.type == "cuda" and can_prepare(self._processor.config.image)
         probe = self._prepare(probe_request(self._spec))
-        self._engine = choose_engine(engine, self._network, self._processor, probe, compiled)
+        self._engine = choose_engine(
+            engine, self._network, self._processor, probe, compiled=compiled, scales=scales
+        )
         self._raw = self._raw and self._engine is not None
+        if scales is not None:
+            self._spec = replace(self._spec, dtype="fp8")
 
     @property
     def spec(self) -> PolicySpec:
@@ -178,6 +184,8 @@ def load_policy(
     threads: int | None = None,
     engine: str = "auto",
     compiled: bool = False,
+    precision: str = "full",
+    fp8_scales: Path | None = None,
 ) -> GrootPolicy:
     """Load a checkpoint as a policy.
 
@@ -186,6 +194,8 @@ def load_policy(
     threads: CPU threads of torch in the whole process; None for one where the network is small,
     and what torch chooses where it is not. engine: auto, reference or fast.
     compiled: on a GPU, compile the fast engine's graphs in the background while it answers.
+    precision: full for the weights' own, or fp8 for the large layers in FP8, with the scales of
+    fp8_scales or of the checkpoint's folder.
     """
     place = choose_device(device)
     chosen = DTYPES["bfloat16" if place.type == "cuda" else "float32"]
@@ -198,7 +208,11 @@ def load_policy(
     weights = sum(weight.numel() for weight in checkpoint.network.parameters())
     if threads is not None or weights < ONE_THREAD_WEIGHTS:
         torch.set_num_threads(threads or 1)
-    return GrootPolicy(checkpoint, tag, engine, compiled)
+    scales = None
+    if precision == "fp8":
+        path = fp8_scales or checkpoint.folder / SCALES_FILE
+        scales = load_scales(path, checkpoint.weights_hash())
+    return GrootPolicy(checkpoint, tag, engine, compiled, scales)
 
 
 def _array(name: str, frame: Frame) -> np.ndarray:

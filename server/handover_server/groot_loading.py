@@ -26,4 +26,6 @@ def load_groot(config: ServeConfig) -> Policy:
         threads=config.threads,
         engine=config.engine,
         compiled=config.compile,
+        precision=config.precision,
+        fp8_scales=config.fp8_scales,
     )

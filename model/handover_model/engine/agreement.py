@@ -8,7 +8,7 @@ import torch
 from handover_model.errors import ModalityError
 
 FLOAT32_ATOL = 1e-3  # normalised units; rounding alone gives some 1e-6
-BFLOAT16_COSINE = 0.99  # at least; two orders of rounding give more
+ROUNDED_COSINE = 0.99  # at least, in bfloat16 and FP8; two orders of rounding give more
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,15 @@ def compare(got: np.ndarray, want: np.ndarray) -> Agreement:
 
 
 def check_alike(got: np.ndarray, want: np.ndarray, dtype: torch.dtype, what: str) -> Agreement:
-    """Compare chunks; ModalityError when they are further apart than their type's rounding."""
+    """Compare chunks; ModalityError when they are further apart than rounding explains.
+
+    dtype: the coarser one, where they were computed in two.
+    """
     found = compare(got, want)
     if dtype == torch.float32:
         alike = found.difference <= FLOAT32_ATOL
     else:
-        alike = found.cosine >= BFLOAT16_COSINE
+        alike = found.cosine >= ROUNDED_COSINE
     if not alike:
         raise ModalityError(
             f"{what} differ by {found.difference:.2e} (cosine {found.cosine:.6f}) in {dtype}"

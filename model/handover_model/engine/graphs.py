@@ -58,12 +58,13 @@ class GraphEngine:
         capture: Capture,
         stack: Stack = stack_frames,
         weights: EngineWeights | None = None,
+        precision: torch.dtype | None = None,
     ) -> None:
         """Capture the buckets for frames like the probe's, from its length of instruction on.
 
         capture: makes something that replays a function: see handover_model.engine.cuda_graph.
         stack: what samples' frames go through: handover_model.engine.device_frames prepares them.
-        weights: in place of the network's own, quantised say.
+        weights: in place of the network's own; precision: of these, where it is not the network's.
         Raises ModalityError when the probe's prompt has no layout, or a graph does not give what
         its function gives.
         """
@@ -74,6 +75,7 @@ class GraphEngine:
             raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
         self._weights = weights or take_weights(network, embodiment)
         self.buckets = make_buckets(shortest, largest_batch)
+        self._precision = precision or network.action_head.dtype
         self._capture, self._pool = capture, None
         self._compiler: BackgroundCompiler | None = None
         self._captured: dict[Bucket, Captured] = {}
@@ -168,7 +170,7 @@ class GraphEngine:
         given = random_inputs(inputs, self._weights.language.embeddings.shape[0])
         with torch.no_grad():
             got, want = (way(given).float().cpu().numpy() for way in (new, old))
-        check_alike(got, want, self._weights.head.dtype, f"two ways to compute {bucket}")
+        check_alike(got, want, self._precision, f"two ways to compute {bucket}")
 
     def _layout(self, samples: Sequence[PreparedSample]) -> Layout | None:
         """Give a batch's layout; None when its frames differ or it is another embodiment's."""

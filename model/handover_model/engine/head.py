@@ -151,10 +151,10 @@ def predict_velocity(
     length = joined.shape[1]
     hidden = joined.flatten(0, 1)
     for block, norm, memory in zip(weights.blocks, own.norms, memories, strict=True):
-        mixed = attend(block.project(norm(hidden)), memory, batch, weights.heads)
-        hidden = hidden + block.out(mixed)
-        inner = functional.gelu(block.up(block.norm2(hidden)), approximate="tanh")
-        hidden = hidden + block.down(inner)
+        mixed = attend(block.project(hidden, norm), memory, batch, weights.heads)
+        hidden = block.out(mixed, residual=hidden)
+        inner = block.up(hidden, block.norm2, gelu=True)
+        hidden = block.down(inner, residual=hidden)
     last = hidden.view(batch, length, -1)[:, length - horizon :].reshape(batch * horizon, -1)
     return weights.decode(own.output_norm(last)).view(batch, horizon, -1).float()
 

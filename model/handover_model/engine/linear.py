@@ -13,11 +13,35 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Linear(Protocol):
-    """What the engine's functions need of a linear layer, whatever its weights are kept in."""
+@dataclass(frozen=True)
+class Norm:
+    """A LayerNorm."""
+
+    weight: Tensor
+    """(width,)"""
+    bias: Tensor
+    """(width,)"""
+    eps: float
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Transform tokens: (..., in) -> (..., out)."""
+        """Normalise tokens: (..., width) -> the same shape."""
+        return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class Linear(Protocol):
+    """What the engine's functions need of a linear layer, whatever its weights are kept in.
+
+    What stands around the product is told to it, so that a kernel may do all of it at once.
+    """
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        norm: Norm | None = None,
+        gelu: bool = False,
+        residual: Tensor | None = None,
+    ) -> Tensor:
+        """Give residual + gelu(layer(norm(tokens))), each where wanted: (..., in) -> (..., out)."""
         ...
 
 
@@ -30,24 +54,23 @@ class Dense:
     bias: Tensor | None
     """(out,)"""
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Transform tokens: (..., in) -> (..., out)."""
-        return functional.linear(tokens, self.weight, self.bias)
+    def __call__(
+        self,
+        tokens: Tensor,
+        norm: Norm | None = None,
+        gelu: bool = False,
+        residual: Tensor | None = None,
+    ) -> Tensor:
+        """See Linear."""
+        read = tokens if norm is None else norm(tokens)
+        return finish(functional.linear(read, self.weight, self.bias), gelu, residual)
 
 
-@dataclass(frozen=True)
-class Norm:
-    """A LayerNorm; without weights when both are None."""
-
-    weight: Tensor
-    """(width,)"""
-    bias: Tensor
-    """(width,)"""
-    eps: float
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Normalise tokens: (..., width) -> the same shape."""
-        return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
+def finish(product: Tensor, gelu: bool, residual: Tensor | None) -> Tensor:
+    """Do what comes after a layer's product and bias: see Linear."""
+    if gelu:
+        product = functional.gelu(product, approximate="tanh")
+    return product if residual is None else residual + product
 
 
 def dense(layer: nn.Linear) -> Dense:

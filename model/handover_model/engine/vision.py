@@ -93,18 +93,19 @@ def look(weights: VisionWeights, frames: Tensor, positions: Tensor) -> Tensor:
     pixels = torch.add(-1.0, rows.flatten(0, 1).float(), alpha=2 / 255).to(positions.dtype)
     hidden = (weights.patch(pixels).view(count, patches, -1) + positions).flatten(0, 1)
     for layer in weights.layers:
-        hidden = hidden + _attend(layer, layer.norm1(hidden), count, weights.heads)
-        inner = functional.gelu(layer.up(layer.norm2(hidden)), approximate="tanh")
-        hidden = hidden + layer.down(inner)
+        hidden = _attend(layer, hidden, count, weights.heads)
+        inner = layer.up(hidden, layer.norm2, gelu=True)
+        hidden = layer.down(inner, residual=hidden)
     folded = weights.final(hidden).view(count, patches // FOLD**2, -1)
     return weights.fold_out(functional.gelu(weights.fold_in(weights.fold_norm(folded))))
 
 
 def _attend(layer: VisionLayerWeights, hidden: Tensor, count: int, heads: int) -> Tensor:
-    qkv = layer.qkv(hidden).view(count, hidden.shape[0] // count, 3, heads, -1)
+    """Let patches attend to each other, and add that: (N x P, hidden) -> the same shape."""
+    qkv = layer.qkv(hidden, layer.norm1).view(count, hidden.shape[0] // count, 3, heads, -1)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     mixed = functional.scaled_dot_product_attention(query, key, value)
-    return layer.out(mixed.transpose(1, 2).reshape(hidden.shape))
+    return layer.out(mixed.transpose(1, 2).reshape(hidden.shape), residual=hidden)
 
 
 def _take_layer(layer: VisionLayer) -> VisionLayerWeights:
