@@ -8,7 +8,6 @@ from handover_model.policy import load_policy
 from handover_proto.errors import UsageError
 from handover_training.calibrate import CalibrateConfig, main
 
-
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints/aloha-mini"
 
 
