@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from handover_model.engine.agreement import check_alike
-from handover_model.engine.compiling import compile_whole
 from handover_model.engine.cuda_graph import CapturedChunk
 from handover_model.engine.device_frames import DeviceFrames
 from handover_model.engine.fp8 import FP8, quantise
 from handover_model.engine.fp8_scales import Fp8Scales
 from handover_model.engine.graphs import GraphEngine
 from handover_model.engine.inputs import Stack, stack_frames
+from handover_model.engine.kernels import KernelCompiler
 from handover_model.engine.reference import reference_chunks
 from handover_model.engine.rows import PlainRows, RowEngine
 from handover_model.engine.seam import ChunkEngine
@@ -66,7 +66,7 @@ def choose_engine(
     if scales is not None:
         _tell_error(scales)
     if compiled and isinstance(engine, GraphEngine):
-        engine.compile(compile_whole)
+        engine.compile(KernelCompiler())
     return engine
 
 

@@ -17,20 +17,31 @@ PLACES = (
 )
 
 
-def replace_layers(weights: EngineWeights, change: Callable[[str, Dense], Linear]) -> EngineWeights:
-    """Give the same weights with what `change` makes of each large layer's name and weights."""
-    return _changed(weights, "", change)
+def replace_layers(
+    weights: EngineWeights,
+    change: Callable[[str, Any], Linear],
+    kinds: tuple[type, ...] = (Dense,),
+) -> EngineWeights:
+    """Give the same weights with what `change` makes of each large layer's name and weights.
+
+    kinds: the classes of the layers that are changed.
+    """
+    return _changed(weights, "", change, kinds)
 
 
-def _changed(value: Any, name: str, change: Callable[[str, Dense], Linear]) -> Any:
-    if isinstance(value, Dense):
+def _changed(
+    value: Any, name: str, change: Callable[[str, Any], Linear], kinds: tuple[type, ...]
+) -> Any:
+    if isinstance(value, kinds):
         return change(name, value) if name.startswith(PLACES) else value
     if isinstance(value, tuple):
-        return tuple(_changed(each, f"{name}.{k}", change) for k, each in enumerate(value))
+        return tuple(_changed(each, f"{name}.{k}", change, kinds) for k, each in enumerate(value))
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     parts = {
-        field.name: _changed(getattr(value, field.name), f"{name}.{field.name}".lstrip("."), change)
+        field.name: _changed(
+            getattr(value, field.name), f"{name}.{field.name}".lstrip("."), change, kinds
+        )
         for field in dataclasses.fields(value)
     }
     return dataclasses.replace(value, **parts)

@@ -4,13 +4,22 @@ Where several layers read the same input, their weights are laid behind one anot
 and the modules' own weights become views of it: the network's memory does not grow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Mix = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Attention: query, key, value (B, heads, tokens, head size), mask -> (B, queries, width)"""
+
+
+def mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Attend as PyTorch does; mask: bool, true where a key counts, or None for all."""
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True)
