@@ -60,7 +60,9 @@ def _attend(
     tl.store(out + place, (mixed / total[:, None]).to(kind), mask=asked)
 
 
-@torch.library.custom_op("handover::small_attention", mutates_args=())
+@torch.library.custom_op(
+    "handover::small_attention", mutates_args=(), tags=torch.Tag.needs_fixed_stride_order
+)
 def small_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """Mix values: each (B, heads, tokens, head size), size's stride 1 -> (B, queries, width).
 

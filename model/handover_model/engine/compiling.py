@@ -8,7 +8,8 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +69,6 @@ def compile_whole(function: Function, inputs: Sequence[Tensor]) -> Function:
     )
     with torch.no_grad():
         compiled(*inputs)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
     return compiled
 
 
@@ -91,6 +90,18 @@ def keep_compiled(device: torch.device) -> Path:
     return folder
 
 
+@contextmanager
+def _apart(device: torch.device) -> Iterator[None]:
+    """Work on a device in a stream of one's own: no answer queues up behind a measurement."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.synchronize(device)  # the copied inputs are there
+    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+        yield
+        torch.cuda.synchronize(device)
+
+
 def _compile_all(
     jobs: list[Job],
     compile_one: Compile,
@@ -101,7 +112,8 @@ def _compile_all(
         if stop.is_set():
             return
         try:
-            done.put((job.bucket, compile_one(job.function, job.inputs)))
+            with _apart(job.inputs[0].device):
+                done.put((job.bucket, compile_one(job.function, job.inputs)))
         except Exception as error:  # whatever a compiler raises, the uncompiled graphs answer
             done.put((job.bucket, error))
             return

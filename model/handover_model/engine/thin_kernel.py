@@ -135,7 +135,9 @@ def _add_splits(
     _epilogue(sums, bias, residual, out, row, column, rows, outputs, BIAS, GELU, RESIDUAL)
 
 
-@torch.library.custom_op("handover::thin_linear", mutates_args=())
+@torch.library.custom_op(
+    "handover::thin_linear", mutates_args=(), tags=torch.Tag.needs_fixed_stride_order
+)
 def thin_linear(
     tokens: Tensor,
     weight: Tensor,
