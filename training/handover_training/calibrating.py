@@ -8,7 +8,8 @@ from handover_model.device import choose_device
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.fp8_scales import SCALES_FILE, Fp8Scales, save_scales
 from handover_model.policy import DTYPES
-from handover_model.processor import PreparedSample, Processor
+from handover_model.processor import Processor
+from handover_model.samples import PreparedSample
 
 from handover_training.calibrate import CalibrateConfig
 from handover_training.recordings import Source, open_sources, read_recordings

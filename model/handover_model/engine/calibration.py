@@ -13,7 +13,8 @@ from handover_model.engine.reference import reference_chunks
 from handover_model.engine.rows import RowEngine
 from handover_model.engine.tables import take_weights
 from handover_model.errors import ModalityError
-from handover_model.processor import PreparedSample, Processor
+from handover_model.processor import Processor
+from handover_model.samples import PreparedSample
 
 SMALLEST = 1e-6  # for a layer that has read zeros alone
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from handover_model.network import Gr00tNetwork
-from handover_model.processor import PreparedSample, Processor
+from handover_model.processor import Processor
+from handover_model.samples import PreparedSample
 
 
 @torch.inference_mode()

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 from handover_model.checkpoint import load_checkpoint
-from handover_model.engine import agreement, prompt_start, rows
+from handover_model.engine import agreement, choose, prompt_start, rows
 from handover_model.errors import ModalityError
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.contract import ActionPrefix
