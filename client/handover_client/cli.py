@@ -54,6 +54,9 @@ COMMANDS = {
     "finetune": Command(
         "handover_training.finetune:cli", "train", "GR00T dataset to a finetuned checkpoint"
     ),
+    "calibrate": Command(
+        "handover_training.calibrate:cli", "train", "FP8 scales of a checkpoint, from a dataset"
+    ),
     "serve": Command("handover_server.serve:cli", "serve", "a checkpoint as a gRPC policy server"),
     "info": Command("handover_client.info:cli", "", "what a server serves, and how far away it is"),
     "replay": Command(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from handover_proto.contract import (
     Frame,
+    Improving,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,
@@ -20,6 +21,7 @@ from handover_model.checkpoint import Checkpoint, load_checkpoint
 from handover_model.device import choose_device
 from handover_model.engine.choose import choose_engine
 from handover_model.engine.device_frames import can_prepare
+from handover_model.engine.fp8_scales import SCALES_FILE, Fp8Scales, load_scales
 from handover_model.engine.prompt_cache import remember_prompts
 from handover_model.engine.seam import Chunks
 from handover_model.errors import ModalityError
@@ -43,7 +45,12 @@ class GrootPolicy:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, tag: str | None = None, engine: str = "reference"
+        self,
+        checkpoint: Checkpoint,
+        tag: str | None = None,
+        engine: str = "reference",
+        compiled: bool = False,
+        scales: Fp8Scales | None = None,
     ) -> None:
         """Make a policy; engine: auto, reference or fast, see handover_model.engine.choose."""
         self._network = checkpoint.network
@@ -55,8 +62,12 @@ class GrootPolicy:
         # a GPU's engine prepares frames itself; all else takes them prepared
         self._raw = self._device.type == "cuda" and can_prepare(self._processor.config.image)
         probe = self._prepare(probe_request(self._spec))
-        self._engine = choose_engine(engine, self._network, self._processor, probe)
+        self._engine = choose_engine(
+            engine, self._network, self._processor, probe, compiled=compiled, scales=scales
+        )
         self._raw = self._raw and self._engine is not None
+        if scales is not None:
+            self._spec = replace(self._spec, dtype="fp8")
 
     @property
     def spec(self) -> PolicySpec:
@@ -81,6 +92,11 @@ class GrootPolicy:
             answers = self._answer([requests[k] for k in batch], [noise[k] for k in batch])
             outputs.update(zip(batch, answers, strict=True))
         return [outputs[k] for k in range(len(requests))]
+
+    def improve(self) -> None:
+        """Let the engine take over what has been compiled: see contract.Improving."""
+        if isinstance(self._engine, Improving):
+            self._engine.improve()
 
     def _answer(
         self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]
@@ -167,6 +183,9 @@ def load_policy(
     tag: str | None = None,
     threads: int | None = None,
     engine: str = "auto",
+    compiled: bool = False,
+    precision: str = "full",
+    fp8_scales: Path | None = None,
 ) -> GrootPolicy:
     """Load a checkpoint as a policy.
 
@@ -174,6 +193,9 @@ def load_policy(
     auto for bfloat16 on a GPU and float32 on a CPU. tag: the embodiment, where there are several.
     threads: CPU threads of torch in the whole process; None for one where the network is small,
     and what torch chooses where it is not. engine: auto, reference or fast.
+    compiled: on a GPU, compile the fast engine's graphs in the background while it answers.
+    precision: full for the weights' own, or fp8 for the large layers in FP8, with the scales of
+    fp8_scales or of the checkpoint's folder.
     """
     place = choose_device(device)
     chosen = DTYPES["bfloat16" if place.type == "cuda" else "float32"]
@@ -186,7 +208,11 @@ def load_policy(
     weights = sum(weight.numel() for weight in checkpoint.network.parameters())
     if threads is not None or weights < ONE_THREAD_WEIGHTS:
         torch.set_num_threads(threads or 1)
-    return GrootPolicy(checkpoint, tag, engine)
+    scales = None
+    if precision == "fp8":
+        path = fp8_scales or checkpoint.folder / SCALES_FILE
+        scales = load_scales(path, checkpoint.weights_hash())
+    return GrootPolicy(checkpoint, tag, engine, compiled, scales)
 
 
 def _array(name: str, frame: Frame) -> np.ndarray:

@@ -25,4 +25,7 @@ def load_groot(config: ServeConfig) -> Policy:
         tag=config.embodiment_tag,
         threads=config.threads,
         engine=config.engine,
+        compiled=config.compile,
+        precision=config.precision,
+        fp8_scales=config.fp8_scales,
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from handover_proto.contract import Policy, PolicyOutput, PolicyRequest
+from handover_proto.contract import Improving, Policy, PolicyOutput, PolicyRequest
 from handover_proto.errors import Overloaded, PolicyError
 
 from handover_server.incident import record_incident
@@ -41,6 +41,18 @@ class PolicyCalls:
             return "between calls"
         code = frame.f_code
         return f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"
+
+    def improve(self, policy: Policy) -> None:
+        """Let a policy that works on itself do a piece of it; a failure is its own to survive."""
+        if not isinstance(policy, Improving):
+            return
+        self._call = (time.monotonic(), threading.get_ident())
+        try:
+            policy.improve()
+        except Exception as error:
+            record_incident("the policy could not improve itself", error)
+        finally:
+            self._call = None
 
     def outcomes(self, policy: Policy, requests: Sequence[PolicyRequest]) -> list[Outcome]:
         """Ask for all; one that is refused does not cost the others theirs.

@@ -97,6 +97,7 @@ class Scheduler:
         while tickets := self._queue.take(max_batch, self._window_s):
             self._run_batch(self._policy, tickets)
             tickets.clear()  # an idle policy holds no request's images
+            self.calls.improve(self._policy)
 
     def _run_batch(self, policy: Policy, tickets: list[Ticket]) -> None:
         began = time.perf_counter()

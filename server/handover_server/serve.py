@@ -41,6 +41,12 @@ class ServeConfig:
     """Of the weights; auto is bfloat16 on a GPU and float32 on a CPU."""
     engine: Literal["auto", "reference", "fast"] = "auto"
     """fast: constants folded, checked against reference at start; auto: fast where it can be."""
+    precision: Literal["full", "fp8"] = "full"
+    """full: as --dtype says; fp8: the large layers in FP8, by scales of `handover calibrate`."""
+    fp8_scales: Optional[Path] = None
+    """File with those scales; by default the checkpoint's own fp8_scales.json."""
+    compile: bool = True
+    """On a GPU, compile the fast engine in the background while it answers uncompiled."""
     host: str = "127.0.0.1"
     """Address to listen on; any but the machine's own needs TLS and tokens, or --insecure."""
     port: int = 50051

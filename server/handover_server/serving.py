@@ -5,9 +5,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
-from handover_proto.contract import Policy, PolicySpec
+from handover_proto.contract import IMPROVER, Policy, PolicySpec
 
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.gateways.ports import GatewaySettings
@@ -39,7 +40,7 @@ def serve_until_stopped(config: ServeConfig) -> None:
     keep_freed_memory()
     status = asyncio.run(_serve(config))
     if status is not None:
-        # The policy's thread is inside native code, which Python's own end would pull away from it.
+        # A thread is inside native code, which Python's own end would pull away from it.
         sys.stdout.flush()
         os._exit(status)
 
@@ -60,7 +61,7 @@ def load_policy(config: ServeConfig) -> Policy:
 
 
 async def _serve(config: ServeConfig) -> int | None:
-    """Serve until told to stop; returns an exit status when the policy is still at work then."""
+    """Serve until told to stop; returns an exit status when a thread is still at work then."""
     tokens = TokenCheck(read_tokens(config.token_file) if config.token_file else ())
     metrics = _metrics(config)
     recorder = Recorder(config.record, int(config.record_max_gb * 1e9)) if config.record else None
@@ -86,7 +87,8 @@ async def _serve(config: ServeConfig) -> int | None:
             recorder.close()
     if lost:
         return _LOST
-    return None if idle else 0
+    improving = any(thread.name == IMPROVER for thread in threading.enumerate())
+    return None if idle and not improving else 0
 
 
 def _settings(config: ServeConfig, tokens: TokenCheck, observer: Observer) -> ServerSettings:

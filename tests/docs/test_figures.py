@@ -41,3 +41,21 @@ def test_every_result_that_a_page_links_to_is_there_and_tells_its_machine():
                 content = json.loads((page.parent / target).read_text(encoding="utf-8"))
                 about = {"machine", "run", "provenance"} & set(content)
                 assert about, f"{place}: {target} does not tell where it was made"
+
+
+def test_the_serving_page_says_what_fp8_and_the_graphs_memory_gave(figures):
+    page = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
+    fp8, memory = figures.result("fp8"), figures.result("engine_memory")
+    for judged in fp8["open_loop"]["joints_14"].values():
+        row = f"| {judged['mse']:.5f} | {judged['mae']:.4f} | {judged['success_at']['0.10']:.1%} |"
+        assert row.replace("%", " %") in page
+    assert f"cosine {fp8['actions_beside_the_reference']['cosine']:.5f} to the ref" in page
+    shown = (
+        memory["network_mib"],
+        memory["folded_copies_mib"],
+        memory["static_inputs_mib"] + memory["tables_mib"],
+        memory["shared_pool_mib"],
+        memory["fp8_copies_mib"],
+    )
+    for mebibytes in shown:
+        assert f"| {mebibytes:,.0f} |" in page

@@ -216,3 +216,31 @@ def test_closing_answers_what_waits_and_reports_a_policy_that_does_not_end(
     assert isinstance(outcome, ServerUnavailable)
     gated.let_through()
     assert set(gather(outcomes, 1)) == {1}
+
+
+class ImprovingPolicy(HoldPolicy):
+    """Says when it was told to improve itself, and fails the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.improved = queue.Queue()
+
+    def improve(self):
+        self.improved.put(threading.current_thread().name)
+        if self.improved.qsize() == 1:
+            raise RuntimeError("not this time")
+
+
+def test_a_policy_improves_itself_in_its_own_thread_once_the_answers_are_out(
+    start, submit, outcomes, caplog
+):
+    policy = ImprovingPolicy()
+    scheduler = start(policy)
+    assert policy.improved.empty()
+    for sequence in range(3):
+        submit(scheduler, sequence)
+        (answer,) = gather(outcomes, 1).values()
+        assert isinstance(answer, PolicyOutput)
+    assert scheduler.close(WAIT_S)
+    assert list(policy.improved.queue) == ["policy"] * 3
+    assert "the policy could not improve itself" in caplog.text

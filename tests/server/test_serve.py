@@ -239,3 +239,37 @@ def test_help_needs_no_heavy_import():
     )
     assert done.stdout.strip() == "[]"
     assert run("--help").returncode == 0
+
+
+IMPROVING_SERVER = """
+import atexit, sys, threading
+from handover_proto.contract import IMPROVER
+from handover_server import serve, serving
+
+atexit.register(print, "Python's own end")
+make_policy = serving.load_policy
+
+def load(config):
+    threading.Thread(target=threading.Event().wait, name=IMPROVER, daemon=True).start()
+    return make_policy(config)
+
+serving.load_policy = load
+serve.cli()
+"""
+
+
+def test_a_policy_that_still_improves_itself_does_not_hold_up_the_servers_end():
+    """Its thread may be inside a compiler, which crashes when Python ends around it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", IMPROVING_SERVER, "--policy", "hold", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline().startswith("serving hold on ")
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=2 * TIMEOUT_S)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert rest == ""

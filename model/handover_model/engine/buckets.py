@@ -21,6 +21,10 @@ class Bucket:
         """Rows of a batch."""
         return self.layout.batch
 
+    def __str__(self) -> str:
+        """Name it for the log."""
+        return f"batches of {self.rows} with {self.layout.length} tokens"
+
 
 def make_buckets(shortest: Layout, largest_batch: int) -> list[Bucket]:
     """List the buckets from the layout of one row with a short instruction on."""

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from handover_model.engine.agreement import check_alike
 from handover_model.engine.cuda_graph import CapturedChunk
 from handover_model.engine.device_frames import DeviceFrames
+from handover_model.engine.fp8 import FP8, quantise
+from handover_model.engine.fp8_scales import Fp8Scales
 from handover_model.engine.graphs import GraphEngine
 from handover_model.engine.inputs import Stack, stack_frames
+from handover_model.engine.kernels import KernelCompiler
+from handover_model.engine.reference import reference_chunks
 from handover_model.engine.rows import PlainRows, RowEngine
 from handover_model.engine.seam import ChunkEngine
+from handover_model.engine.tables import take_weights
 from handover_model.errors import ModalityError
 from handover_model.network import Gr00tNetwork
 from handover_model.policy_spec import GPU_BATCH
@@ -21,45 +27,98 @@ logger = logging.getLogger(__name__)
 
 ONNX_WEIGHTS = 50_000_000  # above, converting would double a large network's memory
 ENGINES = ("auto", "reference", "fast")
-FLOAT32_ATOL = 1e-3  # normalised units; rounding alone gives some 1e-6
-BFLOAT16_COSINE = 0.99  # at least; two orders of rounding give more
 
 
 def choose_engine(
-    name: str, network: Gr00tNetwork, processor: Processor, probe: PreparedSample
+    name: str,
+    network: Gr00tNetwork,
+    processor: Processor,
+    probe: PreparedSample,
+    *,
+    compiled: bool = False,
+    scales: Fp8Scales | None = None,
 ) -> ChunkEngine | None:
     """Make the engine of a name: None is the reference path, the network's own modules.
 
-    probe: a sample on which both must agree. With auto, a network that the fast engine does not
-    know, or on which it disagrees, is served by the reference path, and the log says so; with fast
-    it is a ModalityError.
+    probe: a sample on which both must agree. compiled: on a GPU, compile in the background too.
+    scales: compute in FP8. With auto, a network that the fast engine does not know, on which it
+    disagrees or which a GPU cannot capture is served by the reference path, and the log says so;
+    with fast, or with scales, it is an error.
     """
     if name not in ENGINES:
         raise ModalityError(f"engine is {name!r}, expected {', '.join(ENGINES)}")
+    if name == "reference" and scales is not None:
+        raise ModalityError("the reference path does not compute FP8; leave --engine reference out")
     device = network.action_head.action_encoder.W1.W.device
-    if name == "reference" or (name == "auto" and device.type != "cpu"):
-        return None  # CUDA graphs have not been run on a GPU yet: they are there to be asked for
+    if name == "reference" or (device.type not in ("cpu", "cuda") and name == "auto"):
+        return None
     try:
         refuse_unknown(network)
-        embodiment = processor.config.embodiment_ids[processor.tag]
-        pad = processor.tokenizer.pad_token
-        if device.type == "cuda":
-            stack = choose_stack(processor, probe, device)
-            engine = GraphEngine(
-                network, embodiment, pad, probe, GPU_BATCH, CapturedChunk, stack=stack
-            )
-            difference = check_engine(engine, network, processor, [probe])
-        else:
-            engine = RowEngine(network, embodiment, pad)
-            difference = check_engine(engine, network, processor, [probe])
-            difference = _use_onnx(engine, network, processor, probe) or difference
-    except ModalityError as error:
-        if name == "fast":
+        make = _make_graphs if device.type == "cuda" else _make_rows
+        engine, difference = make(network, processor, probe, scales)
+    except Exception as error:  # ModalityError, or what a GPU's driver raises while it captures
+        if name == "fast" or scales is not None:
             raise
-        logger.warning("the reference path answers: %s", error)
+        reason = str(error).strip().partition("\n")[0]
+        logger.warning("the reference path answers: %s", reason)
         return None
     logger.info("engine %s: within %.1e of the reference path", engine.name, difference)
+    if scales is not None:
+        _tell_error(scales)
+    if compiled and isinstance(engine, GraphEngine):
+        engine.compile(KernelCompiler())
     return engine
+
+
+def _make_graphs(
+    network: Gr00tNetwork, processor: Processor, probe: PreparedSample, scales: Fp8Scales | None
+) -> tuple[ChunkEngine, float]:
+    embodiment, pad = _slot(processor), processor.tokenizer.pad_token
+    weights, precision = take_weights(network, embodiment), network.action_head.dtype
+    if scales is not None:
+        weights, precision = quantise(weights, scales.largest_inputs), FP8
+    engine = GraphEngine(
+        network,
+        embodiment,
+        pad,
+        probe,
+        GPU_BATCH,
+        CapturedChunk,
+        stack=choose_stack(processor, probe, weights.language.embeddings.device),
+        weights=weights,
+        precision=precision,
+    )
+    return engine, check_engine(engine, network, processor, [probe], precision)
+
+
+def _make_rows(
+    network: Gr00tNetwork, processor: Processor, probe: PreparedSample, scales: Fp8Scales | None
+) -> tuple[ChunkEngine, float]:
+    embodiment, pad = _slot(processor), processor.tokenizer.pad_token
+    if scales is not None:
+        weights = quantise(take_weights(network, embodiment), scales.largest_inputs)
+        rounded = RowEngine(network, embodiment, pad, weights)
+        return rounded, check_engine(rounded, network, processor, [probe], FP8)
+    engine = RowEngine(network, embodiment, pad)
+    difference = check_engine(engine, network, processor, [probe])
+    return engine, _use_onnx(engine, network, processor, probe) or difference
+
+
+def _slot(processor: Processor) -> int:
+    return processor.config.embodiment_ids[processor.tag]
+
+
+def _tell_error(scales: Fp8Scales) -> None:
+    error = scales.error
+    logger.info(
+        "FP8, on %d chunks of %s that it was not calibrated on: cosine %.6f to the reference path, "
+        "mean difference %.1e, largest %.1e (normalised units)",
+        error.chunks,
+        scales.dataset,
+        error.cosine,
+        error.mean,
+        error.largest,
+    )
 
 
 def _use_onnx(
@@ -99,39 +158,29 @@ def choose_stack(processor: Processor, probe: PreparedSample, device: torch.devi
     return DeviceFrames(processor.config.image, processor.image_side, device)
 
 
-@torch.inference_mode()
 def check_engine(
     engine: ChunkEngine,
     network: Gr00tNetwork,
     processor: Processor,
     samples: Sequence[PreparedSample],
+    precision: torch.dtype | None = None,
 ) -> float:
     """Compare an engine with the reference path: the largest difference, in normalised units.
 
-    Raises ModalityError when they are further apart than their type's rounding explains.
+    precision: the engine's, where it is not the network's. Raises ModalityError when they are
+    further apart than rounding explains.
     """
-    head = network.action_head
-    device, dtype = head.action_encoder.W1.W.device, head.dtype
     config = network.config
     shape = (len(samples), config.action_horizon, config.max_action_dim)
     noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    inputs = processor.collate([sample.scaled() for sample in samples]).to(device, dtype)
-    want = network.generate(inputs, torch.from_numpy(noise).to(device)).cpu().numpy()
-    got = engine.run(samples, noise)
+    want = reference_chunks(network, processor, samples, noise)
+    with torch.inference_mode():
+        got = engine.run(samples, noise)
     if got is None:
         raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
-    difference = float(np.abs(got.chunks - want).max())
-    cosine = cosine_similarity(got.chunks, want)
-    agrees = difference <= FLOAT32_ATOL if dtype == torch.float32 else cosine >= BFLOAT16_COSINE
-    if not agrees:
-        raise ModalityError(
-            f"the fast engine and the reference path differ by {difference:.2e} (cosine "
-            f"{cosine:.6f}) in {dtype}; use --engine reference, and report the checkpoint"
-        )
-    return difference
-
-
-def cosine_similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """Compare two chunks as vectors: 1 when they point the same way."""
-    a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+    dtype = precision or network.action_head.dtype
+    try:
+        found = check_alike(got.chunks, want, dtype, "the fast engine and the reference path")
+    except ModalityError as error:
+        raise ModalityError(f"{error}; use --engine reference, and report the checkpoint") from None
+    return found.difference

@@ -25,15 +25,21 @@ class CapturedChunk:
     ) -> None:
         """Capture a function for tensors of these shapes, whose memory becomes the graph's own."""
         self._inputs = list(inputs)
+        self._function = function  # the code of its kernels has to stay loaded
         self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self._inputs[0].device):
+            self._capture(pool)
+
+    def _capture(self, pool: Any) -> None:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
-                function(*self._inputs)
+                self._function(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self._graph, pool=pool):
-            self._output = function(*self._inputs)
+        # other threads may compile or load meanwhile: their calls must not break the capture
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            self._output = self._function(*self._inputs)
 
     @property
     def pool(self) -> Any:

@@ -1,26 +1,43 @@
 """The engine of a GPU: every bucket captured at load, and replayed for what fits into it."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from handover_model.engine.agreement import check_alike
 from handover_model.engine.buckets import Bucket, find_bucket, make_buckets
+from handover_model.engine.chunk import EngineWeights
+from handover_model.engine.compiling import BackgroundCompiler, Compile, Function, Job
 from handover_model.engine.inputs import Stack, chunk_input, stack_frames
 from handover_model.engine.layout import Layout, find_layout
 from handover_model.engine.seam import Chunks
 from handover_model.engine.tables import make_tables, take_weights
-from handover_model.engine.whole_chunk import WholeChunk, empty_inputs
+from handover_model.engine.whole_chunk import WholeChunk, empty_inputs, random_inputs
 from handover_model.errors import ModalityError
 from handover_model.network import Gr00tNetwork
 from handover_model.processor import PreparedSample
 from handover_model.real_time_chunking import PrefixGuide
 
+logger = logging.getLogger(__name__)
+
 Replay = Callable[[Sequence[Tensor]], Tensor]
-Capture = Callable[[WholeChunk, list[Tensor], Any], Replay]
+Capture = Callable[[Function, list[Tensor], Any], Replay]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What answers a bucket."""
+
+    chunk: WholeChunk
+    inputs: list[Tensor]
+    """Static: the graph reads them where they are"""
+    replay: Replay
 
 
 class GraphEngine:
@@ -40,25 +57,31 @@ class GraphEngine:
         largest_batch: int,
         capture: Capture,
         stack: Stack = stack_frames,
+        weights: EngineWeights | None = None,
+        precision: torch.dtype | None = None,
     ) -> None:
         """Capture the buckets for frames like the probe's, from its length of instruction on.
 
         capture: makes something that replays a function: see handover_model.engine.cuda_graph.
         stack: what samples' frames go through: handover_model.engine.device_frames prepares them.
-        Raises ModalityError when the probe's prompt has no layout.
+        weights: in place of the network's own; precision: of these, where it is not the network's.
+        Raises ModalityError when the probe's prompt has no layout, or a graph does not give what
+        its function gives.
         """
         self._network, self._embodiment, self._pad = network, embodiment, pad_token
         self._stack = stack
         shortest = self._layout([probe])
         if shortest is None:
             raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
-        self._weights = take_weights(network, embodiment)
+        self._weights = weights or take_weights(network, embodiment)
         self.buckets = make_buckets(shortest, largest_batch)
-        self._replays: dict[Bucket, Replay] = {}
-        pool = None
+        self._precision = precision or network.action_head.dtype
+        self._capture, self._pool = capture, None
+        self._compiler: BackgroundCompiler | None = None
+        self._captured: dict[Bucket, Captured] = {}
         for bucket in reversed(self.buckets):  # the largest first: its memory serves all others
-            self._replays[bucket] = replay = self._capture(bucket, probe, capture, pool)
-            pool = pool or getattr(replay, "pool", None)
+            self._captured[bucket] = self._capture_plain(bucket, probe.state.shape[0])
+        self.compiled: set[Bucket] = set()
 
     def run(
         self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
@@ -80,25 +103,74 @@ class GraphEngine:
         given = [inputs.text_ids, real, inputs.state, noises, *inputs.frames]
         if torch.cuda.is_available():
             given = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in given]
-        chunks = self._replays[bucket](given)[: len(samples)].cpu().numpy()
+        chunks = self._captured[bucket].replay(given)[: len(samples)].cpu().numpy()
         return Chunks(chunks, 0.0, 1e3 * (time.perf_counter() - begin))
 
-    def _capture(
-        self, bucket: Bucket, probe: PreparedSample, capture: Capture, pool: Any
-    ) -> Replay:
+    def compile(self, compile_one: Compile) -> None:
+        """Begin to compile the buckets in the background, the smallest first."""
+        work = [(bucket, self._captured[bucket]) for bucket in self.buckets]
+        jobs = [Job(bucket, captured.chunk, captured.inputs) for bucket, captured in work]
+        self._compiler = BackgroundCompiler(jobs, compile_one)
+
+    def improve(self) -> None:
+        """Answer one more bucket by its compiled chunk, if another is ready and agrees.
+
+        In the policy's thread, between two batches. Once one fails the rest stay as they are.
+        """
+        ready = self._compiler.take() if self._compiler is not None else None
+        if ready is None:
+            return
+        bucket, function = ready
+        try:
+            if isinstance(function, Exception):
+                raise function
+            self._captured[bucket] = self._capture_compiled(bucket, function)
+        except (
+            Exception
+        ) as error:  # the compiler's, the driver's or a difference: all leave a graph
+            self._compiler = None
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            count, of = len(self.compiled), len(self.buckets)
+            logger.warning("%d of %d graphs are compiled, no more: %s", count, of, reason)
+            return
+        self.compiled.add(bucket)
+        if len(self.compiled) == len(self.buckets):
+            logger.info("all %d graphs are compiled", len(self.buckets))
+
+    def _capture_plain(self, bucket: Bucket, state_steps: int) -> Captured:
         network, config = self._network, self._network.config
         layout, head = bucket.layout, network.action_head
         chunk = WholeChunk(self._weights, layout, make_tables(network, layout)).eval()
         inputs = empty_inputs(
             layout,
             network.eagle.pixels_per_token,
-            (probe.state.shape[0], config.max_state_dim),
+            (state_steps, config.max_state_dim),
             (config.action_horizon, config.max_action_dim),
             head.action_encoder.W1.W.device,
             head.dtype,
         )
+        captured = Captured(chunk, inputs, self._capture_one(chunk, inputs))
+        self._check(bucket, captured.replay, lambda given: chunk(*given), inputs)
+        return captured
+
+    def _capture_compiled(self, bucket: Bucket, function: Function) -> Captured:
+        former = self._captured[bucket]
+        fresh = replace(former, replay=self._capture_one(function, former.inputs))
+        self._check(bucket, fresh.replay, former.replay, former.inputs)
+        return fresh
+
+    def _capture_one(self, function: Function, inputs: list[Tensor]) -> Replay:
+        with torch.inference_mode(False), torch.no_grad():  # as the compiler ran it
+            captured = self._capture(function, inputs, self._pool)
+        self._pool = self._pool or getattr(captured, "pool", None)
+        return captured
+
+    def _check(self, bucket: Bucket, new: Replay, old: Replay, inputs: Sequence[Tensor]) -> None:
+        """Hold what is captured against what it stands for; raises ModalityError."""
+        given = random_inputs(inputs, self._weights.language.embeddings.shape[0])
         with torch.no_grad():
-            return capture(chunk, inputs, pool)
+            got, want = (way(given).float().cpu().numpy() for way in (new, old))
+        check_alike(got, want, self._precision, f"two ways to compute {bucket}")
 
     def _layout(self, samples: Sequence[PreparedSample]) -> Layout | None:
         """Give a batch's layout; None when its frames differ or it is another embodiment's."""

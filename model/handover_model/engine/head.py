@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from handover_model.engine.linear import Linear, Norm
+from handover_model.engine.linear import Linear, Mix, Norm, mix
 from handover_model.real_time_chunking import Velocity
 
 SELF, TEXT, IMAGE = "self", "text", "image"  # what a block attends to
@@ -80,6 +80,7 @@ class HeadWeights:
     decode: Mlp
     """From the transformer's normed output; its projection is folded into the first layer"""
     heads: int
+    mix: Mix = mix
 
     @property
     def dtype(self) -> torch.dtype:
@@ -151,17 +152,17 @@ def predict_velocity(
     length = joined.shape[1]
     hidden = joined.flatten(0, 1)
     for block, norm, memory in zip(weights.blocks, own.norms, memories, strict=True):
-        mixed = attend(block.project(norm(hidden)), memory, batch, weights.heads)
-        hidden = hidden + block.out(mixed)
-        inner = functional.gelu(block.up(block.norm2(hidden)), approximate="tanh")
-        hidden = hidden + block.down(inner)
+        mixed = attend(weights, block.project(hidden, norm), memory, batch)
+        hidden = block.out(mixed, residual=hidden)
+        inner = block.up(hidden, block.norm2, gelu=True)
+        hidden = block.down(inner, residual=hidden)
     last = hidden.view(batch, length, -1)[:, length - horizon :].reshape(batch * horizon, -1)
     return weights.decode(own.output_norm(last)).view(batch, horizon, -1).float()
 
 
-def attend(projected: Tensor, memory: Memory | None, batch: int, heads: int) -> Tensor:
+def attend(weights: HeadWeights, projected: Tensor, memory: Memory | None, batch: int) -> Tensor:
     """Mix tokens: (B x T, width or 3 x width) -> (B x T, width), as one row per token."""
-    rows = projected.shape[0]
+    rows, heads = projected.shape[0], weights.heads
     if memory is None:
         parts = projected.view(batch, rows // batch, 3, heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
@@ -169,5 +170,4 @@ def attend(projected: Tensor, memory: Memory | None, batch: int, heads: int) -> 
     else:
         query = projected.view(batch, rows // batch, heads, -1).transpose(1, 2)
         key, value, mask = memory.key, memory.value, memory.mask
-    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return mixed.transpose(1, 2).reshape(rows, -1)
+    return weights.mix(query, key, value, mask).flatten(0, 1)

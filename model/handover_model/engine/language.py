@@ -115,10 +115,10 @@ def read(
             is_causal=mask is None,
             enable_gqa=groups > 1 and not past,
         )
-        hidden = hidden + layer.out(mixed.transpose(1, 2).flatten(2))
+        hidden = layer.out(mixed.transpose(1, 2).flatten(2), residual=hidden)
         normed = functional.rms_norm(hidden, layer.norm2.shape, layer.norm2, weights.eps)
         gate, up = layer.gate_up(normed).chunk(2, dim=-1)
-        hidden = hidden + layer.down(functional.silu(gate) * up)
+        hidden = layer.down(functional.silu(gate) * up, residual=hidden)
     return functional.rms_norm(hidden, weights.final.shape, weights.final, weights.eps), kept
 
 

@@ -4,7 +4,7 @@ Where several layers read the same input, their weights are laid behind one anot
 and the modules' own weights become views of it: the network's memory does not grow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,12 +12,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Mix = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Attention: query, key, value (B, heads, tokens, head size), mask -> (B, queries, width)"""
 
-class Linear(Protocol):
-    """What the engine's functions need of a linear layer, whatever its weights are kept in."""
+
+def mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Attend as PyTorch does; mask: bool, true where a key counts, or None for all."""
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A LayerNorm."""
+
+    weight: Tensor
+    """(width,)"""
+    bias: Tensor
+    """(width,)"""
+    eps: float
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Transform tokens: (..., in) -> (..., out)."""
+        """Normalise tokens: (..., width) -> the same shape."""
+        return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class Linear(Protocol):
+    """What the engine's functions need of a linear layer, whatever its weights are kept in.
+
+    What stands around the product is told to it, so that a kernel may do all of it at once.
+    """
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        norm: Norm | None = None,
+        gelu: bool = False,
+        residual: Tensor | None = None,
+    ) -> Tensor:
+        """Give residual + gelu(layer(norm(tokens))), each where wanted: (..., in) -> (..., out)."""
         ...
 
 
@@ -30,24 +63,23 @@ class Dense:
     bias: Tensor | None
     """(out,)"""
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Transform tokens: (..., in) -> (..., out)."""
-        return functional.linear(tokens, self.weight, self.bias)
+    def __call__(
+        self,
+        tokens: Tensor,
+        norm: Norm | None = None,
+        gelu: bool = False,
+        residual: Tensor | None = None,
+    ) -> Tensor:
+        """See Linear."""
+        read = tokens if norm is None else norm(tokens)
+        return finish(functional.linear(read, self.weight, self.bias), gelu, residual)
 
 
-@dataclass(frozen=True)
-class Norm:
-    """A LayerNorm; without weights when both are None."""
-
-    weight: Tensor
-    """(width,)"""
-    bias: Tensor
-    """(width,)"""
-    eps: float
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Normalise tokens: (..., width) -> the same shape."""
-        return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
+def finish(product: Tensor, gelu: bool, residual: Tensor | None) -> Tensor:
+    """Do what comes after a layer's product and bias: see Linear."""
+    if gelu:
+        product = functional.gelu(product, approximate="tanh")
+    return product if residual is None else residual + product
 
 
 def dense(layer: nn.Linear) -> Dense:

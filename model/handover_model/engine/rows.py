@@ -80,10 +80,21 @@ class RowEngine:
     KEPT_STARTS starts of instructions.
     """
 
-    def __init__(self, network: Gr00tNetwork, embodiment: int, pad_token: int) -> None:
-        """Take a network's weights; most stay shared with it."""
+    def __init__(
+        self,
+        network: Gr00tNetwork,
+        embodiment: int,
+        pad_token: int,
+        weights: EngineWeights | None = None,
+    ) -> None:
+        """Take a network's weights; most stay shared with it.
+
+        weights: in place of the network's own. Requests with a prefix, which need gradients through
+        them, are then left to the modules.
+        """
         self._network, self._embodiment, self._pad = network, embodiment, pad_token
-        self.weights = take_weights(network, embodiment)
+        self.weights = weights or take_weights(network, embodiment)
+        self._takes_guides = weights is None
         self._device = network.action_head.action_encoder.W1.W.device
         language = network.backbone.model.language_model
         self._starts = PromptStarts(self.weights, language)
@@ -95,6 +106,8 @@ class RowEngine:
         self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
     ) -> Chunks | None:
         """Denoise rows (B, horizon, max_action_dim) float32; None where one has no layout."""
+        if guide is not None and not self._takes_guides:
+            return None
         layouts = [self._layout(sample) for sample in samples]
         rows: list[np.ndarray] = []
         backbone_s = head_s = 0.0

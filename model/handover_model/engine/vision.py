@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from handover_model.backbone import Eagle
-from handover_model.engine.linear import Dense, Linear, Norm, dense, fuse, norm
+from handover_model.engine.linear import Dense, Linear, Mix, Norm, dense, fuse, mix, norm
 from handover_model.vision import PatchEmbeddings, VisionLayer
 
 FOLD = 2  # patches of an image token, down and right
@@ -41,6 +41,7 @@ class VisionWeights:
     fold_out: Linear
     heads: int
     patch_size: int
+    mix: Mix = mix
 
 
 def take_vision(eagle: Eagle) -> VisionWeights:
@@ -93,18 +94,20 @@ def look(weights: VisionWeights, frames: Tensor, positions: Tensor) -> Tensor:
     pixels = torch.add(-1.0, rows.flatten(0, 1).float(), alpha=2 / 255).to(positions.dtype)
     hidden = (weights.patch(pixels).view(count, patches, -1) + positions).flatten(0, 1)
     for layer in weights.layers:
-        hidden = hidden + _attend(layer, layer.norm1(hidden), count, weights.heads)
-        inner = functional.gelu(layer.up(layer.norm2(hidden)), approximate="tanh")
-        hidden = hidden + layer.down(inner)
+        hidden = _attend(weights, layer, hidden, count)
+        inner = layer.up(hidden, layer.norm2, gelu=True)
+        hidden = layer.down(inner, residual=hidden)
     folded = weights.final(hidden).view(count, patches // FOLD**2, -1)
     return weights.fold_out(functional.gelu(weights.fold_in(weights.fold_norm(folded))))
 
 
-def _attend(layer: VisionLayerWeights, hidden: Tensor, count: int, heads: int) -> Tensor:
-    qkv = layer.qkv(hidden).view(count, hidden.shape[0] // count, 3, heads, -1)
+def _attend(
+    weights: VisionWeights, layer: VisionLayerWeights, hidden: Tensor, count: int
+) -> Tensor:
+    """Let patches attend to each other, and add that: (N x P, hidden) -> the same shape."""
+    qkv = layer.qkv(hidden, layer.norm1).view(count, hidden.shape[0] // count, 3, weights.heads, -1)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    mixed = functional.scaled_dot_product_attention(query, key, value)
-    return layer.out(mixed.transpose(1, 2).reshape(hidden.shape))
+    return layer.out(weights.mix(query, key, value, None).flatten(0, 1), residual=hidden)
 
 
 def _take_layer(layer: VisionLayer) -> VisionLayerWeights:

@@ -1,5 +1,7 @@
 """The whole chunk as a module of one layout: what is captured, compiled and checked for it."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -43,3 +45,19 @@ def empty_inputs(
         torch.zeros(batch, *noise, device=device),
         *frames,
     ]
+
+
+def random_inputs(empty: Sequence[Tensor], vocabulary: int, seed: int = 0) -> list[Tensor]:
+    """Draw inputs of these shapes, with one place of padding: to hold two ways side by side."""
+    generator = torch.Generator().manual_seed(seed)
+    text_ids, real, state, noise, *frames = empty
+    visible = torch.ones(real.shape, dtype=torch.bool)
+    visible[:, 0] = False
+    drawn = [
+        torch.randint(vocabulary, text_ids.shape, generator=generator),
+        visible,
+        torch.randn(state.shape, generator=generator),
+        torch.randn(noise.shape, generator=generator),
+        *(torch.randint(256, frame.shape, generator=generator) for frame in frames),
+    ]
+    return [values.to(like.device, like.dtype) for values, like in zip(drawn, empty, strict=True)]

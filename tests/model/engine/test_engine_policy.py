@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 from handover_model.checkpoint import load_checkpoint
-from handover_model.engine import choose, prompt_start, rows
+from handover_model.engine import agreement, choose, prompt_start, rows
 from handover_model.errors import ModalityError
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.contract import ActionPrefix
@@ -107,7 +107,7 @@ def test_a_network_that_the_engine_does_not_know_is_served_by_its_modules(mini, 
 
 
 def test_an_engine_that_disagrees_is_not_used(mini, caplog, monkeypatch):
-    monkeypatch.setattr(choose, "FLOAT32_ATOL", -1.0)
+    monkeypatch.setattr(agreement, "FLOAT32_ATOL", -1.0)
     with pytest.raises(ModalityError, match=r"differ by .* in torch.float32; use --engine ref"):
         load_policy(mini, device="cpu", engine="fast")
     with caplog.at_level(logging.WARNING):

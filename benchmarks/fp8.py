@@ -1,0 +1,103 @@
+"""What FP8 does to a checkpoint's actions: beside the reference path, and open loop.
+
+    python benchmarks/fp8.py --calibrate-on DATASET --dataset-path OTHER
+
+Both are GR00T datasets; the second is replayed with `handover replay` against a server of each
+precision. On a CPU the same rounded numbers are multiplied as on a GPU, slowly: this tells errors,
+not times. Run by an environment with the extras `train` and `replay`.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import tyro
+from handover_client import open_loop
+from handover_model.engine.fp8_scales import load_scales
+from handover_model.hashes import weights_hash
+from handover_training import calibrate
+from result_file import write_result
+
+PRECISIONS = {
+    "float32": ("--dtype", "float32"),
+    "bfloat16": ("--dtype", "bfloat16"),
+    "fp8": ("--dtype", "float32", "--precision", "fp8"),
+}
+FIGURES = ("mse", "mae", "success_at", "accuracy_at", "interval_95")
+
+
+@dataclass(frozen=True)
+class Fp8Benchmark:
+    """Calibrate a checkpoint, and judge its precisions open loop."""
+
+    calibrate_on: Path
+    """GR00T dataset for the scales, and for the error beside the reference path"""
+    dataset_path: Path
+    """GR00T dataset that is replayed, best one that the checkpoint has not seen"""
+    checkpoint: Path = Path("checkpoints/aloha-mini")
+    observations: int = 128
+    """For calibration: half for the scales, half for the error"""
+    device: str = "cpu"
+    name: str = "fp8"
+    """The result goes to benchmarks/results/NAME.json"""
+
+
+def main(config: Fp8Benchmark) -> dict[str, object]:
+    """Measure, print and write the result's JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        scales = Path(folder, "scales.json")
+        calibrate.main(
+            calibrate.CalibrateConfig(
+                str(config.checkpoint),
+                config.calibrate_on,
+                config.observations,
+                scales,
+                device=config.device,
+            )
+        )
+        found = load_scales(scales, weights_hash(config.checkpoint))
+        replays: dict[str, dict[str, object]] = {}
+        for name, flags in PRECISIONS.items():
+            more = ("--fp8-scales", str(scales)) if name == "fp8" else ()
+            with _serve(config, (*flags, *more)) as address:
+                run = open_loop.ReplayConfig(address, config.dataset_path, Path(folder, name))
+                judged = open_loop.main(run)["joints_14"]
+            replays[name] = {figure: judged[figure] for figure in FIGURES}
+    result: dict[str, object] = {
+        "checkpoint": config.checkpoint.name,
+        "checkpoint_hash": found.weights_hash,
+        "device": config.device,
+        "emulated": not config.device.startswith("cuda"),
+        "calibrated_on": {"dataset": found.dataset, "observations": found.observations},
+        "layers_in_fp8": len(found.largest_inputs),
+        "actions_beside_the_reference": asdict(found.error),
+        "open_loop": {"dataset": config.dataset_path.name, "joints_14": replays},
+    }
+    write_result(config.name, result)
+    return result
+
+
+@contextmanager
+def _serve(config: Fp8Benchmark, flags: tuple[str, ...]) -> Iterator[str]:
+    """Serve the checkpoint on a free port; gives its address."""
+    command = [sys.executable, "-m", "handover_server.serve", "--port", "0", "--no-compile"]
+    command += ["--checkpoint", str(config.checkpoint), "--device", config.device, *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        found = re.search(r" on (\S+)$", process.stdout.readline().strip())
+        if found is None:
+            raise SystemExit("the server did not start; its messages are above")
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Fp8Benchmark))

@@ -1,0 +1,71 @@
+"""Calibrating FP8: what the layers read of a dataset, and what rounding does to the actions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from handover_model.checkpoint import Checkpoint
+from handover_model.engine.agreement import compare
+from handover_model.engine.fp8 import quantise, watch
+from handover_model.engine.fp8_scales import ActionError, Fp8Scales
+from handover_model.engine.reference import reference_chunks
+from handover_model.engine.rows import RowEngine
+from handover_model.engine.tables import take_weights
+from handover_model.errors import ModalityError
+from handover_model.processor import Processor
+from handover_model.samples import PreparedSample
+
+SMALLEST = 1e-6  # for a layer that has read zeros alone
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    processor: Processor,
+    seen: Sequence[PreparedSample],
+    unseen: Sequence[PreparedSample],
+    dataset: str,
+) -> Fp8Scales:
+    """Find the scales on some observations, and their error on others.
+
+    Every observation gets noise of its own. Raises ModalityError for a checkpoint that the engine
+    does not compute.
+    """
+    network = checkpoint.network
+    embodiment = processor.config.embodiment_ids[processor.tag]
+    pad = processor.tokenizer.pad_token
+    weights = take_weights(network, embodiment)
+    watched, largest = watch(weights)
+    _run(RowEngine(network, embodiment, pad, watched), seen, checkpoint)
+    inputs = {name: max(float(number), SMALLEST) for name, number in largest.items()}
+    rounded = RowEngine(network, embodiment, pad, quantise(weights, inputs))
+    got = _run(rounded, unseen, checkpoint)
+    want = np.concatenate(
+        [
+            reference_chunks(network, processor, [sample], _noise(checkpoint, place))
+            for place, sample in enumerate(unseen)
+        ]
+    )
+    found = compare(got, want)
+    mean = float(np.abs(got - want).mean())
+    error = ActionError(len(unseen), found.cosine, mean, found.difference)
+    return Fp8Scales(checkpoint.weights_hash(), dataset, len(seen), error, inputs)
+
+
+@torch.inference_mode()
+def _run(
+    engine: RowEngine, samples: Sequence[PreparedSample], checkpoint: Checkpoint
+) -> np.ndarray:
+    chunks: list[np.ndarray] = []
+    for place, sample in enumerate(samples):
+        answer = engine.run([sample], _noise(checkpoint, place))
+        if answer is None:
+            raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
+        chunks.append(answer.chunks)
+    return np.concatenate(chunks)
+
+
+def _noise(checkpoint: Checkpoint, place: int) -> np.ndarray:
+    config = checkpoint.config
+    shape = (1, config.action_horizon, config.max_action_dim)
+    return np.random.default_rng(place).standard_normal(shape, dtype=np.float32)

@@ -1,0 +1,87 @@
+"""Which layers kernels are chosen for: by a clock, and never at the cost of an answer."""
+
+from itertools import chain, repeat
+
+import pytest
+import torch
+from handover_model.engine.fp8 import quantise
+from handover_model.engine.kernels import CUTS, ThinLinear, mix_small, use_kernels
+from handover_model.engine.linear import Dense, mix
+from handover_model.engine.tables import make_tables, take_weights
+from handover_model.engine.whole_chunk import WholeChunk
+
+from ..tiny import CONFIG, network
+from .inputs import engine_input, layout_of, noise_of, samples
+from .test_fp8 import AnyLayer
+
+TOKENS = 1 + CONFIG.action_horizon
+
+
+def chunk_of(net, batch=1, change=lambda weights: weights):
+    given = samples((3,) * batch, ((2, 2),))
+    layout = layout_of(given, 16)
+    chunk = WholeChunk(change(take_weights(net, 0)), layout, make_tables(net, layout)).eval()
+    inputs = engine_input(given, layout)
+    tensors = [inputs.text_ids, inputs.real, inputs.state, noise_of(net, batch), *inputs.frames]
+    return chunk, tensors
+
+
+def clock_saying(*times_ms):
+    """A clock that tells these times and then 1 ms for ever, and never runs anything."""
+    times = chain(times_ms, repeat(1.0))
+    return lambda _run: next(times)
+
+
+def test_the_fastest_cut_of_a_shape_is_taken_for_every_layer_of_it():
+    chunk, _ = chunk_of(network())
+    clock, known = clock_saying(1.0, 3.0, 0.5, 0.7, 0.9), {}  # the library, then CUTS
+    chosen = use_kernels(chunk, TOKENS, clock, known)
+    projects = [block.project for block in chosen.weights.head.blocks if block.reads == "self"]
+    projects += [block.project for block in chosen.weights.head.blocks if block.reads != "self"]
+    first = chosen.weights.head.blocks[0].project
+    assert first == ThinLinear(chunk.weights.head.blocks[0].project, CUTS[1])
+    assert {type(layer) for layer in projects} == {ThinLinear, Dense}  # by shape: 16 and 48 outputs
+    assert chosen.weights.head.mix is mix  # as fast is not faster
+    assert isinstance(chosen.weights.vision.layers[0].qkv, Dense)
+
+    def forbidden(_run):
+        raise AssertionError("what is known is not measured again")
+
+    again = use_kernels(chunk, TOKENS, forbidden, known)
+    assert again.weights.head.blocks[0].project == first
+
+
+def test_more_rows_than_a_block_has_are_the_librarys():
+    chunk, _ = chunk_of(network(), batch=32)
+    measured = []
+    chosen = use_kernels(chunk, TOKENS, lambda run: measured.append(run) or 1.0, {})
+    assert all(isinstance(block.up, Dense) for block in chosen.weights.head.blocks)
+    assert len(measured) == 4  # attention of the head and of the vision tower, both ways
+
+
+def test_attention_is_chosen_for_itself():
+    chunk, _ = chunk_of(network(), batch=32)
+    chosen = use_kernels(chunk, TOKENS, clock_saying(1.0, 0.5, 1.0, 2.0), {})
+    assert chosen.weights.head.mix is mix_small
+    assert chosen.weights.vision.mix is mix
+
+
+@pytest.mark.parametrize("precision", ["full", "fp8"])
+def test_a_kernel_that_cannot_be_built_is_not_chosen(precision, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "handover_model.engine.thin_kernel", None)
+    monkeypatch.setitem(__import__("sys").modules, "handover_model.engine.attention_kernel", None)
+
+    def change(weights):
+        return quantise(weights, AnyLayer()) if precision == "fp8" else weights
+
+    chunk, tensors = chunk_of(network(), change=change)
+
+    def clock(run):
+        run()  # the library's runs, a kernel's fails
+        return 1.0
+
+    with torch.no_grad():
+        chosen = use_kernels(chunk, TOKENS, clock, {})
+        torch.testing.assert_close(chosen(*tensors), chunk(*tensors), atol=0, rtol=0)
+    assert not any(isinstance(block.up, ThinLinear) for block in chosen.weights.head.blocks)
+    assert chosen.weights.head.mix is mix
