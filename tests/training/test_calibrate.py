@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from handover_conversion.faults import DatasetError
 from handover_model.errors import CheckpointError
 from handover_model.policy import load_policy
 from handover_proto.errors import UsageError
@@ -27,5 +28,9 @@ def test_its_file_is_what_a_policy_in_fp8_is_loaded_with(dataset, tmp_path, caps
 def test_what_cannot_be_calibrated_is_one_clear_line(base, dataset, tmp_path):
     with pytest.raises(UsageError, match="--observations is 1, expected 2 or more"):
         main(CalibrateConfig(str(base), dataset, observations=1))
-    with pytest.raises(Exception, match=r"info\.json"):
+    with pytest.raises(DatasetError, match=r"info\.json"):
         main(CalibrateConfig(str(base), tmp_path, device="cpu"))
+    nowhere = tmp_path / "missing" / "scales.json"
+    for output in (nowhere, tmp_path):
+        with pytest.raises(UsageError, match=r"cannot be written; name another file with --output"):
+            main(CalibrateConfig(str(base), dataset, output=output, device="cpu"))

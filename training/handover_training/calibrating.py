@@ -1,5 +1,6 @@
 """Calibrating a checkpoint on a dataset: which observations, and where the result goes."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from handover_model.engine.fp8_scales import SCALES_FILE, Fp8Scales, save_scales
 from handover_model.policy import DTYPES
 from handover_model.processor import Processor
 from handover_model.samples import PreparedSample
+from handover_proto.errors import UsageError
 
 from handover_training.calibrate import CalibrateConfig
 from handover_training.recordings import Source, open_sources, read_recordings
@@ -26,10 +28,11 @@ def run(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
         config.checkpoint, device=device, dtype=DTYPES[dtype], tokenizer=config.tokenizer
     )
     checkpoint.network.requires_grad_(False)
+    path = config.output or checkpoint.folder / SCALES_FILE
+    _check_writable(path)
     processor = checkpoint.processor(config.embodiment_tag)
     samples, name = read_observations(config.dataset_path, processor, config.observations)
     scales = calibrate(checkpoint, processor, samples[::2], samples[1::2], name)
-    path = config.output or checkpoint.folder / SCALES_FILE
     save_scales(scales, path)
     return path, scales
 
@@ -43,6 +46,12 @@ def read_observations(
     table = WindowTable(read_recordings([source], modality, held_out=False), modality)
     numbers = np.unique(np.linspace(0, len(table) - 1, count).astype(int))
     return [_prepare(source, table, table[number], processor) for number in numbers], source.name
+
+
+def _check_writable(path: Path) -> None:
+    """Look before minutes of work whether its result can be kept."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written; name another file with --output")
 
 
 def _prepare(

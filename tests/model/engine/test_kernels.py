@@ -1,11 +1,14 @@
 """Which layers kernels are chosen for: by a clock, and never at the cost of an answer."""
 
+import sys
 from itertools import chain, repeat
+from types import SimpleNamespace
 
 import pytest
 import torch
+from handover_model.engine import kernels
 from handover_model.engine.fp8 import quantise
-from handover_model.engine.kernels import CUTS, ThinLinear, mix_small, use_kernels
+from handover_model.engine.kernels import CUTS, KernelCompiler, ThinLinear, mix_small, use_kernels
 from handover_model.engine.linear import Dense, mix
 from handover_model.engine.tables import make_tables, take_weights
 from handover_model.engine.whole_chunk import WholeChunk
@@ -68,8 +71,8 @@ def test_attention_is_chosen_for_itself():
 
 @pytest.mark.parametrize("precision", ["full", "fp8"])
 def test_a_kernel_that_cannot_be_built_is_not_chosen(precision, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "handover_model.engine.thin_kernel", None)
-    monkeypatch.setitem(__import__("sys").modules, "handover_model.engine.attention_kernel", None)
+    monkeypatch.setitem(sys.modules, "handover_model.engine.thin_kernel", None)
+    monkeypatch.setitem(sys.modules, "handover_model.engine.attention_kernel", None)
 
     def change(weights):
         return quantise(weights, AnyLayer()) if precision == "fp8" else weights
@@ -85,3 +88,21 @@ def test_a_kernel_that_cannot_be_built_is_not_chosen(precision, monkeypatch):
         torch.testing.assert_close(chosen(*tensors), chunk(*tensors), atol=0, rtol=0)
     assert not any(isinstance(block.up, ThinLinear) for block in chosen.weights.head.blocks)
     assert chosen.weights.head.mix is mix
+
+
+def test_a_compiler_that_does_not_take_the_kernels_compiles_without_them(monkeypatch, caplog):
+    compiled = []
+
+    def broken(*_given):
+        raise RuntimeError("ptxas died\nand 40 lines more")
+
+    monkeypatch.setattr(kernels, "find_spec", lambda _name: object())
+    monkeypatch.setattr(kernels, "use_kernels", broken)
+    monkeypatch.setattr(kernels, "compile_whole", lambda function, _: compiled.append(function))
+    chunk, tensors = chunk_of(network())
+    on_gpu = [SimpleNamespace(is_cuda=True), *tensors[1:]]
+    compiler = KernelCompiler()
+    for _ in range(2):
+        compiler(chunk, on_gpu)
+    assert compiled == [chunk, chunk]
+    assert caplog.messages == ["chunks are compiled without kernels of ours: ptxas died"]
