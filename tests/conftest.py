@@ -47,7 +47,7 @@ class Authority:
 
     def _openssl(self, *arguments: str) -> None:
         subprocess.run(
-            ["openssl", *arguments], cwd=self.folder, check=True, capture_output=True, timeout=60
+            ["openssl", *arguments], cwd=self.folder, check=True, capture_output=True, timeout=180
         )
 
 

@@ -157,7 +157,7 @@ class Intake:
 
     async def drain(self, timeout_s: float) -> int:
         """Wait until what was admitted is answered; returns how many requests are not."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(asyncio.TimeoutError):  # Python 3.10 has its own
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         self._decoder.close()
         return self._requests

@@ -105,7 +105,7 @@ def test_a_reader_that_goes_away_is_no_traceback():
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-c", "from handover_client.cli import main; main()"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=180)
     os.close(writer)
     assert done.returncode == 141
     assert done.stderr == b""
@@ -115,7 +115,7 @@ def loaded_by(code: str) -> set[str]:
     """Run code in a fresh Python; returns the top-level packages that it loaded."""
     script = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=180
     )
     return set(done.stdout.splitlines()[-1].split())
 

@@ -25,7 +25,7 @@ def completed(script, *words):
         ["bash", "-c", f"{script}\n{ask}; echo ${{COMPREPLY[@]}}"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     return set(done.stdout.split())

@@ -28,7 +28,7 @@ def test_a_missing_package_is_one_line_with_the_extra(name, tmp_path):
     package, flags = LINES[name]
     program = BLOCKED.format(package=package, words=[name, *flags.split()])
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

@@ -39,10 +39,10 @@ def server_address(server_bin, tmp_path_factory):
     try:
         yield wait_for_address(server, log)
         server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=30) == 0, log.read_text()
+        assert server.wait(timeout=120) == 0, log.read_text()
     finally:
         server.kill()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
 
 
 def wait_for_address(server: subprocess.Popen, log: Path, timeout_s: float = 120) -> str:

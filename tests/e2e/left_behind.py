@@ -20,7 +20,7 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
-def none_left(mark: str, within_s: float = 20) -> bool:
+def none_left(mark: str, within_s: float = 60) -> bool:
     """Wait until no process has the mark; False when some still has it after `within_s`."""
     deadline = time.monotonic() + within_s
     while marked(mark):

@@ -151,8 +151,8 @@ class Served:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
-            status = self.process.wait(timeout=60)
+            status = self.process.wait(timeout=180)
         finally:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         assert kind or status == 0, self.log.read_text()

@@ -31,7 +31,7 @@ def served(server_bin: Path, log: Path, *flags: str | Path) -> Iterator[str]:
         yield wait_for_address(server, log)
     finally:
         server.kill()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

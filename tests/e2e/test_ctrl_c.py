@@ -44,11 +44,11 @@ def interrupted(command, tmp_path, at_work):
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) == 130, log.read_text()
+        assert process.wait(timeout=180) == 130, log.read_text()
         assert none_left(mark), marked(mark)
     finally:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         for pid in marked(mark):
             os.kill(pid, signal.SIGKILL)
     assert "Traceback" not in log.read_text()

@@ -41,7 +41,7 @@ def demo(server_bin, tmp_path):
     process.mark, process.log = mark, Path(log.name)
     yield process
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     for pid in marked(mark):
         os.kill(pid, signal.SIGKILL)
     log.close()
@@ -61,7 +61,7 @@ def test_ctrl_c_leaves_no_process_and_no_file(demo, tmp_path):
     wait_until(lambda: "3/5" in demo.log.read_text(), demo)
     assert any(" serve " in command for command in marked(demo.mark).values())
     os.killpg(demo.pid, signal.SIGINT)
-    assert demo.wait(timeout=60) == 130, demo.log.read_text()
+    assert demo.wait(timeout=180) == 130, demo.log.read_text()
     assert none_left(demo.mark), marked(demo.mark)
     assert [path.name for path in tmp_path.iterdir()] == ["demo.log"]
     assert "Traceback" not in demo.log.read_text()
@@ -72,7 +72,7 @@ def test_ctrl_c_leaves_no_process_and_no_file(demo, tmp_path):
 def test_a_termination_in_the_simulation_leaves_no_process_and_no_file(demo, tmp_path):
     wait_until(lambda: (tmp_path / "demo/.transfer_cube.partial/plan.json").exists(), demo)
     demo.send_signal(signal.SIGTERM)
-    assert demo.wait(timeout=60) == 130, demo.log.read_text()
+    assert demo.wait(timeout=180) == 130, demo.log.read_text()
     assert none_left(demo.mark), marked(demo.mark)
     assert [path.name for path in tmp_path.iterdir()] == ["demo.log"]
 

@@ -242,7 +242,7 @@ def test_a_killed_recording_keeps_its_finished_episodes(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     os.killpg(running.pid, signal.SIGKILL)
-    running.wait(timeout=30)
+    running.wait(timeout=120)
     assert not output.exists()
     kept = first.with_suffix(".mp4").stat()
     subprocess.run(command(output, 2), check=True, timeout=280)

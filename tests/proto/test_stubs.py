@@ -24,7 +24,7 @@ def test_regenerating_the_stubs_changes_nothing(tmp_path):
         "handover_proto/policy.proto",
     ]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run(command, check=True, timeout=60, env=environment)
+    subprocess.run(command, check=True, timeout=180, env=environment)
     for name in STUBS:
         made = (tmp_path / "handover_proto" / name).read_bytes()
         assert made == (ROOT / "proto/handover_proto" / name).read_bytes(), f"{name} is stale"
