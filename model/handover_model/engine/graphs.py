@@ -112,6 +112,11 @@ class GraphEngine:
         jobs = [Job(bucket, captured.chunk, captured.inputs) for bucket, captured in work]
         self._compiler = BackgroundCompiler(jobs, compile_one)
 
+    @property
+    def compiling(self) -> bool:
+        """Whether graphs are to be compiled, and none has failed."""
+        return self._compiler is not None
+
     def improve(self) -> None:
         """Answer one more bucket by its compiled chunk, if another is ready and agrees.
 
@@ -125,9 +130,7 @@ class GraphEngine:
             if isinstance(function, Exception):
                 raise function
             self._captured[bucket] = self._capture_compiled(bucket, function)
-        except (
-            Exception
-        ) as error:  # the compiler's, the driver's or a difference: all leave a graph
+        except Exception as error:  # the compiler's, the driver's, a difference: a graph is left
             self._compiler = None
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             count, of = len(self.compiled), len(self.buckets)

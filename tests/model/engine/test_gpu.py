@@ -139,7 +139,7 @@ def improve_until_compiled(policy, count):
     """Ask and improve as the policy's thread does, until so many buckets are compiled."""
     engine, began = policy._engine, time.monotonic()
     while len(engine.compiled) < count:
-        assert engine._compiler is not None, "the compiler gave up: see the log"
+        assert engine.compiling, "the compiler gave up: see the log"
         assert time.monotonic() < began + COMPILE_S
         policy.infer(requests(1))
         policy.improve()
