@@ -3,7 +3,6 @@
 One that this machine or this version cannot run says why, and has no figure.
 """
 
-import importlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +12,16 @@ from typing import Any
 import torch
 from handover_model.checkpoint import Checkpoint
 from handover_model.engine.choose import check_engine, choose_stack
+from handover_model.engine.compiling import Compile, compile_whole
 from handover_model.engine.cuda_graph import CapturedChunk
 from handover_model.engine.device_frames import can_prepare
+from handover_model.engine.fp8_scales import SCALES_FILE, load_scales
 from handover_model.engine.graphs import GraphEngine
+from handover_model.engine.kernels import KernelCompiler
 from handover_model.engine.rows import RowEngine
 from handover_model.policy import GrootPolicy
 from handover_model.policy_spec import GPU_BATCH, probe_request
+from handover_proto.errors import HandoverError
 from torch import Tensor
 
 COMPILE_S = 1800.0  # within which all graphs have to be compiled
@@ -80,26 +83,23 @@ def cuda_graph(checkpoint: Checkpoint) -> GrootPolicy:
 
 def compiled_capture(checkpoint: Checkpoint) -> GrootPolicy:
     """Capture chunks that were compiled in one piece."""
-    _want_gpu(checkpoint)
-    return _compiled(checkpoint, _module("handover_model.engine.compiling").compile_whole)
+    return _compiled(cuda_graph(checkpoint), compile_whole)
 
 
 def kernel_capture(checkpoint: Checkpoint) -> GrootPolicy:
     """Let the server's compiler choose: Triton kernels where a clock prefers them."""
-    _want_gpu(checkpoint)
-    return _compiled(checkpoint, _module("handover_model.engine.kernels").KernelCompiler())
+    return _compiled(cuda_graph(checkpoint), KernelCompiler())
 
 
 def fp8(checkpoint: Checkpoint) -> GrootPolicy:
     """Compute the large layers in FP8, with the scales of the checkpoint's folder."""
     _want_gpu(checkpoint)
-    scales = _module("handover_model.engine.fp8_scales")
-    path = checkpoint.folder / scales.SCALES_FILE
-    if not path.is_file():
-        raise NotAvailable(f"{path} is missing: calibrate the checkpoint first")
-    found = scales.load_scales(path, checkpoint.weights_hash())
-    make: Any = GrootPolicy
-    return make(checkpoint, engine="fast", scales=found)
+    try:
+        scales = load_scales(checkpoint.folder / SCALES_FILE, checkpoint.weights_hash())
+        policy = GrootPolicy(checkpoint, engine="fast", scales=scales)
+    except HandoverError as error:
+        raise NotAvailable(str(error)) from error
+    return _compiled(policy, KernelCompiler())
 
 
 VARIANTS = {
@@ -110,7 +110,7 @@ VARIANTS = {
     "engine, CUDA graph": Variant("the whole chunk captured", cuda_graph),
     "engine, compiled CUDA graph": Variant("compiled, then captured", compiled_capture),
     "engine, Triton kernels": Variant("compiled with kernels of our own", kernel_capture),
-    "engine, FP8": Variant("captured, large layers in FP8", fp8),
+    "engine, FP8": Variant("the same, large layers in FP8", fp8),
 }
 
 
@@ -144,14 +144,14 @@ def _called(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -
     return call
 
 
-def _compiled(checkpoint: Checkpoint, compile_one: Any) -> GrootPolicy:
-    """Capture the buckets, and wait until each is answered by its compiled chunk."""
-    policy = cuda_graph(checkpoint)
-    engine: Any = policy._engine
+def _compiled(policy: GrootPolicy, compile_one: Compile) -> GrootPolicy:
+    """Wait until each bucket is answered by its compiled chunk."""
+    engine = policy._engine
+    assert isinstance(engine, GraphEngine)
     engine.compile(compile_one)
     deadline = time.monotonic() + COMPILE_S
     while len(engine.compiled) < len(engine.buckets):
-        if engine._compiler is None or time.monotonic() > deadline:
+        if not engine.compiling or time.monotonic() > deadline:
             raise NotAvailable(f"{len(engine.compiled)} graphs are compiled, no more: see the log")
         engine.improve()
         time.sleep(0.1)
@@ -165,10 +165,3 @@ def _on_gpu(checkpoint: Checkpoint) -> bool:
 def _want_gpu(checkpoint: Checkpoint) -> None:
     if not _on_gpu(checkpoint):
         raise NotAvailable("needs a CUDA device, and this run is on a CPU")
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise NotAvailable(f"this version has no {name} ({error})") from error
