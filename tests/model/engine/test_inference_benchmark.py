@@ -1,0 +1,62 @@
+"""The inference benchmark: what cannot run has a reason and no figure; the floor counts weights."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from handover_model.checkpoint import load_checkpoint
+from handover_model.engine.tables import take_weights
+
+from ..tiny import network
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+HERE = ("reference", "engine", "engine, ONNX Runtime")
+TOKENS = {"patches": 16, "image": 4, "text": 6, "action_side": 9}
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield
+    for name in [name for name in sys.modules if name.startswith("inference_")]:
+        del sys.modules[name]
+
+
+def test_variants_for_a_gpu_say_on_a_cpu_why_they_are_not_measured(mini):
+    from inference_variants import VARIANTS, NotAvailable
+
+    elsewhere = [name for name in VARIANTS if name not in (*HERE, "compiled transformer")]
+    assert len(elsewhere) == 4
+    for name in elsewhere:
+        with pytest.raises(NotAvailable, match="needs a CUDA device"):
+            VARIANTS[name].build(load_checkpoint(mini))
+
+
+def test_the_variants_of_a_cpu_answer_alike(mini):
+    pytest.importorskip("onnxruntime")
+    from inference_variants import VARIANTS
+
+    built = [VARIANTS[name].build(load_checkpoint(mini)) for name in HERE]
+    engines = [policy._engine and policy._engine.name for policy in built]
+    assert engines == [None, "fast", "fast (ONNX Runtime)"]
+
+
+def test_the_floor_counts_the_steps_weights_once_a_step_and_all_others_once(monkeypatch):
+    from inference_floor import COPIED, SIDE, find_floor
+
+    monkeypatch.setitem(COPIED, "cpu", 2**20)
+    monkeypatch.setitem(SIDE, "cpu", 64)
+    weights = take_weights(network(), 0)
+    floor = find_floor(weights, TOKENS, torch.device("cpu"), torch.float32)
+    head = weights.head
+    again = [head.encode_in, head.encode_out, head.positions]
+    again += [head.decode.weight1, head.decode.bias1, head.decode.weight2, head.decode.bias2]
+    for block in head.blocks:
+        for layer in (block.project, block.out, block.up, block.down):
+            again += [layer.weight, *([] if layer.bias is None else [layer.bias])]
+        again += [block.norm2.weight, block.norm2.bias]
+    hot = sum(tensor.numel() * 4 for tensor in again) * len(head.steps)
+    assert floor["of_these_by_denoising_mb"] == round(hot / 1e6, 2)
+    assert floor["weights_read_mb"] > floor["of_these_by_denoising_mb"]
+    assert floor["floor_ms"] > 0
