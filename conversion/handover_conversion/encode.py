@@ -26,7 +26,7 @@ _ENCODERS: dict[Codec, tuple[str, dict[str, str]]] = {
     ),
     "h264": (
         "libx264",
-        {"preset": "fast", "crf": "20", "sc_threshold": "0", "flags": "+bitexact+cgop"},
+        {"preset": "veryfast", "crf": "20", "sc_threshold": "0", "flags": "+bitexact+cgop"},
     ),
 }
 

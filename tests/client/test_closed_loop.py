@@ -269,7 +269,7 @@ def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
     # episode i has the same seed in a shorter run; what was interrupted, and what came after it
     several = min(24, len(before) + 2)
     whole = start_command(tmp_path, "--episodes", str(several), "--output", str(tmp_path / "whole"))
-    _, errors = whole.communicate(timeout=100)
+    _, errors = whole.communicate(timeout=150)
     assert whole.returncode == 0, errors
     uninterrupted = without_times(read_episodes(tmp_path / "whole"))
     assert without_times(after)[:several] == uninterrupted
