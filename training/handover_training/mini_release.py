@@ -1,7 +1,6 @@
 """The shipped checkpoint's record and card, from what it was trained on and how it did."""
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from handover_conversion.groot_dataset import GrootDataset
 from handover_model.checkpoint import load_checkpoint
 from handover_model.model_card import write_card
 from handover_model.notes import load_notes, save_notes
+from handover_model.settings import read_json
 from handover_proto.contract import TrainingRecord
 
 from handover_training.checkpoint_folders import write_json
@@ -29,24 +29,19 @@ def release(config: ShipConfig) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(config.trained, fresh)
     records = tuple(_record(path, config.held_out) for path in config.recordings)
+    record = {
+        "trained_on": [dataclasses.asdict(record) for record in records],
+        "snapshots": _snapshots(config),
+        "recipe": "training/recipes/aloha_mini.sh",
+    }
+    if config.start is not None:
+        records = (*load_notes(config.start).training, *records)
+        record["began_with"] = read_json(config.start / RECORD_FILE)
+    write_json(fresh / RECORD_FILE, record)
     save_notes(dataclasses.replace(load_notes(fresh), training=records), fresh)
-    rollouts = [json.loads(path.read_text(encoding="utf-8")) for path in config.rollouts]
-    seeds = sorted(int(path.stem) for path in snapshot_files(config.snapshots))
-    write_json(
-        fresh / RECORD_FILE,
-        {
-            "trained_on": [dataclasses.asdict(record) for record in records],
-            "snapshots": {
-                task: {
-                    "train_seeds": _seeds(seeds, parity, config.held_out, held=False),
-                    "held_out_seeds": _seeds(seeds, parity, config.held_out, held=True),
-                }
-                for parity, task in enumerate(_SNAPSHOT_TASKS)
-            },
-            "recipe": "training/recipes/aloha_mini.sh",
-        },
-    )
-    write_card(fresh, _card(config.output.name, fresh, records, len(seeds), rollouts))
+    rollouts = [read_json(path) for path in config.rollouts]
+    card = _card(config.output.name, fresh, records, _count_snapshots(record), rollouts)
+    write_card(fresh, card)
     shutil.rmtree(config.output, ignore_errors=True)
     fresh.rename(config.output)
 
@@ -63,8 +58,26 @@ def _record(path: Path, held_out: int) -> TrainingRecord:
     )
 
 
+def _snapshots(config: ShipConfig) -> dict[str, dict[str, list[int]]]:
+    """Divide the snapshots' episodes as the head stage does."""
+    seeds = sorted(int(path.stem) for path in snapshot_files(config.snapshots))
+    return {
+        task: {
+            "train_seeds": _seeds(seeds, parity, config.held_out, held=False),
+            "held_out_seeds": _seeds(seeds, parity, config.held_out, held=True),
+        }
+        for parity, task in enumerate(_SNAPSHOT_TASKS)
+    }
+
+
 def _seeds(seeds: Sequence[int], parity: int, held_out: int, *, held: bool) -> list[int]:
     return [one for one in seeds if one % 2 == parity and (one % held_out < 2) == held]
+
+
+def _count_snapshots(record: Mapping[str, Any]) -> int:
+    """Count a record's episodes, and those of the checkpoint that it began with."""
+    here = sum(len(seeds) for task in record["snapshots"].values() for seeds in task.values())
+    return here + (_count_snapshots(record["began_with"]) if "began_with" in record else 0)
 
 
 def _card(

@@ -5,6 +5,10 @@ python -m handover_training.ship_mini --trained HEAD/final --output checkpoints/
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
+
+# typing.Optional: tyro checks such a default without importing typeguard
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class ShipConfig:
     """GR00T datasets that it was trained on"""
     rollouts: tuple[Path, ...] = ()
     """metrics.json of `handover rollout` runs of this checkpoint"""
+    start: Optional[Path] = None
+    """Checkpoint that the training began with (train_head --start): its record is kept too"""
     held_out: int = 12
     """As in training"""
 

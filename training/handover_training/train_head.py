@@ -24,8 +24,8 @@ class HeadConfig:
     backbone: Optional[Path] = None
     """File that handover_training.locate_objects wrote, for a head from nothing"""
     start: Optional[Path] = None
-    """Or a small checkpoint to begin with: its backbone, its head and its normalisation, in ranges
-    as wide as the data need"""
+    """Or a small checkpoint to begin with: its backbone, its head and its normalisation, whose
+    ranges become as wide as the data need"""
     recordings: tuple[Path, ...] = ()
     """GR00T datasets to train on as well"""
     steps: int = 8000

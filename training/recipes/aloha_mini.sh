@@ -3,24 +3,35 @@
 # Every command goes on where it was when it is run again. What was run for the weights that ship,
 # in which order and with what result, is in RESULTS.md.
 #
-# SIM and SERVER are the Pythons of the two environments that `make env` makes.
+#     training/recipes/aloha_mini.sh [FOLDER [CHECKPOINT]]
+#
+# SIM and SERVER are the Pythons of the two environments that `make env` makes. The numbers below
+# can be set too; tests/e2e/test_recipe.py runs all of it with tiny ones.
 set -eu
 work=${1:-./outputs/aloha-mini}
+checkpoint=${2:-checkpoints/aloha-mini}
 SIM=${SIM:-.venv-sim/bin/python} SERVER=${SERVER:-.venv-server/bin/python}
+PORT=${PORT:-50077}
+DEMONSTRATIONS=${DEMONSTRATIONS:-24} SNAPSHOTS=${SNAPSHOTS:-1600} ON_THE_WAY=${ON_THE_WAY:-40}
+VISION_STEPS=${VISION_STEPS:-3400} HEAD_STEPS=${HEAD_STEPS:-8000} LESSONS=${LESSONS:-300}
+LAST_STEPS=${LAST_STEPS:-16000} ROLLOUTS=${ROLLOUTS:-200}
 export OMP_NUM_THREADS=1
 
 # Demonstrations, and snapshots of many more episodes (1 CPU second an episode).
 for task in transfer_cube insertion; do
-    "$SIM" -m handover_client.cli record --task $task --episodes 24 --seed 5000 --render fast \
-        --output "$work/rec_$task"
-    "$SERVER" -m handover_client.cli convert --source "$work/rec_$task" --output "$work/groot_$task"
+    if [ ! -e "$work/groot_$task" ]; then
+        "$SIM" -m handover_client.cli record --task $task --episodes "$DEMONSTRATIONS" \
+            --seed 5000 --render fast --output "$work/rec_$task"
+        "$SERVER" -m handover_client.cli convert --source "$work/rec_$task" \
+            --output "$work/groot_$task"
+    fi
 done
-"$SIM" -m handover_envs.snapshots --output "$work/snap" --seed 30000 --episodes 1600 \
-    --on-the-way 40 --loose 12 --shadows 0.06
+"$SIM" -m handover_envs.snapshots --output "$work/snap" --seed 30000 --episodes "$SNAPSHOTS" \
+    --on-the-way "$ON_THE_WAY" --loose 12 --shadows 0.06
 
 # The backbone learns to see, then is frozen.
 "$SERVER" -m handover_training.locate_objects --snapshots "$work/snap" \
-    --output "$work/backbone.safetensors" --steps 3400
+    --output "$work/backbone.safetensors" --steps "$VISION_STEPS"
 
 # The action head learns from its features, then from its own mistakes as well.
 head() { # STEPS FOLDER …
@@ -31,23 +42,31 @@ head() { # STEPS FOLDER …
         --backbone "$work/backbone.safetensors" --output "$work/head" --steps "$steps"
 }
 serve() { # CHECKPOINT
-    "$SERVER" -m handover_client.cli serve --checkpoint "$1" --port 50077 &
+    "$SERVER" -m handover_client.cli serve --checkpoint "$1" --port "$PORT" &
     server=$!
     trap 'kill $server' EXIT
 }
-head 8000 "$work/snap"
-serve "$work/head/step-8000"
-"$SIM" -m handover_client.corrections --server 127.0.0.1:50077 --output "$work/lessons" --episodes 300
-kill $server
-head 16000 "$work/snap" "$work/lessons"
+done_serving() {
+    kill $server
+    wait $server || true
+    trap - EXIT
+}
+head "$HEAD_STEPS" "$work/snap"
+serve "$work/head/step-$HEAD_STEPS"
+"$SIM" -m handover_client.corrections --server 127.0.0.1:"$PORT" --output "$work/lessons" \
+    --episodes "$LESSONS"
+done_serving
+head "$LAST_STEPS" "$work/snap" "$work/lessons"
 
 # Measure on unseen seeds, and put it together.
 serve "$work/head/final"
 for task in transfer_cube insertion; do
-    "$SIM" -m handover_client.cli rollout --server 127.0.0.1:50077 --task $task --seed 10000 \
-        --episodes 200 --execute-steps 4 --videos none --output "$work/rollout_$task"
+    [ -e "$work/rollout_$task" ] || "$SIM" -m handover_client.cli rollout \
+        --server 127.0.0.1:"$PORT" --task $task --seed 10000 --episodes "$ROLLOUTS" \
+        --execute-steps 4 --videos none --output "$work/rollout_$task"
 done
+done_serving
 "$SERVER" -m handover_training.ship_mini --trained "$work/head/final" \
     --snapshots "$work/snap" "$work/lessons" \
-    --recordings "$work/groot_transfer_cube" "$work/groot_insertion" --output checkpoints/aloha-mini \
+    --recordings "$work/groot_transfer_cube" "$work/groot_insertion" --output "$checkpoint" \
     --rollouts "$work/rollout_transfer_cube/metrics.json" "$work/rollout_insertion/metrics.json"
