@@ -139,4 +139,4 @@ def test_the_shipped_checkpoint_goes_on_where_its_last_chunk_was(delay):
         for name, output in (("fresh", fresh), ("guided", guided)):
             jump = (join_groups(output.action) - join_groups(before.action))[delay]
             jumps[name].append(np.linalg.norm(jump[list(ALOHA_SLOTS)]))
-    assert np.mean(jumps["guided"]) < 0.7 * np.mean(jumps["fresh"])
+    assert np.all(np.less(jumps["guided"], jumps["fresh"])), jumps
