@@ -4,8 +4,10 @@ What is random comes with the batches, so no random state is saved. Optimiser st
 safetensors; only DeepSpeed, which divides them among processes, uses its own files.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing import AuthenticationError
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +44,21 @@ class _Loader(DataLoader):
     def __iter__(self) -> Any:
         with ctrl_c_held_back():
             return super().__iter__()
+
+
+def _start_worker(worker: int) -> None:
+    """Say nothing where the trainer is interrupted while it fetches a batch from this worker.
+
+    multiprocessing's thread that hands out a tensor's memory reports a taker that goes away to
+    sys.excepthook; a sample that fails goes to the trainer, which reports it, another way.
+    """
+    former = sys.excepthook
+
+    def report(kind: Any, error: Any, trace: Any) -> None:
+        if not issubclass(kind, (EOFError, OSError, AuthenticationError)):
+            former(kind, error, trace)
+
+    sys.excepthook = report
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,7 @@ class FinetuneTrainer(Trainer):
             self._data.windows,
             batch_sampler=self._data.batches,
             collate_fn=self._data.collator,
+            worker_init_fn=_start_worker,
             num_workers=workers,
             prefetch_factor=PREFETCHED if workers else None,
             pin_memory=self.args.device.type == "cuda",
