@@ -130,7 +130,7 @@ def test_the_shipped_checkpoint_goes_on_where_its_last_chunk_was(delay):
     """The jump between what is executed and what comes then, against that of a fresh chunk."""
     policy = load_policy(SHIPPED, device="cpu")
     jumps = {"fresh": [], "guided": []}
-    for seed in range(4):
+    for seed in range(16):
         seen = dataclasses.replace(request(seed), seed=seed)
         (before,) = policy.infer([seen])
         again = dataclasses.replace(seen, seed=100 + seed)
@@ -139,4 +139,4 @@ def test_the_shipped_checkpoint_goes_on_where_its_last_chunk_was(delay):
         for name, output in (("fresh", fresh), ("guided", guided)):
             jump = (join_groups(output.action) - join_groups(before.action))[delay]
             jumps[name].append(np.linalg.norm(jump[list(ALOHA_SLOTS)]))
-    assert np.all(np.less(jumps["guided"], jumps["fresh"])), jumps
+    assert np.mean(jumps["guided"]) < 0.8 * np.mean(jumps["fresh"])
