@@ -5,10 +5,9 @@ import logging
 import os
 import signal
 import sys
-import threading
 from typing import TYPE_CHECKING
 
-from handover_proto.contract import IMPROVER, Policy, PolicySpec
+from handover_proto.contract import Policy, PolicySpec
 
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.gateways.ports import GatewaySettings
@@ -35,14 +34,19 @@ _LOST = 3  # exit status: the watchdog gave the policy up, and a supervisor shou
 def serve_until_stopped(config: ServeConfig) -> None:
     """Serve until SIGTERM or SIGINT; raises HandoverError when it cannot start.
 
-    Ends the process with status 3 when the watchdog gives the policy up.
+    Ends the process itself, with status 3 when the watchdog gave the policy up.
     """
     keep_freed_memory()
-    status = asyncio.run(_serve(config))
-    if status is not None:
-        # A thread is inside native code, which Python's own end would pull away from it.
-        sys.stdout.flush()
-        os._exit(status)
+    asyncio.run(_serve_and_leave(config))
+
+
+async def _serve_and_leave(config: ServeConfig) -> None:
+    status = await _serve(config)
+    # All is closed. Python's own end would take seconds to free a network, and pull native code
+    # away from threads that may still be inside it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def load_policy(config: ServeConfig) -> Policy:
@@ -60,8 +64,8 @@ def load_policy(config: ServeConfig) -> Policy:
     return load_groot(config)
 
 
-async def _serve(config: ServeConfig) -> int | None:
-    """Serve until told to stop; returns an exit status when a thread is still at work then."""
+async def _serve(config: ServeConfig) -> int:
+    """Serve until told to stop, and close everything; returns the exit status."""
     tokens = TokenCheck(read_tokens(config.token_file) if config.token_file else ())
     metrics = _metrics(config)
     recorder = Recorder(config.record, int(config.record_max_gb * 1e9)) if config.record else None
@@ -80,15 +84,12 @@ async def _serve(config: ServeConfig) -> int | None:
             _announce(spec, config.host, server)
             lost = await _lost_or_stopped(server, stop)
     finally:
-        idle = await server.drain(0.0 if lost else config.drain_s)
+        await server.drain(0.0 if lost else config.drain_s)
         if monitor is not None:
             monitor.close()
         if recorder is not None:
             recorder.close()
-    if lost:
-        return _LOST
-    improving = any(thread.name == IMPROVER for thread in threading.enumerate())
-    return None if idle and not improving else 0
+    return _LOST if lost else 0
 
 
 def _settings(config: ServeConfig, tokens: TokenCheck, observer: Observer) -> ServerSettings:
