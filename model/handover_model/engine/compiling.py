@@ -36,17 +36,22 @@ class Job:
 
 
 class BackgroundCompiler:
-    """Compiles jobs in their order until one fails or nobody has this object any more."""
+    """Compiles jobs in their order until one fails or nobody has this object any more.
+
+    It waits after each until it may go on: PyTorch keeps apart what is compiled by a number that
+    all threads share, so no other may call a compiled function for the first time meanwhile.
+    """
 
     def __init__(self, jobs: Sequence[Job], compile_one: Compile) -> None:
         """Start at once; the jobs' inputs are copied, since those of a graph change."""
         self._done: queue.SimpleQueue[tuple[Bucket, Function | Exception]] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._permits: queue.SimpleQueue[bool] = queue.SimpleQueue()
         copies = [Job(job.bucket, job.function, [x.clone() for x in job.inputs]) for job in jobs]
         # the thread does not know this object: once nobody has it, the thread ends with its job
-        weakref.finalize(self, self._stop.set)
-        work = (copies, compile_one, self._done, self._stop)
+        weakref.finalize(self, self._permits.put, False)
+        work = (copies, compile_one, self._done, self._permits)
         threading.Thread(target=_compile_all, args=work, name=IMPROVER, daemon=True).start()
+        self.go_on()
 
     def take(self) -> tuple[Bucket, Function | Exception] | None:
         """Give the next bucket with its compiled function, or why there is none; never waits."""
@@ -54,6 +59,10 @@ class BackgroundCompiler:
             return self._done.get_nowait()
         except queue.Empty:
             return None
+
+    def go_on(self) -> None:
+        """Let it compile the next, now that what it gave has been called."""
+        self._permits.put(True)
 
 
 def compile_whole(function: Function, inputs: Sequence[Tensor]) -> Function:
@@ -106,10 +115,10 @@ def _compile_all(
     jobs: list[Job],
     compile_one: Compile,
     done: "queue.SimpleQueue[tuple[Bucket, Function | Exception]]",
-    stop: threading.Event,
+    permits: "queue.SimpleQueue[bool]",
 ) -> None:
     for job in jobs:
-        if stop.is_set():
+        if not permits.get():
             return
         try:
             with _apart(job.inputs[0].device):

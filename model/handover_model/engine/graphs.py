@@ -122,8 +122,9 @@ class GraphEngine:
 
         In the policy's thread, between two batches. Once one fails the rest stay as they are.
         """
-        ready = self._compiler.take() if self._compiler is not None else None
-        if ready is None:
+        compiler = self._compiler
+        ready = compiler.take() if compiler is not None else None
+        if compiler is None or ready is None:
             return
         bucket, function = ready
         try:
@@ -136,6 +137,7 @@ class GraphEngine:
             count, of = len(self.compiled), len(self.buckets)
             logger.warning("%d of %d graphs are compiled, no more: %s", count, of, reason)
             return
+        compiler.go_on()
         self.compiled.add(bucket)
         if len(self.compiled) == len(self.buckets):
             logger.info("all %d graphs are compiled", len(self.buckets))
