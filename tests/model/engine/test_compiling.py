@@ -144,7 +144,6 @@ def test_an_engine_that_is_given_up_ends_its_compiler():
     assert gate.jobs == 1
 
 
-@pytest.mark.slow  # the limit is the process's: what other tests compiled may count towards it
 @torch._dynamo.config.patch(recompile_limit=1)  # of one code, by default 8
 def test_what_the_background_compiled_is_not_compiled_again_by_who_captures_it():
     torch._dynamo.reset()
