@@ -26,17 +26,19 @@ def plan_transfer(
 ) -> dict[Side, list[Waypoint]]:
     """Lay out both grippers' ways for a cube at (x, y, z, quaternion).
 
-    Some hand moves at every moment until the end, and what is done when does not vary: so a
-    single look tells how far the transfer is, also while a gripper squeezes and its state rests.
+    Some hand moves at every moment until the end: so a single look tells how far the transfer is,
+    also while a gripper squeezes and its state rests.
     miss: how far beside its aim each hand grasps, m; the rest of the way does not know of it
     """
     right = _pick_and_show(cube, home["right"], vary, miss["right"])
     left = _take(home["left"], right, vary, miss["left"])
     showing = right[-1].until(left[-1].time_s)
-    held, taken = _rise(showing, 0.5), _rise(left[-1], 0.5, gripper=_SQUEEZE)
-    released, owned = _rise(held, 0.4, gripper=1.0), _rise(taken, 0.4)
-    away = released.after(0.8, moved(released.position, (0.12, 0.0, 0.06)), steady=False)
-    aside = owned.after(0.8, moved(owned.position, (-0.08, 0.0, 0.0)), steady=False)
+    closing_s, opening_s = vary.seconds(0.5), vary.seconds(0.4)
+    held, taken = _rise(showing, closing_s), _rise(left[-1], closing_s, gripper=_SQUEEZE)
+    released, owned = _rise(held, opening_s, gripper=1.0), _rise(taken, opening_s)
+    leaving_s = vary.seconds(0.8)
+    away = released.after(leaving_s, moved(released.position, (0.12, 0.0, 0.06)), steady=False)
+    aside = owned.after(leaving_s, moved(owned.position, (-0.08, 0.0, 0.0)), steady=False)
     return {
         "right": [*right, showing, held, released, away],
         "left": [*left, taken, owned, aside],
@@ -52,10 +54,10 @@ def _pick_and_show(
     grasp = vary.point((x + 0.004, y, _GRASP_Z), (0.001, 0.001, 0.001))
     above = vary.point((grasp[0] + 0.03, grasp[1], 0.11), (0.003, 0.003, 0.004))
     shown = vary.point((0.0, 0.5, 0.20), (0.003, 0.003, 0.001))
-    over = home.after(1.3, above, pitch_rad=pitch, gripper=1.0, straight=False)
-    down = over.after(0.8, moved(grasp, miss), straight=True)
-    closed = down.after(0.5, gripper=_SQUEEZE)
-    return [home, over, down, closed, closed.after(1.4, shown)]
+    over = home.after(vary.seconds(1.3), above, pitch_rad=pitch, gripper=1.0, straight=False)
+    down = over.after(vary.seconds(0.8), moved(grasp, miss), straight=True)
+    closed = down.after(vary.seconds(0.5), gripper=_SQUEEZE)
+    return [home, over, down, closed, closed.after(vary.seconds(1.4), shown)]
 
 
 def _take(
@@ -67,9 +69,10 @@ def _take(
     beside = vary.near(shown.position, (-0.12, 0.0, 0.0), 0.003)
     take = moved(vary.near(shown.position, (-0.004, 0.0, -0.009), 0.001), miss)
     leaving = home.until(over.time_s)
-    ready_s = shown.time_s - 0.3
+    ready_s = shown.time_s - vary.seconds(0.3)
     ready = Waypoint(ready_s, beside, pitch, _LEFT_OPENING, _ON_EDGE_RAD, straight=False)
-    return [home, leaving, ready, ready.until(shown.time_s + 0.4, position=take, straight=True)]
+    around_s = shown.time_s + vary.seconds(0.4)
+    return [home, leaving, ready, ready.until(around_s, position=take, straight=True)]
 
 
 def _rise(place: Waypoint, seconds: float, **changes: Any) -> Waypoint:
