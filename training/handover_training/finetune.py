@@ -3,6 +3,7 @@
 Equally, on several GPUs: torchrun --nproc_per_node=4 -m handover_training.finetune …
 """
 
+import atexit
 import logging
 import os
 import sys
@@ -23,13 +24,11 @@ def main(config: FinetuneConfig) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         from handover_training.finetuning import run
-        from handover_training.run_arguments import leave_processes
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "torch", "train") from error
     summary = run(config)
     if first:
         print(summary)
-    leave_processes()
 
 
 def cli() -> None:
@@ -39,10 +38,33 @@ def cli() -> None:
     main(tyro.cli(FinetuneConfig))
 
 
-if __name__ == "__main__":
-    # torchrun comes in here, without the handover command around it
+def module() -> None:
+    """What `python -m` and torchrun start, without the handover command around it."""
     try:
         cli()
+        status = 0
     except HandoverError as error:
         print(f"handover: {error}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
+        status = 2 if isinstance(error, UsageError) else 1
+    _leave(status)
+
+
+def _leave(status: int) -> None:
+    """Exit, without Python's tear-down where torchrun's connections were open.
+
+    Their threads last as long as anything trained with them, PyTorch's own caches included, and
+    one that gives back its last tensor during the tear-down aborts the process.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_initialized():
+        raise SystemExit(status)
+    if status == 0:
+        distributed.destroy_process_group()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    module()

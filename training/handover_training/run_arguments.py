@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from accelerate import DistributedType, PartialState
 from handover_model.modality import ModalityConfig, modality_config_json
 from handover_proto.errors import UsageError
@@ -120,12 +119,6 @@ def training_arguments(settings: FinetuneConfig, *, evaluates: bool) -> Training
         )
     arguments.per_device_train_batch_size = micro_batch(settings, arguments.world_size)
     return arguments
-
-
-def leave_processes() -> None:
-    """End torchrun's connections; left open, their threads can abort a process that exits."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def micro_batch(settings: FinetuneConfig, world: int) -> int:
