@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from handover_conversion.ctrl_c import ctrl_c_held_back
@@ -157,16 +159,28 @@ def test_a_missing_ray_is_told_by_its_extra(monkeypatch):
         open_executor(None, "auto")
 
 
-def start_slowly(started):
+@pytest.fixture
+def interruptible():
+    """As in a terminal: who runs the tests in the background may have SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def start_slowly(started, interrupt):
     with ctrl_c_held_back():
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupt()
         started.append(True)
 
 
-def test_ctrl_c_while_a_process_starts_comes_once_it_has_started():
-    started = []
-    with pytest.raises(KeyboardInterrupt):
-        start_slowly(started)
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["this thread", "another thread"])
+def test_ctrl_c_while_a_process_starts_comes_once_it_has_started(interruptible, elsewhere):
+    started, interrupt = [], partial(signal.raise_signal, signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # its thread is there before the signal is held back
+        comes = (lambda: pool.submit(interrupt).result()) if elsewhere else interrupt
+        with pytest.raises(KeyboardInterrupt):
+            start_slowly(started, comes)
     assert started
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
