@@ -7,12 +7,8 @@ precision. On a CPU the same rounded numbers are multiplied as on a GPU, slowly:
 not times. Run by an environment with the extras `train` and `replay`.
 """
 
-import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +18,7 @@ from handover_model.engine.fp8_scales import load_scales
 from handover_model.hashes import weights_hash
 from handover_training import calibrate
 from result_file import write_result
+from server_process import server_process
 
 PRECISIONS = {
     "float32": ("--dtype", "float32"),
@@ -64,8 +61,12 @@ def main(config: Fp8Benchmark) -> dict[str, object]:
         replays: dict[str, dict[str, object]] = {}
         for name, flags in PRECISIONS.items():
             more = ("--fp8-scales", str(scales)) if name == "fp8" else ()
-            with _serve(config, (*flags, *more)) as address:
-                run = open_loop.ReplayConfig(address, config.dataset_path, Path(folder, name))
+            command = [sys.executable, "-m", "handover_server.serve", "--port", "0", "--no-compile"]
+            command += ["--checkpoint", str(config.checkpoint), "--device", config.device]
+            with server_process(*command, *flags, *more) as server:
+                run = open_loop.ReplayConfig(
+                    server.address, config.dataset_path, Path(folder, name)
+                )
                 judged = open_loop.main(run)["joints_14"]
             replays[name] = {figure: judged[figure] for figure in FIGURES}
     result: dict[str, object] = {
@@ -80,23 +81,6 @@ def main(config: Fp8Benchmark) -> dict[str, object]:
     }
     write_result(config.name, result)
     return result
-
-
-@contextmanager
-def _serve(config: Fp8Benchmark, flags: tuple[str, ...]) -> Iterator[str]:
-    """Serve the checkpoint on a free port; gives its address."""
-    command = [sys.executable, "-m", "handover_server.serve", "--port", "0", "--no-compile"]
-    command += ["--checkpoint", str(config.checkpoint), "--device", config.device, *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        found = re.search(r" on (\S+)$", process.stdout.readline().strip())
-        if found is None:
-            raise SystemExit("the server did not start; its messages are above")
-        yield found[1]
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,11 @@ Closed loop: each client asks again once it is answered, so that the server is a
 make it. Servers, load generator and everything else share this machine.
 """
 
-import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,15 @@ from typing import Any
 import tyro
 from docs_table import markdown, write_table
 from result_file import FOLDER, write_result
+from server_process import server_process
 
-ROOT = Path(__file__).resolve().parents[1]
 CLIENTS = (1, 8, 32, 64)
-SERVERS = {"hold": ("--policy", "hold"), "shipped": ("--checkpoint", "checkpoints/aloha-mini")}
+CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints/aloha-mini"
+SERVE = (sys.executable, "-m", "handover_server.serve", "--port", "0")
+SERVERS = {
+    "hold": (*SERVE, "--policy", "hold"),
+    "shipped": (*SERVE, "--checkpoint", str(CHECKPOINT)),
+}
 HEADER = ("policy", "frame", "clients", "answers/s", "p50 ms", "p95 ms", "p99 ms", "refused")
 DEADLINE_S = 60.0
 
@@ -39,28 +41,6 @@ class LoadConfig:
     """Seconds before that, which do not count."""
     table: bool = False
     """Only write the table of the last results into docs/serving.md."""
-
-
-@contextlib.contextmanager
-def served(*flags: str) -> Iterator[str]:
-    """Run a server; gives its address once it serves."""
-    command = [sys.executable, "-m", "handover_server.serve", *flags, "--port", "0"]
-    server = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert server.stdout is not None
-    try:
-        found = re.search(r"on (\S+)$", server.stdout.readline())
-        if not found:
-            raise SystemExit(f"{' '.join(flags)}: the server did not start")
-        yield found[1]
-    finally:
-        server.terminate()
-        try:
-            server.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 def bench(address: str, clients: int, config: LoadConfig, *flags: str) -> dict[str, Any]:
@@ -83,8 +63,9 @@ def main(config: LoadConfig) -> None:
         write_table("load", page_part(content))
         return
     cases = []
-    for name, flags in SERVERS.items():
-        with served(*flags) as address:
+    for name, command in SERVERS.items():
+        with server_process(*command, quiet=True) as server:
+            address = server.address
             for clients in CLIENTS:
                 cases.append(bench(address, clients, config))
                 print(" | ".join(row(cases[-1])), flush=True)

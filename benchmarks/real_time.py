@@ -12,62 +12,28 @@ import argparse
 import hashlib
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from machine import describe_run
+from server_process import ServerProcess, server_process
 
 RESULT = Path(__file__).parent / "results/real_time.json"
 SWITCHINGS = ("naive", "ensemble", "rtc", "rtc_crossfade")
 LATENCIES_MS = (0, 100, 200, 300)
 _COUNTS = ("episodes", "successes", "success_rate", "wilson_95", "dropped_steps", "dry_steps")
 _SPREADS = ("time_to_success_s", "jerk_rms", "border_jerk_rms", "border_acceleration")
-_READY_S = 120.0
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running policy server."""
-
-    address: str
-    pid: int
-
-    def cpu_s(self) -> float:
-        """Processor time that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def serve(python: Path, checkpoint: str, device: str) -> Iterator[Server]:
-    """Serve a checkpoint on a free port."""
-    command = [str(python), "-m", "handover_client.cli", "serve", "--checkpoint", checkpoint]
-    command += ["--device", device, "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        found = re.search(r" on (\S+)$", process.stdout.readline().strip())
-        if found is None:
-            raise SystemExit("the server did not start; its messages are above")
-        yield Server(found[1], process.pid)
-    finally:
-        process.terminate()
-        process.wait(_READY_S)
-
-
-def roll_out(server: Server, output: Path, flags: list[str]) -> dict[str, Any]:
+def roll_out(server: ServerProcess, output: Path, flags: list[str]) -> dict[str, Any]:
     """Play a cell's episodes, or what is missing of them; gives its figures."""
     command = [sys.executable, "-m", "handover_client.cli", "rollout", "--server", server.address]
     command += ["--realtime", "--clock", "simulated", "--videos", "none", *flags]
-    began, server_cpu = time.perf_counter(), server.cpu_s()
+    began, server_cpu = time.perf_counter(), _cpu_s(server)
     client_cpu = _children_cpu_s()
     if not (output / "metrics.json").exists():  # else a kill came between its end and ours
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -79,10 +45,16 @@ def roll_out(server: Server, output: Path, flags: list[str]) -> dict[str, Any]:
         **{key: figures[key] for key in _SPREADS},
         "seconds": round(time.perf_counter() - began, 1),
         "client_cpu_s": round(_children_cpu_s() - client_cpu, 1),
-        "server_cpu_s": round(server.cpu_s() - server_cpu, 1),
+        "server_cpu_s": round(_cpu_s(server) - server_cpu, 1),
         "checkpoint_hash": figures["settings"]["checkpoint_hash"],
         "versions": figures["provenance"]["versions"],
     }
+
+
+def _cpu_s(server: ServerProcess) -> float:
+    """Processor time that a server has used."""
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _children_cpu_s() -> float:
@@ -130,14 +102,16 @@ def main(arguments: argparse.Namespace) -> None:
     cells = arguments.folder / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     wanted = [(way, ms) for ms in arguments.latencies_ms for way in arguments.switchings]
     done = {(cell["switching"], cell["latency_ms"]) for cell in result["cells"]}
-    with serve(arguments.server_env / "bin/python", arguments.checkpoint, arguments.device) as here:
+    serve = [str(arguments.server_env / "bin/python"), "-m", "handover_client.cli", "serve"]
+    serve += ["--checkpoint", arguments.checkpoint, "--device", arguments.device, "--port", "0"]
+    with server_process(*serve) as server:
         for way, ms in wanted:
             if (way, ms) in done:
                 continue
             flags = ["--switching", way, "--latency-ms", str(ms), "--task", arguments.task]
             for name in ("episodes", "seed", "execute_steps", "workers"):
                 flags += ["--" + name.replace("_", "-"), str(getattr(arguments, name))]
-            figures = roll_out(here, cells / f"{way}_{ms}", flags)
+            figures = roll_out(server, cells / f"{way}_{ms}", flags)
             result["cells"].append({"switching": way, "latency_ms": ms, **figures})
             write_result(result)
     print_table(result["cells"])

@@ -9,17 +9,15 @@ success rate bounds that of every policy that was trained on such a dataset.
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from machine import describe_run
+from server_process import server_process
 
 RESULTS = Path(__file__).parent / "results"
 _ROLLOUTS = {
@@ -28,28 +26,11 @@ _ROLLOUTS = {
     "linear, 16 steps a chunk": ("--interpolation", "linear", "--execute-steps", "16"),
 }
 _KEPT = ("episodes", "successes", "success_rate", "wilson_95", "strict", "funnel", "outages")
-_READY_S = 60.0
 
 
 def handover(python: Path | str, *flags: str | Path) -> list[str]:
     """Write a command line of the handover of one environment."""
     return [str(part) for part in (python, "-m", "handover_client.cli", *flags)]
-
-
-@contextmanager
-def replay_server(python: Path, dataset: Path) -> Iterator[str]:
-    """Serve a dataset's own actions; gives the address."""
-    command = handover(python, "serve", "--policy", "replay", "--dataset-path", dataset)
-    server = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        found = re.search(r" on (\S+)$", server.stdout.readline().strip())
-        if found is None:
-            raise SystemExit("the replay server did not start; its messages are above")
-        yield found[1]
-    finally:
-        server.terminate()
-        server.wait(_READY_S)
 
 
 def summarise(folder: Path) -> dict[str, Any]:
@@ -82,11 +63,12 @@ def main(recording: Path, server_env: Path) -> None:
         dataset, python = Path(folder) / "groot", server_env / "bin/python"
         convert = handover(python, "convert", "--source", recording, "--output", dataset)
         subprocess.run(convert, check=True)
-        with replay_server(python, dataset) as address:
+        serve = handover(python, "serve", "--policy", "replay", "--dataset-path", dataset)
+        with server_process(*serve, "--port", "0") as server:
             for name, flags in _ROLLOUTS.items():
                 output = Path(folder) / f"run{len(rollouts)}"
                 started = time.perf_counter()
-                command = handover(sys.executable, "rollout", "--server", address)
+                command = handover(sys.executable, "rollout", "--server", server.address)
                 command += ["--task", told["task"], "--seeds-from", str(recording)]
                 command += ["--videos", "none", "--output", str(output), *flags]
                 subprocess.run(command, check=True)

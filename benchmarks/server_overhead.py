@@ -15,9 +15,10 @@ import tyro
 from handover_client.policy_client import PolicyClient
 from handover_proto.contract import Observation, PolicySpec
 from inference_timing import percentiles
-from load import SERVERS, served
+from load import SERVERS
 from machine import OthersAtWork
 from result_file import write_result
+from server_process import server_process
 
 POLICY = ("preprocess_ms", "backbone_ms", "action_head_ms")
 SERVER = ("queue_ms", "decode_ms", "encode_ms")
@@ -37,7 +38,7 @@ class OverheadBenchmark:
 def main(config: OverheadBenchmark) -> dict[str, Any]:
     """Measure both policies, print and write the figures."""
     others = OthersAtWork()
-    policies = {name: _measure(config, flags) for name, flags in SERVERS.items()}
+    policies = {name: _measure(config, name) for name in SERVERS}
     result = {
         "what": "one client, raw 256x256 frames, ms; round trips less the policy's own stages",
         "iterations": config.iterations,
@@ -48,11 +49,14 @@ def main(config: OverheadBenchmark) -> dict[str, Any]:
     return result
 
 
-def _measure(config: OverheadBenchmark, flags: tuple[str, ...]) -> dict[str, Any]:
+def _measure(config: OverheadBenchmark, name: str) -> dict[str, Any]:
     trips: list[float] = []
     added: list[float] = []
     own: list[float] = []
-    with served(*flags) as address, PolicyClient.connect(address) as client:
+    with (
+        server_process(*SERVERS[name], quiet=True) as server,
+        PolicyClient.connect(server.address) as client,
+    ):
         client.wait_until_ready(READY_S)
         observation = _observation(client.info.spec)
         for iteration in range(config.warm_up + config.iterations):
@@ -62,14 +66,14 @@ def _measure(config: OverheadBenchmark, flags: tuple[str, ...]) -> dict[str, Any
             if iteration >= config.warm_up:
                 stages = chunk.durations
                 trips.append(trip_ms)
-                added.append(trip_ms - sum(getattr(stages, name) for name in POLICY))
-                own.append(sum(getattr(stages, name) for name in SERVER))
+                added.append(trip_ms - sum(getattr(stages, stage) for stage in POLICY))
+                own.append(sum(getattr(stages, stage) for stage in SERVER))
     figures = {
         "round_trip_ms": percentiles(trips),
         "round_trip_less_policy_ms": percentiles(added),
         "queue_decode_encode_ms": percentiles(own),
     }
-    print(f"{' '.join(flags)}: {figures}")
+    print(f"{name}: {figures}")
     return figures
 
 

@@ -5,12 +5,10 @@ packs, sends, receives and unpacks, but for bare gRPC, which sends bytes that we
 """
 
 import contextlib
-import os
 import queue
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from handover_client.channel import CHANNEL_OPTIONS
 from handover_client.exchange import seal
 from handover_client.policy_client import PolicyClient
 from handover_proto.contract import EncodedImage, ImageCodec, Observation, PolicyRequest
+from server_process import ServerProcess, server_process
 from transport_peers import MAX_BYTES, pack_npy, pack_raw, unpack_npy, unpack_raw
 
 PEERS = Path(__file__).parent / "transport_peers.py"
@@ -50,62 +49,39 @@ WORK = {
 
 
 @contextlib.contextmanager
-def process(*command: str, **environment: str) -> Iterator[str]:
-    """Run a server; gives the line that it prints once it listens."""
-    server = subprocess.Popen(
-        [sys.executable, *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
-    assert server.stdout is not None
-    try:
-        line = server.stdout.readline()
-        if not line:
-            raise SystemExit(f"{' '.join(command)} did not start")
-        yield line
-    finally:
-        server.terminate()
-        server.wait(TIMEOUT_S)
-
-
-@contextlib.contextmanager
 def grpc_systems() -> Iterator[Systems]:
     """Ours, and bare gRPC with the same bytes: unary calls and a stream of each."""
-    command = ("-m", "handover_server.serve", "--policy", "hold", "--port", "0")
-    with process(*command) as line, process(str(PEERS), "grpc") as port:
-        found = re.search(r"on (\S+)$", line)
-        assert found, line
-        with (
-            PolicyClient.connect(found[1]) as client,
-            client.stream() as stream,
-            grpc.insecure_channel(f"127.0.0.1:{int(port)}", CHANNEL_OPTIONS) as channel,
-        ):
+    with (
+        _server("-m", "handover_server.serve", "--policy", "hold", "--port", "0") as ours,
+        _server(str(PEERS), "grpc") as bare_server,
+        PolicyClient.connect(ours.address) as client,
+        client.stream() as stream,
+        grpc.insecure_channel(f"127.0.0.1:{bare_server.address}", CHANNEL_OPTIONS) as channel,
+    ):
 
-            def ask_stream(observation: Observation) -> object:
-                stream.send(observation, sequence=1)
-                return stream.receive(timeout_s=TIMEOUT_S).result()
+        def ask_stream(observation: Observation) -> object:
+            stream.send(observation, sequence=1)
+            return stream.receive(timeout_s=TIMEOUT_S).result()
 
-            def message(observation: Observation) -> bytes:
-                request = PolicyRequest(observation)
-                return seal(request, client.info, ImageCodec.RAW_RGB8).data
+        def message(observation: Observation) -> bytes:
+            request = PolicyRequest(observation)
+            return seal(request, client.info, ImageCodec.RAW_RGB8).data
 
-            bare, waiting = channel.unary_unary("/bare/Echo"), queue.SimpleQueue()
-            replies = channel.stream_stream("/bare/EchoStream")(iter(waiting.get, None))
+        bare, waiting = channel.unary_unary("/bare/Echo"), queue.SimpleQueue()
+        replies = channel.stream_stream("/bare/EchoStream")(iter(waiting.get, None))
 
-            def ask_bare_stream(data: bytes) -> object:
-                waiting.put(data)
-                return next(replies)
+        def ask_bare_stream(data: bytes) -> object:
+            waiting.put(data)
+            return next(replies)
 
-            yield {
-                "handover unary": lambda seen: partial(client.infer, seen),
-                "handover stream": lambda seen: partial(ask_stream, seen),
-                "bare gRPC unary": lambda seen: partial(bare, message(seen), timeout=TIMEOUT_S),
-                "bare gRPC stream": lambda seen: partial(ask_bare_stream, message(seen)),
-            }
-            replies.cancel()
-            waiting.put(None)
+        yield {
+            "handover unary": lambda seen: partial(client.infer, seen),
+            "handover stream": lambda seen: partial(ask_stream, seen),
+            "bare gRPC unary": lambda seen: partial(bare, message(seen), timeout=TIMEOUT_S),
+            "bare gRPC stream": lambda seen: partial(ask_bare_stream, message(seen)),
+        }
+        replies.cancel()
+        waiting.put(None)
 
 
 @contextlib.contextmanager
@@ -113,10 +89,10 @@ def zmq_peer(name: str, **environment: str) -> Iterator[Systems]:
     """A REQ socket."""
     import zmq
 
-    with process(str(PEERS), "zmq", **environment) as port:
+    with _server(str(PEERS), "zmq", **environment) as server:
         context = zmq.Context()
         socket = context.socket(zmq.REQ)
-        socket.connect(f"tcp://127.0.0.1:{int(port)}")
+        socket.connect(f"tcp://127.0.0.1:{server.address}")
 
         def ask(observation: Observation) -> object:
             socket.send(packed(observation, pack_npy))
@@ -133,8 +109,8 @@ def websocket_peer(name: str, **environment: str) -> Iterator[Systems]:
     """A blocking websocket client, as openpi's."""
     from websockets.sync.client import connect
 
-    with process(str(PEERS), "websocket", **environment) as port:
-        address = f"ws://127.0.0.1:{int(port)}"
+    with _server(str(PEERS), "websocket", **environment) as server:
+        address = f"ws://127.0.0.1:{server.address}"
         with connect(address, compression=None, max_size=MAX_BYTES, proxy=None) as connection:
 
             def ask(observation: Observation) -> object:
@@ -143,6 +119,11 @@ def websocket_peer(name: str, **environment: str) -> Iterator[Systems]:
                 return {name: unpack_raw(values) for name, values in reply.items()}
 
             yield {name: lambda seen: partial(ask, seen)}
+
+
+def _server(*arguments: str, **environment: str) -> AbstractContextManager[ServerProcess]:
+    environment["OMP_NUM_THREADS"] = "1"
+    return server_process(sys.executable, *arguments, quiet=True, **environment)
 
 
 def packed(observation: Observation, pack: Callable) -> bytes:
