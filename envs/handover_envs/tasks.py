@@ -12,8 +12,7 @@ TaskName = Literal["transfer_cube", "insertion"]
 Contacts = frozenset[frozenset[str]]
 
 SUCCESS_REWARD = 4  # gym-aloha's reward goes 0, 1, 2, 3, 4; only 4 is success
-CONTROL_RATE_HZ = 50
-CONTROL_PERIOD_S = 1 / CONTROL_RATE_HZ  # gym_aloha/constants.py, DT
+CONTROL_RATE_HZ = 50  # gym_aloha/constants.py: DT is 0.02 s
 DEMONSTRATION_STEPS = 400  # 8 s, the length of the public demonstrations
 
 LEFT_FINGERS = tuple(f"vx300s_left/10_{side}_gripper_finger" for side in ("left", "right"))

@@ -9,7 +9,6 @@ from handover_envs.inverse_kinematics import Side
 from handover_envs.variation import Variation
 from handover_envs.waypoints import Point, Waypoint, moved
 
-CUBE_REST_Z = 0.02  # m; half the cube's edge (bimanual_viperx_transfer_cube.xml)
 _GRASP_Z = 0.025  # m; lower the fingers would press on the table, and close late
 _ON_EDGE_RAD = np.pi / 2  # the left hand's fingers close from above and below
 # Wide enough for the cube, and narrow enough to pass under the right hand's palm.

@@ -7,14 +7,6 @@ from torch import nn
 from handover_model.config import ModelConfig
 from handover_model.network import Gr00tNetwork
 
-PROJECTOR_PARTS = (
-    "state_encoder",
-    "action_encoder",
-    "action_decoder",
-    "position_embedding",
-    "mask_token",
-)
-
 
 def apply_tuning(network: Gr00tNetwork, config: ModelConfig | None = None) -> list[str]:
     """Set requires_grad on every weight by the tune_* flags; give the names of the trained ones.
