@@ -59,7 +59,6 @@ def main(config: CompareConfig) -> "Comparison":
         from handover_client.report.compare_page import compare_page
         from handover_client.run_folder import write_file
 
-        config.output.parent.mkdir(parents=True, exist_ok=True)
         page = compare_page(comparison, (config.run_a, config.run_b), (before, after))
         write_file(config.output, page)
         print(f"page: {config.output}")

@@ -10,7 +10,14 @@ from handover_client.errors import EvaluationError
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a text file so that it is there as a whole or not at all."""
+    """Write a text file, and the folders above it; it is there as a whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(
+            f"cannot write {path}: {error.filename} is no folder and cannot become one "
+            f"({error.strerror})"
+        ) from error
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         partial.write_text(text, encoding="utf-8")
