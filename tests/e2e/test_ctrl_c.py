@@ -79,7 +79,7 @@ def test_converting(server_bin, tmp_path):
 def test_a_rollout(server_address, tmp_path):
     flags = ("--server", server_address, "--episodes", 40, "--output", tmp_path / "out")
     interrupted([SIM, "rollout", *flags], tmp_path, there(tmp_path, ".out.partial/plan.json"))
-    assert left_in(tmp_path) == [".out.partial"]
+    assert left_in(tmp_path) in ([], [".out.partial"])  # with an episode that was finished
 
 
 def test_a_replay(server_address, dataset, tmp_path):
