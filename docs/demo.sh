@@ -52,6 +52,7 @@ say "1/5  the recordings $RECORDINGS become a dataset: 50 Hz, 14 joints -> 20 Hz
 run "$SERVER/bin/handover" convert --source "$RECORDINGS" --output "$OUT/dataset" --codec h264
 
 say "2/5  the policy server starts, with $CHECKPOINT, in the environment without MuJoCo"
+: >"$OUT/server.log" # it is read below, perhaps before the server has come to write it
 "$SERVER/bin/handover" serve --checkpoint "$CHECKPOINT" --port 0 >"$OUT/server.log" 2>&1 &
 server=$!
 address=""
