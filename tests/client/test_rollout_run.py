@@ -2,18 +2,15 @@
 
 import dataclasses
 import json
-from functools import partial
 
 import pytest
 
 pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
 
-from handover_client import rollout_run
 from handover_client.rollout_config import RolloutConfig
 from handover_client.rollout_episode import EpisodeTask, play_task
 from handover_client.rollout_run import run_rollout
-from rich.console import Console
 
 from .stand_ins import PointRobot, RampSource
 
@@ -73,8 +70,7 @@ def test_every_episode_keeps_its_trace(tmp_path):
     assert not (tmp_path / "run/videos").exists()
 
 
-def test_a_log_is_told_of_every_episode(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(rollout_run, "Console", partial(Console, force_terminal=False))
+def test_a_log_is_told_of_every_episode(tmp_path, capsys):
     run(tmp_path / "run", [UP, DOWN], videos="none")
     said = capsys.readouterr().err.split("\n")
     assert said[:2] == ["1 of 2 episodes, success 100 %", "2 of 2 episodes, success 50 %"]
