@@ -22,7 +22,7 @@ from .left_behind import marked, none_left
 ROOT = Path(__file__).resolve().parents[2]
 SIM = Path(sys.executable).with_name("handover")
 RECORDINGS = ROOT / "tests/data/aloha_sim_transfer_cube"
-pytestmark = [pytest.mark.sim, pytest.mark.slow]
+pytestmark = [pytest.mark.sim, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def interrupted(command, tmp_path, at_work):

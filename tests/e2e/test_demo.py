@@ -15,6 +15,7 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 from .left_behind import marked, none_left
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(900)
 RUNS = ("open_loop", "transfer_cube", "insertion")
 
 
@@ -147,7 +148,7 @@ def test_a_termination_in_the_simulation_leaves_no_process_and_no_file(demo, tmp
 @pytest.mark.slow
 @pytest.mark.sim
 def test_the_demo_writes_three_runs_and_their_report_and_stops_its_server(demo, tmp_path):
-    assert demo.wait(timeout=280) == 0, demo.log.read_text()
+    assert demo.wait(timeout=800) == 0, demo.log.read_text()
     assert none_left(demo.mark), marked(demo.mark)
     for run in RUNS:
         assert json.loads((tmp_path / "demo" / run / "metrics.json").read_text())["kind"]
