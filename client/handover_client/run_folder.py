@@ -9,8 +9,8 @@ from typing import Any
 from handover_client.errors import EvaluationError
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a text file, and the folders above it; it is there as a whole or not at all."""
+def make_folders_above(path: Path) -> None:
+    """Make the folders that a file is to lie in; raises EvaluationError where that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -18,6 +18,11 @@ def write_file(path: Path, text: str) -> None:
             f"cannot write {path}: {error.filename} is no folder and cannot become one "
             f"({error.strerror})"
         ) from error
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text file, and the folders above it; it is there as a whole or not at all."""
+    make_folders_above(path)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         partial.write_text(text, encoding="utf-8")
