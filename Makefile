@@ -11,12 +11,18 @@ SHELL := /bin/bash
 # pip tells a package a line: an installation takes minutes, and silence looks like a fault
 SHOW := | sed -un 's/^Collecting \([^ ;(]*\).*/  \1/p; s/^Installing collected.*/  installing …/p'
 
+# the pinned packages want it; without this, pip or the shell would fail in words of their own
+CHECK_PYTHON = @"$(PYTHON)" -c "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null || \
+  { echo "make env needs Python 3.11 with venv, and '$(PYTHON)' is not: install python3.11 and" \
+    "python3.11-venv, or name one: make env PYTHON=/path/to/python3.11" >&2; exit 1; }
+
 .PHONY: env demo demo-short test chaos containers lint stubs clean gl
 
 env: $(SERVER)/.ready $(SIM)/.ready
 
 # serve, convert, finetune: torch, no MuJoCo
 $(SERVER)/.ready: pyproject.toml server/constraints.txt
+	$(CHECK_PYTHON)
 	@echo "making $(SERVER), for serve, convert and finetune: some minutes, once"
 	@$(PYTHON) -m venv $(SERVER)
 	@$(SERVER)/bin/pip install -c server/constraints.txt -e ".[serve,convert,train,bench,dev]" $(SHOW)
@@ -25,6 +31,7 @@ $(SERVER)/.ready: pyproject.toml server/constraints.txt
 
 # record, replay, rollout: MuJoCo, no torch
 $(SIM)/.ready: pyproject.toml client/constraints.txt | gl
+	$(CHECK_PYTHON)
 	@echo "making $(SIM), for record, replay and rollout: some minutes, once"
 	@$(PYTHON) -m venv $(SIM)
 	@$(SIM)/bin/pip install -c client/constraints.txt -e ".[sim,dev]" $(SHOW)

@@ -17,7 +17,7 @@ from result_file import write_result
 
 # environment -> the commands that are at home there
 COMMANDS = {
-    "server": ("convert", "finetune", "serve"),
+    "server": ("convert", "finetune", "calibrate", "serve"),
     "sim": (
         *("record", "info", "replay", "rollout", "compare", "report", "completion"),
         *("bench", "replay-requests"),

@@ -1,8 +1,9 @@
 """What holds for every test, and certificates for those that encrypt.
 
-No property is judged by how fast the machine was.
+No property is judged by how fast the machine was, or by what terminal it was started from.
 """
 
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from hypothesis import settings
 
 settings.register_profile("handover", deadline=None, derandomize=True)
 settings.load_profile("handover")
+
+# rich would colour what is captured, or break its lines elsewhere
+for _name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
 
 _HERE = "DNS:localhost,IP:127.0.0.1"
 

@@ -1,7 +1,8 @@
 """The command `handover compare`: two evaluation runs side by side, before and after."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -52,18 +53,33 @@ def main(config: CompareConfig) -> "Comparison":
     if config.output is not None and config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
     before, after = read_run(config.run_a), read_run(config.run_b)
-    comparison = _comparer(before, after)(before, after)
+    with _known_figures(config):
+        comparison = _comparer(before, after)(before, after)
     _check_comparable(comparison, config.anyway)
     print_comparison(comparison)
     if config.output is not None:
         from handover_client.report.compare_page import compare_page
         from handover_client.run_folder import write_file
 
-        config.output.parent.mkdir(parents=True, exist_ok=True)
-        page = compare_page(comparison, (config.run_a, config.run_b), (before, after))
+        with _known_figures(config):
+            page = compare_page(comparison, (config.run_a, config.run_b), (before, after))
         write_file(config.output, page)
         print(f"page: {config.output}")
     return comparison
+
+
+@contextmanager
+def _known_figures(config: CompareConfig) -> Iterator[None]:
+    """Raise EvaluationError where figures that the comparison needs are not in the runs."""
+    from handover_client.errors import EvaluationError
+
+    try:
+        yield
+    except (KeyError, ValueError, TypeError) as error:
+        raise EvaluationError(
+            f"{config.run_a} or {config.run_b} holds a run that this version cannot compare "
+            f"({type(error).__name__}: {error})"
+        ) from None
 
 
 def _comparer(

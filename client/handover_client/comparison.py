@@ -100,7 +100,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read: {error}") from None
-    if not isinstance(figures, dict) or "kind" not in figures:
+    if not isinstance(figures, dict) or not isinstance(figures.get("kind"), str):
         raise EvaluationError(f"{path} is not an evaluation's: it has no 'kind'")
     return figures
 

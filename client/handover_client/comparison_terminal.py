@@ -6,7 +6,7 @@ from rich.table import Table
 
 from handover_client.comparison import Comparison, Pairing, Section
 
-_NAME_WIDTH = 27  # every table's columns stand below each other, on 80 columns
+_NAME_WIDTH = 30  # every table's columns stand below each other, on 80 columns
 _COLOURS = {"better": "green", "worse": "red", "": ""}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handover_client.security_flags import NO_SECURITY, SecurityOptions, read_security
+from handover_client.timeout_flags import check_timeouts
 
 if TYPE_CHECKING:
     from handover_proto.contract import ServerInfo
@@ -28,6 +29,8 @@ class InfoConfig:
 
 def main(config: InfoConfig) -> None:
     """Print what the server serves and the median round trip of a few GetInfo calls."""
+    check_timeouts(config, "timeout_s")
+
     import os
 
     from handover_client.policy_client import PolicyClient

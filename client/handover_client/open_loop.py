@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 import tyro
 
 from handover_client.security_flags import NO_SECURITY, SecurityOptions, read_security
+from handover_client.timeout_flags import check_timeouts
 
 _RerunFile = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE.rrd")]  # noqa: UP045
 # typing.Union with None first: tyro checks such a default without importing typeguard, which would
@@ -50,6 +51,8 @@ class ReplayConfig:
 
 def main(config: ReplayConfig) -> dict[str, Any]:
     """Replay, print the tables, write the run's folder; returns the figures of metrics.json."""
+    check_timeouts(config, "connect_timeout_s", "call_timeout_s")
+
     from handover_conversion.groot_dataset import GrootDataset
     from handover_proto.contract import ImageCodec
 

@@ -11,7 +11,6 @@ import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from zipfile import BadZipFile
 
@@ -26,7 +25,7 @@ _ANSWERS = "answers"
 
 
 class ReplayFolder(UnfinishedRun):
-    """A replay under way; one that ends before its first trajectory is finished leaves nothing."""
+    """A replay under way."""
 
     def __init__(self, output: Path, plan: Mapping[str, Any]) -> None:
         """See UnfinishedRun."""
@@ -61,15 +60,9 @@ class ReplayFolder(UnfinishedRun):
         (self.path / _ANSWERS).mkdir()
         super().publish()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self.path.exists() and not self._finished():
-            shutil.rmtree(self.path, ignore_errors=True)
-        super().__exit__(kind, error, traceback)
+    def is_worth_keeping(self) -> bool:
+        """Tell whether a trajectory is finished."""
+        return self._finished() > 0
 
     def _finished(self) -> int:
         return len(list((self.path / _ANSWERS).glob("*.npz")))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional
 from handover_proto.errors import UsageError
 
 from handover_client.security_flags import NO_SECURITY, SecurityOptions, read_security
+from handover_client.timeout_flags import check_timeouts
 
 if TYPE_CHECKING:
     from handover_client.recorded_requests import Comparison
@@ -46,6 +47,7 @@ def main(config: ReplayRequestsConfig) -> "Comparison":
     """
     if config.limit is not None and config.limit < 1:
         raise UsageError(f"--limit is {config.limit}, expected 1 or more")
+    check_timeouts(config, "connect_timeout_s", "call_timeout_s")
     from handover_client.errors import EvaluationError
     from handover_client.policy_client import PolicyClient
     from handover_client.recorded_requests import compare_recording

@@ -24,6 +24,7 @@ from handover_proto.errors import MissingExtra, UsageError
 from handover_client.episode_record import EpisodeRecord
 from handover_client.episode_trace import EpisodeTrace
 from handover_client.errors import EvaluationError
+from handover_client.run_folder import make_folders_above
 
 if TYPE_CHECKING:
     from handover_client.evaluation import Evaluation
@@ -39,6 +40,9 @@ def check_rerun(path: Path) -> None:
         raise MissingExtra("rerun-sdk", "viz")
     if path.suffix != ".rrd" or path.is_dir():
         raise UsageError(f"--rerun {path}: expected the name of a file that ends in .rrd")
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):  # told before the run, not after it
+        raise UsageError(f"--rerun {path}: {folder} is no folder that can be written to")
 
 
 def write_replay_rrd(path: Path, evaluation: "Evaluation", recordings: "Recordings") -> None:
@@ -85,8 +89,8 @@ def _recording(path: Path, title: str) -> Iterator[Any]:
     """Open a recording whose file is at `path` when all went well, and nothing otherwise."""
     rerun = _sdk()
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    make_folders_above(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with rerun.RecordingStream(title) as recording:
             recording.save(partial)
             yield recording

@@ -7,6 +7,7 @@ from typing import Literal, Optional
 from handover_proto.errors import UsageError
 
 from handover_client.security_flags import NO_SECURITY, SecurityOptions
+from handover_client.timeout_flags import check_timeouts
 
 # typing.Optional: tyro checks such a default without importing typeguard, which would take a third
 # of the time of --help
@@ -98,10 +99,9 @@ def check_usage(config: RolloutConfig) -> None:
     for flag, default in (("clock", "wall"), ("switching", "naive")):
         if getattr(config, flag) != default and not config.realtime:
             raise UsageError(f"{_flag(flag)} {getattr(config, flag)} needs --realtime")
-    for flag in ("policy_rate_hz", "connect_timeout_s", "call_timeout_s", "reconnect_s"):
-        value = getattr(config, flag)
-        if not 0 < value < 100_000:
-            raise UsageError(f"{_flag(flag)} is {value:g}, expected above 0")
+    if not 0 < config.policy_rate_hz < 100_000:
+        raise UsageError(f"--policy-rate-hz is {config.policy_rate_hz:g}, expected above 0")
+    check_timeouts(config, "connect_timeout_s", "call_timeout_s", "reconnect_s")
     if not 0 <= config.seed < 2**32 - config.episodes:
         raise UsageError(f"--seed is {config.seed}, expected 0 to 2^32 - 1 - episodes")
 

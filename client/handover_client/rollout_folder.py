@@ -72,6 +72,10 @@ class RolloutFolder(UnfinishedRun):
         """List the finished episodes by number."""
         return [self.finished[episode] for episode in sorted(self.finished)]
 
+    def is_worth_keeping(self) -> bool:
+        """Tell whether an episode is finished."""
+        return bool(self.finished)
+
     def publish(self) -> None:
         """Move the finished rollout to its place, its lines in the episodes' order."""
         write_file(self.path / _LINES, "".join(record.to_line() for record in self.records()))

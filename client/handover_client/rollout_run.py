@@ -139,3 +139,5 @@ def _show(progress: Progress, bar: Any, records: Sequence[EpisodeRecord]) -> Non
     successes = sum(record.success for record in records)
     rate = f"success {100 * successes / len(records):.0f} %" if records else "episodes"
     progress.update(bar, completed=len(records), description=f"{rate:<14}")
+    if records and not progress.console.is_terminal:  # a log has no bar: it gets lines
+        progress.console.print(f"{len(records)} of {progress.tasks[bar].total} episodes, {rate}")

@@ -9,8 +9,20 @@ from typing import Any
 from handover_client.errors import EvaluationError
 
 
+def make_folders_above(path: Path) -> None:
+    """Make the folders that a file is to lie in; raises EvaluationError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(
+            f"cannot write {path}: {error.filename} is no folder and cannot become one "
+            f"({error.strerror})"
+        ) from error
+
+
 def write_file(path: Path, text: str) -> None:
-    """Write a text file so that it is there as a whole or not at all."""
+    """Write a text file, and the folders above it; it is there as a whole or not at all."""
+    make_folders_above(path)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -5,11 +5,14 @@
       plan.json    what decides the results; another plan is refused
       …            what is finished, in folders and files of each kind of run
 
-When everything is there the report is added, and the folder is moved to its place as a whole.
+When everything is there the report is added, and the folder is moved to its place as a whole. A run
+that ends before anything is finished leaves nothing.
 """
 
 import fcntl
 import json
+import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +33,7 @@ def check_new(output: Path) -> None:
         raise EvaluationError(f"{output} exists already: choose another --output, or remove it")
 
 
-class UnfinishedRun:
+class UnfinishedRun(ABC):
     """A run under way; holds the lock while it is open."""
 
     def __init__(
@@ -94,6 +97,10 @@ class UnfinishedRun:
                 f"cannot move {self.path} to {self.output}: {error.strerror}"
             ) from None
 
+    @abstractmethod
+    def is_worth_keeping(self) -> bool:
+        """Tell whether something is finished, from which the same command would go on."""
+
     def close(self) -> None:
         """Let another process have the folder."""
         self._lock.close()
@@ -107,6 +114,8 @@ class UnfinishedRun:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self.path.exists() and not self.is_worth_keeping():
+            shutil.rmtree(self.path, ignore_errors=True)
         self.close()
 
 

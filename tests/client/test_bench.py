@@ -84,7 +84,7 @@ def address(tmp_path_factory):
 
 
 def test_every_request_of_a_schedule_is_answered_by_a_real_server(address, tmp_path):
-    output = tmp_path / "load.json"
+    output = tmp_path / "new folder" / "load.json"
     config = BenchConfig(
         address, clients=2, rate=40.0, arrivals="fixed", seconds=0.5, warm_up=0.0, output=output
     )

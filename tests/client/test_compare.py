@@ -97,7 +97,18 @@ def test_another_seed_or_horizon_is_noted_and_compared(make_run, capsys):
     assert "note: seed: 0 and 1" in printed
 
 
-@pytest.mark.parametrize("content", [None, "not json", "[]", "{}", '{"kind": "dance"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "not json",
+        "[]",
+        "{}",
+        '{"kind": ["replay"]}',
+        '{"kind": "dance"}',
+        '{"kind": "replay"}',
+    ],
+)
 def test_folders_that_are_no_runs_are_one_line(make_run, tmp_path, capsys, content):
     other = tmp_path / "other"
     other.mkdir()

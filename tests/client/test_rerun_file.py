@@ -12,8 +12,9 @@ pytest.importorskip("jinja2", reason="evaluations need the extra replay")
 
 from handover_client import cli
 from handover_client.episode_trace import EpisodeTrace
-from handover_client.rerun_file import write_replay_rrd, write_rollout_rrd
+from handover_client.rerun_file import check_rerun, write_replay_rrd, write_rollout_rrd
 from handover_client.rollout_video import encode_h264
+from handover_proto.errors import UsageError
 
 from .report.made_up import make_evaluation
 from .test_rollout_folder import record
@@ -36,6 +37,16 @@ def test_without_its_extra_nothing_is_started_and_the_extra_is_named(command, tm
     assert cli.run([command, *flags, "--rerun", str(tmp_path / "run.rrd")]) == 1
     assert 'pip install "handover[viz]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # the extra is there
+    (tmp_path / "file").touch()
+    check_rerun(tmp_path / "new folder" / "run.rrd")
+    with pytest.raises(UsageError, match="file is no folder that can be written to"):
+        check_rerun(tmp_path / "file" / "run.rrd")
+    with pytest.raises(UsageError, match=r"ends in \.rrd"):
+        check_rerun(tmp_path / "run.txt")
 
 
 def entities(path) -> str:

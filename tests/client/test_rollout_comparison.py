@@ -84,6 +84,7 @@ def test_the_command_prints_the_pairs_and_writes_them(tmp_path, capsys):
     assert cli.run(command) == 0
     printed = capsys.readouterr().out
     assert "p = 0.070; chance alone would explain it" in printed
+    assert "…" not in printed  # no name is cut off
     rows = [line.split() for line in printed.splitlines()]
     assert ["before:", "yes", "2", "1"] in rows
     assert ["before:", "no", "7", "0"] in rows

@@ -83,10 +83,16 @@ def test_an_episode_that_lost_its_server_is_played_again(tmp_path):
 
 
 def test_an_interrupted_run_of_another_plan_is_not_mixed_in(tmp_path):
-    with RolloutFolder(tmp_path / "run", PLAN):
-        pass
+    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        folder.keep(record(0), b"")
     with pytest.raises(EvaluationError, match=r"another latency_ms \(0\.0, now 100\.0\)"):
         RolloutFolder(tmp_path / "run", {**PLAN, "latency_ms": 100.0})
+
+
+def test_a_run_that_ends_before_its_first_episode_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), RolloutFolder(tmp_path / "run", PLAN):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_existing_output_is_refused(tmp_path):

@@ -68,3 +68,9 @@ def test_every_episode_keeps_its_trace(tmp_path):
     names = sorted(path.name for path in (tmp_path / "run/traces").iterdir())
     assert names == ["episode_000000.npz", "episode_000001.npz"]
     assert not (tmp_path / "run/videos").exists()
+
+
+def test_a_log_is_told_of_every_episode(tmp_path, capsys):
+    run(tmp_path / "run", [UP, DOWN], videos="none")
+    said = capsys.readouterr().err.split("\n")
+    assert said[:2] == ["1 of 2 episodes, success 100 %", "2 of 2 episodes, success 50 %"]

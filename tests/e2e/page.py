@@ -102,7 +102,7 @@ class Terminal:
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr

@@ -13,7 +13,7 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
 from .conftest import wait_for_address
 
-pytestmark = [pytest.mark.sim, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
 SIM_HANDOVER = Path(sys.executable).with_name("handover")
 
 

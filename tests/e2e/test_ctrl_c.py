@@ -22,7 +22,7 @@ from .left_behind import marked, none_left
 ROOT = Path(__file__).resolve().parents[2]
 SIM = Path(sys.executable).with_name("handover")
 RECORDINGS = ROOT / "tests/data/aloha_sim_transfer_cube"
-pytestmark = [pytest.mark.sim, pytest.mark.slow]
+pytestmark = [pytest.mark.sim, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def interrupted(command, tmp_path, at_work):
@@ -79,7 +79,7 @@ def test_converting(server_bin, tmp_path):
 def test_a_rollout(server_address, tmp_path):
     flags = ("--server", server_address, "--episodes", 40, "--output", tmp_path / "out")
     interrupted([SIM, "rollout", *flags], tmp_path, there(tmp_path, ".out.partial/plan.json"))
-    assert left_in(tmp_path) == [".out.partial"]
+    assert left_in(tmp_path) in ([], [".out.partial"])  # with an episode that was finished
 
 
 def test_a_replay(server_address, dataset, tmp_path):

@@ -18,7 +18,7 @@ from .conftest import wait_for_line
 from .page import Terminal
 from .small_robot import record_small_robot
 
-pytestmark = [pytest.mark.sim, pytest.mark.slow]
+pytestmark = [pytest.mark.sim, pytest.mark.slow, pytest.mark.timeout(900)]
 
 RECORDINGS = ROOT / "tests/data/aloha_sim_transfer_cube"
 CHECKPOINT = ROOT / "checkpoints/aloha-mini"

@@ -31,6 +31,7 @@ def free_port() -> int:
 
 @pytest.mark.slow
 @pytest.mark.sim
+@pytest.mark.timeout(900)
 def test_the_commands_by_hand_end_in_a_report(server_bin, tmp_path):
     (tmp_path / ".venv-server").symlink_to(server_bin.parent)
     (tmp_path / ".venv-sim").symlink_to(Path(sys.executable).parents[1])
@@ -43,7 +44,7 @@ def test_the_commands_by_hand_end_in_a_report(server_bin, tmp_path):
         env={**os.environ, mark: "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert none_left(mark), marked(mark)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +145,18 @@ def test_a_run_that_is_not_whole_is_one_line(tmp_path, capsys, lost):
     assert cli.run(["report", str(tmp_path / "run"), "--output", str(tmp_path / "page.html")]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("command", [["report"], ["compare", "run"]])
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    make_replay(Path("run"))
+    page = "run/metrics.json/page.html"
+    assert cli.run([*command, "run", "--output", page]) == 1
+    assert capsys.readouterr().err == (
+        f"handover: cannot write {page}: run/metrics.json is no folder and cannot become one "
+        "(File exists)\n"
+    )
 
 
 def test_a_run_of_another_version_is_one_line(tmp_path, capsys):
