@@ -9,7 +9,7 @@ import numpy as np
 
 from handover_conversion.check_statistics import statistics_faults
 from handover_conversion.dataset_statistics import float_columns
-from handover_conversion.faults import DatasetError, Fault, in_reading_order, report
+from handover_conversion.faults import DatasetError, Fault, FaultyDataset, in_reading_order
 from handover_conversion.groot_dataset import GrootDataset
 from handover_conversion.groot_meta import EpisodeEntry
 from handover_conversion.recording import frame_size
@@ -22,7 +22,7 @@ def check_or_raise(path: Path) -> str:
     """Say in one line that a dataset is whole. Raises DatasetError with all its faults."""
     faults = check_dataset(path)
     if faults:
-        raise DatasetError(report(f"{path}: {len(faults)} faults", faults))
+        raise FaultyDataset(f"{path}: {len(faults)} faults", faults)
     dataset = GrootDataset.open(path)
     rows = sum(entry.length for entry in dataset.episodes)
     cameras = ", ".join(dataset.cameras)

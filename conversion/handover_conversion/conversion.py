@@ -19,6 +19,7 @@ from handover_conversion.executor import Executor, Outcome, open_executor
 from handover_conversion.faults import (
     DatasetError,
     Fault,
+    FaultyDataset,
     FaultyEpisode,
     in_reading_order,
     report,
@@ -195,9 +196,9 @@ def _good_episodes(
             f"{recordings.root}: {len(faults)} faults, so {output.name} was not made "
             "(--skip-bad converts the rest; finished episodes are kept for that)"
         )
-        raise DatasetError(report(summary, faults))
+        raise FaultyDataset(summary, faults)
     bad = {fault.episode for fault in faults}
     good = [episode.index for episode in recordings.episodes if episode.index not in bad]
     if not good:
-        raise DatasetError(report(f"{recordings.root}: no episode is without faults", faults))
+        raise FaultyDataset(f"{recordings.root}: no episode is without faults", faults)
     return good

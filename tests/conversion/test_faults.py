@@ -109,6 +109,7 @@ def test_every_fault_is_named_with_file_and_episode(broken, convert, tmp_path):
     assert len(lines) == len(EXPECTED)
     for line, expected in zip(lines, EXPECTED, strict=True):
         assert expected in line
+    assert raised.value.lines()[1:] == lines  # the command prints them so
     assert not (tmp_path / "converted").exists()
 
 
