@@ -174,6 +174,12 @@ def _rows_problems(
         elif not np.isfinite(columns[column]).all():
             bad = np.flatnonzero(~np.isfinite(columns[column]).all(axis=1))
             yield f"{column} is NaN or infinite in row {bad[0]}, {len(bad)} rows in all"
+    narrow = ("timestamp", *_COUNTED)
+    unusable = [column for column in narrow if columns[column].shape[1] != 1]
+    unusable += [column for column in _COUNTED if columns[column].dtype.kind not in "iu"]
+    if unusable:
+        yield f"{', '.join(unusable)}: expected one number a row, whole except the timestamp"
+        return
     counting = np.arange(rows)
     expected = {
         "frame_index": counting,

@@ -26,6 +26,7 @@ from handover_conversion.source import combine_digests, file_digest
 from handover_conversion.video import VideoError, VideoSpan, read_video
 
 _TASK_ANNOTATION = "human.task_description"
+_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
 
 
 @dataclass(frozen=True)
@@ -191,12 +192,21 @@ class GrootDataset:
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
-    """Turn a column of numbers, or of lists as long as each other, into (rows, width)."""
+    """Turn a column of numbers, or of lists as long as each other, into (rows, width).
+
+    Raises ValueError for another one.
+    """
     column = table.column(name)
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
     if column.null_count:
         raise ValueError(f"{name} has {column.null_count} null rows")
+    rows, width = len(column), 1
     if hasattr(column, "value_lengths"):
-        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-    return column.to_numpy(zero_copy_only=False).reshape(len(column), 1)
+        widths = np.unique(column.value_lengths())
+        if len(widths) > 1:
+            raise ValueError(f"{name} is {', '.join(map(str, widths))} wide, expected one width")
+        column, width = column.flatten(), int(widths[0]) if rows else 0
+    if not any(test(column.type) for test in _NUMBERS):
+        raise ValueError(f"{name} holds {column.type}, expected numbers")
+    return column.to_numpy(zero_copy_only=False).reshape(rows, width)
