@@ -148,8 +148,20 @@ class GrootDataset:
         if camera not in self.cameras:
             has = ", ".join(self.cameras) or "none"
             raise DatasetError(f"{self.path} has no camera {camera!r}; it has: {has}")
-        key = self.modality["video"][camera].get("original_key", f"observation.images.{camera}")
-        return self.path / self._filled("video_path", index, key)
+        return self.recorded_path(index, self.video_key(camera))
+
+    def video_key(self, camera: str) -> str:
+        """Name the feature that a camera of modality.json is."""
+        return self.modality["video"][camera].get("original_key") or f"observation.images.{camera}"
+
+    def recorded_path(self, index: int, video_key: str) -> Path:
+        """Name an episode's mp4 file of a feature, also of one that modality.json leaves out."""
+        return self.path / self._filled("video_path", index, video_key)
+
+    def annotation_column(self, annotation: str) -> str:
+        """Name the column that holds an annotation of modality.json."""
+        described = self.modality.get("annotation", {}).get(annotation, {})
+        return described.get("original_key") or f"annotation.{annotation}"
 
     def files(self) -> list[Path]:
         """List every file that belongs to the dataset."""
@@ -175,8 +187,7 @@ class GrootDataset:
         raise DatasetError(f"{self.path} has no episode {index}; it has: {there}{more}")
 
     def _task_column(self) -> str:
-        annotation = self.modality.get("annotation", {}).get(_TASK_ANNOTATION, {})
-        column = annotation.get("original_key", f"annotation.{_TASK_ANNOTATION}")
+        column = self.annotation_column(_TASK_ANNOTATION)
         return column if column in self.info.get("features", {}) else "task_index"
 
     def _filled(self, key: str, index: int, video_key: str = "") -> str:

@@ -178,6 +178,28 @@ def test_columns_of_another_kind_are_faults(finished, column, values, expected):
     assert expected in "\n".join(map(str, check_dataset(finished)))
 
 
+def test_what_nvidias_loader_does_not_read_is_no_fault(finished):
+    """A camera that modality.json leaves out, and an annotation with a text of its own."""
+    wrist = "observation.images.wrist"
+    _edit(finished / INFO, lambda c: c["features"].update({wrist: {"dtype": "video", "shape": []}}))
+    _edit(finished / INFO, lambda c: c.update(total_videos=4, total_tasks=2))
+    validity = "annotation.human.validity"
+    described = {"dtype": "int64", "shape": [1]}
+    _edit(finished / INFO, lambda c: c["features"].update({validity: described}))
+    _edit(finished / MODALITY, lambda c: c["annotation"].update({"human.validity": {}}))
+    (finished / "meta/tasks.jsonl").open("a").write('{"task_index": 1, "task": "valid"}\n')
+    lines = (finished / "meta/episodes.jsonl").read_text().replace('cube."]', 'cube.", "valid"]')
+    (finished / "meta/episodes.jsonl").write_text(lines)
+    for index in range(2):
+        path = finished / f"data/chunk-000/episode_{index:06d}.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.append_column(validity, pa.array([1] * table.num_rows)), path)
+        video = finished / f"videos/chunk-000/{wrist}/episode_{index:06d}.mp4"
+        video.parent.mkdir(exist_ok=True)
+        video.write_bytes(b"not read")
+    assert check_dataset(finished) == ()
+
+
 def test_a_fault_of_one_kind_hides_none_of_another(finished):
     _edit(finished / INFO, lambda c: c.update(total_tasks=7))
     _edit(finished / MODALITY, lambda c: c["state"]["waist"].update(end=30))
