@@ -55,7 +55,7 @@ def finish_publishing(output: Path) -> dict[str, Any] | None:
             (folder / _PUBLISHING).unlink()
             return None
         plan = _read_plan(folder)
-        shutil.rmtree(folder)
+        _tidy(folder)
     return plan
 
 
@@ -128,7 +128,16 @@ class Staging:
         if self._output.exists():
             self._output.rename(self.folder / _FORMER)
         self.dataset.rename(self._output)
-        shutil.rmtree(self.folder)
+        _tidy(self.folder)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the folder, the mark last: until then a run that is stopped here counts as finished."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    (folder / _PUBLISHING).unlink()
+    shutil.rmtree(folder)
 
 
 def _read_plan(folder: Path) -> dict[str, Any] | None:

@@ -97,6 +97,40 @@ def test_a_run_killed_while_it_publishes_is_finished_by_the_next(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("removed", [0, 1, 2, 3, 5, 8, 15, 25])
+def test_a_run_killed_while_it_tidies_is_finished_by_the_next(
+    reference, convert, contents, monkeypatch, tmp_path, removed
+):
+    """It is killed once so many of the files of episodes and of the replaced dataset are gone."""
+    source, expected = reference
+    convert(source, fps=10, horizon=4)
+    left, rename = [], staging.Path.rename
+
+    def rename_and_count(path, target):
+        rename(path, target)
+        if path.name == "dataset":
+            left.append(removed)
+
+    def until_killed(remove):
+        def removing(path, *choices, **named):
+            if left:
+                if not left[0]:
+                    raise Killed
+                left[0] -= 1
+            remove(path, *choices, **named)
+
+        return removing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging.Path, "rename", rename_and_count)
+        patch.setattr(os, "unlink", until_killed(os.unlink))
+        patch.setattr(os, "rmdir", until_killed(os.rmdir))
+        with pytest.raises(Killed):
+            convert(source, overwrite=True)
+    assert contents(convert(source)) == expected
+    assert not list(tmp_path.glob(".*"))
+
+
 def _clear_without(rmtree):
     def clear(self):
         rmtree(self.dataset, ignore_errors=True)
