@@ -72,8 +72,7 @@ def convert(source: str, output: Path, config: ConvertConfig) -> ConversionRepor
         plan = make_plan(source, config, recordings, target, executor)
         if published == plan:
             return _report_finished(output, time.monotonic() - started)
-        if published is not None:
-            space.check_place(root, output, config.overwrite)
+        space.check_place(root, output, config.overwrite)  # again: reading the source takes time
         try:
             return _convert_planned(recordings, target, output, plan, config, executor, started)
         except OSError as error:
@@ -99,6 +98,7 @@ def _convert_planned(
         faults = _convert_episodes(recordings, target, staging, executor)
         chosen = _good_episodes(recordings, faults, config.skip_bad, output)
         rows = assemble(staging, recordings, target, chosen, faults, plan)
+        space.check_place(recordings.root, output, config.overwrite)  # what came there meanwhile?
         staging.publish()
     seconds = time.monotonic() - started
     return ConversionReport(output, len(chosen), rows, resumed, faults, seconds)

@@ -36,7 +36,9 @@ _FORMER = "former"  # the dataset that it replaces, until it is there
 
 
 def partial_folder(output: Path) -> Path:
-    """Name the folder in which the conversion to `output` grows."""
+    """Name the folder in which the conversion to `output` grows. Raises DatasetError for /."""
+    if not output.name:
+        raise DatasetError(f"{output} cannot be replaced: choose a folder in it (--output)")
     return output.with_name(f".{output.name}.partial")
 
 
@@ -132,7 +134,7 @@ class Staging:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the folder, the mark last: until then a run that is stopped here counts as finished."""
+    """Remove the folder, the mark last: until then a run that stops here counts as finished."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

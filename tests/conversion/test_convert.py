@@ -198,6 +198,25 @@ def test_a_target_that_cannot_be_written_is_told(record, tmp_path):
         main(ConvertConfig(source=str(record()), output=tmp_path / "file/out"))
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
+    record, tmp_path, monkeypatch, overwrite
+):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "disk").mkdir()
+    ismount = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: path.name == "disk" or ismount(path))
+    source = str(record())
+    for output, message in (
+        (Path("/"), "/ cannot be replaced"),
+        (tmp_path / "link", "is no folder" if overwrite else "exists"),
+        (tmp_path / "disk", "a disk is mounted at"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            main(ConvertConfig(source=source, output=output, overwrite=overwrite))
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("choices", "error", "message"),
     [

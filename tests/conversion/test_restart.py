@@ -226,6 +226,27 @@ def test_two_runs_do_not_share_an_output(reference, convert, monkeypatch):
     convert(source)
 
 
+@pytest.mark.parametrize(("overwrite", "message"), [(False, "exists"), (True, "holds no dataset")])
+def test_what_comes_to_the_output_meanwhile_is_not_replaced(
+    reference, convert, contents, monkeypatch, tmp_path, overwrite, message
+):
+    source, expected = reference
+    assemble, output = conversion.assemble, tmp_path / "converted"
+
+    def meet_another_folder(*arguments):
+        output.mkdir()
+        (output / "thesis.txt").write_text("years of work")
+        return assemble(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "assemble", meet_another_folder)
+        with pytest.raises(DatasetError, match=message):
+            convert(source, overwrite=overwrite)
+    assert (output / "thesis.txt").read_text() == "years of work"
+    output.rename(tmp_path / "kept")
+    assert contents(convert(source)) == expected
+
+
 def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(
     reference, convert, contents, monkeypatch
 ):
