@@ -225,6 +225,7 @@ def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
         ({"fps": 0.0}, UsageError, "above 0 Hz"),
         ({"workers": 0}, UsageError, "at least 1 worker"),
         ({"source": "no/such"}, DatasetError, "no/such"),
+        ({"revision": "v2.1"}, UsageError, "--revision is a hub repository's"),
         ({"video_key": "observation.images.wrist"}, DatasetError, "it has: observation.images.top"),
         ({"embodiment": "identikit"}, DatasetError, "no embodiment 'identikit'"),
     ],
