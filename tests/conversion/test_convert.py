@@ -139,6 +139,12 @@ def test_another_robot_needs_only_a_small_file(record, convert, tmp_path):
     assert set(np.unique(rows.action[:, 4])) == {0, 1}
 
 
+def test_an_embodiment_with_an_empty_group_is_refused(record, convert, tmp_path):
+    (tmp_path / "gap.json").write_text(json.dumps({"groups": {"arm": [0, 1], "hand": []}}))
+    with pytest.raises(DatasetError, match=r"gap\.json: .* a group has none"):
+        convert(record(width=7), embodiment=str(tmp_path / "gap.json"))
+
+
 def test_identity_keeps_the_columns(record, convert):
     dataset = GrootDataset.open(convert(record(width=5, lengths=(60,)), embodiment="identity"))
     assert dataset.state_groups == {"joints": slice(0, 5)}
