@@ -26,7 +26,7 @@ from handover_conversion.faults import (
 )
 from handover_conversion.groot_dataset import GrootDataset
 from handover_conversion.lerobot import open_lerobot
-from handover_conversion.plan import make_plan
+from handover_conversion.plan import make_plan, same_result
 from handover_conversion.progress import ConversionProgress
 from handover_conversion.recording import Recordings
 from handover_conversion.resample import exact_rate, resampled_length
@@ -70,7 +70,7 @@ def convert(source: str, output: Path, config: ConvertConfig) -> ConversionRepor
     space.check_free(output, recordings, target)
     with open_executor(config.workers, config.cluster) as executor:
         plan = make_plan(source, config, recordings, target, executor)
-        if published == plan:
+        if same_result(published, plan):
             return _report_finished(output, time.monotonic() - started)
         space.check_place(root, output, config.overwrite)  # again: reading the source takes time
         try:

@@ -30,6 +30,7 @@ from handover_conversion.groot_writer import (
     video_name,
 )
 from handover_conversion.meta_files import json_bytes, write_whole
+from handover_conversion.plan import same_result
 
 _PUBLISHING = "publishing"  # a mark: the dataset is whole and on its way to its place
 _FORMER = "former"  # the dataset that it replaces, until it is there
@@ -79,10 +80,10 @@ class Staging:
             raise DatasetError(
                 f"cannot write beside {output}: {error.strerror} (--output)"
             ) from None
-        if _read_plan(self.folder) != plan:
+        if not same_result(_read_plan(self.folder), plan):
             for leftover in (self._episodes, self.dataset):
                 shutil.rmtree(leftover, ignore_errors=True)
-            write_whole(self.folder / "plan.json", json_bytes(plan))
+        write_whole(self.folder / "plan.json", json_bytes(plan))
         self._episodes.mkdir(exist_ok=True)
 
     def __enter__(self) -> "Staging":

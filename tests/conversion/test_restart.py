@@ -198,6 +198,21 @@ def test_another_choice_starts_over(reference, convert, contents, monkeypatch):
     assert contents(convert(source)) == expected
 
 
+def test_the_source_by_another_path_goes_on(reference, convert, contents, monkeypatch, capsys):
+    source, expected = reference
+
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.chdir(source.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "assemble", killed)
+        with pytest.raises(Killed):
+            convert(f"{source.name}/")
+    assert contents(convert(source)) == expected
+    assert "(3 episodes were finished before)" in capsys.readouterr().out
+
+
 def test_a_changed_source_starts_over(reference, convert, contents, monkeypatch, tmp_path):
     source = shutil.copytree(reference[0], tmp_path / "changing")
 
