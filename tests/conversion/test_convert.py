@@ -211,7 +211,7 @@ def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "disk").mkdir()
     ismount = os.path.ismount
-    monkeypatch.setattr(os.path, "ismount", lambda path: path.name == "disk" or ismount(path))
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "disk" or ismount(path))
     source = str(record())
     for output, message in (
         (Path("/"), "/ cannot be replaced"),
