@@ -1,8 +1,8 @@
 """Writing an episode's square frames as an mp4, in memory, the same bytes every time.
 
 A key frame every 10th frame (half a second at 20 Hz), because training reads single frames at
-random: on average 5.5 small frames are decoded for one wanted. docs/conversion.md has the sizes
-and access times of other intervals. No frame refers forward: decoding follows the order of time.
+random: on average 5.5 small frames are decoded for one wanted; docs/conversion.md weighs it. No
+frame refers forward: decoding follows the order of time.
 """
 
 import io
