@@ -13,6 +13,7 @@ from handover_conversion import space
 from handover_conversion.assembly import assemble
 from handover_conversion.convert import ConvertConfig
 from handover_conversion.embodiment_map import choose_embodiment
+from handover_conversion.encode import can_encode
 from handover_conversion.episode import ConvertedEpisode, EpisodeTask, Target, convert_episode
 from handover_conversion.episode_rows import ACTION, STATE, RowFormat
 from handover_conversion.executor import Executor, Outcome, open_executor
@@ -124,6 +125,11 @@ def _target(recordings: Recordings, config: ConvertConfig) -> Target:
         to_hz = exact_rate(config.fps)
     except ValueError as error:
         raise UsageError(f"{error} (--fps)") from None
+    if not can_encode(config.image_size, to_hz, config.codec):
+        raise UsageError(
+            f"{config.codec} cannot be written with {config.image_size} × {config.image_size} "
+            f"pixels at {to_hz} frames/s (--image-size, --fps, --codec)"
+        )
     return Target(
         embodiment=choose_embodiment(config.embodiment, state, action),
         row_format=RowFormat(

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Literal
 
 import av
+from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
@@ -35,6 +36,15 @@ def encoder_settings(codec: Codec) -> dict[str, str | int]:
     """Name everything that decides the bytes, for the dataset's record of how it was made."""
     encoder, options = _ENCODERS[codec]
     return {"encoder": encoder, **options, "key_frame_interval": KEY_FRAME_INTERVAL, "threads": 1}
+
+
+def can_encode(size: int, fps: Fraction, codec: Codec) -> bool:
+    """Try one frame: an encoder takes no size and no rate beyond what its format can state."""
+    try:
+        encode_video([av.VideoFrame(size, size, "yuv420p")], size, fps, codec)
+    except (FFmpegError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def encode_video(
