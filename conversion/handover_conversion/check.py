@@ -129,12 +129,13 @@ def _episode_list_faults(dataset: GrootDataset) -> Iterator[Fault]:
     name = "meta/episodes.jsonl"
     if not dataset.episodes:
         yield Fault(name, "lists no episodes")
+    known = set(dataset.tasks.values())
     for place, entry in enumerate(dataset.episodes):
         if entry.index != place:
             yield Fault(name, f"line {place + 1} is episode {entry.index}, expected {place}")
         if entry.length < 1:
             yield Fault(name, f"has length {entry.length}", entry.index)
-        unknown = [task for task in entry.tasks if task not in dataset.tasks.values()]
+        unknown = [task for task in entry.tasks if task not in known]
         if unknown or not entry.tasks:
             yield Fault(name, f"tasks {list(entry.tasks)} are not in tasks.jsonl", entry.index)
     for index, task in dataset.tasks.items():

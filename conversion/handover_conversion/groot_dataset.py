@@ -179,6 +179,8 @@ class GrootDataset:
         )
 
     def _entry(self, index: int) -> EpisodeEntry:
+        if 0 <= index < len(self.episodes) and self.episodes[index].index == index:
+            return self.episodes[index]  # its place in a whole dataset: no search
         for entry in self.episodes:
             if entry.index == index:
                 return entry
