@@ -47,11 +47,14 @@ def finish_publishing(output: Path) -> dict[str, Any] | None:
     """Tidy up after a run that was stopped while it moved its dataset into place.
 
     Gives the plan of the dataset that is now at `output`, or None when there was no such run.
+    Raises DatasetError when another process is at work there.
     """
     folder = partial_folder(output)
-    if not (folder / _PUBLISHING).is_file():
+    if not folder.is_dir():
         return None
     with _lock(folder, output):
+        if not (folder / _PUBLISHING).is_file():
+            return None
         if (folder / "dataset").is_dir():  # not moved yet: back to before, it is assembled again
             if (folder / _FORMER).is_dir() and not output.exists():
                 (folder / _FORMER).rename(output)
@@ -73,13 +76,7 @@ class Staging:
         self.folder = partial_folder(output)
         self.dataset = self.folder / "dataset"
         self._output, self._episodes = output, self.folder / "episodes"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.folder, output)
-        except OSError as error:
-            raise DatasetError(
-                f"cannot write beside {output}: {error.strerror} (--output)"
-            ) from None
+        self._lock = _lock(self.folder, output)
         if not same_result(_read_plan(self.folder), plan):
             for leftover in (self._episodes, self.dataset):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -152,10 +149,16 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
 
 def _lock(folder: Path, output: Path) -> TextIO:
     """Open and lock the folder's lock file; closing it, or the process's end, gives it back."""
-    file = (folder / "lock").open("w")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise DatasetError(f"cannot write beside {output}: {error.strerror} (--output)") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         file.close()
+        if not isinstance(error, BlockingIOError):
+            raise DatasetError(f"cannot lock {file.name}: {error.strerror} (--output)") from None
         raise DatasetError(f"another process is converting to {output}; wait for it") from None
     return file

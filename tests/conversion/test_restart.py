@@ -248,8 +248,10 @@ def test_two_runs_do_not_share_an_output(reference, convert, monkeypatch):
     assemble = conversion.assemble
 
     def meet_another_run(*arguments):
-        with pytest.raises(DatasetError, match="another process is converting"):
-            convert(source)
+        with monkeypatch.context() as patch:
+            patch.setattr(conversion, "make_plan", None)  # refused before the source is read
+            with pytest.raises(DatasetError, match="another process is converting"):
+                convert(source)
         return assemble(*arguments)
 
     monkeypatch.setattr(conversion, "assemble", meet_another_run)
