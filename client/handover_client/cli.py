@@ -181,8 +181,7 @@ def _call(command: Command) -> None:
 
 
 def _tell(error: HandoverError, status: int) -> int:
-    one_line = " ".join(str(error).split())
-    print(f"handover: {one_line}", file=sys.stderr)
+    print("handover:", "\n".join(error.lines()), file=sys.stderr)
     return status
 
 

@@ -32,10 +32,12 @@ def assemble(
     staging.clear_dataset()
     lengths: list[int] = []
     used_tasks: list[list[int]] = []
+    rows = 0
     for index, recorded in enumerate(chosen):
-        length, tasks = staging.number(recorded, index, sum(lengths))
+        length, tasks = staging.number(recorded, index, rows)
         lengths.append(length)
         used_tasks.append(tasks)
+        rows += length
     shape = DatasetShape(
         robot_type=recordings.robot_type,
         fps=float(target.to_hz),
@@ -72,4 +74,4 @@ def assemble(
     }
     for name, content in statistics.items():
         write_whole(staging.dataset / "meta" / name, json_bytes(content))
-    return sum(lengths)
+    return rows

@@ -9,7 +9,7 @@ import numpy as np
 
 from handover_conversion.check_statistics import statistics_faults
 from handover_conversion.dataset_statistics import float_columns
-from handover_conversion.faults import DatasetError, Fault, in_reading_order, report
+from handover_conversion.faults import DatasetError, Fault, FaultyDataset, in_reading_order
 from handover_conversion.groot_dataset import GrootDataset
 from handover_conversion.groot_meta import EpisodeEntry
 from handover_conversion.recording import frame_size
@@ -22,7 +22,7 @@ def check_or_raise(path: Path) -> str:
     """Say in one line that a dataset is whole. Raises DatasetError with all its faults."""
     faults = check_dataset(path)
     if faults:
-        raise DatasetError(report(f"{path}: {len(faults)} faults", faults))
+        raise FaultyDataset(f"{path}: {len(faults)} faults", faults)
     dataset = GrootDataset.open(path)
     rows = sum(entry.length for entry in dataset.episodes)
     cameras = ", ".join(dataset.cameras)
@@ -74,11 +74,18 @@ def _total_faults(dataset: GrootDataset) -> Iterator[Fault]:
         "total_episodes": len(dataset.episodes),
         "total_frames": sum(entry.length for entry in dataset.episodes),
         "total_tasks": len(dataset.tasks),
-        "total_videos": len(dataset.episodes) * len(dataset.cameras),
+        "total_videos": len(dataset.episodes) * len(_recorded_cameras(dataset)),
     }
     for key, count in counted.items():
         if info.get(key) != count:
             yield Fault(name, f"{key} is {info.get(key)!r}, counted {count}")
+
+
+def _recorded_cameras(dataset: GrootDataset) -> list[str]:
+    """Name the features that are videos; modality.json may leave some out."""
+    features = dataset.info.get("features")
+    described = features.items() if isinstance(features, dict) else ()
+    return [name for name, f in described if isinstance(f, dict) and f.get("dtype") == "video"]
 
 
 def _missing_features(dataset: GrootDataset) -> Iterator[Fault]:
@@ -108,12 +115,12 @@ def _modality_faults(dataset: GrootDataset) -> Iterator[Fault]:
             elif part.start < last:
                 yield Fault(name, f"{where}, which overlaps the group before it")
             last = max(last, part.stop)
-    for camera, described in dataset.modality.get("video", {}).items():
-        key = described.get("original_key", f"observation.images.{camera}")
+    for camera in dataset.cameras:
+        key = dataset.video_key(camera)
         if features.get(key, {}).get("dtype") != "video":
             yield Fault(name, f"video.{camera} is {key!r}, which info.json has no video of")
-    for annotation, described in dataset.modality.get("annotation", {}).items():
-        key = described.get("original_key", f"annotation.{annotation}")
+    for annotation in dataset.modality.get("annotation", {}):
+        key = dataset.annotation_column(annotation)
         if key not in features:
             yield Fault(name, f"annotation.{annotation} is {key!r}, which info.json does not have")
 
@@ -122,12 +129,13 @@ def _episode_list_faults(dataset: GrootDataset) -> Iterator[Fault]:
     name = "meta/episodes.jsonl"
     if not dataset.episodes:
         yield Fault(name, "lists no episodes")
+    known = set(dataset.tasks.values())
     for place, entry in enumerate(dataset.episodes):
         if entry.index != place:
             yield Fault(name, f"line {place + 1} is episode {entry.index}, expected {place}")
         if entry.length < 1:
             yield Fault(name, f"has length {entry.length}", entry.index)
-        unknown = [task for task in entry.tasks if task not in dataset.tasks.values()]
+        unknown = [task for task in entry.tasks if task not in known]
         if unknown or not entry.tasks:
             yield Fault(name, f"tasks {list(entry.tasks)} are not in tasks.jsonl", entry.index)
     for index, task in dataset.tasks.items():
@@ -137,19 +145,27 @@ def _episode_list_faults(dataset: GrootDataset) -> Iterator[Fault]:
 
 def _stray_files(dataset: GrootDataset) -> Iterator[Fault]:
     expected = {dataset.rows_path(entry.index) for entry in dataset.episodes}
-    for camera in dataset.cameras:
-        expected |= {dataset.video_path(entry.index, camera) for entry in dataset.episodes}
+    for key in {*_recorded_cameras(dataset), *map(dataset.video_key, dataset.cameras)}:
+        expected |= {dataset.recorded_path(entry.index, key) for entry in dataset.episodes}
     for folder, pattern in (("data", "*.parquet"), ("videos", "*.mp4")):
         for path in sorted((dataset.path / folder).rglob(pattern)):
             if path not in expected:
                 yield Fault(path.relative_to(dataset.path).as_posix(), "belongs to no episode")
 
 
+def _task_columns(dataset: GrootDataset) -> list[str]:
+    """Name the columns whose numbers are tasks': an annotation may have texts of its own."""
+    annotated = map(dataset.annotation_column, dataset.modality.get("annotation", {}))
+    known = [column for column in annotated if column in dataset.info["features"]]
+    return list(dict.fromkeys(("task_index", *known)))
+
+
 def _rows_faults(dataset: GrootDataset, entry: EpisodeEntry, first_row: int) -> Iterator[Fault]:
     name = dataset.rows_path(entry.index).relative_to(dataset.path).as_posix()
     widths = {**dict.fromkeys(_needed(dataset)), **float_columns(dataset)}
     try:
-        columns = dataset.read_columns(entry.index, [*widths, *_COUNTED])
+        names = [*widths, *_COUNTED, *_task_columns(dataset)]
+        columns = dataset.read_columns(entry.index, names)
     except DatasetError as error:
         yield Fault(name, str(error), entry.index)
         return
@@ -174,6 +190,12 @@ def _rows_problems(
         elif not np.isfinite(columns[column]).all():
             bad = np.flatnonzero(~np.isfinite(columns[column]).all(axis=1))
             yield f"{column} is NaN or infinite in row {bad[0]}, {len(bad)} rows in all"
+    whole = dict.fromkeys((*_COUNTED, *_task_columns(dataset)))
+    unusable = [column for column in ("timestamp", *whole) if columns[column].shape[1] != 1]
+    unusable += [column for column in whole if columns[column].dtype.kind not in "iu"]
+    if unusable:
+        yield f"{', '.join(unusable)}: expected one number a row, whole except the timestamp"
+        return
     counting = np.arange(rows)
     expected = {
         "frame_index": counting,
@@ -185,7 +207,8 @@ def _rows_problems(
             yield f"{column} does not go from {values[0]} to {values[-1]}"
     if np.abs(columns["timestamp"][:, 0] - counting / dataset.fps).max() > 0.1 / dataset.fps:
         yield f"timestamp does not count in steps of 1/{dataset.fps:g} s"
-    used = {dataset.tasks.get(int(task)) for task in np.unique(columns["task_index"])}
+    tasks = [columns[column] for column in _task_columns(dataset)]
+    used = {dataset.tasks.get(int(task)) for task in np.unique(tasks)}
     if used != set(entry.tasks):
         yield f"task_index names {sorted(map(str, used))}, episodes.jsonl {sorted(entry.tasks)}"
 
@@ -195,14 +218,13 @@ def _video_faults(dataset: GrootDataset, entry: EpisodeEntry) -> Iterator[Fault]
     for camera in dataset.cameras:
         path = dataset.video_path(entry.index, camera)
         name = path.relative_to(dataset.path).as_posix()
-        key = dataset.modality["video"][camera].get("original_key", f"observation.images.{camera}")
         try:
-            span = VideoSpan(path, entry.length, dataset.fps, _size(dataset, key))
+            span = VideoSpan(path, entry.length, dataset.fps, _size(dataset, camera))
             deque(read_video(span, np.array([entry.length - 1])), maxlen=0)
         except VideoError as error:
             yield Fault(name, str(error), entry.index)
 
 
-def _size(dataset: GrootDataset, key: str) -> tuple[int, int] | None:
+def _size(dataset: GrootDataset, camera: str) -> tuple[int, int] | None:
     """Give a camera's frame size; None, any, for one that info.json lacks, which is told apart."""
-    return frame_size(dataset.info["features"].get(key, {}))
+    return frame_size(dataset.info["features"].get(dataset.video_key(camera), {}))

@@ -68,7 +68,8 @@ def _relative_faults(
 ) -> Iterator[str]:
     embodiment = (dataset.conversion or {}).get("embodiment")
     relative = embodiment.get("relative") if isinstance(embodiment, dict) else None
-    yield from (f"has no {group!r}" for group in relative or () if group not in content)
+    named = map(str, relative) if isinstance(relative, list) else ()
+    yield from (f"has no {group!r}" for group in named if group not in content)
     for group, statistics in content.items():
         part = dataset.action_groups.get(group)
         if part is None or group not in dataset.state_groups:

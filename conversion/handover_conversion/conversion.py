@@ -13,19 +13,21 @@ from handover_conversion import space
 from handover_conversion.assembly import assemble
 from handover_conversion.convert import ConvertConfig
 from handover_conversion.embodiment_map import choose_embodiment
+from handover_conversion.encode import can_encode
 from handover_conversion.episode import ConvertedEpisode, EpisodeTask, Target, convert_episode
 from handover_conversion.episode_rows import ACTION, STATE, RowFormat
 from handover_conversion.executor import Executor, Outcome, open_executor
 from handover_conversion.faults import (
     DatasetError,
     Fault,
+    FaultyDataset,
     FaultyEpisode,
     in_reading_order,
     report,
 )
 from handover_conversion.groot_dataset import GrootDataset
 from handover_conversion.lerobot import open_lerobot
-from handover_conversion.plan import make_plan
+from handover_conversion.plan import make_plan, same_result
 from handover_conversion.progress import ConversionProgress
 from handover_conversion.recording import Recordings
 from handover_conversion.resample import exact_rate, resampled_length
@@ -69,10 +71,9 @@ def convert(source: str, output: Path, config: ConvertConfig) -> ConversionRepor
     space.check_free(output, recordings, target)
     with open_executor(config.workers, config.cluster) as executor:
         plan = make_plan(source, config, recordings, target, executor)
-        if published == plan:
+        if same_result(published, plan):
             return _report_finished(output, time.monotonic() - started)
-        if published is not None:
-            space.check_place(root, output, config.overwrite)
+        space.check_place(root, output, config.overwrite)  # again: reading the source takes time
         try:
             return _convert_planned(recordings, target, output, plan, config, executor, started)
         except OSError as error:
@@ -98,6 +99,7 @@ def _convert_planned(
         faults = _convert_episodes(recordings, target, staging, executor)
         chosen = _good_episodes(recordings, faults, config.skip_bad, output)
         rows = assemble(staging, recordings, target, chosen, faults, plan)
+        space.check_place(recordings.root, output, config.overwrite)  # what came there meanwhile?
         staging.publish()
     seconds = time.monotonic() - started
     return ConversionReport(output, len(chosen), rows, resumed, faults, seconds)
@@ -123,6 +125,11 @@ def _target(recordings: Recordings, config: ConvertConfig) -> Target:
         to_hz = exact_rate(config.fps)
     except ValueError as error:
         raise UsageError(f"{error} (--fps)") from None
+    if not can_encode(config.image_size, to_hz, config.codec):
+        raise UsageError(
+            f"{config.codec} cannot be written with {config.image_size} × {config.image_size} "
+            f"pixels at {to_hz} frames/s (--image-size, --fps, --codec)"
+        )
     return Target(
         embodiment=choose_embodiment(config.embodiment, state, action),
         row_format=RowFormat(
@@ -195,9 +202,9 @@ def _good_episodes(
             f"{recordings.root}: {len(faults)} faults, so {output.name} was not made "
             "(--skip-bad converts the rest; finished episodes are kept for that)"
         )
-        raise DatasetError(report(summary, faults))
+        raise FaultyDataset(summary, faults)
     bad = {fault.episode for fault in faults}
     good = [episode.index for episode in recordings.episodes if episode.index not in bad]
     if not good:
-        raise DatasetError(report(f"{recordings.root}: no episode is without faults", faults))
+        raise FaultyDataset(f"{recordings.root}: no episode is without faults", faults)
     return good

@@ -117,8 +117,8 @@ def _from_file(path: Path, state: Feature) -> EmbodimentMap:
             f"{path} is no embodiment map: {error!r}; see docs/conversion.md"
         ) from None
     order = [column for members in columns.values() for column in members]
-    if len(set(order)) != len(order) or not order:
-        raise DatasetError(f"{path}: a column is in two groups, or there is none")
+    if len(set(order)) != len(order) or not order or not all(columns.values()):
+        raise DatasetError(f"{path}: a column is in two groups, or a group has none")
     if not set(relative) <= set(columns):
         raise DatasetError(f"{path}: relative names {relative}, the groups are {list(columns)}")
     slots, groups, start = [-1] * state.width, {}, 0

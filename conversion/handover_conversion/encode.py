@@ -1,8 +1,8 @@
 """Writing an episode's square frames as an mp4, in memory, the same bytes every time.
 
 A key frame every 10th frame (half a second at 20 Hz), because training reads single frames at
-random: on average 5.5 small frames are decoded for one wanted. docs/conversion.md has the sizes
-and access times of other intervals. No frame refers forward: decoding follows the order of time.
+random: on average 5.5 small frames are decoded for one wanted; docs/conversion.md weighs it. No
+frame refers forward: decoding follows the order of time.
 """
 
 import io
@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Literal
 
 import av
+from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
@@ -35,6 +36,15 @@ def encoder_settings(codec: Codec) -> dict[str, str | int]:
     """Name everything that decides the bytes, for the dataset's record of how it was made."""
     encoder, options = _ENCODERS[codec]
     return {"encoder": encoder, **options, "key_frame_interval": KEY_FRAME_INTERVAL, "threads": 1}
+
+
+def can_encode(size: int, fps: Fraction, codec: Codec) -> bool:
+    """Try one frame: an encoder takes no size and no rate beyond what its format can state."""
+    try:
+        encode_video([av.VideoFrame(size, size, "yuv420p")], size, fps, codec)
+    except (FFmpegError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def encode_video(

@@ -75,6 +75,9 @@ def _read_table(span: RowsSpan, episode: int, expected: RowFormat) -> pa.Table:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
                 raise RowsError([f"has no column {name!r}" for name in missing])
+            kind = file.schema_arrow.field("episode_index").type
+            if not pa.types.is_integer(kind):
+                raise RowsError([f"episode_index: holds {kind}, expected whole numbers"])
             groups = _groups_of(file, episode) if span.shared else range(file.num_row_groups)
             table = file.read_row_groups(list(groups), columns=list(_REQUIRED))
     except (OSError, pa.ArrowException) as error:

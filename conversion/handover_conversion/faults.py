@@ -20,7 +20,18 @@ class Fault:
 
     def __str__(self) -> str:
         place = self.file if self.episode is None else f"episode {self.episode}: {self.file}"
-        return f"{place}: {self.what}"
+        return f"{place}: {' '.join(self.what.split())}"
+
+
+class FaultyDataset(DatasetError):
+    """A dataset has faults; all of them are listed below a summary."""
+
+    def __init__(self, summary: str, faults: Iterable[Fault]) -> None:
+        super().__init__(report(summary, faults))
+
+    def lines(self) -> list[str]:
+        """See HandoverError.lines: the summary, and a line for each fault."""
+        return str(self).splitlines()
 
 
 class FaultyEpisode(DatasetError):

@@ -26,6 +26,7 @@ from handover_conversion.source import combine_digests, file_digest
 from handover_conversion.video import VideoError, VideoSpan, read_video
 
 _TASK_ANNOTATION = "human.task_description"
+_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,20 @@ class GrootDataset:
         if camera not in self.cameras:
             has = ", ".join(self.cameras) or "none"
             raise DatasetError(f"{self.path} has no camera {camera!r}; it has: {has}")
-        key = self.modality["video"][camera].get("original_key", f"observation.images.{camera}")
-        return self.path / self._filled("video_path", index, key)
+        return self.recorded_path(index, self.video_key(camera))
+
+    def video_key(self, camera: str) -> str:
+        """Name the feature that a camera of modality.json is."""
+        return self.modality["video"][camera].get("original_key") or f"observation.images.{camera}"
+
+    def recorded_path(self, index: int, video_key: str) -> Path:
+        """Name an episode's mp4 file of a feature, also of one that modality.json leaves out."""
+        return self.path / self._filled("video_path", index, video_key)
+
+    def annotation_column(self, annotation: str) -> str:
+        """Name the column that holds an annotation of modality.json."""
+        described = self.modality.get("annotation", {}).get(annotation, {})
+        return described.get("original_key") or f"annotation.{annotation}"
 
     def files(self) -> list[Path]:
         """List every file that belongs to the dataset."""
@@ -166,6 +179,8 @@ class GrootDataset:
         )
 
     def _entry(self, index: int) -> EpisodeEntry:
+        if 0 <= index < len(self.episodes) and self.episodes[index].index == index:
+            return self.episodes[index]  # its place in a whole dataset: no search
         for entry in self.episodes:
             if entry.index == index:
                 return entry
@@ -174,8 +189,7 @@ class GrootDataset:
         raise DatasetError(f"{self.path} has no episode {index}; it has: {there}{more}")
 
     def _task_column(self) -> str:
-        annotation = self.modality.get("annotation", {}).get(_TASK_ANNOTATION, {})
-        column = annotation.get("original_key", f"annotation.{_TASK_ANNOTATION}")
+        column = self.annotation_column(_TASK_ANNOTATION)
         return column if column in self.info.get("features", {}) else "task_index"
 
     def _filled(self, key: str, index: int, video_key: str = "") -> str:
@@ -191,12 +205,21 @@ class GrootDataset:
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
-    """Turn a column of numbers, or of lists as long as each other, into (rows, width)."""
+    """Turn a column of numbers, or of lists as long as each other, into (rows, width).
+
+    Raises ValueError for another one.
+    """
     column = table.column(name)
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
     if column.null_count:
         raise ValueError(f"{name} has {column.null_count} null rows")
+    rows, width = len(column), 1
     if hasattr(column, "value_lengths"):
-        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-    return column.to_numpy(zero_copy_only=False).reshape(len(column), 1)
+        widths = np.unique(column.value_lengths())
+        if len(widths) > 1:
+            raise ValueError(f"{name} is {', '.join(map(str, widths))} wide, expected one width")
+        column, width = column.flatten(), int(widths[0]) if rows else 0
+    if not any(test(column.type) for test in _NUMBERS):
+        raise ValueError(f"{name} holds {column.type}, expected numbers")
+    return column.to_numpy(zero_copy_only=False).reshape(rows, width)

@@ -35,12 +35,16 @@ def read_modality(path: Path) -> dict[str, Any]:
     modality = read_json(path, "meta/modality.json")
     for kind in ("video", "annotation"):
         entries = modality.get(kind, {})
-        if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+        if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
             raise DatasetError(
                 f"{path}: meta/modality.json: {kind} is not usable: expected an object of objects, "
                 f"got {str(entries)[:80]}"
             )
     return modality
+
+
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("original_key", ""), str | None)
 
 
 def read_groups(
@@ -53,6 +57,8 @@ def read_groups(
     groups, columns = {}, set()
     try:
         for name, part in modality[kind].items():
+            if not _is_entry(part):
+                raise ValueError(f"{name} is {part!r}")
             groups[name] = slice(int(part["start"]), int(part["end"]))
             columns.add(part.get("original_key") or default_column)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -85,6 +85,12 @@ def _read_places(
             if missing:
                 faults.append(Fault(name, f"has no column {', '.join(sorted(missing))}"))
                 continue
+            other = {column: parquet.schema_arrow.field(column).type for column in wanted}
+            other = {column: kind for column, kind in other.items() if not _is_number(column, kind)}
+            if other:
+                held = ", ".join(f"{column} holds {kind}" for column, kind in other.items())
+                faults.append(Fault(name, f"{held}, expected numbers"))
+                continue
             rows = parquet.read(columns=list(wanted)).to_pylist()
         except (OSError, pa.ArrowException) as error:
             faults.append(Fault(name, f"cannot be read: {_first_line(error)}"))
@@ -96,6 +102,12 @@ def _read_places(
             else:
                 records.append((name, row))
     return records, faults
+
+
+def _is_number(column: str, kind: pa.DataType) -> bool:
+    if pa.types.is_floating(kind):
+        return column.endswith("_timestamp")
+    return pa.types.is_integer(kind)
 
 
 def _own_faults(name: str, record: dict[str, Any], video_key: str, fps: float) -> list[Fault]:
@@ -110,7 +122,7 @@ def _own_faults(name: str, record: dict[str, Any], video_key: str, fps: float) -
         faults.append(
             Fault(name, f"its row offsets span {rows} rows, its length is {length}", index)
         )
-    if abs((end - start) * fps - length) > 0.5:
+    if not abs((end - start) * fps - length) <= 0.5:  # nor is NaN a time
         frames = (end - start) * fps
         faults.append(
             Fault(

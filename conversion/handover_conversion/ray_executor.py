@@ -17,7 +17,7 @@ _POLL_S = 1.0  # how often the cluster's size is looked at: machines come and go
 
 
 class ClusterError(HandoverError):
-    """The Ray cluster cannot be reached."""
+    """The Ray cluster cannot be reached, or not any more."""
 
 
 class RayExecutor:
@@ -35,7 +35,8 @@ class RayExecutor:
         try:
             ray.init(address=address, log_to_driver=False, logging_level="warning")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            lines = str(error).strip().splitlines()
+            reason = " ".join(dict.fromkeys((lines[0], lines[-1])))  # a traceback lies between
             raise ClusterError(f"no Ray cluster at {address!r}: {reason} (--cluster)") from None
         self._ray: Any = ray
         self._most = workers
@@ -60,7 +61,7 @@ class RayExecutor:
     def map_unordered(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Iterator[Outcome[Task, Result]]:
-        """See Executor.map_unordered."""
+        """See Executor.map_unordered. Raises ClusterError when the cluster itself is lost."""
         remote = self._ray.remote(num_cpus=1, max_retries=MOST_ATTEMPTS - 1)(function)
         waiting = iter(tasks)
         running: dict[Any, Task] = {}
@@ -79,6 +80,12 @@ class RayExecutor:
                 done, _ = self._ray.wait(list(running), timeout=_POLL_S)
                 for reference in done:
                     yield self._outcome(reference, running.pop(reference))
+        except ConnectionError as error:
+            running.clear()  # to cancel one now would start a cluster on this machine
+            raise ClusterError(
+                f"the Ray cluster was lost: {error} What is finished is kept, "
+                "the same command goes on from it (--cluster)"
+            ) from error
         finally:
             for reference in running:
                 with contextlib.suppress(Exception):  # it may be gone with its machine

@@ -35,7 +35,7 @@ def exact_rate(rate_hz: float) -> Fraction:
 
     Raises ValueError when it is not above 0.
     """
-    if not 0 < rate_hz < 1_000_000:
+    if not 1e-4 < rate_hz < 1_000_000:
         raise ValueError(f"expected a rate above 0 Hz, got {rate_hz}")
     for ntsc in (24_000, 30_000, 60_000):
         if abs(rate_hz * 1001 - ntsc) < 1:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from handover_proto.errors import MissingExtra
+from handover_proto.errors import MissingExtra, UsageError
 
 from handover_conversion.executor import Executor
 from handover_conversion.faults import DatasetError
@@ -18,10 +18,12 @@ def find_source(source: str, revision: str | None, video_key: str) -> Path:
     """Give the folder of `source`: a local one as it is, a hub repository's after its download.
 
     Of a repository only the metadata, the rows and the one camera are fetched, into the hub's own
-    cache. Raises DatasetError.
+    cache. Raises DatasetError, and UsageError for a folder's revision.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
+        if revision is not None:
+            raise UsageError(f"--revision is a hub repository's, {source} is a folder here")
         return folder.resolve()
     if folder.exists():
         raise DatasetError(f"{source} is a file, expected a dataset's folder (--source)")

@@ -1,5 +1,6 @@
 """Whether there is a place for the output: told before hours are spent, not after."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -24,11 +25,16 @@ def check_place(root: Path, output: Path, overwrite: bool) -> None:
     real = output.resolve()
     if real == root or root in real.parents or real in root.parents:
         raise DatasetError(f"{output} and the source {root} lie within each other (--output)")
-    if output.exists():
+    if os.path.ismount(output):
+        raise DatasetError(
+            f"a disk is mounted at {output}, which cannot be replaced: "
+            "choose a folder in it (--output)"
+        )
+    if output.exists() or output.is_symlink():
         if not overwrite:
             raise DatasetError(f"{output} exists; choose another --output, or --overwrite it")
         if not output.is_dir():
-            raise DatasetError(f"{output} is a file, expected a folder (--output)")
+            raise DatasetError(f"{output} is no folder (--output)")
         if any(output.iterdir()) and not (output / "meta/info.json").is_file():
             raise DatasetError(f"{output} holds no dataset: it is not replaced (--output)")
     parent = _existing_parent(output)
@@ -39,8 +45,7 @@ def check_place(root: Path, output: Path, overwrite: bool) -> None:
 def check_free(output: Path, recordings: Recordings, target: Target) -> None:
     """Compare the output's estimated size with the free space. Raises DatasetError."""
     needed = estimated_bytes(recordings, target)
-    partial = partial_folder(output)
-    there = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+    there = _bytes_in(partial_folder(output))
     free = shutil.disk_usage(_existing_parent(output)).free
     if free < needed - there:
         raise DatasetError(
@@ -65,6 +70,17 @@ def _existing_parent(output: Path) -> Path:
     while not parent.exists():
         parent = parent.parent
     return parent
+
+
+def _bytes_in(folder: Path) -> int:
+    """Add up the files of a folder, which another run may be changing."""
+    sizes: dict[int, int] = {}  # by inode: a video is linked from two places
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(os.path.join(place, name))
+                sizes[status.st_ino] = status.st_size
+    return sum(sizes.values())
 
 
 def _gigabytes(count: int) -> str:

@@ -30,13 +30,16 @@ from handover_conversion.groot_writer import (
     video_name,
 )
 from handover_conversion.meta_files import json_bytes, write_whole
+from handover_conversion.plan import same_result
 
 _PUBLISHING = "publishing"  # a mark: the dataset is whole and on its way to its place
 _FORMER = "former"  # the dataset that it replaces, until it is there
 
 
 def partial_folder(output: Path) -> Path:
-    """Name the folder in which the conversion to `output` grows."""
+    """Name the folder in which the conversion to `output` grows. Raises DatasetError for /."""
+    if not output.name:
+        raise DatasetError(f"{output} cannot be replaced: choose a folder in it (--output)")
     return output.with_name(f".{output.name}.partial")
 
 
@@ -44,18 +47,21 @@ def finish_publishing(output: Path) -> dict[str, Any] | None:
     """Tidy up after a run that was stopped while it moved its dataset into place.
 
     Gives the plan of the dataset that is now at `output`, or None when there was no such run.
+    Raises DatasetError when another process is at work there.
     """
     folder = partial_folder(output)
-    if not (folder / _PUBLISHING).is_file():
+    if not folder.is_dir():
         return None
     with _lock(folder, output):
+        if not (folder / _PUBLISHING).is_file():
+            return None
         if (folder / "dataset").is_dir():  # not moved yet: back to before, it is assembled again
             if (folder / _FORMER).is_dir() and not output.exists():
                 (folder / _FORMER).rename(output)
             (folder / _PUBLISHING).unlink()
             return None
         plan = _read_plan(folder)
-        shutil.rmtree(folder)
+        _tidy(folder)
     return plan
 
 
@@ -70,17 +76,11 @@ class Staging:
         self.folder = partial_folder(output)
         self.dataset = self.folder / "dataset"
         self._output, self._episodes = output, self.folder / "episodes"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.folder, output)
-        except OSError as error:
-            raise DatasetError(
-                f"cannot write beside {output}: {error.strerror} (--output)"
-            ) from None
-        if _read_plan(self.folder) != plan:
+        self._lock = _lock(self.folder, output)
+        if not same_result(_read_plan(self.folder), plan):
             for leftover in (self._episodes, self.dataset):
                 shutil.rmtree(leftover, ignore_errors=True)
-            write_whole(self.folder / "plan.json", json_bytes(plan))
+        write_whole(self.folder / "plan.json", json_bytes(plan))
         self._episodes.mkdir(exist_ok=True)
 
     def __enter__(self) -> "Staging":
@@ -128,7 +128,16 @@ class Staging:
         if self._output.exists():
             self._output.rename(self.folder / _FORMER)
         self.dataset.rename(self._output)
-        shutil.rmtree(self.folder)
+        _tidy(self.folder)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the folder, the mark last: until then a run that stops here counts as finished."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    (folder / _PUBLISHING).unlink()
+    shutil.rmtree(folder)
 
 
 def _read_plan(folder: Path) -> dict[str, Any] | None:
@@ -140,10 +149,16 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
 
 def _lock(folder: Path, output: Path) -> TextIO:
     """Open and lock the folder's lock file; closing it, or the process's end, gives it back."""
-    file = (folder / "lock").open("w")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise DatasetError(f"cannot write beside {output}: {error.strerror} (--output)") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         file.close()
+        if not isinstance(error, BlockingIOError):
+            raise DatasetError(f"cannot lock {file.name}: {error.strerror} (--output)") from None
         raise DatasetError(f"another process is converting to {output}; wait for it") from None
     return file

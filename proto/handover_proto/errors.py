@@ -23,6 +23,10 @@ from typing import ClassVar
 class HandoverError(Exception):
     """What a user can act on; commands print it as one line and exit with 1."""
 
+    def lines(self) -> list[str]:
+        """Give what a command prints: one line, and what that line announces below it."""
+        return [" ".join(str(self).split())]
+
 
 class UsageError(HandoverError):
     """The command line does not make sense; commands exit with 2."""

@@ -69,6 +69,16 @@ def test_our_errors_are_one_line_on_stderr(fake_command, capsys, error, status):
     assert output.err == f"handover: {' '.join(str(error).split())}\n"
 
 
+def test_what_an_error_lists_has_lines_of_its_own(fake_command, capsys):
+    class Listing(HandoverError):
+        def lines(self):
+            return ["2 faults", "  one", "  another"]
+
+    fake_command(raising(Listing()))
+    assert cli.run(["fake"]) == 1
+    assert capsys.readouterr().err == "handover: 2 faults\n  one\n  another\n"
+
+
 def test_ctrl_c_exits_with_130_and_no_traceback(fake_command, capsys):
     fake_command(raising(KeyboardInterrupt()))
     assert cli.run(["fake"]) == 130

@@ -58,6 +58,8 @@ JSON_FAULTS = [
     (INFO, lambda c: c.update(chunks_size=0), "data_path or chunks_size cannot be used"),
     (MODALITY, lambda c: c.update(video=[1]), "video is not usable"),
     (MODALITY, lambda c: c["annotation"].update(human=None), "annotation is not usable"),
+    (MODALITY, lambda c: c["action"]["waist"].update(original_key=3), "action is not usable"),
+    (MODALITY, lambda c: c["video"]["ego_view"].update(original_key=[]), "video is not usable"),
     (MODALITY, lambda c: c["state"]["waist"].update(end=30), "expected a range within 0…29"),
     (MODALITY, lambda c: c["action"]["waist"].update(start=25), "overlaps the group before"),
     (MODALITY, lambda c: c["state"]["waist"].update(start=29), "state.waist is 29…29"),
@@ -151,6 +153,51 @@ def test_all_faults_are_told_together(finished):
     (finished / "videos/chunk-000/observation.images.ego_view/episode_000001.mp4").unlink()
     with pytest.raises(DatasetError, match=r"(?s)2 faults.*episode 0: data.*episode 1: videos"):
         main(ConvertConfig(check=finished))
+
+
+FOREIGN_COLUMNS = [
+    ("timestamp", pa.array(["soon"] * 20), "timestamp holds string, expected numbers"),
+    ("timestamp", pa.array([[]] * 20, pa.list_(pa.float32())), "timestamp: expected one number"),
+    ("index", pa.array([[]] * 20, pa.list_(pa.int64())), "index: expected one number a row"),
+    ("task_index", pa.array([0.5] * 20), "task_index: expected one number a row, whole"),
+    ("task_index", pa.array(["cube"] * 20), "task_index holds string, expected numbers"),
+    (
+        "action",  # 29 wide on average
+        pa.array([[1.0] * (28 + 2 * (row % 2)) for row in range(20)]),
+        "action is 28, 30 wide, expected one width",
+    ),
+]
+
+
+@pytest.mark.parametrize(("column", "values", "expected"), FOREIGN_COLUMNS)
+def test_columns_of_another_kind_are_faults(finished, column, values, expected):
+    path = finished / "data/chunk-000/episode_000001.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, values), path)
+    assert expected in "\n".join(map(str, check_dataset(finished)))
+
+
+def test_what_nvidias_loader_does_not_read_is_no_fault(finished):
+    """A camera that modality.json leaves out, and an annotation with a text of its own."""
+    wrist = "observation.images.wrist"
+    _edit(finished / INFO, lambda c: c["features"].update({wrist: {"dtype": "video", "shape": []}}))
+    _edit(finished / INFO, lambda c: c.update(total_videos=4, total_tasks=2))
+    validity = "annotation.human.validity"
+    described = {"dtype": "int64", "shape": [1]}
+    _edit(finished / INFO, lambda c: c["features"].update({validity: described}))
+    _edit(finished / MODALITY, lambda c: c["annotation"].update({"human.validity": {}}))
+    (finished / "meta/tasks.jsonl").open("a").write('{"task_index": 1, "task": "valid"}\n')
+    lines = (finished / "meta/episodes.jsonl").read_text().replace('cube."]', 'cube.", "valid"]')
+    (finished / "meta/episodes.jsonl").write_text(lines)
+    for index in range(2):
+        path = finished / f"data/chunk-000/episode_{index:06d}.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.append_column(validity, pa.array([1] * table.num_rows)), path)
+        video = finished / f"videos/chunk-000/{wrist}/episode_{index:06d}.mp4"
+        video.parent.mkdir(exist_ok=True)
+        video.write_bytes(b"not read")
+    assert check_dataset(finished) == ()
 
 
 def test_a_fault_of_one_kind_hides_none_of_another(finished):

@@ -139,6 +139,12 @@ def test_another_robot_needs_only_a_small_file(record, convert, tmp_path):
     assert set(np.unique(rows.action[:, 4])) == {0, 1}
 
 
+def test_an_embodiment_with_an_empty_group_is_refused(record, convert, tmp_path):
+    (tmp_path / "gap.json").write_text(json.dumps({"groups": {"arm": [0, 1], "hand": []}}))
+    with pytest.raises(DatasetError, match=r"gap\.json: .* a group has none"):
+        convert(record(width=7), embodiment=str(tmp_path / "gap.json"))
+
+
 def test_identity_keeps_the_columns(record, convert):
     dataset = GrootDataset.open(convert(record(width=5, lengths=(60,)), embodiment="identity"))
     assert dataset.state_groups == {"joints": slice(0, 5)}
@@ -198,14 +204,37 @@ def test_a_target_that_cannot_be_written_is_told(record, tmp_path):
         main(ConvertConfig(source=str(record()), output=tmp_path / "file/out"))
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
+    record, tmp_path, monkeypatch, overwrite
+):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "disk").mkdir()
+    ismount = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "disk" or ismount(path))
+    source = str(record())
+    for output, message in (
+        (Path("/"), "/ cannot be replaced"),
+        (tmp_path / "link", "is no folder" if overwrite else "exists"),
+        (tmp_path / "disk", "a disk is mounted at"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            main(ConvertConfig(source=source, output=output, overwrite=overwrite))
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("choices", "error", "message"),
     [
         ({"source": None}, UsageError, "--source and --output"),
         ({"image_size": 255}, UsageError, "even image size"),
         ({"fps": 0.0}, UsageError, "above 0 Hz"),
+        ({"fps": 1e-7}, UsageError, "above 0 Hz"),
+        ({"fps": 16.66667}, UsageError, "mp4v cannot be written .* at 1666667/100000 frames/s"),
+        ({"image_size": 9000}, UsageError, "mp4v cannot be written with 9000 × 9000 pixels"),
         ({"workers": 0}, UsageError, "at least 1 worker"),
         ({"source": "no/such"}, DatasetError, "no/such"),
+        ({"revision": "v2.1"}, UsageError, "--revision is a hub repository's"),
         ({"video_key": "observation.images.wrist"}, DatasetError, "it has: observation.images.top"),
         ({"embodiment": "identikit"}, DatasetError, "no embodiment 'identikit'"),
     ],

@@ -7,11 +7,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from handover_conversion.ctrl_c import ctrl_c_held_back
 from handover_conversion.executor import WorkerLost, open_executor
-from handover_proto.errors import MissingExtra, UsageError
+from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
 
 def square(number):
@@ -157,6 +158,29 @@ def test_a_missing_ray_is_told_by_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"handover\[cluster\]"):
         open_executor(None, "auto")
+
+
+def lose_the_cluster(*_, **__):
+    raise ConnectionError("Client is shutting down.")
+
+
+def test_a_cluster_that_is_lost_is_one_clear_line(monkeypatch):
+    cancelled = []
+    ray = SimpleNamespace(
+        init=lambda **_: None,
+        shutdown=lambda: None,
+        cluster_resources=lambda: {"CPU": 1},
+        remote=lambda **_: lambda _: SimpleNamespace(remote=lambda task: task),
+        wait=lose_the_cluster,
+        cancel=cancelled.append,
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with (
+        open_executor(None, "auto") as executor,
+        pytest.raises(HandoverError, match="cluster was lost: Client is shutting"),
+    ):
+        list(executor.map_unordered(square, [3]))
+    assert not cancelled  # Ray would start a cluster here for that
 
 
 @pytest.fixture

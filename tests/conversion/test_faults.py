@@ -109,6 +109,7 @@ def test_every_fault_is_named_with_file_and_episode(broken, convert, tmp_path):
     assert len(lines) == len(EXPECTED)
     for line, expected in zip(lines, EXPECTED, strict=True):
         assert expected in line
+    assert raised.value.lines()[1:] == lines  # the command prints them so
     assert not (tmp_path / "converted").exists()
 
 
@@ -182,6 +183,29 @@ def test_offsets_that_do_not_fit_are_found(record, convert, change, expected, ba
     made = GrootDataset.open(convert(root, skip_bad=True)).conversion
     kept = [entry["source_episode_index"] for entry in made["episodes"]]
     assert kept == [index for index in range(3) if index not in bad]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("length", "forty", "length holds string, expected numbers"),
+        ("dataset_from_index", 0.5, "dataset_from_index holds double, expected numbers"),
+        (f"{KEY}/from_timestamp", float("nan"), "3 faults.*its video offsets span nan frames"),
+    ],
+)
+def test_offsets_that_are_no_numbers_are_found(record, convert, column, value, expected):
+    root = record(version="v3.0", lengths=(40, 40, 40))
+    _change_places(root, lambda rows: [row.update({column: value}) for row in rows])
+    with pytest.raises(DatasetError, match=f"(?s){expected}"):
+        convert(root)
+
+
+def test_a_shared_file_without_episodes_numbers_is_named(record, convert):
+    root = record(version="v3.0", lengths=(40, 40))
+    path = root / "data/chunk-000/file-000.parquet"
+    _change_rows(path, lambda t: _replaced(t, "episode_index", pa.array(["0"] * 80)))
+    with pytest.raises(DatasetError, match=r"episode 1: data/\S+: episode_index: holds string"):
+        convert(root)
 
 
 def test_faults_within_a_shared_file_are_each_episodes_own(record, convert):

@@ -1,11 +1,13 @@
 """A conversion killed at any point goes on when run again, and ends in the same bytes."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from handover_conversion import conversion, staging
@@ -18,6 +20,12 @@ from pathlib import Path
 from handover_conversion.convert import ConvertConfig, main
 if __name__ == "__main__":
     main(ConvertConfig(source=sys.argv[1], output=Path(sys.argv[2]), workers=2))
+"""
+
+NEVER_ENDING = """
+import time
+from handover_conversion import conversion
+conversion.assemble = lambda *_: time.sleep(600)
 """
 
 
@@ -97,6 +105,40 @@ def test_a_run_killed_while_it_publishes_is_finished_by_the_next(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("removed", [0, 1, 2, 3, 5, 8, 15, 25])
+def test_a_run_killed_while_it_tidies_is_finished_by_the_next(
+    reference, convert, contents, monkeypatch, tmp_path, removed
+):
+    """It is killed once so many of the files of episodes and of the replaced dataset are gone."""
+    source, expected = reference
+    convert(source, fps=10, horizon=4)
+    left, rename = [], staging.Path.rename
+
+    def rename_and_count(path, target):
+        rename(path, target)
+        if path.name == "dataset":
+            left.append(removed)
+
+    def until_killed(remove):
+        def removing(path, *choices, **named):
+            if left:
+                if not left[0]:
+                    raise Killed
+                left[0] -= 1
+            remove(path, *choices, **named)
+
+        return removing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging.Path, "rename", rename_and_count)
+        patch.setattr(os, "unlink", until_killed(os.unlink))
+        patch.setattr(os, "rmdir", until_killed(os.rmdir))
+        with pytest.raises(Killed):
+            convert(source, overwrite=True)
+    assert contents(convert(source)) == expected
+    assert not list(tmp_path.glob(".*"))
+
+
 def _clear_without(rmtree):
     def clear(self):
         rmtree(self.dataset, ignore_errors=True)
@@ -123,8 +165,9 @@ def test_kill_9_leaves_no_process_and_the_next_run_ends_in_the_same_bytes(
 
 
 def test_ctrl_c_leaves_no_process(record, tmp_path):
+    source = record(lengths=(40,) * 40)
     run = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, record(lengths=(40,) * 40), tmp_path / "converted"],
+        [sys.executable, "-c", NEVER_ENDING + COMMAND, source, tmp_path / "converted"],
         start_new_session=True,
         stderr=subprocess.PIPE,
     )
@@ -142,13 +185,19 @@ def test_ctrl_c_leaves_no_process(record, tmp_path):
 def _wait_until_gone(group):
     """Wait until no process of the group is left. Fails after a minute."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
+    while _running(group):
+        assert time.monotonic() < deadline, "a process is left over"
         time.sleep(0.05)
-    pytest.fail("a process is left over")
+
+
+def _running(group):
+    """Tell whether a process of the group runs; one that only waits to be reaped does not."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
 
 
 def test_another_choice_starts_over(reference, convert, contents, monkeypatch):
@@ -162,6 +211,21 @@ def test_another_choice_starts_over(reference, convert, contents, monkeypatch):
         with pytest.raises(Killed):
             convert(source, codec="h264")
     assert contents(convert(source)) == expected
+
+
+def test_the_source_by_another_path_goes_on(reference, convert, contents, monkeypatch, capsys):
+    source, expected = reference
+
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.chdir(source.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "assemble", killed)
+        with pytest.raises(Killed):
+            convert(f"{source.name}/")
+    assert contents(convert(source)) == expected
+    assert "(3 episodes were finished before)" in capsys.readouterr().out
 
 
 def test_a_changed_source_starts_over(reference, convert, contents, monkeypatch, tmp_path):
@@ -184,12 +248,35 @@ def test_two_runs_do_not_share_an_output(reference, convert, monkeypatch):
     assemble = conversion.assemble
 
     def meet_another_run(*arguments):
-        with pytest.raises(DatasetError, match="another process is converting"):
-            convert(source)
+        with monkeypatch.context() as patch:
+            patch.setattr(conversion, "make_plan", None)  # refused before the source is read
+            with pytest.raises(DatasetError, match="another process is converting"):
+                convert(source)
         return assemble(*arguments)
 
     monkeypatch.setattr(conversion, "assemble", meet_another_run)
     convert(source)
+
+
+@pytest.mark.parametrize(("overwrite", "message"), [(False, "exists"), (True, "holds no dataset")])
+def test_what_comes_to_the_output_meanwhile_is_not_replaced(
+    reference, convert, contents, monkeypatch, tmp_path, overwrite, message
+):
+    source, expected = reference
+    assemble, output = conversion.assemble, tmp_path / "converted"
+
+    def meet_another_folder(*arguments):
+        output.mkdir()
+        (output / "thesis.txt").write_text("years of work")
+        return assemble(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "assemble", meet_another_folder)
+        with pytest.raises(DatasetError, match=message):
+            convert(source, overwrite=overwrite)
+    assert (output / "thesis.txt").read_text() == "years of work"
+    output.rename(tmp_path / "kept")
+    assert contents(convert(source)) == expected
 
 
 def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(

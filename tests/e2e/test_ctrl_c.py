@@ -71,7 +71,8 @@ def test_recording(tmp_path):
 
 def test_converting(server_bin, tmp_path):
     flags = ("--source", RECORDINGS, "--output", tmp_path / "out")
-    convert = [server_bin / "handover", "convert", *flags]
+    long = ("--fps", 2000, "--image-size", 512)  # else it may have ended when Ctrl-C comes
+    convert = [server_bin / "handover", "convert", *flags, *long]
     interrupted(convert, tmp_path, there(tmp_path, ".out.partial/*"))
     assert left_in(tmp_path) == [".out.partial"]
 
