@@ -22,7 +22,7 @@ from handover_client.trajectory import (
     ReplayPlan,
     Trajectory,
     inference_steps,
-    select_groups,
+    read_demonstration,
 )
 
 
@@ -140,7 +140,7 @@ def _mean_trajectory(
     recordings: Recordings, layout: Layout, steps: int, progress: Progress
 ) -> MeanTrajectory:
     actions = (
-        select_groups(recordings.read_episode(entry.index).action, recordings.action_groups, layout)
+        read_demonstration(recordings, entry.index, layout)[1]
         for entry in progress.track(recordings.episodes, description="mean trajectory")
     )
     return MeanTrajectory(actions, steps)

@@ -14,6 +14,7 @@ pytest.importorskip("jinja2", reason="the report needs the extra replay")
 pytest.importorskip("pyarrow")
 
 from handover_client import cli
+from handover_client.errors import EvaluationError
 from handover_client.policy_client import PolicyClient
 from handover_client.replay_run import ReplaySettings, prepare_replay
 from handover_conversion.groot_dataset import GrootDataset
@@ -163,6 +164,18 @@ def test_another_robots_groups_are_judged_by_name(start_server, recordings):
     errors = [figures["groups"][name]["mse"] for name in figures["groups"]]
     assert errors == sorted(errors)
     json.dumps(figures, allow_nan=False)
+
+
+def test_numbers_that_are_not_finite_in_an_episode_of_the_mean_end_the_replay(
+    start_server, recordings
+):
+    other = recordings.episodes[1].index
+    recordings.rows[other].action[2, 1] = np.nan
+    server = start_server(info=encode_info(ServerInfo(recordings.spec, Limits())))
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
+        replay = prepare_replay(ReplaySettings((0,), 200, 4, 0), recordings, client)
+        with pytest.raises(EvaluationError, match=f"episode {other} holds numbers that are not"):
+            replay.run()
 
 
 @pytest.mark.parametrize(
