@@ -90,6 +90,14 @@ def check_address(address: str) -> str:
     return address
 
 
+def check_waits(**waits_s: float) -> None:
+    """Raise UsageError for a flag's seconds that no call can wait; names: those of the flags."""
+    for name, wait_s in waits_s.items():
+        if not 0 < wait_s < 100_000:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} is {wait_s:g}, expected above 0, and below 100000")
+
+
 def channel_target(address: str) -> str:
     """Give gRPC's name for `address`: as it is, or the list of replicas."""
     parts = check_address(address).split(",")

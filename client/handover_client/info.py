@@ -30,8 +30,10 @@ def main(config: InfoConfig) -> None:
     """Print what the server serves and the median round trip of a few GetInfo calls."""
     import os
 
+    from handover_client.channel import check_waits
     from handover_client.policy_client import PolicyClient
 
+    check_waits(timeout_s=config.timeout_s)
     security = read_security(config.security, os.environ)
     with PolicyClient.connect(
         config.server, timeout_s=config.timeout_s, security=security

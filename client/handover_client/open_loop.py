@@ -53,6 +53,7 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     from handover_conversion.groot_dataset import GrootDataset
     from handover_proto.contract import ImageCodec
 
+    from handover_client.channel import check_waits
     from handover_client.policy_client import PolicyClient
     from handover_client.replay_folder import ReplayFolder
     from handover_client.replay_run import ReplaySettings, prepare_replay
@@ -61,6 +62,7 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     from handover_client.terminal import print_replay
     from handover_client.unfinished_run import check_new
 
+    check_waits(connect_timeout_s=config.connect_timeout_s, call_timeout_s=config.call_timeout_s)
     settings = ReplaySettings(
         config.traj_ids or (), config.steps, config.action_horizon, config.seed
     )

@@ -46,10 +46,12 @@ def main(config: ReplayRequestsConfig) -> "Comparison":
     """
     if config.limit is not None and config.limit < 1:
         raise UsageError(f"--limit is {config.limit}, expected 1 or more")
+    from handover_client.channel import check_waits
     from handover_client.errors import EvaluationError
     from handover_client.policy_client import PolicyClient
     from handover_client.recorded_requests import compare_recording
 
+    check_waits(connect_timeout_s=config.connect_timeout_s, call_timeout_s=config.call_timeout_s)
     with PolicyClient.connect(
         config.server,
         timeout_s=config.connect_timeout_s,

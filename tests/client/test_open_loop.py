@@ -185,6 +185,8 @@ def test_numbers_that_are_not_finite_in_an_episode_of_the_mean_end_the_replay(
         (["--action-horizon", "17"], 2, "--action-horizon 17: expected 1 to 16"),
         (["--server", "127.0.0.1:1", "--connect-timeout-s", "0.2"], 1, "127.0.0.1:1"),
         (["--server", "somewhere"], 2, "expected HOST:PORT"),
+        (["--call-timeout-s", "0"], 2, "--call-timeout-s is 0, expected above 0"),
+        (["--connect-timeout-s", "nan"], 2, "--connect-timeout-s is nan, expected above 0"),
         (["--dataset-path", "nowhere"], 1, "nowhere"),
     ],
 )
