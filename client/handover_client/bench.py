@@ -51,15 +51,16 @@ class BenchConfig:
 def main(config: BenchConfig) -> dict[str, object]:
     """Measure, print a table, write the JSON; returns its content. Raises HandoverError."""
     _check(config)
-    from handover_client.load_figures import load_figures, print_load, write_load
+    from handover_client.load_figures import load_figures, print_load
     from handover_client.load_run import run_load
+    from handover_client.run_folder import write_json
 
     security = read_security(config.security, os.environ)
     load = run_load(config, security)
     figures = load_figures(config, load)
     print_load(figures)
     if config.output is not None:
-        write_load(config.output, figures)
+        write_json(config.output, figures)
     if not load.answers:
         raise HandoverError("no request was answered within the time that counts")
     return figures

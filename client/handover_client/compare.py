@@ -48,18 +48,24 @@ def main(config: CompareConfig) -> "Comparison":
     """
     from handover_client.comparison import read_run
     from handover_client.comparison_terminal import print_comparison
+    from handover_client.errors import EvaluationError
 
     if config.output is not None and config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
     before, after = read_run(config.run_a), read_run(config.run_b)
-    comparison = _comparer(before, after)(before, after)
+    try:
+        comparison = _comparer(before, after)(before, after)
+    except (KeyError, TypeError) as error:
+        raise EvaluationError(
+            "one of the runs holds figures that this version cannot compare "
+            f"({type(error).__name__}: {error})"
+        ) from None
     _check_comparable(comparison, config.anyway)
     print_comparison(comparison)
     if config.output is not None:
         from handover_client.report.compare_page import compare_page
         from handover_client.run_folder import write_file
 
-        config.output.parent.mkdir(parents=True, exist_ok=True)
         page = compare_page(comparison, (config.run_a, config.run_b), (before, after))
         write_file(config.output, page)
         print(f"page: {config.output}")

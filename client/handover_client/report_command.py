@@ -40,7 +40,6 @@ def main(config: ReportConfig) -> None:
     if config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
     page = render_runs([run_section(folder, read_run(folder)) for folder in config.runs])
-    config.output.parent.mkdir(parents=True, exist_ok=True)
     write_file(config.output, page)
     print(f"page: {config.output}")
 

@@ -1,5 +1,6 @@
 """Files of results: written beside their place and moved there when they are whole."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -10,15 +11,17 @@ from handover_client.errors import EvaluationError
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a text file so that it is there as a whole or not at all."""
+    """Write a text file, and its folder, so that it is there as a whole or not at all."""
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise EvaluationError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or no folder to be in
+            partial.unlink()
 
 
 def write_json(path: Path, figures: Mapping[str, Any]) -> None:

@@ -97,7 +97,17 @@ def test_another_seed_or_horizon_is_noted_and_compared(make_run, capsys):
     assert "note: seed: 0 and 1" in printed
 
 
-@pytest.mark.parametrize("content", [None, "not json", "[]", "{}", '{"kind": "dance"}'])
+def test_a_page_that_cannot_be_written_is_one_line(make_run, capsys):
+    run = str(make_run("run", 0.0))
+    page = f"{run}/metrics.json/pages/page.html"
+    assert cli.run(["compare", run, run, "--output", page]) == 1
+    error = capsys.readouterr().err
+    assert error.strip() == f"handover: cannot write {page}: Not a directory"
+
+
+@pytest.mark.parametrize(
+    "content", [None, "not json", "[]", "{}", '{"kind": "dance"}', '{"kind": "replay"}']
+)
 def test_folders_that_are_no_runs_are_one_line(make_run, tmp_path, capsys, content):
     other = tmp_path / "other"
     other.mkdir()
