@@ -16,7 +16,7 @@ from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.serve import ServeConfig, main
 
 COMMAND = (sys.executable, "-m", "handover_server.serve")
-TIMEOUT_S = 60
+TIMEOUT_S = 120  # a process that imports torch takes 30 s on a busy machine
 
 
 def run(*arguments, **environment):
