@@ -143,4 +143,5 @@ def _mean_trajectory(
         read_demonstration(recordings, entry.index, layout)[1]
         for entry in progress.track(recordings.episodes, description="mean trajectory")
     )
-    return MeanTrajectory(actions, steps)
+    longest = max(entry.length for entry in recordings.episodes)
+    return MeanTrajectory(actions, min(steps, longest))

@@ -108,6 +108,12 @@ def test_a_policy_that_holds_scores_as_the_hold_baseline(serve_policy, aloha_dat
     assert figures["joints_14"]["steps"] == 80
 
 
+def test_any_number_of_steps_is_the_whole_episodes(serve_policy, aloha_dataset, settings):
+    everything = replace(settings, steps=10**12)
+    figures = figures_of(serve_policy(HoldPolicy()), aloha_dataset, everything)
+    assert figures["joints_14"]["steps"] == 320
+
+
 def test_slots_flatter_what_the_joints_show(serve_policy, aloha_dataset, settings):
     figures = figures_of(serve_policy(HoldPolicy()), aloha_dataset, settings)
     joints, slots = figures["joints_14"], figures["slots_29"]
