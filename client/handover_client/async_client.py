@@ -169,10 +169,9 @@ class AsyncPolicyClient:
 
     async def _call(self, method: Callable[..., Any], data: bytes, timeout_s: float | None) -> Any:
         self._check_open()
+        timeout_s = self.call_timeout_s if timeout_s is None else timeout_s
         try:
-            return await method(
-                data, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata
-            )
+            return await method(data, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise typed_error(error, self.address) from None
         except asyncio.CancelledError:  # also what grpc.aio raises when the channel is closed

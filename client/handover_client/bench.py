@@ -79,7 +79,7 @@ def _check(config: BenchConfig) -> None:
         value = getattr(config, flag)
         if value is not None and not 0 < value < 1e6:
             raise UsageError(f"--{flag.replace('_', '-')} is {value:g}, expected above 0")
-    if config.warm_up < 0:
+    if not 0 <= config.warm_up < 1e6:
         raise UsageError(f"--warm-up is {config.warm_up:g}, expected 0 or more")
 
 

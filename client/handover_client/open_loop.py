@@ -85,10 +85,10 @@ def main(config: ReplayConfig) -> dict[str, Any]:
             evaluation, figures = replay.run(folder)
             write_replay(folder.path, evaluation, figures)
             folder.publish()
-    if config.rerun is not None:
-        write_replay_rrd(config.rerun, evaluation, recordings)
     print_replay(figures)
     print(f"report: {config.output / 'report.html'}")
+    if config.rerun is not None:
+        write_replay_rrd(config.rerun, evaluation, recordings)
     return figures
 
 

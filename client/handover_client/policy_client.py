@@ -184,8 +184,9 @@ class PolicyClient:
         return fault or typed_error(error, self.address)
 
     def _call(self, method: Callable[..., Any], data: bytes, timeout_s: float | None) -> Any:
+        timeout_s = self.call_timeout_s if timeout_s is None else timeout_s
         try:
-            return method(data, timeout=timeout_s or self.call_timeout_s, metadata=self._metadata)
+            return method(data, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise typed_error(error, self.address) from None
         except ValueError as error:

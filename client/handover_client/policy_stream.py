@@ -98,7 +98,7 @@ class PolicyStream:
     def receive(self, *, timeout_s: float) -> StreamAnswer:
         """Wait for the next answer; raises DeadlinePassed, or what ended the stream."""
         try:
-            answer = self._answers.get(timeout=timeout_s)
+            answer = self._answers.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
             raise DeadlinePassed(
                 f"no answer from {self._address} on the stream within {timeout_s:g} s"

@@ -22,7 +22,7 @@ from handover_client.trajectory import (
     ReplayPlan,
     Trajectory,
     inference_steps,
-    select_groups,
+    read_demonstration,
 )
 
 
@@ -119,13 +119,15 @@ def prepare_replay(
 
 
 def _progress_bar() -> Progress:
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,  # a file would get its empty lines
     )
 
 
@@ -140,7 +142,8 @@ def _mean_trajectory(
     recordings: Recordings, layout: Layout, steps: int, progress: Progress
 ) -> MeanTrajectory:
     actions = (
-        select_groups(recordings.read_episode(entry.index).action, recordings.action_groups, layout)
+        read_demonstration(recordings, entry.index, layout)[1]
         for entry in progress.track(recordings.episodes, description="mean trajectory")
     )
-    return MeanTrajectory(actions, steps)
+    longest = max(entry.length for entry in recordings.episodes)
+    return MeanTrajectory(actions, min(steps, longest))

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,8 @@ def _recording(path: Path, title: str) -> Iterator[Any]:
     except (OSError, RuntimeError) as error:  # rerun's word for a file that it cannot write
         raise EvaluationError(f"cannot write {path}: {error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or no folder to be in
+            partial.unlink()
 
 
 def _log_curve(

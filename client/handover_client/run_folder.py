@@ -1,5 +1,6 @@
 """Files of results: written beside their place and moved there when they are whole."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,8 @@ def write_file(path: Path, text: str) -> None:
     except OSError as error:
         raise EvaluationError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or no folder to be in
+            partial.unlink()
 
 
 def write_json(path: Path, figures: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ class Replayer:
         Raises PolicyError when the server fails, EvaluationError for a bad recording or when the
         server changes its checkpoint.
         """
-        episode, action = self._read(entry)
+        episode, action = read_demonstration(self._recordings, entry.index, self._layout)
         asked_at = inference_steps(entry.length, self._plan)
         chunks, calls = [], []
         observations = self._observations(entry.index, episode, asked_at)
@@ -95,7 +95,7 @@ class Replayer:
 
     def trajectory(self, entry: EpisodeEntry, answers: Answers, mean: MeanTrajectory) -> Trajectory:
         """Lay what the policy answered beside the recording and the baselines."""
-        episode, action = self._read(entry)
+        episode, action = read_demonstration(self._recordings, entry.index, self._layout)
         asked_at = tuple(inference_steps(entry.length, self._plan))
         return Trajectory(
             episode=entry.index,
@@ -107,14 +107,6 @@ class Replayer:
             seeds=tuple(request_seed(self._plan.seed, entry.index, step) for step in asked_at),
             calls=answers.calls,
         )
-
-    def _read(self, entry: EpisodeEntry) -> tuple[Episode, np.ndarray]:
-        """Read an episode, and its actions in the layout's groups: (L, D) float32."""
-        episode = self._recordings.read_episode(entry.index)
-        action = select_groups(episode.action, self._recordings.action_groups, self._layout)
-        if not (np.isfinite(action).all() and np.isfinite(episode.state).all()):
-            raise EvaluationError(f"episode {entry.index} holds numbers that are not finite")
-        return episode, action
 
     def _observations(
         self, index: int, episode: Episode, steps: Sequence[int]
@@ -184,6 +176,20 @@ def _ahead(observations: Iterator[Observation]) -> Iterator[Observation]:
     """Read some observations at a time: a video decoder at work would slow down the calls."""
     while batch := list(itertools.islice(observations, _READ_AHEAD)):
         yield from batch
+
+
+def read_demonstration(
+    recordings: Recordings, index: int, layout: Layout
+) -> tuple[Episode, np.ndarray]:
+    """Read an episode, and its actions in the layout's groups: (L, D) float32.
+
+    Raises EvaluationError for numbers that are not finite.
+    """
+    episode = recordings.read_episode(index)
+    action = select_groups(episode.action, recordings.action_groups, layout)
+    if not (np.isfinite(action).all() and np.isfinite(episode.state).all()):
+        raise EvaluationError(f"episode {index} holds numbers that are not finite")
+    return episode, action
 
 
 def select_groups(values: np.ndarray, columns: Mapping[str, slice], layout: Layout) -> np.ndarray:

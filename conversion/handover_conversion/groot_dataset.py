@@ -99,11 +99,19 @@ class GrootDataset:
                 f"{self.rows_path(index)} has {len(columns['timestamp'])} rows, "
                 f"meta/episodes.jsonl says {entry.length}"
             )
+        _check_groups(self.path, "state", self.state_groups, columns[self.state_column])
+        _check_groups(self.path, "action", self.action_groups, columns[self.action_column])
+        task_index = columns[task_column][:, 0].astype(np.int64)
+        unknown = sorted(set(task_index.tolist()) - set(self.tasks))
+        if unknown:
+            raise DatasetError(
+                f"{self.rows_path(index)}: {task_column} {unknown[0]} is not in meta/tasks.jsonl"
+            )
         return Episode(
             state=columns[self.state_column].astype(np.float32),
             action=columns[self.action_column].astype(np.float32),
             timestamp=columns["timestamp"][:, 0].astype(np.float32),
-            task_index=columns[task_column][:, 0].astype(np.int64),
+            task_index=task_index,
             tasks=self.tasks,
         )
 
@@ -115,6 +123,8 @@ class GrootDataset:
             return {name: _matrix(table, name) for name in names}
         except KeyError as error:
             raise DatasetError(f"{path} has no column {error}") from None
+        except FileNotFoundError:
+            raise DatasetError(f"{path}: the file is missing") from None
         except (OSError, ValueError, pa.ArrowException) as error:
             raise DatasetError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
 
@@ -202,6 +212,15 @@ class GrootDataset:
             raise DatasetError(
                 f"{self.path}: meta/info.json: {key} or chunks_size cannot be used: {error!r}"
             ) from None
+
+
+def _check_groups(path: Path, kind: str, groups: Mapping[str, slice], rows: np.ndarray) -> None:
+    for name, part in groups.items():
+        if not 0 <= part.start < part.stop <= rows.shape[1]:
+            raise DatasetError(
+                f"{path}: meta/modality.json: {kind}.{name} is {part.start}…{part.stop}, "
+                f"expected a range within 0…{rows.shape[1]}"
+            )
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:

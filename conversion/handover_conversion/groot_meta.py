@@ -78,10 +78,13 @@ def read_episodes(path: Path) -> tuple[EpisodeEntry, ...]:
     )
     if faults:
         raise DatasetError(f"{path}: {faults[0]}")
-    return tuple(
+    entries = tuple(
         EpisodeEntry(record["episode_index"], record["length"], tuple(map(str, record["tasks"])))
         for record in records
     )
+    if len({entry.index for entry in entries}) != len(entries):
+        raise DatasetError(f"{path}: meta/episodes.jsonl lists an episode twice")
+    return entries
 
 
 def read_tasks(path: Path) -> dict[int, str]:

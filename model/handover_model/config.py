@@ -115,6 +115,12 @@ def load_config(folder: Path) -> ModelConfig:
     return parse_config(values, str(path))
 
 
+_COUNTS = (
+    *("num_inference_timesteps", "attend_text_every_n_blocks", "action_horizon"),
+    *("max_state_dim", "max_action_dim", "max_num_embodiments", "num_timestep_buckets"),
+)
+
+
 def _check(config: ModelConfig, dit_values: Mapping[str, Any], place: str) -> None:
     dit = config.diffusion_model_cfg
     if dit.width != config.input_embedding_dim:
@@ -132,7 +138,7 @@ def _check(config: ModelConfig, dit_values: Mapping[str, Any], place: str) -> No
             f"{place}: action_horizon {config.action_horizon} is beyond the "
             f"{config.max_seq_len} rows of the position table (max_seq_len)"
         )
-    for name in ("num_inference_timesteps", "attend_text_every_n_blocks", "action_horizon"):
+    for name in _COUNTS:
         if getattr(config, name) < 1:
             raise CheckpointError(f"{place}: {name} is {getattr(config, name)}, expected 1 or more")
     norm_type = dit_values.get("norm_type", "ada_norm")

@@ -28,7 +28,7 @@ def weight_files(folder: Path) -> list[Path]:
         weight_map = read_json(folder / INDEX_FILE).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(f"{folder / INDEX_FILE} has no weight_map")
-        names = sorted(set(weight_map.values()))
+        names = sorted(set(map(str, weight_map.values())))
         bad = [name for name in names if Path(name).name != name]
         missing = [name for name in names if not (folder / name).is_file()]
         if bad or missing:

@@ -19,7 +19,7 @@ from handover_proto.errors import InvalidRequest, UnmetPrecondition
 
 def check_request(request: PolicyRequest, spec: PolicySpec, limits: Limits) -> None:
     """Raise InvalidRequest or UnmetPrecondition unless `request` is what `spec` asks for."""
-    tag_bytes = len(request.client_tag.encode())
+    tag_bytes = len(_utf8("client_tag", request.client_tag))
     if tag_bytes > MAX_TAG_BYTES:
         raise InvalidRequest("client_tag", f"at most {MAX_TAG_BYTES} bytes", f"{tag_bytes}")
     _check_counter("sequence", request.sequence)
@@ -46,6 +46,14 @@ def _check_task(task: str, limits: Limits) -> None:
         raise InvalidRequest(
             "observation.task", f"at most {limits.max_task_chars} characters", f"{len(task)}"
         )
+    _utf8("observation.task", task)
+
+
+def _utf8(field: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, as a broken argument or file name has
+        raise InvalidRequest(field, "text that UTF-8 can hold", ascii(text[:40])) from None
 
 
 def _check_cameras(observation: Observation, spec: PolicySpec, limits: Limits) -> None:

@@ -8,6 +8,7 @@ that skips over pixels.
 from typing import Any
 
 from handover_proto import policy_pb2 as pb
+from handover_proto.contract import MAX_TAG_BYTES
 from handover_proto.errors import InvalidRequest
 
 MAX_FIELDS = 4096  # of one message; an observation of three cameras has under 100
@@ -108,7 +109,8 @@ class RequestHead:
             else:
                 self._walk(data, at, end, inner, depth + 1)
         elif depth == 0 and number == _CLIENT_TAG:
-            self.client_tag = data[at:end].decode(errors="replace")
+            tag = data[at : min(end, at + MAX_TAG_BYTES)]  # one too long is refused, but echoed
+            self.client_tag = tag.decode(errors="replace")
 
     def _count(self, fields: int) -> None:
         self._fields += fields

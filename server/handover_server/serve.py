@@ -122,6 +122,10 @@ def _check(config: ServeConfig) -> None:
         raise UsageError("--policy groot needs --checkpoint DIR_OR_REPO")
     if config.policy == "replay" and config.dataset_path is None:
         raise UsageError("--policy replay needs --dataset-path DIR")
+    if config.policy != "groot" and config.checkpoint:
+        raise UsageError(f"--policy {config.policy} takes no --checkpoint")
+    if config.policy != "replay" and config.dataset_path is not None:
+        raise UsageError(f"--policy {config.policy} takes no --dataset-path")
     for flag in ("port", "metrics_port", "openpi_port", "groot_zmq_port"):
         port = getattr(config, flag)
         if port is not None and not 0 <= port < 65536:
@@ -132,7 +136,7 @@ def _check(config: ServeConfig) -> None:
             raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 1 or more")
     for flag in ("drain_s", "watchdog_s", "watchdog_exit_s"):
         value = getattr(config, flag)
-        if value < 0:
+        if not value >= 0:  # nan neither
             raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 0 or more")
     if not 0.001 <= config.record_max_gb <= 1e6:
         raise UsageError(f"--record-max-gb is {config.record_max_gb:g}, expected 0.001 or more")

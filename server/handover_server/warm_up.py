@@ -16,6 +16,7 @@ from handover_proto.errors import PolicyError, PolicyFailed
 
 from handover_server.errors import ServingError
 from handover_server.memory import ran_out_of_memory, release_memory
+from handover_server.output_check import BadOutput, check_output
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ def dummy_with_prefix(spec: PolicySpec) -> PolicyRequest:
 def warm_up(policy: Policy, max_batch: int) -> int:
     """Put dummy requests of each batch size up to `max_batch` through `policy`, of each kind.
 
-    Returns the largest size that fits in memory; raises ServingError when one request does not.
+    Returns the largest size that fits in memory; raises ServingError when one request does not,
+    and for an answer that no robot may be sent.
     A policy may refuse the dummy (a replay wants to know the episode): it has run all the same.
     """
     dummies = {"": dummy_request(policy.spec)}
@@ -77,12 +79,16 @@ def _run(policy: Policy, batch: list[PolicyRequest], kind: str) -> bool:
     """Ask once for a batch; False when the policy wants more than a dummy request."""
     began = time.perf_counter()
     try:
-        policy.infer(batch)
+        outputs = policy.infer(batch)
     except PolicyFailed:
         raise
     except PolicyError as refusal:
         logger.info("the policy refused the warm-up request: %s", refusal)
         return False
+    try:
+        check_output(outputs, len(batch), policy.spec)
+    except BadOutput as error:
+        raise ServingError(f"the policy's answer to the warm-up request is bad: {error}") from None
     took_ms = 1e3 * (time.perf_counter() - began)
     logger.info("warm-up, batch of %d%s: %.0f ms", len(batch), kind, took_ms)
     return True

@@ -31,3 +31,9 @@ def test_info_without_a_server_is_one_line(capsys, server, status):
     error = capsys.readouterr().err
     assert server in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("timeout_s", ["0", "-1", "nan", "inf"])
+def test_info_does_not_wait_for_ever(capsys, timeout_s):
+    assert run(["info", "--server", "127.0.0.1:1", "--timeout-s", timeout_s]) == 2
+    assert f"--timeout-s is {timeout_s}, expected above 0" in capsys.readouterr().err

@@ -14,6 +14,7 @@ pytest.importorskip("jinja2", reason="the report needs the extra replay")
 pytest.importorskip("pyarrow")
 
 from handover_client import cli
+from handover_client.errors import EvaluationError
 from handover_client.policy_client import PolicyClient
 from handover_client.replay_run import ReplaySettings, prepare_replay
 from handover_conversion.groot_dataset import GrootDataset
@@ -107,6 +108,12 @@ def test_a_policy_that_holds_scores_as_the_hold_baseline(serve_policy, aloha_dat
     assert figures["joints_14"]["steps"] == 80
 
 
+def test_any_number_of_steps_is_the_whole_episodes(serve_policy, aloha_dataset, settings):
+    everything = replace(settings, steps=10**12)
+    figures = figures_of(serve_policy(HoldPolicy()), aloha_dataset, everything)
+    assert figures["joints_14"]["steps"] == 320
+
+
 def test_slots_flatter_what_the_joints_show(serve_policy, aloha_dataset, settings):
     figures = figures_of(serve_policy(HoldPolicy()), aloha_dataset, settings)
     joints, slots = figures["joints_14"], figures["slots_29"]
@@ -165,6 +172,18 @@ def test_another_robots_groups_are_judged_by_name(start_server, recordings):
     json.dumps(figures, allow_nan=False)
 
 
+def test_numbers_that_are_not_finite_in_an_episode_of_the_mean_end_the_replay(
+    start_server, recordings
+):
+    other = recordings.episodes[1].index
+    recordings.rows[other].action[2, 1] = np.nan
+    server = start_server(info=encode_info(ServerInfo(recordings.spec, Limits())))
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
+        replay = prepare_replay(ReplaySettings((0,), 200, 4, 0), recordings, client)
+        with pytest.raises(EvaluationError, match=f"episode {other} holds numbers that are not"):
+            replay.run()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -172,6 +191,8 @@ def test_another_robots_groups_are_judged_by_name(start_server, recordings):
         (["--action-horizon", "17"], 2, "--action-horizon 17: expected 1 to 16"),
         (["--server", "127.0.0.1:1", "--connect-timeout-s", "0.2"], 1, "127.0.0.1:1"),
         (["--server", "somewhere"], 2, "expected HOST:PORT"),
+        (["--call-timeout-s", "0"], 2, "--call-timeout-s is 0, expected above 0"),
+        (["--connect-timeout-s", "nan"], 2, "--connect-timeout-s is nan, expected above 0"),
         (["--dataset-path", "nowhere"], 1, "nowhere"),
     ],
 )

@@ -156,6 +156,9 @@ def test_a_slow_server_meets_the_calls_deadline(start_server, observation):
             client.infer(observation)
         with pytest.raises(DeadlinePassed):
             client.infer(observation, timeout_s=0.1)
+        client.call_timeout_s = 300.0
+        with pytest.raises(DeadlinePassed):
+            client.infer(observation, timeout_s=0.0)
     released.set()
 
 

@@ -60,6 +60,8 @@ def test_an_answer_that_does_not_come_is_a_deadline(start_server, observation):
         stream.send(observation, sequence=0)
         with pytest.raises(DeadlinePassed, match=r"within 0\.1 s"):
             stream.receive(timeout_s=0.1)
+        with pytest.raises(DeadlinePassed):
+            stream.receive(timeout_s=-0.1)  # what a caller's own deadline may leave
     released.set()
 
 

@@ -1,6 +1,7 @@
 """Reading a GR00T dataset back: rows, single frames, and clear errors."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,11 @@ def test_the_hash_is_the_contents(dataset, contents, tmp_path):
         ("info.json", "[]", "expected a JSON object"),
         ("info.json", '{"fps": -1}', "expected fps above 0"),
         ("episodes.jsonl", "{}\n", "line 1 has no 'episode_index'"),
+        (
+            "episodes.jsonl",
+            2 * '{"episode_index": 0, "length": 24, "tasks": []}\n',
+            "lists an episode twice",
+        ),
         ("tasks.jsonl", '{"task_index": "0", "task": ""}\n', "expected int"),
     ],
 )
@@ -85,10 +91,19 @@ def test_broken_metadata_is_one_clear_line(dataset, name, content, message):
 def test_missing_files_are_told_when_they_are_read(dataset):
     dataset.rows_path(0).unlink()
     dataset.video_path(0, "ego_view").unlink()
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="parquet: the file is missing"):
         dataset.read_episode(0)
     with pytest.raises(DatasetError, match="missing"):
         list(dataset.read_frames(0, "ego_view"))
+
+
+def test_rows_that_do_not_fit_the_metadata_are_one_clear_line(dataset):
+    groups = {**dataset.action_groups, "waist": slice(26, 31)}
+    wide = replace(dataset, action_groups=groups)
+    with pytest.raises(DatasetError, match=r"action\.waist is 26…31, expected a range within 0…29"):
+        wide.read_episode(0)
+    with pytest.raises(DatasetError, match=r"task_index 0 is not in meta/tasks\.jsonl"):
+        replace(dataset, tasks={7: "Fly."}).read_episode(0)
 
 
 def test_a_task_column_of_its_own_is_used(dataset):

@@ -13,6 +13,8 @@ from torch import Tensor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("HANDOVER_GOLDEN", REPOSITORY / ".." / "shared" / "reference"))
+if "HANDOVER_GOLDEN" in os.environ and not FOLDER.is_dir():
+    raise FileNotFoundError(f"HANDOVER_GOLDEN is {FOLDER}: no such folder")  # and no skipped tests
 
 
 def cases(pattern: str, but: tuple[str, ...] = ()) -> list[Any]:

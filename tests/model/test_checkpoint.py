@@ -145,7 +145,7 @@ def test_a_truncated_weight_file_is_refused(copy):
         load_checkpoint(copy)
 
 
-@pytest.mark.parametrize("shard", ["gone.safetensors", "../model.safetensors"])
+@pytest.mark.parametrize("shard", ["gone.safetensors", "../model.safetensors", 3])
 def test_an_index_must_name_files_of_the_folder(copy, shard):
     index = {"weight_map": {"action_head.vlln.weight": shard}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))

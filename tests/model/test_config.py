@@ -37,6 +37,7 @@ def test_unread_keys_are_written_back():
         ({"hidden_size": 512}, "output_dim is 1024, expected hidden_size = 512"),
         ({"action_horizon": 2000}, "1024 rows"),
         ({"num_inference_timesteps": 0}, "num_inference_timesteps is 0"),
+        ({"max_action_dim": -1}, "max_action_dim is -1"),
         ({"diffusion_model_cfg": {"norm_type": "layer_norm"}}, "not implemented"),
     ],
 )

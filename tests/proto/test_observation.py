@@ -62,6 +62,7 @@ CASES = {
     "empty task": (changed(task=""), "observation.task"),
     "blank task": (changed(task=" \n\t" * 1000), "observation.task"),
     "long task": (changed(task="x" * 21), "observation.task"),
+    "half a surrogate pair": (changed(task="\ud800"), "observation.task"),
     "no cameras": (changed(cameras={}), "observation.cameras"),
     "unknown camera": (changed(cameras=CAMERAS | {"x" * 999: [FRAME]}), "observation.cameras"),
     "frames missing": (
@@ -101,6 +102,7 @@ CASES = {
     ),
     "NaN": (changed(state=STATE | {"arm": NAN}), 'observation.state["arm"]'),
     "infinity": (changed(state=STATE | {"arm": INFINITE}), 'observation.state["arm"]'),
+    "tag that is no UTF-8": (changed(client_tag="\udcff"), "client_tag"),
     "long tag": (changed(client_tag="é" * 129), "client_tag"),
     "negative sequence": (changed(sequence=-1), "sequence"),
     "large sequence": (changed(sequence=2**64), "sequence"),

@@ -24,8 +24,10 @@ from handover_proto.embodiment import aloha_state_groups
 from handover_proto.errors import InvalidRequest, PolicyError
 from handover_proto.messages import ERROR_METADATA_KEY, decode_error, encode_request
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
+from handover_server.observer import Observer
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.policy_server import PolicyServer, ServerSettings
+from handover_server.ticket import Ticket
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0  # of every call; never reached where all is well
@@ -88,6 +90,19 @@ class GatedPolicy(HoldPolicy):
     @property
     def sequences(self) -> list[list[int]]:
         return [[request.sequence for request in batch] for batch in self.batches]
+
+
+class Door(Observer):
+    """Remembers which requests were admitted, also of those that are dropped at once."""
+
+    def __init__(self) -> None:
+        self._admitted: queue.Queue[int] = queue.Queue()
+
+    def entered(self, ticket: Ticket, data: bytes) -> None:
+        self._admitted.put(ticket.sequence)
+
+    def wait_for(self, *sequences: int) -> None:
+        assert {self._admitted.get(timeout=TIMEOUT_S) for _ in sequences} == set(sequences)
 
 
 class MoodyPolicy(HoldPolicy):
@@ -203,6 +218,11 @@ def gated_batch() -> Iterator[GatedPolicy]:
     policy = GatedPolicy(max_batch=4)
     yield policy
     policy.let_through(1000)
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
 
 
 @pytest.fixture

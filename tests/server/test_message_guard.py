@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from google.protobuf.message import DecodeError
 from handover_proto import policy_pb2 as pb
+from handover_proto.contract import MAX_TAG_BYTES
 from handover_proto.errors import InvalidRequest
 from handover_server import message_guard
 from handover_server.message_guard import MAX_FIELDS, RequestHead
@@ -27,7 +28,10 @@ def part(number: int, payload: bytes) -> bytes:
     return bytes([*out, size]) + payload
 
 
-@given(st.integers(0, 2**64 - 1), st.text(st.characters(exclude_categories=["Cs"])))
+@given(
+    st.integers(0, 2**64 - 1),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_TAG_BYTES // 4),
+)
 def test_sequence_and_tag_are_what_parsing_would_give(sequence, tag):
     request = pb.InferRequest(sequence=sequence, client_tag=tag, seed=7)
     request.observation.task = "lift"

@@ -166,13 +166,13 @@ def test_a_slow_client_comes_between_the_requests_of_one_that_floods(serve, gate
     assert gated.sequences.index([100]) <= 2  # behind one that ran and one whose turn it was
 
 
-def test_a_request_that_got_too_old_is_never_computed(serve, gated, message, typed_error):
-    server = serve(gated)
+def test_a_request_that_got_too_old_is_never_computed(serve, gated, door, message, typed_error):
+    server = serve(gated, observer=door)
     busy = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     old = server.stub.Infer.future(message(sequence=2, max_age_ms=1), timeout=TIMEOUT_S)
     young = server.stub.Infer.future(message(sequence=3, max_age_ms=60_000), timeout=TIMEOUT_S)
-    server.wait_until_under_way(3)
+    door.wait_for(1, 2, 3)
     time.sleep(0.01)  # more than the greatest age of 2
     gated.let_through(10)
     assert busy.result().sequence == 1

@@ -105,6 +105,18 @@ def test_a_stream_outlives_bad_requests(serve, moody, message):
     assert decode_chunk(stream.receive()).sequence == 5
 
 
+def test_a_tag_that_is_too_long_is_refused_and_not_sent_back_whole(serve, noise, message):
+    stream = Stream(serve(noise))
+    tag = b"\x22\x80\x80\x80\x06" + (12 << 20) * b"\xff"  # field 4; no text: three bytes for each
+    stream.send(message(sequence=1).SerializeToString() + tag)
+    reply = stream.receive()
+    assert isinstance(failure(reply), InvalidRequest)
+    assert reply.sequence == 1
+    assert reply.ByteSize() < 4096
+    stream.send(message(sequence=2))
+    assert decode_chunk(stream.receive()).sequence == 2
+
+
 def test_every_request_of_a_flood_is_answered_once(serve, noise, message):
     stream = Stream(serve(noise))
     for sequence in range(200):
@@ -168,13 +180,13 @@ def test_a_client_has_a_bounded_number_of_streams(serve, noise, message, typed_e
     assert third.receive().sequence == 3
 
 
-def test_in_a_stream_too_a_request_that_got_too_old_is_dropped(serve, gated, message):
-    server = serve(gated)
+def test_in_a_stream_too_a_request_that_got_too_old_is_dropped(serve, gated, door, message):
+    server = serve(gated, observer=door)
     busy, stream = Stream(server), Stream(server)
     busy.send(message(sequence=1))
     gated.wait_until_busy()
     stream.send(message(sequence=2, max_age_ms=1))
-    server.wait_until_under_way(2)
+    door.wait_for(1, 2)
     time.sleep(0.01)  # more than the greatest age
     gated.let_through(10)
     assert isinstance(failure(stream.receive()), DeadlinePassed)

@@ -1,7 +1,10 @@
 import dataclasses
 
+import numpy as np
+import pytest
 from handover_proto.contract import Limits
 from handover_proto.observation import check_request
+from handover_server.errors import ServingError
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.warm_up import dummy_with_prefix, warm_up
 
@@ -34,3 +37,14 @@ def test_a_policy_without_real_time_chunking_gets_no_prefix():
     policy = PrefixPolicy(supports_prefix=False)
     warm_up(policy, 1)
     assert policy.batches == [[False]]
+
+
+def test_a_policy_whose_answers_no_robot_may_be_sent_is_not_served():
+    class Damaged(HoldPolicy):
+        def infer(self, requests):
+            outputs = super().infer(requests)
+            outputs[0].action["waist"][0, 0] = np.nan
+            return outputs
+
+    with pytest.raises(ServingError, match="warm-up request is bad: waist is not finite"):
+        warm_up(Damaged(), 1)
