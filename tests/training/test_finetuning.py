@@ -10,6 +10,7 @@ from handover_model.checkpoint import load_checkpoint
 from handover_model.policy import load_policy
 from handover_model.statistics import statistics_json
 from handover_proto.contract import Observation, PolicyRequest
+from handover_proto.errors import UsageError
 from handover_training import finetuning
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
 from handover_training.finetuning import make_plan, make_trainer, run
@@ -191,6 +192,16 @@ def test_a_finished_run_is_not_written_over(settings):
     assert (settings.output_dir / "model.safetensors").read_bytes() == before
     run(replace(settings, max_steps=6, resume=True))
     assert (settings.output_dir / "checkpoint-6").is_dir()
+    assert (settings.output_dir / "model.safetensors").read_bytes() != before
+
+
+def test_a_finished_run_is_overwritten_only_by_one_that_does_not_start_from_it(settings):
+    run(settings)
+    again = replace(settings, learning_rate=1e-5, overwrite=True)
+    with pytest.raises(UsageError, match="--overwrite would remove"):
+        run(replace(again, base_model_path=str(settings.output_dir / "best")))
+    before = (settings.output_dir / "model.safetensors").read_bytes()
+    run(again)
     assert (settings.output_dir / "model.safetensors").read_bytes() != before
 
 

@@ -78,6 +78,16 @@ def test_overwrite_removes_the_run_and_nothing_else(folder):
     assert not (folder.path / "best").is_symlink()
 
 
+def test_overwrite_removes_nothing_where_a_file_is_not_the_runs(folder):
+    begin(folder)
+    write_checkpoint(folder.path, 10)
+    (folder.path / "notes.txt").write_text("what I saw")
+    with pytest.raises(RunFolderError, match=r"notes\.txt"):
+        begin(folder, overwrite=True)
+    assert (folder.path / "notes.txt").exists()
+    assert begin(folder).checkpoint == folder.path / "checkpoint-10"
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_with_other_peoples_files_is_refused(tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("years of work")

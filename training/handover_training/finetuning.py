@@ -87,6 +87,7 @@ def make_plan(settings: FinetuneConfig) -> Plan:
     evaluates = any(source.held_out_episodes for source in sources)
     arguments = training_arguments(settings, evaluates=evaluates)
     base = read_base(settings, modality, dataset_statistics(sources, modality))
+    _check_kept(settings, base)
     base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
     identity = run_identity(settings, modality, sources, base_hash)
     return Plan(settings, arguments, modality, sources, base, identity)
@@ -197,6 +198,16 @@ def _modality(settings: FinetuneConfig) -> ModalityConfig:
             f"{path}: action delta_indices are {list(deltas)}, expected 0, 1, 2 … to the horizon"
         )
     return modality
+
+
+def _check_kept(settings: FinetuneConfig, base: BaseModel) -> None:
+    output = settings.output_dir.resolve()
+    for path in (base.folder, base.tokenizer):
+        if settings.overwrite and path.resolve().is_relative_to(output):
+            raise UsageError(
+                f"--overwrite would remove {path}, from which this run starts; choose another "
+                "folder (--output-dir)"
+            )
 
 
 def _fill_caches(plan: Plan) -> list[FrameCache]:
