@@ -1,6 +1,8 @@
 """A few real steps on real data: what is trained, what is not, and what is written."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +14,11 @@ from handover_model.statistics import statistics_json
 from handover_proto.contract import Observation, PolicyRequest
 from handover_proto.errors import UsageError
 from handover_training import finetuning
+from handover_training.base_model import BaseModel
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
 from handover_training.finetuning import make_plan, make_trainer, run
 from handover_training.run_folder import RunStart
+from handover_training.samples import TrainingWindows
 from safetensors.torch import load_file
 
 HEAD = "action_head."
@@ -180,6 +184,27 @@ def test_out_of_memory_says_which_flags_help(settings, monkeypatch):
     monkeypatch.setattr(finetuning.FinetuneTrainer, "training_step", full)
     with pytest.raises(TrainingError, match=r"--gradient-checkpointing.*--lora-rank"):
         run(settings)
+
+
+def test_a_run_that_cannot_begin_says_which_flags_help_and_leaves_the_folder_free(
+    settings, monkeypatch
+):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(BaseModel, "load", full)
+    for seed in (1, 2):
+        with pytest.raises(TrainingError, match=r"--gradient-checkpointing.*--lora-rank"):
+            run(replace(settings, seed=seed))
+
+
+def test_a_worker_that_is_killed_is_one_line(settings, monkeypatch):
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(TrainingWindows, "__getitem__", killed)
+    with pytest.raises(TrainingError, match=r"DataLoader worker .*--dataloader-num-workers"):
+        run(replace(settings, dataloader_num_workers=1))
 
 
 def test_a_finished_run_is_not_written_over(settings):

@@ -45,8 +45,9 @@ def test_the_same_settings_go_on_from_the_last_whole_checkpoint(folder):
 @pytest.mark.parametrize("resume", [False, True])
 def test_another_seed_is_another_run(folder, resume):
     begin(folder)
-    with pytest.raises(RunFolderError, match="seed"):
+    with pytest.raises(RunFolderError, match="seed") as caught:
         begin(folder, {**SETTINGS, "seed": 2}, resume=resume)
+    assert "say --resume" not in str(caught.value), "it would not help"
 
 
 def test_a_changed_schedule_needs_resume(folder):

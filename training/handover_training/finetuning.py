@@ -21,10 +21,10 @@ from handover_training.base_model import BaseModel, read_base
 from handover_training.batches import BatchPlan, ProcessBatches
 from handover_training.checkpoint_writer import ADAPTER_FILE, CheckpointWriter, load_trained
 from handover_training.dataset_statistics import dataset_statistics, trained_slots
-from handover_training.errors import TrainingError
 from handover_training.finetune_config import FinetuneConfig
 from handover_training.frame_cache import FrameCache, open_cache
 from handover_training.learner import Learner
+from handover_training.memory_errors import memory_told
 from handover_training.modality_file import read_modality_file
 from handover_training.open_loop import OpenLoop
 from handover_training.optimizer_file import SETTINGS_FILE, TENSORS_FILE
@@ -71,7 +71,9 @@ def run(settings: FinetuneConfig) -> str:
         start = _enter(folder, plan, state)
         if start.finished:
             return f"{settings.output_dir} is finished already; more --max-steps go on"
-        train(plan, start)
+        with memory_told(settings):
+            trainer = _begin(folder, plan, start)
+            train(trainer, plan, start)
         state.wait_for_everyone()
         if state.is_main_process:
             _finish(folder, plan)
@@ -93,9 +95,8 @@ def make_plan(settings: FinetuneConfig) -> Plan:
     return Plan(settings, arguments, modality, sources, base, identity)
 
 
-def train(plan: Plan, start: RunStart) -> None:
-    """Train from the beginning or a checkpoint; TrainingError says which flag saves memory."""
-    trainer = make_trainer(plan, start)
+def train(trainer: FinetuneTrainer, plan: Plan, start: RunStart) -> None:
+    """Train from the beginning or a checkpoint."""
     if start.checkpoint is not None:
         logger.info("going on from %s", start.checkpoint)
         if folders.step_of(start.checkpoint) >= plan.settings.max_steps:
@@ -106,15 +107,6 @@ def train(plan: Plan, start: RunStart) -> None:
     checkpoint = None if start.checkpoint is None else str(start.checkpoint)
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
-    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"out of memory: {str(error).splitlines()[0]} -- these need less, in this order: "
-            "--gradient-checkpointing, a larger --gradient-accumulation-steps (now "
-            f"{plan.settings.gradient_accumulation_steps}), --lora-rank 16, --precision bfloat16, "
-            "--fsdp on several GPUs"
-        ) from error
     finally:
         progress.stop()
 
@@ -236,6 +228,14 @@ def _enter(folder: RunFolder, plan: Plan, state: PartialState) -> RunStart:
     return start or RunStart(folders.latest_whole(folder.path), finished=folder.is_finished())
 
 
+def _begin(folder: RunFolder, plan: Plan, start: RunStart) -> FinetuneTrainer:
+    try:
+        return make_trainer(plan, start)
+    except BaseException:
+        folder.leave_no_trace()
+        raise
+
+
 def _finish(folder: RunFolder, plan: Plan) -> None:
     last = folders.latest_whole(folder.path)
     assert last is not None, "a run that ends has saved a checkpoint"
@@ -253,10 +253,3 @@ def _summary(output: Path) -> str:
         f"finished: {output}, best on held-out episodes: {output / found['checkpoint']} "
         f"(open-loop MSE {found['open_loop_mse']:.6f})"
     )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return "out of memory" in text or "can't allocate memory" in text

@@ -126,6 +126,12 @@ class RunFolder:
         self._write(identity, finished=False)
         return RunStart(latest_whole(self.path))
 
+    def leave_no_trace(self) -> None:
+        """Forget a run that wrote nothing, so that a corrected command is not refused for it."""
+        written = {path.name for path in self.path.iterdir()} - {LOCK_FILE, RUN_FILE}
+        if self._lock is not None and not written:
+            (self.path / RUN_FILE).unlink(missing_ok=True)
+
     def is_finished(self) -> bool:
         """Tell whether the folder holds a complete run."""
         before = self._read()
@@ -164,7 +170,9 @@ class RunFolder:
         told = f"{self.path} holds a run with other settings: {', '.join(changed)}; "
         if resume:
             return told + f"--resume may change only {', '.join(CHANGEABLE)}"
-        return told + "choose another folder (--output-dir), or say --resume or --overwrite"
+        goes_on = set(changed) <= set(CHANGEABLE)
+        flags = "--resume or --overwrite" if goes_on else "--overwrite"
+        return told + f"choose another folder (--output-dir), or say {flags}"
 
     def _clear(self) -> None:
         """Remove an earlier run, or nothing where there is anything that is not its own."""
