@@ -20,6 +20,7 @@ from handover_training.finetuning import make_plan, make_trainer, run
 from handover_training.run_folder import RunStart
 from handover_training.samples import TrainingWindows
 from safetensors.torch import load_file
+from transformers.trainer import Trainer
 
 HEAD = "action_head."
 LANGUAGE = "backbone.model.language_model."
@@ -175,6 +176,15 @@ def test_a_loss_that_is_no_number_names_step_and_episodes(settings, monkeypatch)
     monkeypatch.setattr(finetuning, "read_recordings", poisoned)
     with pytest.raises(DivergedError, match=r"step 1, in a batch of transfer_cube episode [01]"):
         run(replace(settings, val_episodes=0))
+
+
+def test_a_gradient_that_is_no_number_names_the_episodes_of_all_its_micro_batches(
+    settings, monkeypatch
+):
+    monkeypatch.setattr(Trainer, "_clip_grad_norm", lambda *_: torch.tensor(torch.nan))
+    divided = replace(settings, val_episodes=0, gradient_accumulation_steps=4)
+    with pytest.raises(DivergedError, match=r"step 1, in a batch of .* episode 0, .* episode 1;"):
+        run(divided)
 
 
 def test_out_of_memory_says_which_flags_help(settings, monkeypatch):

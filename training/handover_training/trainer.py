@@ -5,6 +5,7 @@ safetensors; only DeepSpeed, which divides them among processes, uses its own fi
 """
 
 import sys
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
@@ -96,7 +97,8 @@ class FinetuneTrainer(Trainer):
         self.learner = learner
         self._data, self._writer, self._keep = data, writer, keep
         self._folder = Path(str(arguments.output_dir))
-        self._sources: Tensor | None = None
+        # of the micro-batches that a step's gradient comes from
+        self._sources: deque[Tensor] = deque(maxlen=arguments.gradient_accumulation_steps)
 
     def get_train_dataloader(self) -> DataLoader:
         """Load this process's micro-batches; they are divided already."""
@@ -130,22 +132,23 @@ class FinetuneTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Give the loss; DivergedError when it is no number, naming step and episodes."""
-        self._sources = inputs.pop("sources")
+        sources = inputs.pop("sources")
+        self._sources.append(sources)
         loss = model(**inputs)["loss"]
         if not torch.isfinite(loss):
-            raise DivergedError(self._diverged(f"the loss is {float(loss.detach())}"))
+            raise DivergedError(self._diverged(f"the loss is {float(loss.detach())}", sources))
         return (loss, {}) if return_outputs else loss
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
-            raise DivergedError(self._diverged(f"the gradient's length is {float(norm)}"))
+            what = f"the gradient's length is {float(norm)}"
+            raise DivergedError(self._diverged(what, torch.cat(list(self._sources))))
         return norm
 
-    def _diverged(self, what: str) -> str:
-        assert self._sources is not None
+    def _diverged(self, what: str, sources: Tensor) -> str:
         names = self._data.dataset_names
-        pairs = sorted({(place, index) for place, index in self._sources.tolist()})
+        pairs = sorted({(place, index) for place, index in sources.tolist()})
         episodes = ", ".join(f"{names[place]} episode {index}" for place, index in pairs)
         return (
             f"{what} at step {self.state.global_step + 1}, in a batch of {episodes}; the last "
@@ -231,7 +234,9 @@ class FinetuneTrainer(Trainer):
     ) -> None:
         weights = self.learner.state_dict() if state_dict is None else state_dict
         progress = {"step": self.state.global_step, "best_step": self.state.best_global_step}
-        measured = [entry for entry in self.state.log_history if f"eval_{BEST_METRIC}" in entry]
+        measured = [
+            entry for entry in self.state.log_history if f"eval_{BEST_METRIC}" in entry
+        ]
         if measured:
             progress["last_measured"] = measured[-1]
         self._writer.write(Path(str(output_dir)), self.learner, weights, progress)
