@@ -99,6 +99,22 @@ def test_dying_while_a_checkpoint_is_written_leaves_the_one_before(
     )
 
 
+def test_dying_before_the_last_checkpoint_is_marked_marks_it_later(settings, monkeypatch):
+    settings = replace(settings, max_steps=1)
+
+    def dies(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_folders, "mark_best", dies)
+        with pytest.raises(Killed):
+            run(settings)
+    assert (settings.output_dir / "checkpoint-1").is_dir()
+    assert not (settings.output_dir / "best").is_symlink()
+    run(settings)
+    assert (settings.output_dir / "best").resolve().name == "checkpoint-1"
+
+
 def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(settings, tmp_path):
     settings = replace(settings, max_steps=12, save_steps=1)
     whole = replace(settings, output_dir=tmp_path / "whole")

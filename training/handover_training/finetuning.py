@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 ALOHA_FILE = Path(__file__).with_name("gr1_modality_config.py")
 # what only a resumed run needs of a checkpoint
-RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, "trainer_state.json", folders.MANIFEST)
+RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, folders.STATE_FILE, folders.MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,8 @@ def _enter(folder: RunFolder, plan: Plan, state: PartialState) -> RunStart:
     if state.is_main_process:
         folder.lock()
         start = folder.start(plan.identity, resume=settings.resume, overwrite=settings.overwrite)
+        if start.checkpoint is not None:  # a run may be killed before it has marked its last one
+            folders.mark_if_best(start.checkpoint)
     state.wait_for_everyone()
     return start or RunStart(folders.latest_whole(folder.path), finished=folder.is_finished())
 

@@ -35,7 +35,6 @@ from handover_training.whole_state import (
     whole_weights,
 )
 
-BEST_METRIC = "open_loop_mse"
 PREFETCHED = 4  # micro-batches that each worker prepares ahead
 
 
@@ -199,22 +198,18 @@ class FinetuneTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint aside, then rename it: it is there whole or not at all."""
         self.store_flos()
-        step = self.state.global_step
-        staged = folders.checkpoint_path(self._folder / folders.STAGING, step)
+        target = folders.checkpoint_path(self._folder, self.state.global_step)
+        staged = self._folder / folders.STAGING / target.name
         if self.args.should_save:
             folders.sweep(self._folder)
         self.accelerator.wait_for_everyone()
         self._write(staged)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            self.state.save_to_json(str(staged / "trainer_state.json"))
-            folders.publish(staged, folders.checkpoint_path(self._folder, step))
-            best = self.state.best_global_step
-            if best == step:
-                folders.mark_best(
-                    self._folder, step, BEST_METRIC, float(self.state.best_metric or 0)
-                )
-            folders.rotate(self._folder, self._keep, best)
+            self.state.save_to_json(str(staged / folders.STATE_FILE))
+            folders.publish(staged, target)
+            folders.mark_if_best(target)
+            folders.rotate(self._folder, self._keep, self.state.best_global_step)
         self.accelerator.wait_for_everyone()
 
     def _write(self, staged: Path) -> None:
@@ -235,7 +230,7 @@ class FinetuneTrainer(Trainer):
         weights = self.learner.state_dict() if state_dict is None else state_dict
         progress = {"step": self.state.global_step, "best_step": self.state.best_global_step}
         measured = [
-            entry for entry in self.state.log_history if f"eval_{BEST_METRIC}" in entry
+            entry for entry in self.state.log_history if f"eval_{folders.BEST_METRIC}" in entry
         ]
         if measured:
             progress["last_measured"] = measured[-1]
