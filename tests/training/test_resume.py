@@ -1,5 +1,6 @@
 """A run that is interrupted ends with the weights of one that was not, bit for bit."""
 
+import errno
 import os
 import random
 import shutil
@@ -8,9 +9,9 @@ import time
 from dataclasses import replace
 
 import pytest
-from handover_training import checkpoint_folders
+from handover_training import checkpoint_folders, trainer
 from handover_training.checkpoint_folders import TRASH
-from handover_training.errors import RunFolderError
+from handover_training.errors import RunFolderError, TrainingError
 from handover_training.finetuning import run
 from handover_training.trainer import FinetuneTrainer
 
@@ -113,6 +114,26 @@ def test_dying_before_the_last_checkpoint_is_marked_marks_it_later(settings, mon
     assert not (settings.output_dir / "best").is_symlink()
     run(settings)
     assert (settings.output_dir / "best").resolve().name == "checkpoint-1"
+
+
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(settings, uninterrupted, monkeypatch):
+    settings = replace(settings, save_steps=1)
+    saves = trainer.save_optimizer
+
+    def full(folder, *arguments):
+        if folder.name == "checkpoint-3":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saves(folder, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_optimizer", full)
+        with pytest.raises(TrainingError, match=r"checkpoint-3 cannot be written: .* No space"):
+            run(settings)
+    names = {path.name for path in settings.output_dir.iterdir()}
+    assert {"checkpoint-1", "checkpoint-2"} <= names
+    assert not {checkpoint_folders.STAGING, "checkpoint-3"} & names
+    run(settings)
+    assert final_weights(settings) == uninterrupted
 
 
 def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(settings, tmp_path):

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import torch
 from handover_conversion.ctrl_c import ctrl_c_held_back
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -23,7 +24,7 @@ from transformers.training_args import TrainingArguments
 from handover_training import checkpoint_folders as folders
 from handover_training.batches import ProcessBatches
 from handover_training.checkpoint_writer import CheckpointWriter
-from handover_training.errors import DivergedError
+from handover_training.errors import DivergedError, TrainingError
 from handover_training.learner import Learner
 from handover_training.open_loop import ErrorSums, OpenLoop
 from handover_training.optimizer_file import load_optimizer, save_optimizer
@@ -203,13 +204,21 @@ class FinetuneTrainer(Trainer):
         if self.args.should_save:
             folders.sweep(self._folder)
         self.accelerator.wait_for_everyone()
-        self._write(staged)
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            self.state.save_to_json(str(staged / folders.STATE_FILE))
-            folders.publish(staged, target)
-            folders.mark_if_best(target)
-            folders.rotate(self._folder, self._keep, self.state.best_global_step)
+        try:
+            self._write(staged)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self.state.save_to_json(str(staged / folders.STATE_FILE))
+                folders.publish(staged, target)
+                folders.mark_if_best(target)
+                folders.rotate(self._folder, self._keep, self.state.best_global_step)
+        except (OSError, SafetensorError) as error:
+            if self.args.should_save:
+                folders.sweep(self._folder)
+            raise TrainingError(
+                f"{target} cannot be written: {error}; the checkpoints before it are kept. Make "
+                "room, and give the same command again"
+            ) from error
         self.accelerator.wait_for_everyone()
 
     def _write(self, staged: Path) -> None:
