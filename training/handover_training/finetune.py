@@ -46,6 +46,9 @@ def module() -> None:
     except HandoverError as error:
         print(f"handover: {error}", file=sys.stderr)
         status = 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        print("handover: interrupted", file=sys.stderr)
+        status = 130
     _leave(status)
 
 
