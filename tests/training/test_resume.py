@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from dataclasses import replace
 
@@ -18,6 +19,20 @@ from handover_training.trainer import FinetuneTrainer
 from .processes import start, wait_for
 
 KILLS = 4
+STOPS_AFTER_A_CHECKPOINT = """
+import os, signal
+from handover_training import checkpoint_folders
+from handover_training.finetune import module
+
+publish = checkpoint_folders.publish
+
+def stops(staged, target):
+    publish(staged, target)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+checkpoint_folders.publish = stops
+module()
+"""
 
 
 class Killed(BaseException):
@@ -136,27 +151,26 @@ def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(settings, uninterr
     assert final_weights(settings) == uninterrupted
 
 
-def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(settings, tmp_path):
-    settings = replace(settings, max_steps=12, save_steps=1)
-    whole = replace(settings, output_dir=tmp_path / "whole")
-    run(whole)
+def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(
+    settings, uninterrupted, tmp_path
+):
+    settings = replace(settings, save_steps=1)
     log = tmp_path / "log.txt"
-    process = start(settings, log)
+    process = start(settings, log, (sys.executable,), ("-c", STOPS_AFTER_A_CHECKPOINT))
     try:
         wait_for(settings.output_dir / "checkpoint-1", process, log)
-        os.kill(process.pid, signal.SIGSTOP)  # or it could be finished before the next line is
         with pytest.raises(RunFolderError, match="another run is at work"):
             run(settings)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=60)
     run(settings)
-    assert final_weights(settings) == final_weights(whole)
+    assert final_weights(settings) == uninterrupted
 
 
 @pytest.mark.slow
 def test_any_number_of_kills_at_any_moment_changes_nothing(settings, tmp_path):
-    settings = replace(settings, max_steps=12, save_steps=1, save_total_limit=2)
+    settings = replace(settings, max_steps=24, save_steps=1, save_total_limit=2)
     whole = replace(settings, output_dir=tmp_path / "whole")
     run(whole)
     draw, log = random.Random(0), tmp_path / "log.txt"
@@ -164,7 +178,9 @@ def test_any_number_of_kills_at_any_moment_changes_nothing(settings, tmp_path):
         process, newest = start(settings, log), newest_step(settings)
         try:
             wait_for_step(newest + 1, settings, process, log)
-            time.sleep(draw.uniform(0, 0.4))  # training and writing take turns within this time
+            until = time.monotonic() + draw.uniform(0, 0.4)  # training and writing take turns
+            while time.monotonic() < until and newest_step(settings) < newest + 3:
+                time.sleep(0.01)
         finally:
             process.kill()
         assert process.wait(timeout=60) == -signal.SIGKILL, log.read_text()
