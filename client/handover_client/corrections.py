@@ -8,6 +8,8 @@ Writes the files that `handover_envs.snapshots` writes, one per episode, for the
 from dataclasses import dataclass
 from pathlib import Path
 
+from handover_proto.module_command import exit_status
+
 _CALL_TIMEOUT_S = 10.0
 _READY_TIMEOUT_S = 120.0
 
@@ -56,4 +58,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    cli()
+    raise SystemExit(exit_status(cli))

@@ -11,6 +11,8 @@ show the objects where no episode has them, and have no chunk.
 from dataclasses import dataclass
 from pathlib import Path
 
+from handover_proto.module_command import exit_status
+
 CHUNK_STEPS = 16
 
 
@@ -54,4 +56,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    cli()
+    raise SystemExit(exit_status(cli))

@@ -7,6 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from handover_proto.module_command import exit_status
+
 MAX_DIM = 32  # room for the 29 slots of state and action
 
 
@@ -60,4 +62,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    cli()
+    raise SystemExit(exit_status(cli))

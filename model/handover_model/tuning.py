@@ -41,7 +41,7 @@ def _is_trained(name: str, flags: ModelConfig) -> bool:
 
 
 def _first_top_layer(flags: ModelConfig) -> int:
-    return flags.select_layer - flags.tune_top_llm_layers
+    return max(0, flags.select_layer - flags.tune_top_llm_layers)
 
 
 def _language_layer(name: str) -> int:

@@ -49,6 +49,13 @@ def test_only_the_last_language_layers_are_trained():
     assert all(".layers.1." in name for name in trained)  # of two kept layers, the last
 
 
+def test_more_language_layers_than_there_are_means_all_of_them_and_nothing_else():
+    network = tiny.network()
+    flags = dataclasses.replace(network.config, tune_top_llm_layers=9)
+    trained = [name for name in apply_tuning(network, flags) if "language_model" in name]
+    assert {int(name.split(".layers.")[1].split(".")[0]) for name in trained} == {0, 1}
+
+
 @pytest.mark.parametrize(
     ("flag", "part"),
     [

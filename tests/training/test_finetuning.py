@@ -1,6 +1,8 @@
 """A few real steps on real data: what is trained, what is not, and what is written."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +12,15 @@ from handover_model.checkpoint import load_checkpoint
 from handover_model.policy import load_policy
 from handover_model.statistics import statistics_json
 from handover_proto.contract import Observation, PolicyRequest
+from handover_proto.errors import UsageError
 from handover_training import finetuning
+from handover_training.base_model import BaseModel
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
 from handover_training.finetuning import make_plan, make_trainer, run
 from handover_training.run_folder import RunStart
+from handover_training.samples import TrainingWindows
 from safetensors.torch import load_file
+from transformers.trainer import Trainer
 
 HEAD = "action_head."
 LANGUAGE = "backbone.model.language_model."
@@ -172,6 +178,15 @@ def test_a_loss_that_is_no_number_names_step_and_episodes(settings, monkeypatch)
         run(replace(settings, val_episodes=0))
 
 
+def test_a_gradient_that_is_no_number_names_the_episodes_of_all_its_micro_batches(
+    settings, monkeypatch
+):
+    monkeypatch.setattr(Trainer, "_clip_grad_norm", lambda *_: torch.tensor(torch.nan))
+    divided = replace(settings, val_episodes=0, gradient_accumulation_steps=4)
+    with pytest.raises(DivergedError, match=r"step 1, in a batch of .* episode 0, .* episode 1;"):
+        run(divided)
+
+
 def test_out_of_memory_says_which_flags_help(settings, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
@@ -179,6 +194,27 @@ def test_out_of_memory_says_which_flags_help(settings, monkeypatch):
     monkeypatch.setattr(finetuning.FinetuneTrainer, "training_step", full)
     with pytest.raises(TrainingError, match=r"--gradient-checkpointing.*--lora-rank"):
         run(settings)
+
+
+def test_a_run_that_cannot_begin_says_which_flags_help_and_leaves_the_folder_free(
+    settings, monkeypatch
+):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(BaseModel, "load", full)
+    for seed in (1, 2):
+        with pytest.raises(TrainingError, match=r"--gradient-checkpointing.*--lora-rank"):
+            run(replace(settings, seed=seed))
+
+
+def test_a_worker_that_is_killed_is_one_line(settings, monkeypatch):
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(TrainingWindows, "__getitem__", killed)
+    with pytest.raises(TrainingError, match=r"DataLoader worker .*--dataloader-num-workers"):
+        run(replace(settings, dataloader_num_workers=1))
 
 
 def test_a_finished_run_is_not_written_over(settings):
@@ -191,6 +227,16 @@ def test_a_finished_run_is_not_written_over(settings):
     assert (settings.output_dir / "model.safetensors").read_bytes() == before
     run(replace(settings, max_steps=6, resume=True))
     assert (settings.output_dir / "checkpoint-6").is_dir()
+    assert (settings.output_dir / "model.safetensors").read_bytes() != before
+
+
+def test_a_finished_run_is_overwritten_only_by_one_that_does_not_start_from_it(settings):
+    run(settings)
+    again = replace(settings, learning_rate=1e-5, overwrite=True)
+    with pytest.raises(UsageError, match="--overwrite would remove"):
+        run(replace(again, base_model_path=str(settings.output_dir / "best")))
+    before = (settings.output_dir / "model.safetensors").read_bytes()
+    run(again)
     assert (settings.output_dir / "model.safetensors").read_bytes() != before
 
 

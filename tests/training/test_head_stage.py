@@ -113,6 +113,11 @@ def test_a_run_begins_with_a_checkpoints_head_and_normalisation(tmp_path: Path) 
     assert begun.steps == 1
 
 
+def test_a_backbone_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="locate_objects"):
+        open_start(HeadConfig((tmp_path,), tmp_path, backbone=tmp_path / "none"))
+
+
 @pytest.mark.parametrize("given", [{}, {"backbone": Path("b"), "start": Path("c")}])
 def test_a_run_begins_with_one_thing(given: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="--start"):

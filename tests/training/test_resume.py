@@ -1,22 +1,38 @@
 """A run that is interrupted ends with the weights of one that was not, bit for bit."""
 
+import errno
 import os
 import random
 import shutil
 import signal
+import sys
 import time
 from dataclasses import replace
 
 import pytest
-from handover_training import checkpoint_folders
+from handover_training import checkpoint_folders, trainer
 from handover_training.checkpoint_folders import TRASH
-from handover_training.errors import RunFolderError
+from handover_training.errors import RunFolderError, TrainingError
 from handover_training.finetuning import run
 from handover_training.trainer import FinetuneTrainer
 
 from .processes import start, wait_for
 
 KILLS = 4
+STOPS_AFTER_A_CHECKPOINT = """
+import os, signal
+from handover_training import checkpoint_folders
+from handover_training.finetune import module
+
+publish = checkpoint_folders.publish
+
+def stops(staged, target):
+    publish(staged, target)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+checkpoint_folders.publish = stops
+module()
+"""
 
 
 class Killed(BaseException):
@@ -99,27 +115,62 @@ def test_dying_while_a_checkpoint_is_written_leaves_the_one_before(
     )
 
 
-def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(settings, tmp_path):
-    settings = replace(settings, max_steps=12, save_steps=1)
-    whole = replace(settings, output_dir=tmp_path / "whole")
-    run(whole)
+def test_dying_before_the_last_checkpoint_is_marked_marks_it_later(settings, monkeypatch):
+    settings = replace(settings, max_steps=1)
+
+    def dies(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_folders, "mark_best", dies)
+        with pytest.raises(Killed):
+            run(settings)
+    assert (settings.output_dir / "checkpoint-1").is_dir()
+    assert not (settings.output_dir / "best").is_symlink()
+    run(settings)
+    assert (settings.output_dir / "best").resolve().name == "checkpoint-1"
+
+
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(settings, uninterrupted, monkeypatch):
+    settings = replace(settings, save_steps=1)
+    saves = trainer.save_optimizer
+
+    def full(folder, *arguments):
+        if folder.name == "checkpoint-3":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saves(folder, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_optimizer", full)
+        with pytest.raises(TrainingError, match=r"checkpoint-3 cannot be written: .* No space"):
+            run(settings)
+    names = {path.name for path in settings.output_dir.iterdir()}
+    assert {"checkpoint-1", "checkpoint-2"} <= names
+    assert not {checkpoint_folders.STAGING, "checkpoint-3"} & names
+    run(settings)
+    assert final_weights(settings) == uninterrupted
+
+
+def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(
+    settings, uninterrupted, tmp_path
+):
+    settings = replace(settings, save_steps=1)
     log = tmp_path / "log.txt"
-    process = start(settings, log)
+    process = start(settings, log, (sys.executable,), ("-c", STOPS_AFTER_A_CHECKPOINT))
     try:
         wait_for(settings.output_dir / "checkpoint-1", process, log)
-        os.kill(process.pid, signal.SIGSTOP)  # or it could be finished before the next line is
         with pytest.raises(RunFolderError, match="another run is at work"):
             run(settings)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=60)
     run(settings)
-    assert final_weights(settings) == final_weights(whole)
+    assert final_weights(settings) == uninterrupted
 
 
 @pytest.mark.slow
 def test_any_number_of_kills_at_any_moment_changes_nothing(settings, tmp_path):
-    settings = replace(settings, max_steps=12, save_steps=1, save_total_limit=2)
+    settings = replace(settings, max_steps=24, save_steps=1, save_total_limit=2)
     whole = replace(settings, output_dir=tmp_path / "whole")
     run(whole)
     draw, log = random.Random(0), tmp_path / "log.txt"
@@ -127,7 +178,9 @@ def test_any_number_of_kills_at_any_moment_changes_nothing(settings, tmp_path):
         process, newest = start(settings, log), newest_step(settings)
         try:
             wait_for_step(newest + 1, settings, process, log)
-            time.sleep(draw.uniform(0, 0.4))  # training and writing take turns within this time
+            until = time.monotonic() + draw.uniform(0, 0.4)  # training and writing take turns
+            while time.monotonic() < until and newest_step(settings) < newest + 3:
+                time.sleep(0.01)
         finally:
             process.kill()
         assert process.wait(timeout=60) == -signal.SIGKILL, log.read_text()

@@ -45,8 +45,9 @@ def test_the_same_settings_go_on_from_the_last_whole_checkpoint(folder):
 @pytest.mark.parametrize("resume", [False, True])
 def test_another_seed_is_another_run(folder, resume):
     begin(folder)
-    with pytest.raises(RunFolderError, match="seed"):
+    with pytest.raises(RunFolderError, match="seed") as caught:
         begin(folder, {**SETTINGS, "seed": 2}, resume=resume)
+    assert "say --resume" not in str(caught.value), "it would not help"
 
 
 def test_a_changed_schedule_needs_resume(folder):
@@ -76,6 +77,16 @@ def test_overwrite_removes_the_run_and_nothing_else(folder):
     assert begin(folder, {**SETTINGS, "seed": 2}, overwrite=True).checkpoint is None
     assert not (folder.path / "checkpoint-10").exists()
     assert not (folder.path / "best").is_symlink()
+
+
+def test_overwrite_removes_nothing_where_a_file_is_not_the_runs(folder):
+    begin(folder)
+    write_checkpoint(folder.path, 10)
+    (folder.path / "notes.txt").write_text("what I saw")
+    with pytest.raises(RunFolderError, match=r"notes\.txt"):
+        begin(folder, overwrite=True)
+    assert (folder.path / "notes.txt").exists()
+    assert begin(folder).checkpoint == folder.path / "checkpoint-10"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 STAGING = ".staging"  # where a checkpoint is written before it is renamed
 TRASH = ".trash"  # where one goes before it is deleted
 MANIFEST = "files.json"
+STATE_FILE = "trainer_state.json"  # transformers' name
+BEST_METRIC = "open_loop_mse"
 BEST_FILE = "best_checkpoint.json"
 BEST_LINK = "best"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -97,6 +99,14 @@ def sweep(folder: Path) -> None:
     """Remove what an interrupted run left half-written or half-deleted."""
     for name in (STAGING, TRASH):
         shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def mark_if_best(checkpoint: Path) -> None:
+    """Mark a checkpoint as its run's best where its state says so."""
+    state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+    step = step_of(checkpoint)
+    if state["best_global_step"] == step:
+        mark_best(checkpoint.parent, step, BEST_METRIC, float(state["best_metric"]))
 
 
 def mark_best(folder: Path, step: int, metric: str, value: float) -> None:

@@ -8,7 +8,8 @@ import logging
 import os
 import sys
 
-from handover_proto.errors import HandoverError, MissingExtra, UsageError
+from handover_proto.errors import MissingExtra
+from handover_proto.module_command import exit_status
 
 from handover_training.finetune_config import FinetuneConfig
 
@@ -40,13 +41,7 @@ def cli() -> None:
 
 def module() -> None:
     """What `python -m` and torchrun start, without the handover command around it."""
-    try:
-        cli()
-        status = 0
-    except HandoverError as error:
-        print(f"handover: {error}", file=sys.stderr)
-        status = 2 if isinstance(error, UsageError) else 1
-    _leave(status)
+    _leave(exit_status(cli))
 
 
 def _leave(status: int) -> None:

@@ -8,6 +8,17 @@ from typing import Literal, Optional
 # of the time of --help
 # ruff: noqa: UP045
 
+# those of transformers that need no further numbers
+Schedule = Literal[
+    "cosine",
+    "cosine_with_restarts",
+    "linear",
+    "polynomial",
+    "inverse_sqrt",
+    "constant",
+    "constant_with_warmup",
+]
+
 
 @dataclass(frozen=True)
 class FinetuneConfig:
@@ -42,7 +53,7 @@ class FinetuneConfig:
     """Micro-batches that a step is divided into; more need less memory."""
     learning_rate: float = 1e-4
     """Peak learning rate of AdamW."""
-    lr_scheduler_type: str = "cosine"
+    lr_scheduler_type: Schedule = "cosine"
     """How the learning rate falls after the warm-up; transformers' names."""
     warmup_ratio: float = 0.05
     """Share of the steps over which the learning rate rises."""

@@ -21,10 +21,10 @@ from handover_training.base_model import BaseModel, read_base
 from handover_training.batches import BatchPlan, ProcessBatches
 from handover_training.checkpoint_writer import ADAPTER_FILE, CheckpointWriter, load_trained
 from handover_training.dataset_statistics import dataset_statistics, trained_slots
-from handover_training.errors import TrainingError
 from handover_training.finetune_config import FinetuneConfig
 from handover_training.frame_cache import FrameCache, open_cache
 from handover_training.learner import Learner
+from handover_training.memory_errors import memory_told
 from handover_training.modality_file import read_modality_file
 from handover_training.open_loop import OpenLoop
 from handover_training.optimizer_file import SETTINGS_FILE, TENSORS_FILE
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 ALOHA_FILE = Path(__file__).with_name("gr1_modality_config.py")
 # what only a resumed run needs of a checkpoint
-RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, "trainer_state.json", folders.MANIFEST)
+RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, folders.STATE_FILE, folders.MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def run(settings: FinetuneConfig) -> str:
         start = _enter(folder, plan, state)
         if start.finished:
             return f"{settings.output_dir} is finished already; more --max-steps go on"
-        train(plan, start)
+        with memory_told(settings):
+            trainer = _begin(folder, plan, start)
+            train(trainer, plan, start)
         state.wait_for_everyone()
         if state.is_main_process:
             _finish(folder, plan)
@@ -87,14 +89,14 @@ def make_plan(settings: FinetuneConfig) -> Plan:
     evaluates = any(source.held_out_episodes for source in sources)
     arguments = training_arguments(settings, evaluates=evaluates)
     base = read_base(settings, modality, dataset_statistics(sources, modality))
+    _check_kept(settings, base)
     base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
     identity = run_identity(settings, modality, sources, base_hash)
     return Plan(settings, arguments, modality, sources, base, identity)
 
 
-def train(plan: Plan, start: RunStart) -> None:
-    """Train from the beginning or a checkpoint; TrainingError says which flag saves memory."""
-    trainer = make_trainer(plan, start)
+def train(trainer: FinetuneTrainer, plan: Plan, start: RunStart) -> None:
+    """Train from the beginning or a checkpoint."""
     if start.checkpoint is not None:
         logger.info("going on from %s", start.checkpoint)
         if folders.step_of(start.checkpoint) >= plan.settings.max_steps:
@@ -105,15 +107,6 @@ def train(plan: Plan, start: RunStart) -> None:
     checkpoint = None if start.checkpoint is None else str(start.checkpoint)
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
-    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"out of memory: {str(error).splitlines()[0]} -- these need less, in this order: "
-            "--gradient-checkpointing, a larger --gradient-accumulation-steps (now "
-            f"{plan.settings.gradient_accumulation_steps}), --lora-rank 16, --precision bfloat16, "
-            "--fsdp on several GPUs"
-        ) from error
     finally:
         progress.stop()
 
@@ -199,6 +192,16 @@ def _modality(settings: FinetuneConfig) -> ModalityConfig:
     return modality
 
 
+def _check_kept(settings: FinetuneConfig, base: BaseModel) -> None:
+    output = settings.output_dir.resolve()
+    for path in (base.folder, base.tokenizer):
+        if settings.overwrite and path.resolve().is_relative_to(output):
+            raise UsageError(
+                f"--overwrite would remove {path}, from which this run starts; choose another "
+                "folder (--output-dir)"
+            )
+
+
 def _fill_caches(plan: Plan) -> list[FrameCache]:
     """Let one process of each machine decode; the others find everything there."""
     settings = plan.settings
@@ -221,8 +224,18 @@ def _enter(folder: RunFolder, plan: Plan, state: PartialState) -> RunStart:
     if state.is_main_process:
         folder.lock()
         start = folder.start(plan.identity, resume=settings.resume, overwrite=settings.overwrite)
+        if start.checkpoint is not None:  # a run may be killed before it has marked its last one
+            folders.mark_if_best(start.checkpoint)
     state.wait_for_everyone()
     return start or RunStart(folders.latest_whole(folder.path), finished=folder.is_finished())
+
+
+def _begin(folder: RunFolder, plan: Plan, start: RunStart) -> FinetuneTrainer:
+    try:
+        return make_trainer(plan, start)
+    except BaseException:
+        folder.leave_no_trace()
+        raise
 
 
 def _finish(folder: RunFolder, plan: Plan) -> None:
@@ -242,10 +255,3 @@ def _summary(output: Path) -> str:
         f"finished: {output}, best on held-out episodes: {output / found['checkpoint']} "
         f"(open-loop MSE {found['open_loop_mse']:.6f})"
     )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return "out of memory" in text or "can't allocate memory" in text

@@ -7,7 +7,8 @@ from handover_model.aloha import TAG
 from handover_model.checkpoint import load_checkpoint
 from handover_model.network import Gr00tNetwork
 from handover_model.statistics import EmbodimentStatistics
-from safetensors.torch import load_file
+from handover_model.weights import open_weights
+from torch import Tensor
 
 from handover_training.errors import TrainingError
 from handover_training.mini_base import draw_network
@@ -42,7 +43,7 @@ def open_start(config: HeadConfig) -> HeadStart:
 def _with_backbone(path: Path, seed: int) -> Gr00tNetwork:
     """Draw the network and put in the backbone of the vision stage."""
     network = draw_network(seed)
-    missing, unknown = network.load_state_dict(load_file(path), strict=False)
+    missing, unknown = network.load_state_dict(_weights(path), strict=False)
     lacking = [name for name in missing if not name.startswith("action_head.")]
     if lacking or unknown:
         raise TrainingError(
@@ -50,6 +51,15 @@ def _with_backbone(path: Path, seed: int) -> Gr00tNetwork:
             f"has {unknown[:3]}; make it with handover_training.locate_objects (--backbone)"
         )
     return network.eval()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise TrainingError(
+            f"{path} is not a file; make it with handover_training.locate_objects (--backbone)"
+        )
+    with open_weights(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _from_checkpoint(folder: Path) -> HeadStart:

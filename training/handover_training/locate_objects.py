@@ -6,6 +6,8 @@ python -m handover_training.locate_objects --snapshots FOLDER --output FILE
 from dataclasses import dataclass
 from pathlib import Path
 
+from handover_proto.module_command import exit_status
+
 
 @dataclass(frozen=True)
 class LocateConfig:
@@ -48,4 +50,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    cli()
+    raise SystemExit(exit_status(cli))

@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib.util
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +38,41 @@ LEFT_OUT = (
     "fsdp_config",
     "deepspeed",
 )
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("max_steps", "global_batch_size", "gradient_accumulation_steps"), (1, math.inf)
+    ),
+    **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), (1, math.inf)),
+    "save_total_limit": (1, math.inf),
+    "seed": (0, 2**32 - 1),  # numpy's
+    "warmup_ratio": (0, 1),
+    "state_dropout_prob": (0, 1),
+    **dict.fromkeys(("learning_rate", "weight_decay", "random_rotation_angle"), (0, math.inf)),
+    **dict.fromkeys(("lora_rank", "tune_top_llm_layers", "dataloader_num_workers"), (0, math.inf)),
+}
 REPORTERS = {"tensorboard": "tensorboard", "wandb": "wandb"}
 
 
 def check_settings(settings: FinetuneConfig) -> None:
-    """Raise UsageError for numbers that make no sense and for reporters that are not installed."""
-    for name in (
-        "max_steps",
-        "global_batch_size",
-        "gradient_accumulation_steps",
-        "save_steps",
-        "save_total_limit",
-        "logging_steps",
-    ):
-        if getattr(settings, name) < 1:
-            raise UsageError(f"{_flag(name)} is {getattr(settings, name)}, expected 1 or more")
-    if settings.eval_steps is not None and settings.eval_steps < 1:
-        raise UsageError(f"--eval-steps is {settings.eval_steps}, expected 1 or more")
-    if settings.lora_rank < 0 or settings.dataloader_num_workers < 0:
-        raise UsageError("--lora-rank and --dataloader-num-workers: expected 0 or more")
-    share = settings.state_dropout_prob
-    if share is not None and not 0 <= share <= 1:
-        raise UsageError(f"--state-dropout-prob is {share}, expected 0 to 1")
+    """Raise UsageError for what makes no sense, and for packages that are not installed."""
+    if settings.resume and settings.overwrite:
+        raise UsageError("--resume goes on with a run and --overwrite removes it: say one of them")
+    for name, (least, most) in RANGES.items():
+        value = getattr(settings, name)
+        if value is not None and not least <= value <= most:  # no number is in no range
+            expected = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise UsageError(f"{_flag(name)} is {value}, expected {expected}")
+    if not settings.max_grad_norm > 0:
+        raise UsageError(
+            f"--max-grad-norm is {settings.max_grad_norm}, expected more than 0 (inf shortens none)"
+        )
     jitters = ("brightness", "contrast", "saturation", "hue")
     for name, width in settings.color_jitter_params.items():
-        if name not in jitters or width < 0:
-            raise UsageError(f"--color-jitter-params {name} {width}: expected {', '.join(jitters)}")
+        if name not in jitters or not width >= 0:
+            raise UsageError(
+                f"--color-jitter-params {name} {width}: expected {', '.join(jitters)}, each with "
+                "0 or more"
+            )
     for name in settings.report_to:
         if name == "none":
             continue
@@ -69,6 +80,13 @@ def check_settings(settings: FinetuneConfig) -> None:
             raise UsageError(f"--report-to {name}: expected {', '.join(REPORTERS)} or none")
         if importlib.util.find_spec(REPORTERS[name]) is None:
             raise UsageError(f"--report-to {name}: pip install {REPORTERS[name]}, or choose none")
+    if settings.fsdp_config is not None and not settings.fsdp:
+        raise UsageError("--fsdp-config is of use with --fsdp alone")
+    for name in ("fsdp_config", "deepspeed"):
+        if getattr(settings, name) is not None:
+            _check_json(name, getattr(settings, name))
+    if settings.deepspeed is not None and importlib.util.find_spec("deepspeed") is None:
+        raise UsageError("--deepspeed: pip install deepspeed, or leave it out")
 
 
 def training_arguments(settings: FinetuneConfig, *, evaluates: bool) -> TrainingArguments:
@@ -148,6 +166,13 @@ def run_identity(
         "datasets": [source.content_hash for source in sources],
         "modality_config": modality_config_json(modality),
     }
+
+
+def _check_json(name: str, path: Path) -> None:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{_flag(name)} {path} cannot be read as JSON: {error}") from None
 
 
 def _plain(value: Any) -> Any:

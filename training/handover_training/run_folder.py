@@ -7,14 +7,23 @@ finished run, or one of another command, is left alone unless the user says what
 import fcntl
 import json
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from handover_model.config import CONFIG_FILE
+from handover_model.eagle import EAGLE_FILES
+from handover_model.notes import NOTES_FILE
+from handover_model.processor_config import EMBODIMENT_FILE, PROCESSOR_FILE, STATISTICS_FILE
+from handover_model.tokenizer import TOKENIZER_FILES
+
 from handover_training.checkpoint_folders import (
     BEST_FILE,
     BEST_LINK,
+    STAGING,
+    TRASH,
     discard,
     latest_whole,
     list_checkpoints,
@@ -22,11 +31,19 @@ from handover_training.checkpoint_folders import (
     write_json,
 )
 from handover_training.errors import RunFolderError
+from handover_training.training_record import RECORD_FILE
 
 logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 LOCK_FILE = ".lock"
+CURVES = "runs"  # TensorBoard's folder, as transformers names it
+FOLDERS = (CURVES, STAGING, TRASH)
+_FILES = {
+    *(RUN_FILE, BEST_FILE, BEST_LINK, RECORD_FILE, NOTES_FILE, CONFIG_FILE, *EAGLE_FILES),
+    *(PROCESSOR_FILE, STATISTICS_FILE, EMBODIMENT_FILE, *TOKENIZER_FILES),
+}
+_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 
 # what --resume may change of a run; all else decides what its weights mean
 CHANGEABLE = (
@@ -88,7 +105,7 @@ class RunFolder:
 
         identity: the settings that decide the run's result, as JSON values.
         """
-        if overwrite:
+        if overwrite and (self.path / RUN_FILE).is_file():
             self._clear()
         before = self._read()
         if before is None:
@@ -108,6 +125,12 @@ class RunFolder:
             return RunStart(latest_whole(self.path), finished=True)
         self._write(identity, finished=False)
         return RunStart(latest_whole(self.path))
+
+    def leave_no_trace(self) -> None:
+        """Forget a run that wrote nothing, so that a corrected command is not refused for it."""
+        written = {path.name for path in self.path.iterdir()} - {LOCK_FILE, RUN_FILE}
+        if self._lock is not None and not written:
+            (self.path / RUN_FILE).unlink(missing_ok=True)
 
     def is_finished(self) -> bool:
         """Tell whether the folder holds a complete run."""
@@ -134,11 +157,12 @@ class RunFolder:
     def _write(self, identity: Mapping[str, Any], *, finished: bool) -> None:
         write_json(self.path / RUN_FILE, {"settings": dict(identity), "finished": finished})
 
-    def _refuse_strangers(self) -> None:
-        strangers = sorted(path.name for path in self.path.iterdir() if path.name != LOCK_FILE)
+    def _refuse_strangers(self, ours: Collection[Path] = ()) -> None:
+        known = {self.path / LOCK_FILE, *ours}
+        strangers = sorted(path.name for path in self.path.iterdir() if path not in known)
         if strangers:
             raise RunFolderError(
-                f"{self.path} is not empty and holds no run of ours ({', '.join(strangers[:5])}); "
+                f"{self.path} holds files that no run of ours wrote ({', '.join(strangers[:5])}); "
                 "choose another folder (--output-dir)"
             )
 
@@ -146,23 +170,29 @@ class RunFolder:
         told = f"{self.path} holds a run with other settings: {', '.join(changed)}; "
         if resume:
             return told + f"--resume may change only {', '.join(CHANGEABLE)}"
-        return told + "choose another folder (--output-dir), or say --resume or --overwrite"
+        goes_on = set(changed) <= set(CHANGEABLE)
+        flags = "--resume or --overwrite" if goes_on else "--overwrite"
+        return told + f"choose another folder (--output-dir), or say {flags}"
 
     def _clear(self) -> None:
-        """Remove what runs of ours write; anything else stays and will be refused."""
-        if not (self.path / RUN_FILE).is_file():
-            return
+        """Remove an earlier run, or nothing where there is anything that is not its own."""
+        checkpoints = list_checkpoints(self.path)
+        files = [path for path in self.path.iterdir() if _is_ours(path)]
+        self._refuse_strangers([*checkpoints, *files, *(self.path / name for name in FOLDERS)])
         logger.info("removing the earlier run in %s", self.path)
-        for checkpoint in list_checkpoints(self.path):
+        for checkpoint in checkpoints:
             discard(checkpoint)
+        discard(self.path / CURVES)
         sweep(self.path)
-        (self.path / BEST_LINK).unlink(missing_ok=True)
-        (self.path / BEST_FILE).unlink(missing_ok=True)
-        discard(self.path / "runs")
-        sweep(self.path)
-        for path in self.path.iterdir():
-            if path.is_file() and path.suffix in (".json", ".safetensors", ".txt"):
-                path.unlink()
+        for path in sorted(files, key=lambda path: path.name == RUN_FILE):  # that one last
+            path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether a run writes such a file or link, or that one's forerunner `.NAME.new`."""
+    name = path.name.removeprefix(".").removesuffix(".new")
+    known = name in _FILES or _WEIGHTS.fullmatch(name) is not None
+    return known and (path.is_file() or path.is_symlink())
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from handover_proto.module_command import exit_status
+
 # typing.Optional: tyro checks such a default without importing typeguard
 # ruff: noqa: UP045
 
@@ -71,4 +73,4 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    cli()
+    raise SystemExit(exit_status(cli))

@@ -5,6 +5,7 @@ safetensors; only DeepSpeed, which divides them among processes, uses its own fi
 """
 
 import sys
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
@@ -13,6 +14,7 @@ from typing import Any, cast
 
 import torch
 from handover_conversion.ctrl_c import ctrl_c_held_back
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -22,7 +24,7 @@ from transformers.training_args import TrainingArguments
 from handover_training import checkpoint_folders as folders
 from handover_training.batches import ProcessBatches
 from handover_training.checkpoint_writer import CheckpointWriter
-from handover_training.errors import DivergedError
+from handover_training.errors import DivergedError, TrainingError
 from handover_training.learner import Learner
 from handover_training.open_loop import ErrorSums, OpenLoop
 from handover_training.optimizer_file import load_optimizer, save_optimizer
@@ -34,7 +36,6 @@ from handover_training.whole_state import (
     whole_weights,
 )
 
-BEST_METRIC = "open_loop_mse"
 PREFETCHED = 4  # micro-batches that each worker prepares ahead
 
 
@@ -96,7 +97,8 @@ class FinetuneTrainer(Trainer):
         self.learner = learner
         self._data, self._writer, self._keep = data, writer, keep
         self._folder = Path(str(arguments.output_dir))
-        self._sources: Tensor | None = None
+        # of the micro-batches that a step's gradient comes from
+        self._sources: deque[Tensor] = deque(maxlen=arguments.gradient_accumulation_steps)
 
     def get_train_dataloader(self) -> DataLoader:
         """Load this process's micro-batches; they are divided already."""
@@ -130,22 +132,23 @@ class FinetuneTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Give the loss; DivergedError when it is no number, naming step and episodes."""
-        self._sources = inputs.pop("sources")
+        sources = inputs.pop("sources")
+        self._sources.append(sources)
         loss = model(**inputs)["loss"]
         if not torch.isfinite(loss):
-            raise DivergedError(self._diverged(f"the loss is {float(loss.detach())}"))
+            raise DivergedError(self._diverged(f"the loss is {float(loss.detach())}", sources))
         return (loss, {}) if return_outputs else loss
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
-            raise DivergedError(self._diverged(f"the gradient's length is {float(norm)}"))
+            what = f"the gradient's length is {float(norm)}"
+            raise DivergedError(self._diverged(what, torch.cat(list(self._sources))))
         return norm
 
-    def _diverged(self, what: str) -> str:
-        assert self._sources is not None
+    def _diverged(self, what: str, sources: Tensor) -> str:
         names = self._data.dataset_names
-        pairs = sorted({(place, index) for place, index in self._sources.tolist()})
+        pairs = sorted({(place, index) for place, index in sources.tolist()})
         episodes = ", ".join(f"{names[place]} episode {index}" for place, index in pairs)
         return (
             f"{what} at step {self.state.global_step + 1}, in a batch of {episodes}; the last "
@@ -196,22 +199,26 @@ class FinetuneTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint aside, then rename it: it is there whole or not at all."""
         self.store_flos()
-        step = self.state.global_step
-        staged = folders.checkpoint_path(self._folder / folders.STAGING, step)
+        target = folders.checkpoint_path(self._folder, self.state.global_step)
+        staged = self._folder / folders.STAGING / target.name
         if self.args.should_save:
             folders.sweep(self._folder)
         self.accelerator.wait_for_everyone()
-        self._write(staged)
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            self.state.save_to_json(str(staged / "trainer_state.json"))
-            folders.publish(staged, folders.checkpoint_path(self._folder, step))
-            best = self.state.best_global_step
-            if best == step:
-                folders.mark_best(
-                    self._folder, step, BEST_METRIC, float(self.state.best_metric or 0)
-                )
-            folders.rotate(self._folder, self._keep, best)
+        try:
+            self._write(staged)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self.state.save_to_json(str(staged / folders.STATE_FILE))
+                folders.publish(staged, target)
+                folders.mark_if_best(target)
+                folders.rotate(self._folder, self._keep, self.state.best_global_step)
+        except (OSError, SafetensorError) as error:
+            if self.args.should_save:
+                folders.sweep(self._folder)
+            raise TrainingError(
+                f"{target} cannot be written: {error}; the checkpoints before it are kept. Make "
+                "room, and give the same command again"
+            ) from error
         self.accelerator.wait_for_everyone()
 
     def _write(self, staged: Path) -> None:
@@ -231,7 +238,9 @@ class FinetuneTrainer(Trainer):
     ) -> None:
         weights = self.learner.state_dict() if state_dict is None else state_dict
         progress = {"step": self.state.global_step, "best_step": self.state.best_global_step}
-        measured = [entry for entry in self.state.log_history if f"eval_{BEST_METRIC}" in entry]
+        measured = [
+            entry for entry in self.state.log_history if f"eval_{folders.BEST_METRIC}" in entry
+        ]
         if measured:
             progress["last_measured"] = measured[-1]
         self._writer.write(Path(str(output_dir)), self.learner, weights, progress)

@@ -1,0 +1,41 @@
+"""Settings that make no sense are told in one line, before anything is read or written."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from handover_proto.errors import UsageError
+from handover_training.finetune_config import FinetuneConfig
+from handover_training.run_arguments import check_settings
+
+SETTINGS = FinetuneConfig(dataset_path=(Path("data"),), report_to=("none",))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"max_steps": 0}, "--max-steps is 0, expected 1 or more"),
+        ({"eval_steps": 0}, "--eval-steps is 0, expected 1 or more"),
+        ({"seed": -1}, "--seed is -1, expected 0 to 4294967295"),
+        ({"seed": 2**32}, "--seed is 4294967296"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan, expected 0 or more"),
+        ({"warmup_ratio": 2.0}, "--warmup-ratio is 2.0, expected 0 to 1"),
+        ({"weight_decay": -1.0}, "--weight-decay is -1.0"),
+        ({"max_grad_norm": 0.0}, "--max-grad-norm is 0.0, expected more than 0"),
+        ({"tune_top_llm_layers": -1}, "--tune-top-llm-layers is -1"),
+        ({"random_rotation_angle": -5.0}, "--random-rotation-angle is -5.0"),
+        ({"color_jitter_params": {"hue": float("nan")}}, "--color-jitter-params hue nan"),
+        ({"resume": True, "overwrite": True}, "say one of them"),
+        ({"fsdp_config": Path("none.json")}, "--fsdp-config is of use with --fsdp alone"),
+        ({"deepspeed": Path("none.json")}, "--deepspeed none.json cannot be read as JSON"),
+    ],
+)
+def test_what_makes_no_sense_is_told(wrong, told):
+    with pytest.raises(UsageError) as caught:
+        check_settings(dataclasses.replace(SETTINGS, **wrong))
+    assert told in str(caught.value)
+
+
+def test_defaults_and_gradients_of_any_length_make_sense():
+    check_settings(SETTINGS)
+    check_settings(dataclasses.replace(SETTINGS, max_grad_norm=float("inf")))
