@@ -10,6 +10,7 @@ When everything is there the report is added, and the folder is moved to its pla
 
 import fcntl
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,7 @@ _Run = TypeVar("_Run", bound="UnfinishedRun")
 
 def check_new(output: Path) -> None:
     """Raise EvaluationError when `output` exists: nothing there is ever written to."""
-    if output.exists():
+    if os.path.lexists(output):  # a link to nowhere too
         raise EvaluationError(f"{output} exists already: choose another --output, or remove it")
 
 

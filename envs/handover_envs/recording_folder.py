@@ -12,6 +12,7 @@
 import fcntl
 import io
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class RecordingFolder:
 
         Raises DatasetError when the output exists, cannot be written, or is being recorded.
         """
-        if output.exists():
+        if os.path.lexists(output):  # a link to nowhere too
             raise DatasetError(f"{output} exists; choose another --output, or remove it")
         self._output = output
         self.folder = output.with_name(f".{output.name}.partial")

@@ -131,6 +131,9 @@ def test_an_existing_output_is_refused_and_left_alone(asked, tmp_path):
     with pytest.raises(DatasetError, match="exists"):
         main(RecordConfig("transfer_cube", tmp_path / "set", episodes=1))
     assert (tmp_path / "set" / "precious").read_text() == "mine"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match="exists"):
+        main(RecordConfig("transfer_cube", tmp_path / "link", episodes=1))
     assert asked == []
 
 
