@@ -64,8 +64,8 @@ def record(config: RecordConfig) -> RecordingReport:
     started = time.monotonic()
     plan = _plan(config)
     with (
-        RecordingFolder(config.output, plan) as folder,
         open_executor(config.workers, config.cluster) as executor,
+        RecordingFolder(config.output, plan) as folder,
     ):
         resumed = len(folder.finished())
         _check_space(config, folder, config.episodes - resumed)

@@ -147,6 +147,12 @@ def test_a_full_disk_is_told_before_the_work(asked, tmp_path, monkeypatch):
     assert asked == []
 
 
+def test_wrong_workers_leave_nothing_behind(tmp_path):
+    with pytest.raises(UsageError, match="--workers"):
+        main(RecordConfig("transfer_cube", tmp_path / "set", workers=0))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_expert_that_keeps_failing_ends_the_recording(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "demonstrate", lambda order: None)
     with pytest.raises(recording.ExpertFailed, match="only 0 of 10"):
