@@ -1,6 +1,5 @@
 """Converting a whole dataset: plan, convert what is not finished yet, put together, publish."""
 
-import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from handover_conversion.faults import (
     DatasetError,
     Fault,
     FaultyEpisode,
+    disk_faults_told,
     in_reading_order,
     report,
 )
@@ -73,15 +73,8 @@ def convert(source: str, output: Path, config: ConvertConfig) -> ConversionRepor
             return _report_finished(output, time.monotonic() - started)
         if published is not None:
             space.check_place(root, output, config.overwrite)
-        try:
+        with disk_faults_told(output):
             return _convert_planned(recordings, target, output, plan, config, executor, started)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-                raise
-            raise DatasetError(
-                f"cannot go on writing beside {output}: {error.strerror}; "
-                "the finished episodes are kept, the same command goes on from them"
-            ) from error
 
 
 def _convert_planned(

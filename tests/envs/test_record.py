@@ -1,5 +1,6 @@
 """`handover record`: what it keeps, what it refuses, and that it can be stopped at any point."""
 
+import errno
 import json
 import os
 import signal
@@ -145,6 +146,24 @@ def test_a_full_disk_is_told_before_the_work(asked, tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match="free"):
         main(RecordConfig("transfer_cube", tmp_path / "set", episodes=50))
     assert asked == []
+
+
+def test_a_disk_that_fills_up_is_one_line_and_keeps_what_is_finished(asked, tmp_path, monkeypatch):
+    config = RecordConfig("transfer_cube", tmp_path / "set", episodes=2)
+    keep = recording.RecordingFolder.keep
+
+    def keep_one(folder, episode):
+        if episode.seed == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        keep(folder, episode)
+
+    monkeypatch.setattr(recording.RecordingFolder, "keep", keep_one)
+    with pytest.raises(DatasetError, match="No space left on device; the finished episodes"):
+        main(config)
+    monkeypatch.setattr(recording.RecordingFolder, "keep", keep)
+    asked.clear()
+    main(config)
+    assert asked == [1]
 
 
 def test_wrong_workers_leave_nothing_behind(tmp_path):
