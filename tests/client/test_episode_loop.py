@@ -1,5 +1,6 @@
 """The control loop with a robot of points: lockstep, real time, and what may go wrong in both."""
 
+import threading
 import time
 
 import numpy as np
@@ -161,6 +162,37 @@ def test_an_outage_that_lasts_to_the_end_is_on_record():
     (outage,) = played.record.outages
     assert not outage.recovered
     assert outage.failures >= 2
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_real_time_episode_without_any_answer_has_lost_its_server(hangs):
+    robot = PointRobot()
+
+    def trouble(call):
+        if hangs:
+            wait_for_step(robot, 10**9)
+        raise ServerUnavailable("gone")
+
+    played, _ = play(RampSource(trouble=trouble), max_steps=100, period_s=0.005, robot=robot)
+    record = played.record
+    assert (record.ended, record.steps) == ("server_lost", 100)
+    assert "no chunk in the whole episode" in record.error
+    (outage,) = record.outages
+    assert (outage.step, outage.recovered) == (0, False)
+    assert outage.lasted_s > 0.4
+    assert not hangs or outage.error == "no answer yet"
+
+
+def test_an_answer_that_added_latency_keeps_back_is_no_lost_server():
+    answered = threading.Event()
+
+    def delay():
+        answered.set()
+        return 60.0
+
+    robot = PointRobot(diverges=lambda step: step == 50 and not answered.wait(60))
+    played, _ = play(RampSource(), max_steps=100, period_s=0.005, delay=delay, robot=robot)
+    assert (played.record.ended, played.record.outages) == ("max_steps", [])
 
 
 @pytest.mark.parametrize("period_s", [None, 0.002])
