@@ -102,7 +102,7 @@ def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: Pl
             _show(progress, bar, folder.records())
             lost = finished.record.ended == "server_lost"
             lost_in_a_row = lost_in_a_row + 1 if lost else 0
-            if lost_in_a_row == _MOST_LOST_IN_A_ROW:
+            if lost_in_a_row == min(_MOST_LOST_IN_A_ROW, len(rest)):
                 played = sum(record.ended != "server_lost" for record in folder.records())
                 raise EvaluationError(
                     f"{finished.record.error}; {played} of {len(tasks)} episodes are done: when "

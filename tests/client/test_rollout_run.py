@@ -8,9 +8,11 @@ import pytest
 pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
 
+from handover_client.errors import EvaluationError
 from handover_client.rollout_config import RolloutConfig
 from handover_client.rollout_episode import EpisodeTask, play_task
 from handover_client.rollout_run import run_rollout
+from handover_proto.errors import ServerUnavailable
 
 from .stand_ins import PointRobot, RampSource
 
@@ -19,7 +21,9 @@ UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 
 def run(folder, sources, videos="failures") -> list[list[int]]:
     """Roll out an episode for each source; returns which episodes each round played or drew."""
-    config = RolloutConfig(output=folder, policy="scripted", max_steps=60, videos=videos)
+    config = RolloutConfig(
+        output=folder, policy="scripted", max_steps=60, videos=videos, reconnect_s=0.05
+    )
     tasks = [
         EpisodeTask(config, episode, episode, "up!", 50.0, 20.0, 16, None)
         for episode in range(len(sources))
@@ -68,3 +72,31 @@ def test_every_episode_keeps_its_trace(tmp_path):
     names = sorted(path.name for path in (tmp_path / "run/traces").iterdir())
     assert names == ["episode_000000.npz", "episode_000001.npz"]
     assert not (tmp_path / "run/videos").exists()
+
+
+def gone(call):
+    raise ServerUnavailable("gone")
+
+
+LOST = RampSource(trouble=gone)
+
+
+@pytest.mark.parametrize(
+    ("sources", "done"),
+    [([UP, LOST, LOST, LOST, UP], 1), ([LOST, LOST], 0), ([LOST], 0)],
+)
+def test_a_server_that_is_gone_for_good_stops_the_run_and_its_episodes_are_played_again(
+    tmp_path, sources, done
+):
+    words = f"{done} of {len(sources)} episodes are done: when the server is back"
+    with pytest.raises(EvaluationError, match=words):
+        run(tmp_path / "run", sources, videos="none")
+    assert not (tmp_path / "run").exists()
+    rest = list(range(done, len(sources)))
+    assert run(tmp_path / "run", [UP] * len(sources), videos="none") == [rest]
+
+
+def test_a_server_that_comes_back_costs_its_episodes_alone(tmp_path):
+    run(tmp_path / "run", [LOST, LOST, UP, LOST, LOST], videos="none")
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert figures["endings"] == {"server_lost": 4, "done": 1}
