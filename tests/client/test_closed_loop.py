@@ -327,6 +327,9 @@ def test_what_cannot_work_is_one_line(tmp_path, capsys, hold_server):
         assert words in error
         assert len(error.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "run").mkdir()  # told before a server is waited for
+    assert cli.run([*base, "--server", "localhost:1"]) == 1
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_a_server_that_never_comes_back_stops_the_run_within_its_bound(tmp_path):

@@ -20,6 +20,7 @@ def config(tmp_path, **flags) -> RolloutConfig:
         ({"policy": "scripted"}, "--policy scripted"),
         ({"episodes": 0}, "--episodes"),
         ({"execute_steps": 0}, "--execute-steps"),
+        ({"workers": 0}, "--workers"),
         ({"image_size": 8}, "--image-size"),
         ({"latency_ms": 100.0}, "--realtime"),
         ({"realtime": True, "jitter_ms": -1.0}, "--jitter-ms"),
