@@ -87,6 +87,8 @@ def _plan(
         "chunk_rate_hz": tasks[0].chunk_rate_hz,
         "checkpoint_hash": info.spec.checkpoint_hash if info else "",
         "processor_hash": info.spec.processor_hash if info else "",
+        "dtype": info.spec.dtype if info else "",
+        "denoising_steps": info.spec.denoising_steps if info else 0,
         "seeds": {str(task.episode): task.seed for task in tasks},
     }
 

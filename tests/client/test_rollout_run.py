@@ -12,6 +12,7 @@ from handover_client.errors import EvaluationError
 from handover_client.rollout_config import RolloutConfig
 from handover_client.rollout_episode import EpisodeTask, play_task
 from handover_client.rollout_run import run_rollout
+from handover_proto.contract import Limits, PolicySpec, ServerInfo
 from handover_proto.errors import ServerUnavailable
 
 from .stand_ins import PointRobot, RampSource
@@ -19,7 +20,7 @@ from .stand_ins import PointRobot, RampSource
 UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 
 
-def run(folder, sources, videos="failures") -> list[list[int]]:
+def run(folder, sources, videos="failures", info=None) -> list[list[int]]:
     """Roll out an episode for each source; returns which episodes each round played or drew."""
     config = RolloutConfig(
         output=folder, policy="scripted", max_steps=60, videos=videos, reconnect_s=0.05
@@ -36,7 +37,7 @@ def run(folder, sources, videos="failures") -> list[list[int]]:
         for task in rest:
             yield play_task(task, PointRobot(), sources[task.episode])
 
-    run_rollout(config, tasks, None, ["point"], play_all)
+    run_rollout(config, tasks, info, ["point"], play_all)
     return rounds
 
 
@@ -94,6 +95,19 @@ def test_a_server_that_is_gone_for_good_stops_the_run_and_its_episodes_are_playe
     assert not (tmp_path / "run").exists()
     rest = list(range(done, len(sources)))
     assert run(tmp_path / "run", [UP] * len(sources), videos="none") == [rest]
+
+
+def test_a_server_of_another_precision_or_more_denoising_does_not_finish_the_run(tmp_path):
+    spec = PolicySpec("gr00t", (), (), (), 16, denoising_steps=4, checkpoint_hash="abc")
+    with pytest.raises(EvaluationError, match="no chunk"):
+        run(tmp_path / "run", [UP, LOST, LOST, LOST], "none", ServerInfo(spec, Limits()))
+    for change, words in (
+        ({"denoising_steps": 8}, r"denoising_steps \(4, now 8\)"),
+        ({"dtype": "bfloat16"}, r"dtype \(float32, now bfloat16\)"),
+    ):
+        other = ServerInfo(dataclasses.replace(spec, **change), Limits())
+        with pytest.raises(EvaluationError, match=f"another {words}"):
+            run(tmp_path / "run", [UP] * 4, "none", other)
 
 
 def test_a_server_that_comes_back_costs_its_episodes_alone(tmp_path):
