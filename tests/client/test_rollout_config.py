@@ -57,3 +57,6 @@ def test_seeds_of_a_recording(tmp_path):
         episode_seeds(config(tmp_path, seeds_from=tmp_path / "recording", task="insertion"))
     with pytest.raises(EvaluationError, match=r"recording\.json"):
         episode_seeds(config(tmp_path, seeds_from=tmp_path))
+    (meta / "recording.json").write_text(json.dumps({"task": "transfer_cube", "episodes": []}))
+    with pytest.raises(EvaluationError, match="no episodes"):
+        episode_seeds(config(tmp_path, seeds_from=tmp_path / "recording"))
