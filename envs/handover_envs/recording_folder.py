@@ -37,7 +37,7 @@ class KeptEpisode:
 
 
 class RecordingFolder:
-    """A recording under way; holds the lock while it is open."""
+    """A recording under way; holds the lock while open, and leaves nothing without an episode."""
 
     def __init__(self, output: Path, plan: dict[str, Any]) -> None:
         """Take up an interrupted recording with the same plan, or start a new one.
@@ -72,6 +72,8 @@ class RecordingFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self.folder.exists() and not (self.finished() or self.failed()):
+            shutil.rmtree(self.folder)
         self._lock.close()
 
     def finished(self) -> set[int]:

@@ -146,6 +146,7 @@ def test_a_full_disk_is_told_before_the_work(asked, tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match="free"):
         main(RecordConfig("transfer_cube", tmp_path / "set", episodes=50))
     assert asked == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_fills_up_is_one_line_and_keeps_what_is_finished(asked, tmp_path, monkeypatch):
