@@ -123,8 +123,13 @@ class RecordingFolder:
         return self.dataset
 
     def publish(self) -> None:
-        """Move the dataset into place and tidy up."""
-        self.dataset.rename(self._output)
+        """Move the dataset into place and tidy up; raises DatasetError if the place is taken."""
+        try:
+            self.dataset.rename(self._output)
+        except OSError as error:
+            raise DatasetError(
+                f"cannot move {self.dataset} to {self._output}: {error.strerror}"
+            ) from None
         shutil.rmtree(self.folder)
 
     def _file(self, seed: int, kind: str) -> Path:

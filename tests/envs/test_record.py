@@ -138,6 +138,21 @@ def test_an_existing_output_is_refused_and_left_alone(asked, tmp_path):
     assert asked == []
 
 
+def test_an_output_that_comes_while_it_records_is_left_alone(asked, tmp_path, monkeypatch):
+    config = RecordConfig("transfer_cube", tmp_path / "set", episodes=1)
+    fresh = recording.RecordingFolder.fresh_dataset
+
+    def fresh_and_taken(folder):
+        config.output.mkdir()
+        (config.output / "precious").write_text("mine")
+        return fresh(folder)
+
+    monkeypatch.setattr(recording.RecordingFolder, "fresh_dataset", fresh_and_taken)
+    with pytest.raises(DatasetError, match="cannot move"):
+        main(config)
+    assert (config.output / "precious").read_text() == "mine"
+
+
 def test_a_full_disk_is_told_before_the_work(asked, tmp_path, monkeypatch):
     class Full:
         free = 5_000_000
