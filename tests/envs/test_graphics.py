@@ -65,6 +65,11 @@ def test_a_missing_library_names_debians_packages(no_screen, missing):
     assert isinstance(caught.value, HandoverError)
 
 
+def test_a_screen_that_is_not_there_names_the_way_without_one(no_screen):
+    no_screen.setenv("DISPLAY", ":77")
+    assert "MUJOCO_GL=egl draws without a screen" in str(graphics_missing("no display"))
+
+
 def test_the_error_crosses_process_borders_as_it_is():
     error = graphics_missing("no driver")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
