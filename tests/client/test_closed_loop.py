@@ -158,6 +158,13 @@ def test_an_episode_outlives_a_server_that_is_killed_and_restarted(realtime, tmp
         assert len(record.latency_ms) == 4
 
 
+def test_no_call_may_take_longer_than_the_bound(hold_server, tmp_path):
+    config = short(tmp_path / "run", hold_server, reconnect_s=0.5, call_timeout_s=10.0)
+    (task, _) = episode_tasks(config, served_info(config))
+    with server_source(task) as chunks:
+        assert chunks._client.call_timeout_s == 0.5
+
+
 class UntilAskedAgain(AlohaSimulator):
     """Fails once its source is asked for the second time: then the first chunk is being played."""
 
