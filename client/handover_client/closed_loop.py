@@ -37,7 +37,9 @@ def main(config: RolloutConfig) -> dict[str, Any]:
     from handover_client.rerun_file import check_rerun
     from handover_client.rollout_run import run_rollout
     from handover_client.rollout_terminal import print_rollout
+    from handover_client.unfinished_run import check_new
 
+    check_new(config.output)
     if config.cluster is None:
         check_packages()
     if config.rerun is not None:

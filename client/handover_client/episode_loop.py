@@ -80,8 +80,9 @@ def play_episode(
 ) -> PlayedEpisode:
     """Drive a robot that was reset to the episode's seed, until a strict success or the last step.
 
-    A server that is gone for longer than the bound, physics that diverge and a script without a
-    plan end the episode and are noted; errors that would come again in every episode are raised.
+    A server that is gone for longer than the bound, or in real time for the whole episode, physics
+    that diverge and a script without a plan are noted as its end; errors that would come again in
+    every episode are raised.
     """
     start_s = time.perf_counter()
     score = EpisodeScore()
@@ -97,6 +98,8 @@ def play_episode(
         ended, error = _drive(robot, asking, log, setup.max_steps, player, score, trace)
     finally:
         asking.close()
+    if ended == "max_steps" and (never := _never_answered(log)):
+        ended, error = "server_lost", never
     targets = trace.target_array()
     record = EpisodeRecord(
         episode=setup.episode,
@@ -153,3 +156,11 @@ def _drive(
         if score.strict_success:
             return "done", ""
     return "max_steps", ""
+
+
+def _never_answered(log: RequestLog) -> str:
+    """Tell of the outage that lasted from the first step to the last: in real time it may."""
+    for outage in log.outages:
+        if outage.step == 0 and not outage.recovered:
+            return f"no chunk in the whole episode: {outage.error}"
+    return ""

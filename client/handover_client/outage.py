@@ -25,9 +25,9 @@ _LONGEST_PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class Outage:
-    """A time without chunks, from the first failed request to the next answer."""
+    """A time without chunks, from the first request that failed to the next answer."""
 
-    step: int  # the control step of the first failed request
+    step: int  # the control step of that request
     error: str
     failures: int
     lasted_s: float
@@ -35,7 +35,7 @@ class Outage:
 
 
 class Retries:
-    """The failures since the last answer: when to try again, and for how long."""
+    """The failures since a request: when to try again, and for how long."""
 
     def __init__(
         self, step: int, bound_s: float, clock: Callable[[], float] = time.monotonic
@@ -62,7 +62,8 @@ class Retries:
     def outage(self, recovered: bool) -> Outage:
         """Sum the failures up."""
         lasted_s = self._clock() - self._since_s
-        return Outage(self._step, self._error, self.failures, round(lasted_s, 3), recovered)
+        error = self._error or "no answer yet"
+        return Outage(self._step, error, self.failures, round(lasted_s, 3), recovered)
 
 
 def ask_patiently(source: ChunkSource, sight: Sight, retries: Retries) -> Answer:

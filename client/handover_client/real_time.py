@@ -5,8 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from handover_proto.errors import PolicyError
-
 from handover_client.asking import Inquiry
 from handover_client.chunk_player import ChunkPlayer
 from handover_client.chunk_source import Answer, Sight
@@ -33,6 +31,7 @@ class RealTimeAsking:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ask")
         self._waiting: tuple[int, Future[Answer]] | None = None
         self._retries: Retries | None = None
+        self._was_answered = False
         self._onlooker = Onlooker(inquiry)
         self._due = 0
 
@@ -51,43 +50,41 @@ class RealTimeAsking:
         if self._waiting is None and step >= self._due:
             with self._clock.standing_still():  # a real camera's frames cost the robot no time
                 sight = self._onlooker.look(step, player)
+            self._retries = self._retries or Retries(step, self._inquiry.bound_s)
             self._waiting = step, self._thread.submit(self._ask, sight)
 
     def close(self) -> None:
-        """Give up the request under way; an outage that lasts is noted."""
+        """Give up the request under way; noted are an outage that lasts, and no answer at all."""
         self._closing.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._retries is not None:
+        if self._retries is not None and (self._retries.failures or not self._was_answered):
             self._inquiry.log.outages.append(self._retries.outage(recovered=False))
-            self._retries = None
+        self._retries = None
 
     def _ask(self, sight: Sight) -> Answer:
         answer = self._inquiry.source.ask(sight)
+        self._was_answered = True
         delay_s = self._added_delay_s()
         self._closing.wait(delay_s)
         return replace(answer, latency_ms=answer.latency_ms + 1e3 * delay_s)
 
     def _take(self, step: int, player: ChunkPlayer) -> None:
         assert self._waiting is not None
+        assert self._retries is not None
         asked_at, future = self._waiting
         self._waiting = None
         try:
             answer = future.result()
         except PASSING as error:
-            self._fail(step, asked_at, error)
+            pause_s = self._retries.pause_s(error)
+            self._due = step + max(1, round(pause_s / self._period_s))
             return
         inquiry, log = self._inquiry, self._inquiry.log
-        if self._retries is not None:
+        if self._retries.failures:
             log.outages.append(self._retries.outage(recovered=True))
-            self._retries = None
+        self._retries = None
         log.add(answer)
         log.dropped_steps += player.add(answer.targets, observed_at=asked_at, now=step)
         lag = step - asked_at
         self._onlooker.note_lag(lag)
         self._due = inquiry.schedule.due_after(asked_at, expected_lag=lag)
-
-    def _fail(self, step: int, asked_at: int, error: PolicyError) -> None:
-        if self._retries is None:
-            self._retries = Retries(asked_at, self._inquiry.bound_s)
-        pause_s = self._retries.pause_s(error)
-        self._due = step + max(1, round(pause_s / self._period_s))

@@ -16,9 +16,13 @@ from handover_client.rollout_terminal import policy_name
 
 _MUST_AGREE = {"task": "task", "max_steps": "most steps"}
 _WORTH_A_NOTE = {
+    "horizon": "steps of a chunk",
     "execute_steps": "steps of a chunk executed",
+    "chunk_rate_hz": "steps a second of a chunk",
     "interpolation": "interpolation",
     "realtime": "real time",
+    "clock": "clock",
+    "switching": "switching from chunk to chunk",
     "latency_ms": "added latency, ms",
     "jitter_ms": "added jitter, ms",
     "image_size": "image size",

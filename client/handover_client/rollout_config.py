@@ -85,9 +85,10 @@ def check_usage(config: RolloutConfig) -> None:
         raise UsageError("--server HOST:PORT is missing (or say --policy scripted)")
     if config.policy == "scripted" and (config.server or config.realtime):
         raise UsageError("--policy scripted takes no --server and knows no --realtime")
-    for flag in ("episodes", "execute_steps", "max_steps"):
-        if getattr(config, flag) < 1:
-            raise UsageError(f"{_flag(flag)} is {getattr(config, flag)}, expected 1 or more")
+    for flag in ("episodes", "execute_steps", "max_steps", "workers"):
+        value = getattr(config, flag)
+        if value is not None and value < 1:
+            raise UsageError(f"{_flag(flag)} is {value}, expected 1 or more")
     if not 16 <= config.image_size <= 480:
         raise UsageError(f"--image-size is {config.image_size}, expected 16 to 480 pixels")
     for flag in ("latency_ms", "jitter_ms"):

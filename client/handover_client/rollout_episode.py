@@ -72,7 +72,8 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
     assert task.spec is not None
     config = task.config
     codec = IMAGE_CODECS[config.image_codec]
-    with PolicyClient(config.server, codec, config.call_timeout_s, task.security) as client:
+    timeout_s = min(config.call_timeout_s, config.reconnect_s)  # a call has no more than the bound
+    with PolicyClient(config.server, codec, timeout_s, task.security) as client:
         yield ServerChunks(client, task.spec, task.text, task.episode, task.seed)
 
 

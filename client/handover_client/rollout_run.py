@@ -87,6 +87,8 @@ def _plan(
         "chunk_rate_hz": tasks[0].chunk_rate_hz,
         "checkpoint_hash": info.spec.checkpoint_hash if info else "",
         "processor_hash": info.spec.processor_hash if info else "",
+        "dtype": info.spec.dtype if info else "",
+        "denoising_steps": info.spec.denoising_steps if info else 0,
         "seeds": {str(task.episode): task.seed for task in tasks},
     }
 
@@ -102,7 +104,7 @@ def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: Pl
             _show(progress, bar, folder.records())
             lost = finished.record.ended == "server_lost"
             lost_in_a_row = lost_in_a_row + 1 if lost else 0
-            if lost_in_a_row == _MOST_LOST_IN_A_ROW:
+            if lost_in_a_row == min(_MOST_LOST_IN_A_ROW, len(rest)):
                 played = sum(record.ended != "server_lost" for record in folder.records())
                 raise EvaluationError(
                     f"{finished.record.error}; {played} of {len(tasks)} episodes are done: when "

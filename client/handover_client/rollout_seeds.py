@@ -32,4 +32,6 @@ def recorded_seeds(recording: Path, task: str) -> list[int]:
         raise EvaluationError(
             f"{recording} is a recording of {recorded_task}, expected {task} (--task, --seeds-from)"
         )
+    if not seeds:
+        raise EvaluationError(f"{recording} has no episodes (--seeds-from)")
     return seeds

@@ -11,6 +11,7 @@ that ends before anything is finished leaves nothing.
 
 import fcntl
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ _Run = TypeVar("_Run", bound="UnfinishedRun")
 
 def check_new(output: Path) -> None:
     """Raise EvaluationError when `output` exists: nothing there is ever written to."""
-    if output.exists():
+    if os.path.lexists(output):  # a link to nowhere too
         raise EvaluationError(f"{output} exists already: choose another --output, or remove it")
 
 

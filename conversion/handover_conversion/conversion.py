@@ -1,6 +1,5 @@
 """Converting a whole dataset: plan, convert what is not finished yet, put together, publish."""
 
-import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from handover_conversion.faults import (
     Fault,
     FaultyDataset,
     FaultyEpisode,
+    disk_faults_told,
     in_reading_order,
     report,
 )
@@ -74,15 +74,8 @@ def convert(source: str, output: Path, config: ConvertConfig) -> ConversionRepor
         if same_result(published, plan):
             return _report_finished(output, time.monotonic() - started)
         space.check_place(root, output, config.overwrite)  # again: reading the source takes time
-        try:
+        with disk_faults_told(output):
             return _convert_planned(recordings, target, output, plan, config, executor, started)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-                raise
-            raise DatasetError(
-                f"cannot go on writing beside {output}: {error.strerror}; "
-                "the finished episodes are kept, the same command goes on from them"
-            ) from error
 
 
 def _convert_planned(

@@ -1,7 +1,10 @@
 """What can be wrong with a dataset, and how it is told: by file and episode, all of it at once."""
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from handover_proto.errors import HandoverError
 
@@ -43,6 +46,20 @@ class FaultyEpisode(DatasetError):
 
     def __reduce__(self) -> tuple[type["FaultyEpisode"], tuple[tuple[Fault, ...]]]:
         return FaultyEpisode, (self.faults,)  # as it was built: it crosses process borders
+
+
+@contextmanager
+def disk_faults_told(output: Path) -> Iterator[None]:
+    """Raise DatasetError where the disk on which `output` grows is full or broken."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            raise
+        raise DatasetError(
+            f"cannot go on writing beside {output}: {error.strerror}; "
+            "the finished episodes are kept, the same command goes on from them"
+        ) from error
 
 
 def in_reading_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:

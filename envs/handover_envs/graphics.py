@@ -40,7 +40,7 @@ def graphics_missing(reason: object) -> GraphicsMissing:
     return GraphicsMissing(
         f"MuJoCo cannot draw on this machine ({reason}; MUJOCO_GL: {backend}); expected an OpenGL "
         f"library with EGL. On Debian or Ubuntu: apt-get install {' '.join(DEBIAN_PACKAGES)}; "
-        "where a screen is attached, MUJOCO_GL=glfw works too"
+        "MUJOCO_GL=egl draws without a screen, whatever DISPLAY says, MUJOCO_GL=glfw on one"
     )
 
 

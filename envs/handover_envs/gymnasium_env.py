@@ -34,17 +34,21 @@ class AlohaGymEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     passed on as they are. An episode terminates at reward 4, as gym-aloha's does.
     """
 
+    # of the class: gymnasium.make looks there
+    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_RATE_HZ}  # noqa: RUF012
+
     def __init__(
         self,
         task: TaskName = "transfer_cube",
         obs_type: ObservationKind = "agent_pos",
         look: LookName = "default",
-        render_mode: Literal["rgb_array"] = "rgb_array",
+        render_mode: Literal["rgb_array"] | None = "rgb_array",
     ) -> None:
         if obs_type not in get_args(ObservationKind):
             expected = ", ".join(get_args(ObservationKind))
             raise ValueError(f"obs_type {obs_type!r}: expected one of {expected}")
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_RATE_HZ}
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode {render_mode!r}: expected rgb_array")
         self.render_mode = render_mode
         self._shows_pixels = obs_type == "pixels_agent_pos"
         self.simulator = AlohaSimulator(task, look)

@@ -1,12 +1,8 @@
 """From a gripper's pose to its arm's six joint angles: damped least squares on MuJoCo's model."""
 
-# MuJoCo's functions are compiled and have no type stubs.
-# pyright: reportAttributeAccessIssue=false
-
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import mujoco
 import numpy as np
 from handover_proto.errors import HandoverError
 
@@ -48,10 +44,13 @@ class ArmKinematics:
     """One arm's kinematics, on a model of its own that nothing else steps."""
 
     def __init__(self, side: Side, scene_path: str) -> None:
-        """Load the arm from one of gym-aloha's scenes."""
+        """Load the arm from one of gym-aloha's scenes, which load_world() tells."""
+        import mujoco  # here, because load_world() chooses OpenGL before anything imports MuJoCo
+
+        self._mujoco: Any = mujoco  # its functions are compiled and have no type stubs
         self.side: Side = side
-        self._model = mujoco.MjModel.from_xml_path(scene_path)
-        self._data = mujoco.MjData(self._model)
+        self._model = self._mujoco.MjModel.from_xml_path(scene_path)
+        self._data = self._mujoco.MjData(self._model)
         self._body = self._model.body(f"vx300s_{side}/gripper_link").id
         joints = [self._model.joint(f"vx300s_{side}/{name}") for name in ARM_JOINTS]
         self._qpos = np.array([joint.qposadr[0] for joint in joints])
@@ -61,7 +60,7 @@ class ArmKinematics:
     def pose(self, angles: np.ndarray) -> GripperPose:
         """Say where six joint angles (rad) bring the gripper."""
         self._data.qpos[self._qpos] = angles
-        mujoco.mj_kinematics(self._model, self._data)
+        self._mujoco.mj_kinematics(self._model, self._data)
         rotation = self._data.xmat[self._body].reshape(3, 3).copy()
         return GripperPose(self._data.xpos[self._body] + rotation @ GRASP_POINT, rotation)
 
@@ -93,19 +92,19 @@ class ArmKinematics:
         """Difference of position (m) and rotation vector (rad) to the target: (6,)."""
         pose = self.pose(angles)
         turn = np.empty(4)
-        mujoco.mju_mat2Quat(turn, (target.rotation @ pose.rotation.T).ravel())
+        self._mujoco.mju_mat2Quat(turn, (target.rotation @ pose.rotation.T).ravel())
         rotation_vector = np.empty(3)
-        mujoco.mju_quat2Vel(rotation_vector, turn, 1.0)
+        self._mujoco.mju_quat2Vel(rotation_vector, turn, 1.0)
         return np.concatenate([target.position - pose.position, rotation_vector])
 
     def _jacobian(self) -> np.ndarray:
         """Derivative of the grasp point's position and rotation at the last pose: (6, 6)."""
-        mujoco.mj_comPos(self._model, self._data)
+        self._mujoco.mj_comPos(self._model, self._data)
         position, rotation = np.empty((3, self._model.nv)), np.empty((3, self._model.nv))
         point = self._data.xpos[self._body] + (
             self._data.xmat[self._body].reshape(3, 3) @ GRASP_POINT
         )
-        mujoco.mj_jac(self._model, self._data, position, rotation, point, self._body)
+        self._mujoco.mj_jac(self._model, self._data, position, rotation, point, self._body)
         return np.concatenate([position, rotation])[:, self._dofs]
 
     @staticmethod

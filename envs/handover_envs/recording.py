@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from handover_conversion.executor import Executor, open_executor
-from handover_conversion.faults import DatasetError
+from handover_conversion.faults import DatasetError, disk_faults_told
 from handover_conversion.lerobot_video import RecordingCodec, encoder_settings
 from handover_conversion.lerobot_writer import RecordingFormat, write_recordings
 from handover_conversion.meta_files import json_bytes, write_whole
@@ -64,8 +64,9 @@ def record(config: RecordConfig) -> RecordingReport:
     started = time.monotonic()
     plan = _plan(config)
     with (
-        RecordingFolder(config.output, plan) as folder,
         open_executor(config.workers, config.cluster) as executor,
+        RecordingFolder(config.output, plan) as folder,
+        disk_faults_told(config.output),
     ):
         resumed = len(folder.finished())
         _check_space(config, folder, config.episodes - resumed)

@@ -12,6 +12,7 @@
 import fcntl
 import io
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,14 +37,14 @@ class KeptEpisode:
 
 
 class RecordingFolder:
-    """A recording under way; holds the lock while it is open."""
+    """A recording under way; holds the lock while open, and leaves nothing without an episode."""
 
     def __init__(self, output: Path, plan: dict[str, Any]) -> None:
         """Take up an interrupted recording with the same plan, or start a new one.
 
         Raises DatasetError when the output exists, cannot be written, or is being recorded.
         """
-        if output.exists():
+        if os.path.lexists(output):  # a link to nowhere too
             raise DatasetError(f"{output} exists; choose another --output, or remove it")
         self._output = output
         self.folder = output.with_name(f".{output.name}.partial")
@@ -71,6 +72,8 @@ class RecordingFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self.folder.exists() and not (self.finished() or self.failed()):
+            shutil.rmtree(self.folder)
         self._lock.close()
 
     def finished(self) -> set[int]:
@@ -120,8 +123,13 @@ class RecordingFolder:
         return self.dataset
 
     def publish(self) -> None:
-        """Move the dataset into place and tidy up."""
-        self.dataset.rename(self._output)
+        """Move the dataset into place and tidy up; raises DatasetError if the place is taken."""
+        try:
+            self.dataset.rename(self._output)
+        except OSError as error:
+            raise DatasetError(
+                f"cannot move {self.dataset} to {self._output}: {error.strerror}"
+            ) from None
         shutil.rmtree(self.folder)
 
     def _file(self, seed: int, kind: str) -> Path:

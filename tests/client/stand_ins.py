@@ -18,7 +18,8 @@ class PointRobot:
     joints: np.ndarray = field(default_factory=lambda: np.zeros(14))
     played: list[np.ndarray] = field(default_factory=list)
     renders: int = 0
-    diverges_at: int | None = None
+    diverges: Callable[[int], bool] = lambda step: False
+    is_over: bool = False  # set by whoever has played with it
 
     def reset(self, seed: int) -> np.ndarray:
         self.joints = np.full(14, seed / 1000)
@@ -38,7 +39,7 @@ class PointRobot:
         return self.joints[0] >= self.goals[-1]
 
     def step(self, targets: np.ndarray) -> int:
-        if self.diverges_at == len(self.played):
+        if self.diverges(len(self.played)):
             from handover_proto.errors import HandoverError
 
             raise HandoverError("the physics diverged")

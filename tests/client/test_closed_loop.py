@@ -19,7 +19,8 @@ from handover_client.closed_loop import episode_tasks, main, play, served_info
 from handover_client.errors import EvaluationError
 from handover_client.rollout_config import RolloutConfig
 from handover_client.rollout_episode import play_task, server_source
-from handover_envs.aloha import AlohaSimulator
+from handover_envs.aloha import AlohaSimulator, SimulationFailed
+from handover_proto.errors import PolicyError
 
 from .serving import ServerProcess, source_environment
 
@@ -96,41 +97,57 @@ def test_videos_show_the_episode_in_its_own_time(hold_server, tmp_path):
     assert "data:video/mp4;base64," in (tmp_path / "run/report.html").read_text()
 
 
-AFTER_S = 3.0
+class Watched:
+    """A source of chunks that tells when it was answered, and when it has failed."""
+
+    needs_frames = True
+
+    def __init__(self, source, at_first_failure=lambda: None) -> None:
+        self._source, self._at_first_failure = source, at_first_failure
+        self.asked = 0
+        self.answered, self.failed = threading.Event(), threading.Event()
+
+    def ask(self, sight):
+        self.asked += 1
+        try:
+            answer = self._source.ask(sight)
+        except PolicyError:
+            if not self.failed.is_set():
+                self._at_first_failure()
+            self.failed.set()
+            raise
+        self.answered.set()
+        return answer
 
 
 class Saboteur(AlohaSimulator):
-    """Kills the server at a control step, and later starts another one in its place.
+    """Kills the server at step 10, once it has answered, and waits at step 60 until that shows."""
 
-    Later than a call is tried again without a word, so that the outage shows.
-    """
-
-    def __init__(self, server: ServerProcess, at: int) -> None:
+    def __init__(self, server: ServerProcess, source: Watched) -> None:
         super().__init__("transfer_cube")
-        self._server, self._at = server, at
-        self._restart = threading.Timer(AFTER_S, server.start)
+        self._server, self._source = server, source
 
     def step(self, targets):
-        if self.steps == self._at:
+        if self.steps == 10:
+            assert self._source.answered.wait(100)
             self._server.kill()
-            self._restart.start()
+        if self.steps == 60:
+            assert self._source.failed.wait(100)
         return super().step(targets)
-
-    def close(self):
-        self._restart.join()
-        super().close()
 
 
 @pytest.mark.parametrize("realtime", [False, True])
 def test_an_episode_outlives_a_server_that_is_killed_and_restarted(realtime, tmp_path):
-    steps = 250 if realtime else 60  # 5 s: the outage is shorter
+    steps = 250 if realtime else 70
     with ServerProcess("--policy", "hold", log=tmp_path / "log") as server:
         config = short(
             tmp_path / "run", server.wait(), realtime=realtime, max_steps=steps, reconnect_s=120
         )
         (task, _) = episode_tasks(config, served_info(config))
-        with Saboteur(server, at=10) as robot, server_source(task) as source:
-            record = play_task(task, robot, source).record
+        with server_source(task) as chunks:
+            source = Watched(chunks, at_first_failure=server.start)
+            with Saboteur(server, source) as robot:
+                record = play_task(task, robot, source).record
     assert record.steps == steps
     assert record.ended == "max_steps"
     assert len(record.outages) == 1
@@ -138,16 +155,40 @@ def test_an_episode_outlives_a_server_that_is_killed_and_restarted(realtime, tmp
     assert "ServerUnavailable" in record.outages[0].error
     if not realtime:  # the simulation waited: what came of the episode is as without the outage
         assert record.outages[0].recovered
-        assert len(record.latency_ms) == 3
+        assert len(record.latency_ms) == 4
+
+
+def test_no_call_may_take_longer_than_the_bound(hold_server, tmp_path):
+    config = short(tmp_path / "run", hold_server, reconnect_s=0.5, call_timeout_s=10.0)
+    (task, _) = episode_tasks(config, served_info(config))
+    with server_source(task) as chunks:
+        assert chunks._client.call_timeout_s == 0.5
+
+
+class UntilAskedAgain(AlohaSimulator):
+    """Fails once its source is asked for the second time: then the first chunk is being played."""
+
+    def __init__(self, source: Watched) -> None:
+        super().__init__("transfer_cube")
+        self._source = source
+
+    def step(self, targets):
+        if self._source.asked == 2:
+            raise SimulationFailed("enough")
+        return super().step(targets)
 
 
 def test_in_real_time_the_clock_is_the_walls(hold_server, tmp_path):
     config = short(
-        tmp_path / "run", hold_server, episodes=1, realtime=True, latency_ms=120.0, max_steps=60
+        tmp_path / "run", hold_server, episodes=1, realtime=True, latency_ms=120.0, max_steps=3000
     )
     (task,) = episode_tasks(config, served_info(config))
-    record = play(task).record
-    assert record.wall_s >= 60 * 0.02
+    with server_source(task) as chunks:
+        source = Watched(chunks)
+        with UntilAskedAgain(source) as robot:
+            record = play_task(task, robot, source).record
+    assert record.ended == "simulation_failed"
+    assert record.wall_s >= record.steps * 0.02 - 0.001
     assert record.dropped_steps >= 2  # 120 ms are 2.4 steps at 20 Hz
     assert min(record.latency_ms) >= 120
 
@@ -293,6 +334,9 @@ def test_what_cannot_work_is_one_line(tmp_path, capsys, hold_server):
         assert words in error
         assert len(error.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "run").mkdir()  # told before a server is waited for
+    assert cli.run([*base, "--server", "localhost:1"]) == 1
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_a_server_that_never_comes_back_stops_the_run_within_its_bound(tmp_path):

@@ -17,6 +17,8 @@ SETTINGS = {
     "max_steps": 400,
     "execute_steps": 8,
     "realtime": False,
+    "clock": "wall",
+    "switching": "naive",
     "latency_ms": 0.0,
 }
 
@@ -73,6 +75,14 @@ def test_another_task_is_a_mismatch_and_another_latency_a_note():
     )
     assert comparison.mismatches == ("task: transfer_cube and insertion",)
     assert comparison.notes == ("real time: False and True", "added latency, ms: 0.0 and 100.0")
+
+
+def test_another_way_from_chunk_to_chunk_is_a_note():
+    simulated = {"realtime": True, "clock": "simulated"}
+    comparison = compare_rollouts(
+        run_of(BEFORE, **simulated), run_of(BEFORE, **simulated, switching="rtc")
+    )
+    assert comparison.notes == ("switching from chunk to chunk: naive and rtc",)
 
 
 def test_the_command_prints_the_pairs_and_writes_them(tmp_path, capsys):

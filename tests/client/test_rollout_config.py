@@ -20,6 +20,7 @@ def config(tmp_path, **flags) -> RolloutConfig:
         ({"policy": "scripted"}, "--policy scripted"),
         ({"episodes": 0}, "--episodes"),
         ({"execute_steps": 0}, "--execute-steps"),
+        ({"workers": 0}, "--workers"),
         ({"image_size": 8}, "--image-size"),
         ({"latency_ms": 100.0}, "--realtime"),
         ({"realtime": True, "jitter_ms": -1.0}, "--jitter-ms"),
@@ -56,3 +57,6 @@ def test_seeds_of_a_recording(tmp_path):
         episode_seeds(config(tmp_path, seeds_from=tmp_path / "recording", task="insertion"))
     with pytest.raises(EvaluationError, match=r"recording\.json"):
         episode_seeds(config(tmp_path, seeds_from=tmp_path))
+    (meta / "recording.json").write_text(json.dumps({"task": "transfer_cube", "episodes": []}))
+    with pytest.raises(EvaluationError, match="no episodes"):
+        episode_seeds(config(tmp_path, seeds_from=tmp_path / "recording"))

@@ -97,8 +97,10 @@ def test_a_run_that_ends_before_its_first_episode_leaves_nothing(tmp_path):
 
 def test_an_existing_output_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
-    with pytest.raises(EvaluationError, match="exists already"):
-        RolloutFolder(tmp_path / "run", PLAN)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("run", "link"):
+        with pytest.raises(EvaluationError, match="exists already"):
+            RolloutFolder(tmp_path / name, PLAN)
 
 
 def test_two_processes_cannot_write_the_same_run(tmp_path):

@@ -8,18 +8,23 @@ import pytest
 pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
 
+from handover_client.errors import EvaluationError
 from handover_client.rollout_config import RolloutConfig
 from handover_client.rollout_episode import EpisodeTask, play_task
 from handover_client.rollout_run import run_rollout
+from handover_proto.contract import Limits, PolicySpec, ServerInfo
+from handover_proto.errors import ServerUnavailable
 
 from .stand_ins import PointRobot, RampSource
 
 UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 
 
-def run(folder, sources, videos="failures") -> list[list[int]]:
+def run(folder, sources, videos="failures", info=None) -> list[list[int]]:
     """Roll out an episode for each source; returns which episodes each round played or drew."""
-    config = RolloutConfig(output=folder, policy="scripted", max_steps=60, videos=videos)
+    config = RolloutConfig(
+        output=folder, policy="scripted", max_steps=60, videos=videos, reconnect_s=0.05
+    )
     tasks = [
         EpisodeTask(config, episode, episode, "up!", 50.0, 20.0, 16, None)
         for episode in range(len(sources))
@@ -32,7 +37,7 @@ def run(folder, sources, videos="failures") -> list[list[int]]:
         for task in rest:
             yield play_task(task, PointRobot(), sources[task.episode])
 
-    run_rollout(config, tasks, None, ["point"], play_all)
+    run_rollout(config, tasks, info, ["point"], play_all)
     return rounds
 
 
@@ -74,3 +79,44 @@ def test_a_log_is_told_of_every_episode(tmp_path, capsys):
     run(tmp_path / "run", [UP, DOWN], videos="none")
     said = capsys.readouterr().err.split("\n")
     assert said[:2] == ["1 of 2 episodes, success 100 %", "2 of 2 episodes, success 50 %"]
+
+
+def gone(call):
+    raise ServerUnavailable("gone")
+
+
+LOST = RampSource(trouble=gone)
+
+
+@pytest.mark.parametrize(
+    ("sources", "done"),
+    [([UP, LOST, LOST, LOST, UP], 1), ([LOST, LOST], 0), ([LOST], 0)],
+)
+def test_a_server_that_is_gone_for_good_stops_the_run_and_its_episodes_are_played_again(
+    tmp_path, sources, done
+):
+    words = f"{done} of {len(sources)} episodes are done: when the server is back"
+    with pytest.raises(EvaluationError, match=words):
+        run(tmp_path / "run", sources, videos="none")
+    assert not (tmp_path / "run").exists()
+    rest = list(range(done, len(sources)))
+    assert run(tmp_path / "run", [UP] * len(sources), videos="none") == [rest]
+
+
+def test_a_server_of_another_precision_or_more_denoising_does_not_finish_the_run(tmp_path):
+    spec = PolicySpec("gr00t", (), (), (), 16, denoising_steps=4, checkpoint_hash="abc")
+    with pytest.raises(EvaluationError, match="no chunk"):
+        run(tmp_path / "run", [UP, LOST, LOST, LOST], "none", ServerInfo(spec, Limits()))
+    for change, words in (
+        ({"denoising_steps": 8}, r"denoising_steps \(4, now 8\)"),
+        ({"dtype": "bfloat16"}, r"dtype \(float32, now bfloat16\)"),
+    ):
+        other = ServerInfo(dataclasses.replace(spec, **change), Limits())
+        with pytest.raises(EvaluationError, match=f"another {words}"):
+            run(tmp_path / "run", [UP] * 4, "none", other)
+
+
+def test_a_server_that_comes_back_costs_its_episodes_alone(tmp_path):
+    run(tmp_path / "run", [LOST, LOST, UP, LOST, LOST], videos="none")
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert figures["endings"] == {"server_lost": 4, "done": 1}

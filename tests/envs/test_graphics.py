@@ -1,6 +1,7 @@
 """The choice of OpenGL backend, and what is said where there is none."""
 
 import pickle
+import subprocess
 import sys
 
 import pytest
@@ -64,6 +65,24 @@ def test_a_missing_library_names_debians_packages(no_screen, missing):
     assert isinstance(caught.value, HandoverError)
 
 
+def test_a_screen_that_is_not_there_names_the_way_without_one(no_screen):
+    no_screen.setenv("DISPLAY", ":77")
+    assert "MUJOCO_GL=egl draws without a screen" in str(graphics_missing("no display"))
+
+
 def test_the_error_crosses_process_borders_as_it_is():
     error = graphics_missing("no driver")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("module", ["recording", "demonstration", "snapshot_episode"])
+def test_opengl_is_chosen_before_anything_imports_mujoco(module, no_screen):
+    pytest.importorskip("dm_control", reason="needs the extra 'sim'")
+    code = (
+        f"import sys, handover_envs.experts, handover_envs.{module}\n"
+        "assert 'mujoco' not in sys.modules\n"
+        "handover_envs.experts.Expert('insertion')\n"
+        "assert 'glfw' not in sys.modules  # MuJoCo's choice where nobody has chosen"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

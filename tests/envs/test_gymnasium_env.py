@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -91,3 +92,15 @@ def test_an_unknown_observation_is_refused():
     register()
     with pytest.raises(ValueError, match="pixels_agent_pos"):
         gymnasium.make(TRANSFER, obs_type="depth")
+
+
+def test_a_render_mode_is_offered_or_refused():
+    register()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gymnasium.make(TRANSFER, render_mode="rgb_array").close()
+    with (
+        pytest.warns(UserWarning, match="not in the possible render_modes"),
+        pytest.raises(ValueError, match="expected rgb_array"),
+    ):
+        gymnasium.make(TRANSFER, render_mode="ansi")

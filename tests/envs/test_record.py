@@ -1,5 +1,6 @@
 """`handover record`: what it keeps, what it refuses, and that it can be stopped at any point."""
 
+import errno
 import json
 import os
 import signal
@@ -131,7 +132,25 @@ def test_an_existing_output_is_refused_and_left_alone(asked, tmp_path):
     with pytest.raises(DatasetError, match="exists"):
         main(RecordConfig("transfer_cube", tmp_path / "set", episodes=1))
     assert (tmp_path / "set" / "precious").read_text() == "mine"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match="exists"):
+        main(RecordConfig("transfer_cube", tmp_path / "link", episodes=1))
     assert asked == []
+
+
+def test_an_output_that_comes_while_it_records_is_left_alone(asked, tmp_path, monkeypatch):
+    config = RecordConfig("transfer_cube", tmp_path / "set", episodes=1)
+    fresh = recording.RecordingFolder.fresh_dataset
+
+    def fresh_and_taken(folder):
+        config.output.mkdir()
+        (config.output / "precious").write_text("mine")
+        return fresh(folder)
+
+    monkeypatch.setattr(recording.RecordingFolder, "fresh_dataset", fresh_and_taken)
+    with pytest.raises(DatasetError, match="cannot move"):
+        main(config)
+    assert (config.output / "precious").read_text() == "mine"
 
 
 def test_a_full_disk_is_told_before_the_work(asked, tmp_path, monkeypatch):
@@ -142,6 +161,31 @@ def test_a_full_disk_is_told_before_the_work(asked, tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match="free"):
         main(RecordConfig("transfer_cube", tmp_path / "set", episodes=50))
     assert asked == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_is_one_line_and_keeps_what_is_finished(asked, tmp_path, monkeypatch):
+    config = RecordConfig("transfer_cube", tmp_path / "set", episodes=2)
+    keep = recording.RecordingFolder.keep
+
+    def keep_one(folder, episode):
+        if episode.seed == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        keep(folder, episode)
+
+    monkeypatch.setattr(recording.RecordingFolder, "keep", keep_one)
+    with pytest.raises(DatasetError, match="No space left on device; the finished episodes"):
+        main(config)
+    monkeypatch.setattr(recording.RecordingFolder, "keep", keep)
+    asked.clear()
+    main(config)
+    assert asked == [1]
+
+
+def test_wrong_workers_leave_nothing_behind(tmp_path):
+    with pytest.raises(UsageError, match="--workers"):
+        main(RecordConfig("transfer_cube", tmp_path / "set", workers=0))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_expert_that_keeps_failing_ends_the_recording(asked, tmp_path, monkeypatch):
