@@ -105,10 +105,11 @@ def _apart(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    torch.cuda.synchronize(device)  # the copied inputs are there
-    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))  # the copied inputs are there
+    with torch.cuda.device(device), torch.cuda.stream(stream):
         yield
-        torch.cuda.synchronize(device)
+        stream.synchronize()  # not the device: that breaks what another thread captures
 
 
 def _compile_all(
@@ -122,7 +123,8 @@ def _compile_all(
             return
         try:
             with _apart(job.inputs[0].device):
-                done.put((job.bucket, compile_one(job.function, job.inputs)))
+                compiled = compile_one(job.function, job.inputs)
         except Exception as error:  # whatever a compiler raises, the uncompiled graphs answer
             done.put((job.bucket, error))
             return
+        done.put((job.bucket, compiled))

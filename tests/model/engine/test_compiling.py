@@ -8,12 +8,14 @@ import stat
 import sysconfig
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch._dynamo
+from handover_model.engine import compiling
 from handover_model.engine.compiling import compile_whole, keep_compiled
 from handover_proto.contract import IMPROVER
 
@@ -142,6 +144,23 @@ def test_an_engine_that_is_given_up_ends_its_compiler():
         thread.join(WAIT_S)
         assert not thread.is_alive()
     assert gate.jobs == 1
+
+
+def test_what_is_compiled_is_handed_over_when_its_thread_has_left_the_device(monkeypatch):
+    """Who takes it captures, and nothing may wait for the device meanwhile."""
+    net, gate, early = network(), Gate(), []
+    engine = engine_of(net, largest_batch=1)
+
+    @contextmanager
+    def apart(_device):
+        yield
+        early.append(engine._compiler.take())
+
+    monkeypatch.setattr(compiling, "_apart", apart)
+    engine.compile(gate)
+    gate.opened.set()
+    improve_until(engine, lambda: len(engine.compiled) == len(engine.buckets))
+    assert early == [None] * len(engine.buckets)
 
 
 @torch._dynamo.config.patch(recompile_limit=1)  # of one code, by default 8
