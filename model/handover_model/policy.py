@@ -170,7 +170,8 @@ class GrootPolicy:
     def _clock(self) -> float:
         """Read the time in seconds, after a GPU has done what it was given."""
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+            # not the device: another thread may compile, or capture, which that would break
+            torch.cuda.current_stream(self._device).synchronize()
         return time.perf_counter()
 
 
