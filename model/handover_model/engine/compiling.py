@@ -22,6 +22,13 @@ from handover_model.engine.buckets import Bucket
 CACHE = Path(".cache", "handover", "compiled")  # in the user's home
 MODE = "max-autotune-no-cudagraphs"  # each chunk is captured in a graph of ours afterwards
 
+TURN = threading.Lock()
+"""Held by who compiles or captures: after a reload two policies may, and neither survives another.
+
+PyTorch allows one capture at a time in a process, a compiler that measures waits for the whole
+device, which breaks a capture, and its compilations are told apart by a number all threads share.
+"""
+
 Function = Callable[..., Tensor]
 Compile = Callable[[Function, Sequence[Tensor]], Function]
 
@@ -122,7 +129,7 @@ def _compile_all(
         if not permits.get():
             return
         try:
-            with _apart(job.inputs[0].device):
+            with TURN, _apart(job.inputs[0].device):
                 compiled = compile_one(job.function, job.inputs)
         except Exception as error:  # whatever a compiler raises, the uncompiled graphs answer
             done.put((job.bucket, error))

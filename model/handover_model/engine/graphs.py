@@ -13,7 +13,7 @@ from torch import Tensor
 from handover_model.engine.agreement import check_alike
 from handover_model.engine.buckets import Bucket, find_bucket, make_buckets
 from handover_model.engine.chunk import EngineWeights
-from handover_model.engine.compiling import BackgroundCompiler, Compile, Function, Job
+from handover_model.engine.compiling import TURN, BackgroundCompiler, Compile, Function, Job
 from handover_model.engine.inputs import Stack, chunk_input, stack_frames
 from handover_model.engine.layout import Layout, find_layout
 from handover_model.engine.seam import Chunks
@@ -79,8 +79,9 @@ class GraphEngine:
         self._capture, self._pool = capture, None
         self._compiler: BackgroundCompiler | None = None
         self._captured: dict[Bucket, Captured] = {}
-        for bucket in reversed(self.buckets):  # the largest first: its memory serves all others
-            self._captured[bucket] = self._capture_plain(bucket, probe.state.shape[0])
+        with TURN:
+            for bucket in reversed(self.buckets):  # the largest first: its memory serves all others
+                self._captured[bucket] = self._capture_plain(bucket, probe.state.shape[0])
         self.compiled: set[Bucket] = set()
 
     def run(
@@ -120,11 +121,19 @@ class GraphEngine:
     def improve(self) -> None:
         """Answer one more bucket by its compiled chunk, if another is ready and agrees.
 
-        In the policy's thread, between two batches. Once one fails the rest stay as they are.
+        In the policy's thread, between two batches: what waits for its turn is tried after the
+        next. Once one fails the rest stay as they are.
         """
-        compiler = self._compiler
-        ready = compiler.take() if compiler is not None else None
-        if compiler is None or ready is None:
+        if self._compiler is None or not TURN.acquire(blocking=False):
+            return
+        try:
+            self._take_over(self._compiler)
+        finally:
+            TURN.release()
+
+    def _take_over(self, compiler: BackgroundCompiler) -> None:
+        ready = compiler.take()
+        if ready is None:
             return
         bucket, function = ready
         try:
