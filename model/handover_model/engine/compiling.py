@@ -98,12 +98,17 @@ def keep_compiled(device: torch.device) -> Path:
     given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if given is not None:
         return Path(given)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    folder = Path.home() / CACHE / f"torch-{torch.__version__}-{name.replace(' ', '-')}"
+    folder = Path.home() / CACHE / name_platform(device)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)  # the only way that PyTorch offers
     return folder
+
+
+def name_platform(device: torch.device) -> str:
+    """Name what compiled code and measurements are for, as a file's name."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"torch-{torch.__version__}-{name.replace(' ', '-')}"
 
 
 @contextmanager
