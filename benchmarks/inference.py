@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 import torch
 import tyro
+from handover_model.engine.graphs import GraphEngine
 from handover_model.engine.tables import take_weights
 from handover_model.policy import GrootPolicy
-from inference_floor import find_floor
+from inference_floor import bytes_read, find_floor
 from inference_networks import Subject, choose_subject, count_tokens
 from inference_timing import time_batches, time_chunks, time_stages
 from inference_variants import VARIANTS, NotAvailable, Variant, compile_graphs
@@ -81,7 +82,7 @@ def _measure(config: InferenceBenchmark, horizon: int | None) -> Result:
     print(f"{run['weights']}: chunks of {run['horizon']} steps, {run['device']}, {run['dtype']}")
     print(f"  tokens {run['tokens']}\n  floor {run['floor']}")
     run["variants"] = {
-        name: _measure_variant(config, subject, name, run["floor"]) for name in config.variants
+        name: _measure_variant(config, subject, name, run) for name in config.variants
     }
     return run
 
@@ -106,12 +107,12 @@ def _describe(subject: Subject) -> Result:
 
 
 def _measure_variant(
-    config: InferenceBenchmark, subject: Subject, name: str, floor: dict[str, float]
+    config: InferenceBenchmark, subject: Subject, name: str, run: Result
 ) -> Result:
     """Measure one variant; what it raises is its reason, and costs the others nothing."""
     what = VARIANTS[name].what
     try:
-        found = {"what": what, **_time_variant(config, subject, VARIANTS[name], floor)}
+        found = {"what": what, **_time_variant(config, subject, VARIANTS[name], run)}
     except Exception as error:  # NotAvailable, or what a compiler or a driver raises
         said = str(error).strip().partition("\n")[0]
         reason = said if isinstance(error, NotAvailable) else f"{type(error).__name__}: {said}"
@@ -124,7 +125,7 @@ def _measure_variant(
 
 
 def _time_variant(
-    config: InferenceBenchmark, subject: Subject, variant: Variant, floor: dict[str, float]
+    config: InferenceBenchmark, subject: Subject, variant: Variant, run: Result
 ) -> Result:
     policy = variant.build(subject.load())
     requests = [subject.request(policy, seed) for seed in range(max(config.batches, default=1))]
@@ -132,9 +133,16 @@ def _time_variant(
         compile_graphs(policy, variant.compiler(), requests[0], config.batches)
     chunk = time_chunks(policy, requests[0], config.warm_up, config.iterations)
     wall: Any = chunk["wall_ms"]
+    floor, engine = run["floor"], policy._engine
+    read_mb = floor["weights_read_mb"]
+    if isinstance(engine, GraphEngine):  # perhaps in FP8
+        read_mb = round(bytes_read(engine.weights, run["tokens"]) / 1e6, 2)
     return {
         **chunk,
-        "share_of_floor": round(floor["floor_ms"] / wall["p50"], 4),
+        "weights_read_mb": read_mb,
+        "share_of_floor": round(
+            floor["floor_ms"] * read_mb / floor["weights_read_mb"] / wall["p50"], 4
+        ),
         "nvidia_protocol_ms": time_stages(policy, requests[0], config.warm_up, config.iterations),
         "batches": time_batches(
             policy,

@@ -73,7 +73,7 @@ class GraphEngine:
         shortest = self._layout([probe])
         if shortest is None:
             raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
-        self._weights = weights or take_weights(network, embodiment)
+        self.weights = weights or take_weights(network, embodiment)
         self.buckets = make_buckets(shortest, largest_batch)
         self._precision = precision or network.action_head.dtype
         self._capture, self._pool = capture, None
@@ -154,7 +154,7 @@ class GraphEngine:
     def _capture_plain(self, bucket: Bucket, state_steps: int) -> Captured:
         network, config = self._network, self._network.config
         layout, head = bucket.layout, network.action_head
-        chunk = WholeChunk(self._weights, layout, make_tables(network, layout)).eval()
+        chunk = WholeChunk(self.weights, layout, make_tables(network, layout)).eval()
         inputs = empty_inputs(
             layout,
             network.eagle.pixels_per_token,
@@ -181,7 +181,7 @@ class GraphEngine:
 
     def _check(self, bucket: Bucket, new: Replay, old: Replay, inputs: Sequence[Tensor]) -> None:
         """Hold what is captured against what it stands for; raises ModalityError."""
-        given = random_inputs(inputs, self._weights.language.embeddings.shape[0])
+        given = random_inputs(inputs, self.weights.language.embeddings.shape[0])
         with torch.no_grad():
             got, want = (way(given).float().cpu().numpy() for way in (new, old))
         check_alike(got, want, self._precision, f"two ways to compute {bucket}")

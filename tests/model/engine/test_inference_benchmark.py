@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from handover_model.checkpoint import load_checkpoint
+from handover_model.engine.fp8 import FP8, Fp8Linear
+from handover_model.engine.layers import replace_layers
 from handover_model.engine.tables import take_weights
 from handover_model.policy import GrootPolicy
 from handover_model.policy_spec import probe_request
@@ -81,6 +83,21 @@ def test_a_variant_that_fails_has_its_reason_and_no_figure(mini, monkeypatch):
         "what": "what it is",
         "not_available": "RuntimeError: CUDA error: an illegal address",
     }
+
+
+def test_weights_in_fp8_are_fewer_bytes_to_read():
+    from inference_floor import bytes_read
+
+    plain, scale, saved = take_weights(network(), 0), torch.ones(()), []
+
+    def rounded(name, layer):
+        times = 4 if name.startswith("head.blocks.") else 1  # the denoising steps
+        saved.append(times * (3 * layer.weight.numel() - 8))  # of four bytes, but for two scales
+        return Fp8Linear(layer.weight.to(FP8), scale, scale, layer.bias)
+
+    fewer = bytes_read(replace_layers(plain, rounded), TOKENS)
+    assert len(plain.head.steps) == 4
+    assert fewer == bytes_read(plain, TOKENS) - sum(saved)
 
 
 def test_the_floor_counts_the_steps_weights_once_a_step_and_all_others_once(monkeypatch):
