@@ -99,9 +99,9 @@ class GraphEngine:
         more = bucket.rows - len(samples)
         filled = [*samples, *[samples[-1]] * more]
         inputs = chunk_input(filled, bucket.layout, self._pad, self._stack)
-        real = inputs.real if inputs.real is not None else torch.ones(0)
+        assert inputs.real is not None  # the buckets' layouts are padded
         noises = torch.from_numpy(np.concatenate([noise, np.repeat(noise[-1:], more, axis=0)]))
-        given = [inputs.text_ids, real, inputs.state, noises, *inputs.frames]
+        given = [inputs.text_ids, inputs.real, inputs.state, noises, *inputs.frames]
         if torch.cuda.is_available():
             given = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in given]
         chunks = self._captured[bucket].replay(given)[: len(samples)].cpu().numpy()
