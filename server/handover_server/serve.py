@@ -122,6 +122,10 @@ def _check(config: ServeConfig) -> None:
         raise UsageError("--policy groot needs --checkpoint DIR_OR_REPO")
     if config.policy == "replay" and config.dataset_path is None:
         raise UsageError("--policy replay needs --dataset-path DIR")
+    if config.precision == "fp8" and config.engine == "reference":
+        raise UsageError("--precision fp8 is computed by the fast engine, not by the reference")
+    if config.fp8_scales is not None and config.precision != "fp8":
+        raise UsageError("--fp8-scales needs --precision fp8")
     for flag in ("port", "metrics_port", "openpi_port", "groot_zmq_port"):
         port = getattr(config, flag)
         if port is not None and not 0 <= port < 65536:
