@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -111,13 +112,19 @@ def name_platform(device: torch.device) -> str:
     return f"torch-{torch.__version__}-{name.replace(' ', '-')}"
 
 
+@cache
+def _own_stream(device: torch.device) -> torch.cuda.Stream:
+    """Give one stream for all that is compiled: cuBLAS keeps a workspace for each it has seen."""
+    return torch.cuda.Stream(device)
+
+
 @contextmanager
 def _apart(device: torch.device) -> Iterator[None]:
     """Work on a device in a stream of one's own: no answer queues up behind a measurement."""
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)
+    stream = _own_stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))  # the copied inputs are there
     with torch.cuda.device(device), torch.cuda.stream(stream):
         yield
