@@ -4,7 +4,6 @@ Each line is a process of its own; an import's line holds all that it loads. Wal
 operator waits, CPU seconds suffer less from other processes. Run it from the repository's root.
 """
 
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,9 @@ from pathlib import Path
 import tyro
 from machine import OthersAtWork
 from result_file import write_result
+from server_process import server_process
 from startup import spread, start
 
-SERVING = b"serving "  # how the server's line begins once it answers
-DEADLINE_S = 300.0
 IMPORTS = ("torch", "transformers.models.qwen3.modeling_qwen3", "torch.onnx, onnx, onnxruntime")
 
 
@@ -24,6 +22,7 @@ class ColdStartBenchmark:
     """Time the server's start."""
 
     checkpoint: Path = Path("checkpoints/aloha-mini")
+    device: str = "cpu"
     environment: Path = Path(".venv-server")
     rounds: int = 7
     """How often each is started, after one round that is not counted"""
@@ -36,7 +35,7 @@ def main(config: ColdStartBenchmark) -> Path:
     python, handover = (str(config.environment / "bin" / name) for name in ("python", "handover"))
     imports = {f"import {names}": [python, "-c", f"import {names}"] for names in IMPORTS}
     serve = [handover, "serve", "--port", "0"]
-    checkpoint = ["--checkpoint", str(config.checkpoint), "--device", "cpu"]
+    checkpoint = ["--checkpoint", str(config.checkpoint), "--device", config.device]
     servers = {
         "serve --policy hold": [*serve, "--policy", "hold"],
         "serve --checkpoint, --engine reference": [*serve, *checkpoint, "--engine", "reference"],
@@ -58,24 +57,21 @@ def main(config: ColdStartBenchmark) -> Path:
     what = "seconds from start to exit, of servers to the line that says that they answer"
     cores = others.cores()
     return write_result(
-        config.name, {"what": what, "other_processes_cores": cores, "seconds": figures}
+        config.name,
+        {
+            "what": what,
+            "device": config.device,
+            "other_processes_cores": cores,
+            "seconds": figures,
+        },
     )
 
 
 def until_serving(line: list[str]) -> float:
     """Start a server, and give the seconds until it says that it answers; then end it."""
     began = time.perf_counter()
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        assert server.stdout is not None
-        try:
-            for said in server.stdout:
-                if said.startswith(SERVING):
-                    return time.perf_counter() - began
-                if time.perf_counter() - began > DEADLINE_S:
-                    break
-            raise SystemExit(f"{' '.join(line)} did not say that it serves")
-        finally:
-            server.terminate()
+    with server_process(*line, quiet=True):
+        return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 import torch
 import tyro
+from handover_model.engine.graphs import GraphEngine
 from handover_model.engine.tables import take_weights
 from handover_model.policy import GrootPolicy
-from inference_floor import find_floor
+from inference_floor import bytes_read, find_floor
 from inference_networks import Subject, choose_subject, count_tokens
 from inference_timing import time_batches, time_chunks, time_stages
-from inference_variants import VARIANTS, NotAvailable
+from inference_variants import VARIANTS, NotAvailable, Variant, compile_graphs
 from machine import OthersAtWork
 from result_file import write_result
 
@@ -55,6 +56,8 @@ class InferenceBenchmark:
 
 def main(config: InferenceBenchmark) -> Result:
     """Measure, print tables and write the result's JSON."""
+    if unknown := [name for name in config.variants if name not in VARIANTS]:
+        raise SystemExit(f"no variant {unknown[0]!r}, expected some of {', '.join(VARIANTS)}")
     torch.set_num_threads(config.threads)
     others = OthersAtWork()
     horizons = config.horizons if config.full_size else (None,)
@@ -79,7 +82,7 @@ def _measure(config: InferenceBenchmark, horizon: int | None) -> Result:
     print(f"{run['weights']}: chunks of {run['horizon']} steps, {run['device']}, {run['dtype']}")
     print(f"  tokens {run['tokens']}\n  floor {run['floor']}")
     run["variants"] = {
-        name: _measure_variant(config, subject, name, run["floor"]) for name in config.variants
+        name: _measure_variant(config, subject, name, run) for name in config.variants
     }
     return run
 
@@ -104,21 +107,42 @@ def _describe(subject: Subject) -> Result:
 
 
 def _measure_variant(
-    config: InferenceBenchmark, subject: Subject, name: str, floor: dict[str, float]
+    config: InferenceBenchmark, subject: Subject, name: str, run: Result
 ) -> Result:
-    variant = VARIANTS[name]
+    """Measure one variant; what it raises is its reason, and costs the others nothing."""
+    what = VARIANTS[name].what
     try:
-        policy = variant.build(subject.load())
-    except NotAvailable as reason:
+        found = {"what": what, **_time_variant(config, subject, VARIANTS[name], run)}
+    except Exception as error:  # NotAvailable, or what a compiler or a driver raises
+        said = str(error).strip().partition("\n")[0]
+        reason = said if isinstance(error, NotAvailable) else f"{type(error).__name__}: {said}"
         print(f"  {name:>28}  not available: {reason}")
-        return {"what": variant.what, "not_available": str(reason)}
+        found = {"what": what, "not_available": reason}
+    else:
+        _show(name, found)
+    gc.collect()
+    return found
+
+
+def _time_variant(
+    config: InferenceBenchmark, subject: Subject, variant: Variant, run: Result
+) -> Result:
+    policy = variant.build(subject.load())
     requests = [subject.request(policy, seed) for seed in range(max(config.batches, default=1))]
+    if variant.compiler is not None:
+        compile_graphs(policy, variant.compiler(), requests[0], config.batches)
     chunk = time_chunks(policy, requests[0], config.warm_up, config.iterations)
     wall: Any = chunk["wall_ms"]
-    found = {
-        "what": variant.what,
+    floor, engine = run["floor"], policy._engine
+    read_mb = floor["weights_read_mb"]
+    if isinstance(engine, GraphEngine):  # perhaps in FP8
+        read_mb = round(bytes_read(engine.weights, run["tokens"]) / 1e6, 2)
+    return {
         **chunk,
-        "share_of_floor": round(floor["floor_ms"] / wall["p50"], 4),
+        "weights_read_mb": read_mb,
+        "share_of_floor": round(
+            floor["floor_ms"] * read_mb / floor["weights_read_mb"] / wall["p50"], 4
+        ),
         "nvidia_protocol_ms": time_stages(policy, requests[0], config.warm_up, config.iterations),
         "batches": time_batches(
             policy,
@@ -128,10 +152,6 @@ def _measure_variant(
             floor["ceiling_chunks_per_s"],
         ),
     }
-    _show(name, found)
-    del policy
-    gc.collect()
-    return found
 
 
 def _show(name: str, found: Result) -> None:

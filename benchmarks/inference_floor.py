@@ -25,7 +25,7 @@ def find_floor(
     """Compute a chunk's bytes and operations, and what they take at the device's rates."""
     parts = list(_parts(weights, tokens))
     steps = len(weights.head.steps)
-    moved = sum(size * (steps if repeated else 1) for size, _, repeated in parts)
+    moved = bytes_read(weights, tokens)
     operations = sum(work * (steps if repeated else 1) for _, work, repeated in parts)
     bandwidth, rate = measure_copy(device), measure_products(device, dtype)
     return {
@@ -40,6 +40,12 @@ def find_floor(
         "floor_ms": round(1e3 * moved / bandwidth, 4),
         "ceiling_chunks_per_s": round(rate / operations, 2),
     }
+
+
+def bytes_read(weights: EngineWeights, tokens: Mapping[str, int]) -> int:
+    """Count the bytes of weights that a chunk reads, in the types that they are kept in."""
+    steps = len(weights.head.steps)
+    return sum(size * (steps if repeated else 1) for size, _, repeated in _parts(weights, tokens))
 
 
 def measure_copy(device: torch.device) -> float:

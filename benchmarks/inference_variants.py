@@ -11,20 +11,22 @@ from typing import Any
 
 import torch
 from handover_model.checkpoint import Checkpoint
+from handover_model.engine.buckets import find_bucket
+from handover_model.engine.calibration import calibrate
 from handover_model.engine.choose import check_engine, choose_stack
 from handover_model.engine.compiling import Compile, compile_whole
 from handover_model.engine.cuda_graph import CapturedChunk
 from handover_model.engine.device_frames import can_prepare
-from handover_model.engine.fp8_scales import SCALES_FILE, load_scales
+from handover_model.engine.fp8_scales import Fp8Scales
 from handover_model.engine.graphs import GraphEngine
 from handover_model.engine.kernels import KernelCompiler
 from handover_model.engine.rows import RowEngine
 from handover_model.policy import GrootPolicy
 from handover_model.policy_spec import GPU_BATCH, probe_request
-from handover_proto.errors import HandoverError
+from handover_proto.contract import PolicyRequest
 from torch import Tensor
 
-COMPILE_S = 1800.0  # within which all graphs have to be compiled
+COMPILE_S = 1800.0  # within which a variant's graphs have to be compiled
 
 
 class NotAvailable(Exception):
@@ -38,6 +40,8 @@ class Variant:
     what: str
     build: Callable[[Checkpoint], GrootPolicy]
     """Raises NotAvailable"""
+    compiler: Callable[[], Compile] | None = None
+    """Makes what compiles the captured chunks afterwards: see compile_graphs"""
 
 
 def reference(checkpoint: Checkpoint) -> GrootPolicy:
@@ -81,25 +85,17 @@ def cuda_graph(checkpoint: Checkpoint) -> GrootPolicy:
     return _with(checkpoint, lambda *made: _graphs(*made, capture=CapturedChunk))
 
 
-def compiled_capture(checkpoint: Checkpoint) -> GrootPolicy:
-    """Capture chunks that were compiled in one piece."""
-    return _compiled(cuda_graph(checkpoint), compile_whole)
-
-
-def kernel_capture(checkpoint: Checkpoint) -> GrootPolicy:
-    """Let the server's compiler choose: Triton kernels where a clock prefers them."""
-    return _compiled(cuda_graph(checkpoint), KernelCompiler())
-
-
 def fp8(checkpoint: Checkpoint) -> GrootPolicy:
-    """Compute the large layers in FP8, with the scales of the checkpoint's folder."""
+    """Compute the large layers in FP8, by scales of one grey frame: no time depends on them."""
     _want_gpu(checkpoint)
-    try:
-        scales = load_scales(checkpoint.folder / SCALES_FILE, checkpoint.weights_hash())
-        policy = GrootPolicy(checkpoint, engine="fast", scales=scales)
-    except HandoverError as error:
-        raise NotAvailable(str(error)) from error
-    return _compiled(policy, KernelCompiler())
+    return GrootPolicy(checkpoint, engine="fast", scales=grey_scales(checkpoint))
+
+
+def grey_scales(checkpoint: Checkpoint) -> Fp8Scales:
+    """Calibrate on the request that an engine is checked with."""
+    policy = GrootPolicy(checkpoint)
+    probe = policy._prepare(probe_request(policy.spec))
+    return calibrate(checkpoint, policy._processor, [probe], [probe], "a grey frame")
 
 
 VARIANTS = {
@@ -108,9 +104,13 @@ VARIANTS = {
     "engine": Variant("the engine's functions, eager", plain_engine),
     "engine, ONNX Runtime": Variant("the engine's functions, converted", onnx_engine),
     "engine, CUDA graph": Variant("the whole chunk captured", cuda_graph),
-    "engine, compiled CUDA graph": Variant("compiled, then captured", compiled_capture),
-    "engine, Triton kernels": Variant("compiled with kernels of our own", kernel_capture),
-    "engine, FP8": Variant("the same, large layers in FP8", fp8),
+    "engine, compiled CUDA graph": Variant(
+        "compiled, then captured", cuda_graph, lambda: compile_whole
+    ),
+    "engine, Triton kernels": Variant(
+        "compiled with kernels of our own", cuda_graph, KernelCompiler
+    ),
+    "engine, FP8": Variant("the same, large layers in FP8", fp8, KernelCompiler),
 }
 
 
@@ -144,18 +144,30 @@ def _called(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -
     return call
 
 
-def _compiled(policy: GrootPolicy, compile_one: Compile) -> GrootPolicy:
-    """Wait until each bucket is answered by its compiled chunk."""
-    engine = policy._engine
+def compile_graphs(
+    policy: GrootPolicy, compile_one: Compile, request: PolicyRequest, batches: Sequence[int]
+) -> None:
+    """Wait until batches of such a request are answered by compiled chunks; drop other buckets.
+
+    Each of the 15 takes minutes to compile at the published size. Raises NotAvailable.
+    """
+    engine, sample = policy._engine, policy._prepare(request)
     assert isinstance(engine, GraphEngine)
+    most = policy.spec.max_batch
+    sizes = {rows for size in (1, *batches) for rows in (min(size, most), size % most) if rows}
+    layouts = [engine._layout([sample] * size) for size in sizes]
+    asked = {find_bucket(engine.buckets, layout) for layout in layouts if layout is not None}
+    engine.buckets = [bucket for bucket in engine.buckets if bucket in asked]
     engine.compile(compile_one)
     deadline = time.monotonic() + COMPILE_S
     while len(engine.compiled) < len(engine.buckets):
         if not engine.compiling or time.monotonic() > deadline:
-            raise NotAvailable(f"{len(engine.compiled)} graphs are compiled, no more: see the log")
+            raise NotAvailable(
+                f"{len(engine.compiled)} of {len(engine.buckets)} graphs are compiled, no more: "
+                "see the log"
+            )
         engine.improve()
         time.sleep(0.1)
-    return policy
 
 
 def _on_gpu(checkpoint: Checkpoint) -> bool:

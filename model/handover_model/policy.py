@@ -30,8 +30,8 @@ from handover_model.prefix import batches_by_kind, make_guide, take_over
 from handover_model.real_time_chunking import PrefixGuide
 from handover_model.samples import PreparedSample
 
-# Below this many weights a second CPU thread saves next to nothing, and costs a multiple where
-# other processes are at work: benchmarks/results/engine.json.
+# Below this many weights a second CPU thread saves nothing, and takes two to three times the CPU
+# time: benchmarks/results/engine.json.
 ONE_THREAD_WEIGHTS = 50_000_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -170,7 +170,8 @@ class GrootPolicy:
     def _clock(self) -> float:
         """Read the time in seconds, after a GPU has done what it was given."""
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+            # not the device: another thread may compile, or capture, which that would break
+            torch.cuda.current_stream(self._device).synchronize()
         return time.perf_counter()
 
 

@@ -126,6 +126,10 @@ def _check(config: ServeConfig) -> None:
         raise UsageError(f"--policy {config.policy} takes no --checkpoint")
     if config.policy != "replay" and config.dataset_path is not None:
         raise UsageError(f"--policy {config.policy} takes no --dataset-path")
+    if config.precision == "fp8" and config.engine == "reference":
+        raise UsageError("--precision fp8 is computed by the fast engine, not by the reference")
+    if config.fp8_scales is not None and config.precision != "fp8":
+        raise UsageError("--fp8-scales needs --precision fp8")
     for flag in ("port", "metrics_port", "openpi_port", "groot_zmq_port"):
         port = getattr(config, flag)
         if port is not None and not 0 <= port < 65536:

@@ -140,6 +140,11 @@ def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
         (["--policy", "replay"], "--policy replay needs --dataset-path"),
         (["--policy", "hold", "--checkpoint", "c"], "--policy hold takes no --checkpoint"),
         (["--checkpoint", "c", "--dataset-path", "d"], "--policy groot takes no --dataset-path"),
+        (["--checkpoint", "c", "--fp8-scales", "s"], "--fp8-scales needs --precision fp8"),
+        (
+            ["--checkpoint", "c", "--precision", "fp8", "--engine", "reference"],
+            "--precision fp8 is computed by the fast engine",
+        ),
         (["--policy", "hold", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
         (["--policy", "hold", "--max-batch", "0"], "--max-batch is 0, expected 1 or more"),
         (["--policy", "hold", "--drain-s", "-1"], "--drain-s is -1.0, expected 0 or more"),

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -21,6 +22,13 @@ from handover_model.engine.buckets import Bucket
 
 CACHE = Path(".cache", "handover", "compiled")  # in the user's home
 MODE = "max-autotune-no-cudagraphs"  # each chunk is captured in a graph of ours afterwards
+
+TURN = threading.Lock()
+"""Held by who compiles or captures: after a reload two policies may, and neither survives another.
+
+PyTorch allows one capture at a time in a process, a compiler that measures waits for the whole
+device, which breaks a capture, and its compilations are told apart by a number all threads share.
+"""
 
 Function = Callable[..., Tensor]
 Compile = Callable[[Function, Sequence[Tensor]], Function]
@@ -91,12 +99,23 @@ def keep_compiled(device: torch.device) -> Path:
     given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if given is not None:
         return Path(given)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    folder = Path.home() / CACHE / f"torch-{torch.__version__}-{name.replace(' ', '-')}"
+    folder = Path.home() / CACHE / name_platform(device)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)  # the only way that PyTorch offers
     return folder
+
+
+def name_platform(device: torch.device) -> str:
+    """Name what compiled code and measurements are for, as a file's name."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"torch-{torch.__version__}-{name.replace(' ', '-')}"
+
+
+@cache
+def _own_stream(device: torch.device) -> torch.cuda.Stream:
+    """Give one stream for all that is compiled: cuBLAS keeps a workspace for each it has seen."""
+    return torch.cuda.Stream(device)
 
 
 @contextmanager
@@ -105,10 +124,11 @@ def _apart(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    torch.cuda.synchronize(device)  # the copied inputs are there
-    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+    stream = _own_stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))  # the copied inputs are there
+    with torch.cuda.device(device), torch.cuda.stream(stream):
         yield
-        torch.cuda.synchronize(device)
+        stream.synchronize()  # not the device: that breaks what another thread captures
 
 
 def _compile_all(
@@ -121,8 +141,9 @@ def _compile_all(
         if not permits.get():
             return
         try:
-            with _apart(job.inputs[0].device):
-                done.put((job.bucket, compile_one(job.function, job.inputs)))
+            with TURN, _apart(job.inputs[0].device):
+                compiled = compile_one(job.function, job.inputs)
         except Exception as error:  # whatever a compiler raises, the uncompiled graphs answer
             done.put((job.bucket, error))
             return
+        done.put((job.bucket, compiled))

@@ -6,12 +6,19 @@ that what they need between input and output is that of the largest.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 WARM_UPS = 3  # runs before capture: libraries choose their kernels and take their workspaces
+
+
+@cache
+def _warm_up_stream(device: torch.device) -> torch.cuda.Stream:
+    """Give one for all warm-ups: cuBLAS keeps a workspace for each stream that it has seen."""
+    return torch.cuda.Stream(device)
 
 
 class CapturedChunk:
@@ -31,7 +38,7 @@ class CapturedChunk:
             self._capture(pool)
 
     def _capture(self, pool: Any) -> None:
-        stream = torch.cuda.Stream()
+        stream = _warm_up_stream(self._inputs[0].device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):

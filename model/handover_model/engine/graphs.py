@@ -13,7 +13,7 @@ from torch import Tensor
 from handover_model.engine.agreement import check_alike
 from handover_model.engine.buckets import Bucket, find_bucket, make_buckets
 from handover_model.engine.chunk import EngineWeights
-from handover_model.engine.compiling import BackgroundCompiler, Compile, Function, Job
+from handover_model.engine.compiling import TURN, BackgroundCompiler, Compile, Function, Job
 from handover_model.engine.inputs import Stack, chunk_input, stack_frames
 from handover_model.engine.layout import Layout, find_layout
 from handover_model.engine.seam import Chunks
@@ -73,14 +73,15 @@ class GraphEngine:
         shortest = self._layout([probe])
         if shortest is None:
             raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
-        self._weights = weights or take_weights(network, embodiment)
+        self.weights = weights or take_weights(network, embodiment)
         self.buckets = make_buckets(shortest, largest_batch)
         self._precision = precision or network.action_head.dtype
         self._capture, self._pool = capture, None
         self._compiler: BackgroundCompiler | None = None
         self._captured: dict[Bucket, Captured] = {}
-        for bucket in reversed(self.buckets):  # the largest first: its memory serves all others
-            self._captured[bucket] = self._capture_plain(bucket, probe.state.shape[0])
+        with TURN:
+            for bucket in reversed(self.buckets):  # the largest first: its memory serves all others
+                self._captured[bucket] = self._capture_plain(bucket, probe.state.shape[0])
         self.compiled: set[Bucket] = set()
 
     def run(
@@ -98,9 +99,9 @@ class GraphEngine:
         more = bucket.rows - len(samples)
         filled = [*samples, *[samples[-1]] * more]
         inputs = chunk_input(filled, bucket.layout, self._pad, self._stack)
-        real = inputs.real if inputs.real is not None else torch.ones(0)
+        assert inputs.real is not None  # the buckets' layouts are padded
         noises = torch.from_numpy(np.concatenate([noise, np.repeat(noise[-1:], more, axis=0)]))
-        given = [inputs.text_ids, real, inputs.state, noises, *inputs.frames]
+        given = [inputs.text_ids, inputs.real, inputs.state, noises, *inputs.frames]
         if torch.cuda.is_available():
             given = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in given]
         chunks = self._captured[bucket].replay(given)[: len(samples)].cpu().numpy()
@@ -120,11 +121,19 @@ class GraphEngine:
     def improve(self) -> None:
         """Answer one more bucket by its compiled chunk, if another is ready and agrees.
 
-        In the policy's thread, between two batches. Once one fails the rest stay as they are.
+        In the policy's thread, between two batches: what waits for its turn is tried after the
+        next. Once one fails the rest stay as they are.
         """
-        compiler = self._compiler
-        ready = compiler.take() if compiler is not None else None
-        if compiler is None or ready is None:
+        if self._compiler is None or not TURN.acquire(blocking=False):
+            return
+        try:
+            self._take_over(self._compiler)
+        finally:
+            TURN.release()
+
+    def _take_over(self, compiler: BackgroundCompiler) -> None:
+        ready = compiler.take()
+        if ready is None:
             return
         bucket, function = ready
         try:
@@ -145,7 +154,7 @@ class GraphEngine:
     def _capture_plain(self, bucket: Bucket, state_steps: int) -> Captured:
         network, config = self._network, self._network.config
         layout, head = bucket.layout, network.action_head
-        chunk = WholeChunk(self._weights, layout, make_tables(network, layout)).eval()
+        chunk = WholeChunk(self.weights, layout, make_tables(network, layout)).eval()
         inputs = empty_inputs(
             layout,
             network.eagle.pixels_per_token,
@@ -172,7 +181,7 @@ class GraphEngine:
 
     def _check(self, bucket: Bucket, new: Replay, old: Replay, inputs: Sequence[Tensor]) -> None:
         """Hold what is captured against what it stands for; raises ModalityError."""
-        given = random_inputs(inputs, self._weights.language.embeddings.shape[0])
+        given = random_inputs(inputs, self.weights.language.embeddings.shape[0])
         with torch.no_grad():
             got, want = (way(given).float().cpu().numpy() for way in (new, old))
         check_alike(got, want, self._precision, f"two ways to compute {bucket}")

@@ -14,8 +14,14 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from handover_model.engine.compiling import Function, compile_whole
+from handover_model.engine.compiling import (
+    Function,
+    compile_whole,
+    keep_compiled,
+    name_platform,
+)
 from handover_model.engine.fp8 import Fp8Linear
+from handover_model.engine.kernel_choices import Cut, Known, read_choices, write_choices
 from handover_model.engine.layers import replace_layers
 from handover_model.engine.linear import Dense, Linear, Mix, Norm, mix
 from handover_model.engine.whole_chunk import WholeChunk
@@ -27,10 +33,9 @@ MOST_ROWS = 128  # of a product that is thin: see thin_kernel
 # 1536 to 6144, with and without splitting; narrow ones first
 CUTS = ((16, 128, 1, 4, 4), (32, 128, 1, 4, 4), (32, 128, 4, 4, 4), (64, 64, 4, 8, 4))
 
+WHOLE: Cut = ()  # of attention, whose kernel has one cut
+
 Clock = Callable[[Callable[[], Tensor]], float]
-Cut = tuple[int, ...]
-Known = dict[tuple[str | int, ...], Cut | None]
-"""What was found for a shape: the fastest cut, or None for the library"""
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,12 @@ def mix_small(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) ->
 
 
 class KernelCompiler:
-    """Compiles chunks with the kernels that are faster, or without where that fails."""
+    """Compiles chunks with the kernels that are faster, or without where that fails.
+
+    What a start finds to be faster is what later ones take, on this GPU with this PyTorch.
+    """
 
     def __init__(self) -> None:
-        self._known: Known = {}
         self._wanted = find_spec("triton") is not None
 
     def __call__(self, function: Function, inputs: Sequence[Tensor]) -> Function:
@@ -87,7 +94,13 @@ class KernelCompiler:
             _, _, state, noise, *_ = inputs
             tokens = state.shape[1] + noise.shape[1]
             try:
-                chunk = use_kernels(function, tokens, clock_on_gpu, self._known)
+                place = state.device
+                path = keep_compiled(place) / f"kernels-{name_platform(place)}.json"
+                known = read_choices(path, (*CUTS, WHOLE))
+                count = len(known)
+                chunk = use_kernels(function, tokens, clock_on_gpu, known)
+                if len(known) > count:
+                    write_choices(known, path)
                 return compile_whole(chunk, inputs)
             except Exception as error:  # Triton's and the compiler's have no common class
                 self._wanted = False
@@ -133,7 +146,7 @@ def _faster_linear(
     known: Known,
 ) -> Linear:
     outputs, width = layer.weight.shape
-    key = (role, rows, outputs, width)
+    key = (role, rows, outputs, width, str(layer.weight.dtype))
     if key not in known:
         tokens = torch.ones(rows, width, dtype=dtype, device=layer.weight.device)
         norm, gelu, residual = _surroundings(role, tokens, outputs)
@@ -147,11 +160,11 @@ def _faster_linear(
 
 
 def _faster_mix(shape: tuple[int, ...], like: Tensor, clock: Clock, known: Known) -> Mix:
-    key = ("mix", *shape)
+    key = ("mix", *shape, str(like.dtype))
     if key not in known:
         tokens = torch.ones(shape, dtype=like.dtype, device=like.device)
         found: dict[Cut | None, float] = {None: clock(lambda: mix(tokens, tokens, tokens, None))}
-        _try(found, (), lambda: mix_small(tokens, tokens, tokens, None), clock)
+        _try(found, WHOLE, lambda: mix_small(tokens, tokens, tokens, None), clock)
         known[key] = min(found, key=lambda cut: found[cut])
     return mix if known[key] is None else mix_small
 

@@ -8,18 +8,20 @@ import stat
 import sysconfig
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch._dynamo
-from handover_model.engine.compiling import compile_whole, keep_compiled
+from handover_model.engine import compiling
+from handover_model.engine.compiling import TURN, compile_whole, keep_compiled
 from handover_proto.contract import IMPROVER
 
 from ..tiny import network
 from .inputs import noise_of, samples
-from .test_graphs import GRIDS, engine_of, wanted
+from .test_graphs import GRIDS, engine_of, replayed, wanted
 
 WAIT_S = 120
 BATCHES = ((3,), (1, 9), (20,))
@@ -142,6 +144,45 @@ def test_an_engine_that_is_given_up_ends_its_compiler():
         thread.join(WAIT_S)
         assert not thread.is_alive()
     assert gate.jobs == 1
+
+
+def test_what_is_compiled_is_handed_over_when_its_thread_has_left_the_device(monkeypatch):
+    """Who takes it captures, and nothing may wait for the device meanwhile."""
+    net, gate, early = network(), Gate(), []
+    engine = engine_of(net, largest_batch=1)
+
+    @contextmanager
+    def apart(_device):
+        yield
+        early.append(engine._compiler.take())
+
+    monkeypatch.setattr(compiling, "_apart", apart)
+    engine.compile(gate)
+    gate.opened.set()
+    improve_until(engine, lambda: len(engine.compiled) == len(engine.buckets))
+    assert early == [None] * len(engine.buckets)
+
+
+def test_captures_and_compilations_of_all_policies_take_turns():
+    net, gate, turns = network(), Gate(), []
+
+    def capture(*given):
+        turns.append(TURN.locked())
+        return replayed(*given)
+
+    def compile_one(function, inputs):
+        turns.append(TURN.locked())
+        return gate(function, inputs)
+
+    engine = engine_of(net, largest_batch=1, capture=capture)
+    engine.compile(compile_one)
+    gate.opened.set()
+    with TURN:
+        engine.improve()  # another policy's turn
+        assert not engine.compiled
+    improve_until(engine, lambda: len(engine.compiled) == len(engine.buckets))
+    assert turns == [True] * 3 * len(engine.buckets)
+    assert not TURN.locked()
 
 
 @torch._dynamo.config.patch(recompile_limit=1)  # of one code, by default 8

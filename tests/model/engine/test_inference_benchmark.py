@@ -1,12 +1,17 @@
 """The inference benchmark: what cannot run has a reason and no figure; the floor counts weights."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from handover_model.checkpoint import load_checkpoint
+from handover_model.engine.fp8 import FP8, Fp8Linear
+from handover_model.engine.layers import replace_layers
 from handover_model.engine.tables import take_weights
+from handover_model.policy import GrootPolicy
+from handover_model.policy_spec import probe_request
 
 from ..tiny import network
 
@@ -19,7 +24,7 @@ TOKENS = {"patches": 16, "image": 4, "text": 6, "action_side": 9}
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     yield
-    for name in [name for name in sys.modules if name.startswith("inference_")]:
+    for name in [name for name in sys.modules if name.startswith("inference")]:
         del sys.modules[name]
 
 
@@ -40,6 +45,59 @@ def test_the_variants_of_a_cpu_answer_alike(mini):
     built = [VARIANTS[name].build(load_checkpoint(mini)) for name in HERE]
     engines = [policy._engine and policy._engine.name for policy in built]
     assert engines == [None, "fast", "fast (ONNX Runtime)"]
+
+
+def test_only_the_graphs_that_are_asked_are_compiled(mini):
+    from inference_variants import _called, _graphs, _with, compile_graphs
+
+    policy = _with(load_checkpoint(mini), lambda *made: _graphs(*made, capture=_called))
+    engine = policy._engine
+    assert len(engine.buckets) == 15
+    asked, compiled = probe_request(policy.spec), []
+    policy._spec = dataclasses.replace(policy.spec, max_batch=16)  # as on a GPU
+    compile_graphs(policy, lambda chunk, _: compiled.append(chunk) or chunk, asked, (3, 18))
+    assert [bucket.rows for bucket in engine.buckets] == [1, 2, 4, 16]
+    assert len({bucket.layout.length for bucket in engine.buckets}) == 1
+    assert len(compiled) == len(engine.compiled) == 4
+
+
+def test_fp8_is_measured_by_scales_of_its_own(mini):
+    from inference_variants import grey_scales
+
+    checkpoint = load_checkpoint(mini)
+    assert GrootPolicy(checkpoint, engine="fast", scales=grey_scales(checkpoint))._engine
+
+
+def test_a_variant_that_fails_has_its_reason_and_no_figure(mini, monkeypatch):
+    import inference
+    from inference_networks import choose_subject
+    from inference_variants import Variant
+
+    def broken(_checkpoint):
+        raise RuntimeError("CUDA error: an illegal address\nand 40 lines more")
+
+    monkeypatch.setitem(inference.VARIANTS, "broken", Variant("what it is", broken))
+    config = inference.InferenceBenchmark(mini)
+    subject = choose_subject(mini, None, "cpu", "auto", (32, 32))
+    assert inference._measure_variant(config, subject, "broken", {}) == {
+        "what": "what it is",
+        "not_available": "RuntimeError: CUDA error: an illegal address",
+    }
+
+
+def test_weights_in_fp8_are_fewer_bytes_to_read():
+    from inference_floor import bytes_read
+
+    plain, scale, saved = take_weights(network(), 0), torch.ones(()), []
+
+    def rounded(name, layer):
+        times = 4 if name.startswith("head.blocks.") else 1  # the denoising steps
+        saved.append(times * (3 * layer.weight.numel() - 8))  # of four bytes, but for two scales
+        return Fp8Linear(layer.weight.to(FP8), scale, scale, layer.bias)
+
+    fewer = bytes_read(replace_layers(plain, rounded), TOKENS)
+    assert len(plain.head.steps) == 4
+    assert fewer == bytes_read(plain, TOKENS) - sum(saved)
 
 
 def test_the_floor_counts_the_steps_weights_once_a_step_and_all_others_once(monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from handover_model.engine import kernels
 from handover_model.engine.fp8 import quantise
+from handover_model.engine.kernel_choices import read_choices, write_choices
 from handover_model.engine.kernels import CUTS, KernelCompiler, ThinLinear, mix_small, use_kernels
 from handover_model.engine.linear import Dense, mix
 from handover_model.engine.tables import make_tables, take_weights
@@ -90,19 +91,49 @@ def test_a_kernel_that_cannot_be_built_is_not_chosen(precision, monkeypatch):
     assert chosen.weights.head.mix is mix
 
 
-def test_a_compiler_that_does_not_take_the_kernels_compiles_without_them(monkeypatch, caplog):
+@pytest.fixture
+def on_gpu(tmp_path, monkeypatch):
+    """A chunk and inputs that say that they are on a GPU, where Triton is; and an own cache."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(kernels, "find_spec", lambda _name: object())
+    chunk, tensors = chunk_of(network())
+    return chunk, [SimpleNamespace(is_cuda=True), *tensors[1:]]
+
+
+def test_a_second_start_takes_the_kernels_of_the_first(on_gpu, monkeypatch, tmp_path):
+    """Or the compiler would not find what it compiled for them."""
+    monkeypatch.setattr(kernels, "compile_whole", lambda function, _: function)
+    clocks = clock_saying(1.0, 3.0, 0.5, 0.7, 0.9), clock_saying(1.0, 0.5), clock_saying()
+    chosen = []
+    for clock in clocks:
+        monkeypatch.setattr(kernels, "clock_on_gpu", clock)
+        chosen.append(KernelCompiler()(*on_gpu).weights.head.blocks[0].project.cut)
+    assert chosen == [CUTS[1]] * 3
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_text('[["project"')  # what is torn is measured again
+    monkeypatch.setattr(kernels, "clock_on_gpu", clock_saying(1.0, 0.5))
+    assert KernelCompiler()(*on_gpu).weights.head.blocks[0].project.cut == CUTS[0]
+
+
+def test_a_choice_that_is_none_of_the_cuts_any_more_is_not_read(tmp_path):
+    path, known = tmp_path / "cache" / "kernels.json", {("up", 17): CUTS[0], ("mix", 1): None}
+    write_choices({**known, ("down", 17): (1, 2, 3, 4, 5)}, path)
+    assert read_choices(path, CUTS) == known
+    assert read_choices(tmp_path / "other.json", CUTS) == {}
+
+
+def test_a_compiler_that_does_not_take_the_kernels_compiles_without_them(
+    on_gpu, monkeypatch, caplog
+):
     compiled = []
 
     def broken(*_given):
         raise RuntimeError("ptxas died\nand 40 lines more")
 
-    monkeypatch.setattr(kernels, "find_spec", lambda _name: object())
     monkeypatch.setattr(kernels, "use_kernels", broken)
     monkeypatch.setattr(kernels, "compile_whole", lambda function, _: compiled.append(function))
-    chunk, tensors = chunk_of(network())
-    on_gpu = [SimpleNamespace(is_cuda=True), *tensors[1:]]
     compiler = KernelCompiler()
     for _ in range(2):
-        compiler(chunk, on_gpu)
-    assert compiled == [chunk, chunk]
+        compiler(*on_gpu)
+    assert compiled == [on_gpu[0]] * 2
     assert caplog.messages == ["chunks are compiled without kernels of ours: ptxas died"]

@@ -110,8 +110,11 @@ def test_in_fp8_the_same_rounded_numbers_are_multiplied(cut):
     bits = type(rounded)(
         rounded.weight.to(FP8), rounded.weight_scale, rounded.input_scale, rounded.bias
     )
+    # a Hopper's tensor cores add FP8 products in some 14 bits, in each kernel's own order
+    # (DeepSeek-V3, arXiv 2412.19437, 3.3.2); another e4m3 number somewhere would be 0.06
+    near = {"atol": 2e-2, "rtol": 1e-3} if DEVICE == "cuda" else {}
     torch.testing.assert_close(
-        ThinLinear(bits, cut)(tokens, None, True), rounded(tokens, None, True)
+        ThinLinear(bits, cut)(tokens, None, True), rounded(tokens, None, True), **near
     )
 
 
