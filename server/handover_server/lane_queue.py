@@ -56,15 +56,16 @@ class LaneQueue:
         window_s: how much longer to wait for more, once there is one and until there are `limit`
         Returns none once the queue is closed.
         """
+        taken: list[Ticket] = []
         with self._changed:
-            while not self._tickets and not self._closed:
-                self._changed.wait()
-            if window_s:
-                self._wait_for_more(limit, window_s)
-            taken = []
-            while self._tickets and len(taken) < limit:
-                taken.append(self._take_next())
-            return taken
+            while not taken and not self._closed:  # what came may be withdrawn within the window
+                while not self._tickets and not self._closed:
+                    self._changed.wait()
+                if window_s:
+                    self._wait_for_more(limit, window_s)
+                while self._tickets and len(taken) < limit:
+                    taken.append(self._take_next())
+        return taken
 
     def discard(self, ticket: Ticket) -> None:
         """Forget `ticket`, if it is still here."""
