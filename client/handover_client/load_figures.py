@@ -1,9 +1,7 @@
 """What a load showed: percentiles, throughput and refusals, as JSON and as one table."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,10 +62,3 @@ def print_load(figures: Mapping[str, Any]) -> None:
     widths = [max(10, len(name), len(cell)) for name, cell in zip(head, cells, strict=True)]
     for row in (head, cells):
         print("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
-
-
-def write_load(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write the figures as JSON, whole or not at all."""
-    half = path.with_name(f"{path.name}.tmp")
-    half.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    half.replace(path)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from handover_client.load_run import Load
 from handover_client.load_schedule import arrivals
 from handover_client.security_flags import SecurityFlags
 from handover_proto.contract import ServerInfo
-from handover_proto.errors import NotAuthorised, UsageError
+from handover_proto.errors import HandoverError, NotAuthorised, UsageError
 
 from .conftest import hold
 from .serving import ServerProcess, source_environment
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_fixed_arrivals_of_several_clients_interleave_evenly():
@@ -69,10 +72,16 @@ def test_no_answers_are_figures_too():
 
 
 @pytest.mark.parametrize(
-    "flags", [{"clients": 0}, {"rate": 0.0}, {"seconds": -1.0}, {"image_width": 0}]
+    "flags",
+    [
+        *({"clients": 0}, {"rate": 0.0}, {"seconds": -1.0}, {"image_width": 0}),
+        *({"seconds": 1e7}, {"warm_up": float("nan")}, {"warm_up": float("inf")}, {"seed": -1}),
+        *({"output": ROOT}, {"output": ROOT / "nowhere/load.json"}),
+    ],
 )
-def test_senseless_flags_are_refused(flags):
-    with pytest.raises(UsageError):
+def test_senseless_flags_are_refused_before_anything_is_measured(flags):
+    (flag,) = flags
+    with pytest.raises(UsageError, match=rf"^--{flag.replace('_', '-')} .*expected"):
         main(BenchConfig("127.0.0.1:1", **flags))
 
 
@@ -93,6 +102,13 @@ def test_every_request_of_a_schedule_is_answered_by_a_real_server(address, tmp_p
     assert figures["requests"] == 20
     assert figures["refused"] == {}
     assert figures["latency_ms"]["p50"] > 0
+
+
+def test_a_load_that_was_refused_as_a_whole_is_no_success(address, capsys):
+    config = BenchConfig(address, warm_up=0.0, seconds=2.0, image_height=8, image_width=600_000)
+    with pytest.raises(HandoverError, match="no request was answered with a chunk"):
+        main(config)
+    assert "INVALID_ARGUMENT" in capsys.readouterr().out
 
 
 def test_load_goes_over_tls_with_a_token(authority, tmp_path):
