@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handover_client import load_run
 from handover_client.bench import BenchConfig, main
 from handover_client.load_clients import Answered
 from handover_client.load_figures import load_figures, print_load
@@ -109,6 +110,15 @@ def test_a_load_that_was_refused_as_a_whole_is_no_success(address, capsys):
     with pytest.raises(HandoverError, match="no request was answered with a chunk"):
         main(config)
     assert "INVALID_ARGUMENT" in capsys.readouterr().out
+
+
+def test_a_load_that_could_not_be_made_has_no_figures(address, monkeypatch, tmp_path):
+    monkeypatch.setattr(load_run, "_LATE_S", 0.0)
+    output = tmp_path / "load.json"
+    config = BenchConfig(address, rate=1e5, seconds=0.5, warm_up=0.0, timeout_s=1.0, output=output)
+    with pytest.raises(HandoverError, match="1 of 1 processes of the load generator could not"):
+        main(config)
+    assert not output.exists()
 
 
 def test_load_goes_over_tls_with_a_token(authority, tmp_path):
