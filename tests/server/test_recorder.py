@@ -102,6 +102,18 @@ def test_a_new_server_goes_on_in_a_segment_of_its_own(serve, message, record, tm
     assert len({each.session for each in requests}) == 2
 
 
+def test_two_servers_at_once_keep_to_segments_of_their_own(serve, message, record, tmp_path):
+    recorders = [record(), record()]  # as while one server takes over from another
+    servers = [serve(HoldPolicy(), observer=recorder) for recorder in recorders]
+    for sequence in range(4):
+        servers[sequence % 2].infer(message(sequence=sequence))
+    for recorder in recorders:
+        recorder.close()
+    requests = by_kind(tmp_path / "box", RecordedRequest)
+    assert len(segments_of(tmp_path / "box")) == 2
+    assert {pb.InferRequest.FromString(each.message).sequence for each in requests} == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("not a disk's error")]
 )
