@@ -132,7 +132,7 @@ def _check(config: ServeConfig) -> None:
             raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 1 or more")
     for flag in ("drain_s", "watchdog_s", "watchdog_exit_s"):
         value = getattr(config, flag)
-        if value < 0:
+        if not value >= 0:  # NaN too
             raise UsageError(f"--{flag.replace('_', '-')} is {value}, expected 0 or more")
     if not 0.001 <= config.record_max_gb <= 1e6:
         raise UsageError(f"--record-max-gb is {config.record_max_gb:g}, expected 0.001 or more")
