@@ -15,6 +15,7 @@ from typing import Any
 from handover_proto.errors import NotAuthorised
 
 from handover_server.errors import ServingError
+from handover_server.exposure import host_port
 from handover_server.security import TokenCheck, bearer_token
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,8 @@ class Monitor:
         try:
             self._server = _Server(address, handler, tls)
         except OSError as error:
-            host, port = address
             raise ServingError(
-                f"cannot listen on {host}:{port} for metrics: {error.strerror or error}; "
+                f"cannot listen on {host_port(*address)} for metrics: {error.strerror or error}; "
                 "choose another --metrics-port (0 takes a free one)"
             ) from None
         self.port: int = self._server.server_address[1]

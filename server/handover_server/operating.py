@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from handover_proto.contract import Policy
 from handover_proto.errors import HandoverError
 
+from handover_server.exposure import host_port
 from handover_server.incident import record_incident
 from handover_server.logs import fields
 from handover_server.monitor import Monitor
@@ -117,5 +118,6 @@ def open_monitor(
         None if tls is None else dataclasses.replace(tls, client_ca=None).context,
     )
     scheme = "http" if tls is None else "https"
-    logger.info("metrics and health: %s://%s:%d", scheme, config.metrics_host, monitor.port)
+    where = host_port(config.metrics_host, monitor.port)
+    logger.info("metrics and health: %s://%s", scheme, where)
     return monitor
