@@ -26,8 +26,9 @@ MB = 1_000_000
 
 
 @pytest.fixture
-def record(tmp_path):
-    """Start a recorder into tmp_path/"box"; it is closed at the end."""
+def record(tmp_path, monkeypatch):
+    """Start a recorder into tmp_path/"box"; it is closed at the end, however slow the disk is."""
+    monkeypatch.setattr(recorder_module, "_LAST_S", 60.0)
     opened = []
 
     def start(max_bytes=100 * MB):
