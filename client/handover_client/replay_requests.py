@@ -46,6 +46,9 @@ def main(config: ReplayRequestsConfig) -> "Comparison":
     """
     if config.limit is not None and config.limit < 1:
         raise UsageError(f"--limit is {config.limit}, expected 1 or more")
+    for flag in ("connect_timeout_s", "call_timeout_s"):
+        if not (value := getattr(config, flag)) > 0:
+            raise UsageError(f"--{flag.replace('_', '-')} is {value:g}, expected above 0")
     from handover_client.errors import EvaluationError
     from handover_client.policy_client import PolicyClient
     from handover_client.recorded_requests import compare_recording
