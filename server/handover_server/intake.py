@@ -34,7 +34,7 @@ class Bounds:
     """
 
     requests: int = 64
-    message_bytes: int = 256 * 1024 * 1024  # of requests that are not decoded yet
+    message_bytes: int = 256 * 1024 * 1024  # of these requests, as they came
     client_requests: int = 32
     client_streams: int = 32
 

@@ -46,7 +46,7 @@ class Reloads:
         self._done = self._failed = 0
 
     def on_signal(self, number: signal.Signals) -> None:
-        """Reload whenever this signal comes; one at a time, and those in between are one."""
+        """Reload whenever this signal comes; during a reload it is refused, as the log says."""
         asyncio.get_running_loop().add_signal_handler(number, self.start)
 
     def start(self) -> None:
