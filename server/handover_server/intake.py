@@ -156,11 +156,14 @@ class Intake:
         self._closed = True
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait until what was admitted is answered; returns how many requests are not."""
+        """Wait until what was admitted is answered; returns how many requests were not.
+
+        These end with ServerUnavailable, so that their clients ask another server.
+        """
         with contextlib.suppress(asyncio.TimeoutError):  # Python 3.10 has its own
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         self._decoder.close()
-        return self._requests
+        return self.suspend("the server is shutting down")
 
     def _check_room(self, size: int, client: Identity) -> None:
         if self._closed:
