@@ -20,6 +20,7 @@ from handover_server.policy_server import PolicyServer
 from handover_server.recorder import Recorder
 from handover_server.security import TokenCheck, read_tokens
 from handover_server.serve import ServeConfig
+from handover_server.tls import renewing_context
 
 if TYPE_CHECKING:
     from handover_server.metrics import Metrics
@@ -115,7 +116,7 @@ def open_monitor(
         metrics.exposition,
         server.settings.tokens,
         # no certificate is asked of a client here: probes have none
-        None if tls is None else dataclasses.replace(tls, client_ca=None).context,
+        None if tls is None else renewing_context(dataclasses.replace(tls, client_ca=None)),
     )
     scheme = "http" if tls is None else "https"
     where = host_port(config.metrics_host, monitor.port)

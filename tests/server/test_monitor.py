@@ -15,7 +15,7 @@ from handover_server.metrics import Metrics
 from handover_server.monitor import Monitor
 from handover_server.policies import HoldPolicy
 from handover_server.security import TokenCheck
-from handover_server.tls import TlsFiles
+from handover_server.tls import TlsFiles, renewing_context
 from prometheus_client.parser import text_string_to_metric_families
 
 TIMEOUT_S = 60
@@ -160,11 +160,15 @@ def test_metrics_want_the_token_and_health_does_not(open_monitor):
 
 
 def test_with_a_certificate_the_port_is_encrypted_too(open_monitor, authority):
-    monitor = open_monitor(tls=TlsFiles(*authority.sign("monitor")).context)
+    certificate, key = authority.sign("monitor")
+    monitor = open_monitor(tls=renewing_context(TlsFiles(certificate, key)))
     trusting = ssl.create_default_context(cafile=authority.certificate)
     assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         get(monitor, "/healthz")
+    key.write_text("half of a renewal")  # or a probe would have the server restarted for it
+    assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
+    authority.sign("monitor")
     assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
 
 
