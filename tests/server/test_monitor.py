@@ -18,6 +18,8 @@ from handover_server.security import TokenCheck
 from handover_server.tls import TlsFiles, renewing_context
 from prometheus_client.parser import text_string_to_metric_families
 
+from .conftest import wait_until
+
 TIMEOUT_S = 60
 TOKEN = "a-token-0123456789"
 
@@ -109,8 +111,8 @@ def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
     calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S) for _ in range(3)]
     gated.wait_until_busy()
     server.wait_until_under_way(3)
-    while (seen := scrape())["handover_queue_depth",] < 2:  # the last may be decoded yet
-        time.sleep(0.002)
+    wait_until(lambda: scrape()["handover_queue_depth",] == 2)  # the last may be decoded yet
+    seen = scrape()
     assert seen["handover_in_flight_requests",] == 3
     assert seen["handover_clients_in_flight",] == 1
     gated.let_through(3)
@@ -135,8 +137,7 @@ def test_health_is_200_only_while_serving_and_else_says_why(serve, open_monitor,
     under_way = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     server.loop.call_soon_threadsafe(server.server._service.close)
-    while get(monitor, "/healthz")[0] == 200:
-        time.sleep(0.002)
+    wait_until(lambda: get(monitor, "/healthz")[0] != 200)
     assert get(monitor, "/healthz") == (503, "draining\n")
     gated.let_through()
     assert under_way.result().action

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import grpc
 import pytest
@@ -16,6 +15,8 @@ from handover_proto.errors import ServerUnavailable
 from handover_server.errors import ServingError
 from handover_server.policies import HoldPolicy
 from handover_server.policy_server import PolicyServer, ServerSettings
+
+from .conftest import wait_until
 
 TIMEOUT_S = 60
 SERVICE = "handover.policy.v1.PolicyService"
@@ -48,8 +49,7 @@ def test_draining_answers_what_was_admitted_and_refuses_what_is_new(serve, gated
     admitted = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     draining = asyncio.run_coroutine_threadsafe(server.server.drain(TIMEOUT_S), server.loop)
-    while health_of(server) == SERVING:
-        time.sleep(0.002)
+    wait_until(lambda: health_of(server) != SERVING)
     with pytest.raises(ServerUnavailable, match="shutting down"):
         server.infer_bytes(message().SerializeToString())
     gated.let_through()
