@@ -42,13 +42,13 @@ class LaneQueue:
             return ticket, ServerUnavailable("the server is shutting down")
         arrival, sequence = self._newest.get(ticket.lane, (0, 0))
         if arrival > ticket.arrival:
-            return ticket, _superseded_by(sequence)
+            return ticket, superseded_by(sequence)
         self._newest[ticket.lane] = (ticket.arrival, ticket.sequence)
         lanes = self._tickets.setdefault(ticket.lane.client, {})
         replaced = lanes.get(ticket.lane)
         lanes[ticket.lane] = ticket  # a dict keeps the place of the older one
         self._changed.notify()
-        return replaced, _superseded_by(ticket.sequence)
+        return replaced, superseded_by(ticket.sequence)
 
     def take(self, limit: int, window_s: float = 0.0) -> list[Ticket]:
         """Wait for tickets and take up to `limit`, one of each client in turn.
@@ -110,5 +110,6 @@ class LaneQueue:
         return ticket
 
 
-def _superseded_by(sequence: int) -> Superseded:
+def superseded_by(sequence: int) -> Superseded:
+    """What a request is told that lost its place to this one."""
     return Superseded(f"superseded by the stream's newer observation, sequence {sequence}")

@@ -80,6 +80,24 @@ def test_a_newer_observation_supersedes_the_one_that_waits(serve, gated, message
     assert stream.close() == []
 
 
+@pytest.mark.parametrize("bounds", [Bounds(requests=2), Bounds(client_requests=2)])
+def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message, bounds):
+    server = serve(gated, bounds=bounds)
+    stream = Stream(server)
+    stream.send(message(sequence=1))
+    gated.wait_until_busy()
+    for sequence in (2, 3, 4):
+        server.wait_until_under_way(min(sequence - 1, 2))
+        stream.send(message(sequence=sequence))
+        if sequence > 2:
+            reply = stream.receive()
+            assert reply.sequence == sequence - 1
+            assert isinstance(failure(reply), Superseded)
+    gated.let_through(2)
+    assert [decode_chunk(stream.receive()).sequence for _ in range(2)] == [1, 4]
+    assert stream.close() == []
+
+
 def test_streams_do_not_supersede_each_other(serve, gated, message):
     server = serve(gated)
     one, other = Stream(server), Stream(server)
