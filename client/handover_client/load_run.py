@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import queue
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -117,6 +119,7 @@ def _processes(
 
 def _work(share: Share, plan: Plan, answers: "Answers") -> None:
     """Run one process's share and send what was answered, a few times a second."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     batch: list[Answered] = []
 
     async def send_now_and_then() -> None:
@@ -135,6 +138,14 @@ def _work(share: Share, plan: Plan, answers: "Answers") -> None:
     asyncio.run(run())
     answers.put(batch)
     answers.put(None)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, however it did."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "run_load started this process"
+    parent.join()
+    os._exit(1)
 
 
 def _gather(

@@ -137,26 +137,44 @@ def test_load_goes_over_tls_with_a_token(authority, tmp_path):
             main(BenchConfig(address, security=SecurityFlags(tls_ca=authority.certificate)))
 
 
-def test_ctrl_c_prints_what_was_measured_and_leaves_no_process(start_server, tmp_path):
-    second_over = threading.Event()
-    count = itertools.count(1)
+@pytest.fixture
+def busy_server(start_server):
+    """A server, and an event for when it has answered for over a second."""
+    second_over, count = threading.Event(), itertools.count(1)
 
     def answer(request, context):
         if next(count) >= 30:
             second_over.set()
         return hold(request, context)
 
-    server, output = start_server(answer=answer), tmp_path / "load.json"
-    command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", server.address]
+    return start_server(answer=answer), second_over
+
+
+def long_bench(address, *flags):
+    command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", address]
     command += ["--warm-up", "0", "--seconds", "600", "--rate", "20", "--arrivals", "fixed"]
-    with subprocess.Popen(
-        [*command, "--image-height", "8", "--output", str(output)],
+    return subprocess.Popen(
+        [*command, "--image-height", "8", *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a group of its own, which gets the signal as from a terminal
         env=source_environment(),
-    ) as bench:
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_bench_that_is_killed_leaves_no_process(busy_server, number):
+    server, second_over = busy_server
+    with long_bench(server.address) as bench:
+        assert second_over.wait(60)
+        bench.send_signal(number)
+        bench.communicate(timeout=60)  # also of its processes: they hold the pipes
+
+
+def test_ctrl_c_prints_what_was_measured_and_leaves_no_process(busy_server, tmp_path):
+    (server, second_over), output = busy_server, tmp_path / "load.json"
+    with long_bench(server.address, "--output", str(output)) as bench:
         assert second_over.wait(60)
         os.killpg(bench.pid, signal.SIGINT)
         printed, said = bench.communicate(timeout=60)  # also of its processes: they hold the pipes
