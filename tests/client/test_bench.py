@@ -106,7 +106,8 @@ def test_every_request_of_a_schedule_is_answered_by_a_real_server(address, tmp_p
 
 
 def test_a_load_that_was_refused_as_a_whole_is_no_success(address, capsys):
-    config = BenchConfig(address, warm_up=0.0, seconds=2.0, image_height=8, image_width=600_000)
+    image = {"image_height": 8, "image_width": 600_000}  # more pixels than a server takes
+    config = BenchConfig(address, warm_up=0.0, seconds=2.0, timeout_s=60.0, **image)
     with pytest.raises(HandoverError, match="no request was answered with a chunk"):
         main(config)
     assert "INVALID_ARGUMENT" in capsys.readouterr().out
