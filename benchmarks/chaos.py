@@ -74,7 +74,7 @@ def main(config: ChaosConfig) -> int:
 
 WHAT = (
     "faults under load; every request has a sequence. lost: its caller had neither answer nor "
-    "error 2 s after its deadline. duplicated: the server answered its sequence twice. recovery: "
+    "error 10 s after its deadline. duplicated: the server answered its sequence twice. recovery: "
     "to the next answer that any client got, from the moment that recovery_from names"
 )
 

@@ -53,16 +53,18 @@ def main(config: BenchConfig) -> dict[str, object]:
     _check(config)
     from handover_client.load_figures import load_figures, print_load
     from handover_client.load_run import run_load
-    from handover_client.run_folder import write_json
+    from handover_client.run_folder import make_folders_above, write_json
 
+    if config.output is not None:
+        make_folders_above(config.output)
     security = read_security(config.security, os.environ)
     load = run_load(config, security)
     figures = load_figures(config, load)
     print_load(figures)
     if config.output is not None:
         write_json(config.output, figures)
-    if not load.answers:
-        raise HandoverError("no request was answered within the time that counts")
+    if figures["latency_ms"]["p50"] is None:
+        raise HandoverError("no request was answered with a chunk within the time that counts")
     return figures
 
 
@@ -78,9 +80,15 @@ def _check(config: BenchConfig) -> None:
     ):
         value = getattr(config, flag)
         if value is not None and not 0 < value < 1e6:
-            raise UsageError(f"--{flag.replace('_', '-')} is {value:g}, expected above 0")
+            raise UsageError(
+                f"--{flag.replace('_', '-')} is {value:g}, expected above 0 and below 10^6"
+            )
     if not 0 <= config.warm_up < 1e6:
-        raise UsageError(f"--warm-up is {config.warm_up:g}, expected 0 or more")
+        raise UsageError(f"--warm-up is {config.warm_up:g}, expected 0 to 10^6")
+    if config.seed < 0:
+        raise UsageError(f"--seed is {config.seed}, expected 0 or more")
+    if config.output is not None and config.output.is_dir():
+        raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
 
 
 def cli() -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import queue
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from handover_proto.codec import compress
 from handover_proto.contract import ImageCodec, Observation, PolicyRequest, ServerInfo
+from handover_proto.errors import HandoverError
 from handover_proto.messages import encode_request
 
 from handover_client.channel_security import ChannelSecurity
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _CLIENTS_PER_PROCESS = 16
 _START_S = 1.0  # for the first process to start and connect, and for each that follows half of it
 _SEND_EVERY_S = 0.25
+_LATE_S = 10.0  # that a process may be, on a machine with other things to do
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def _processes(
 
 def _work(share: Share, plan: Plan, answers: "Answers") -> None:
     """Run one process's share and send what was answered, a few times a second."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     batch: list[Answered] = []
 
     async def send_now_and_then() -> None:
@@ -130,24 +135,35 @@ def _work(share: Share, plan: Plan, answers: "Answers") -> None:
         finally:
             sending.cancel()
 
-    try:
-        asyncio.run(run())
-    finally:
-        answers.put(batch)
-        answers.put(None)
+    asyncio.run(run())
+    answers.put(batch)
+    answers.put(None)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, however it did."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "run_load started this process"
+    parent.join()
+    os._exit(1)
 
 
 def _gather(
     answers: "Answers", processes: Sequence[BaseProcess], gathered: list[Answered], share: Share
 ) -> None:
-    """Collect until every process is done, has died, or should long have been done."""
+    """Collect until every process is done.
+
+    Raises HandoverError when one has died, or should long have been done: what is missing would
+    make the figures better than they are.
+    """
     busy = len(processes)
     end_s = share.start_s + share.seconds
-    while busy and time.time() < end_s + share.timeout_s + 10.0:
+    while busy and time.time() < end_s + share.timeout_s + _LATE_S:
+        are_over = not any(process.is_alive() for process in processes)
         try:
-            batch = answers.get(timeout=0.5)
+            batch = answers.get(timeout=0.5)  # asked last: what they sent came before their end
         except queue.Empty:
-            if not any(process.is_alive() for process in processes):
+            if are_over:
                 break
         else:
             if batch is None:
@@ -158,6 +174,11 @@ def _gather(
         _show_progress(min(1.0, max(0.0, passed)), len(gathered))
     if sys.stderr.isatty():
         print(file=sys.stderr)
+    if busy:
+        raise HandoverError(
+            f"{busy} of {len(processes)} processes of the load generator could not connect, died, "
+            "or could not ask as often as they should; try a lower --rate or more --processes"
+        )
 
 
 def _show_progress(share: float, count: int) -> None:

@@ -53,7 +53,7 @@ def read_security(flags: SecurityFlags, environment: Mapping[str, str]) -> "Chan
         ca=_read_pem("--tls-ca", flags.tls_ca, "CERTIFICATE"),
         client_cert=_read_pem("--client-cert", flags.client_cert, "CERTIFICATE"),
         client_key=_read_pem("--client-key", flags.client_key, "PRIVATE KEY"),
-        token=_read_token(flags.token_file) or environment.get(TOKEN_VARIABLE) or None,
+        token=_read_token(flags.token_file, environment),
     )
 
 
@@ -66,13 +66,18 @@ def _read_pem(flag: str, path: Path | None, kind: str) -> bytes | None:
     return data
 
 
-def _read_token(path: Path | None) -> str | None:
+def _read_token(path: Path | None, environment: Mapping[str, str]) -> str | None:
     if path is None:
-        return None
-    lines = _read("--token-file", path).decode(errors="replace").splitlines()
+        where, text = TOKEN_VARIABLE, environment.get(TOKEN_VARIABLE)
+        if not text:
+            return None
+    else:
+        where = f"--token-file {path}"
+        text = _read("--token-file", path).decode(errors="replace")
+    lines = text.splitlines()
     tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not tokens or not tokens[0].isascii() or not tokens[0].isprintable():
-        raise UsageError(f"--token-file {path} holds no token: expected one in a line of its own")
+        raise UsageError(f"{where} holds no token: expected one in a line of its own")
     return tokens[0]
 
 

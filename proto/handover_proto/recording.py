@@ -123,7 +123,8 @@ def frame(record: Record) -> bytes:
 def read_recording(folder: Path) -> Iterator[Record | Damage]:
     """Read every record, oldest first, and name the places that hold none.
 
-    What a server adds meanwhile is left out: it may be the very server that is asked again.
+    What a server adds meanwhile is left out: it may be the very server that is asked again. A
+    segment that it deletes meanwhile, to make room, is Damage.
     Raises RecordingError for a folder without segments, or a segment of another format.
     """
     segments = segments_of(folder) if folder.is_dir() else []
@@ -132,15 +133,25 @@ def read_recording(folder: Path) -> Iterator[Record | Damage]:
             f"{folder} holds no recording: expected a folder with *{_SUFFIX} files, as "
             "handover serve --record DIR writes it"
         )
-    sizes = [segment.stat().st_size for segment in segments]
+    sizes = [_size_of(segment) for segment in segments]
     for segment, size in zip(segments, sizes, strict=True):
         yield from _read_segment(segment, size)
+
+
+def _size_of(segment: Path) -> int:
+    try:
+        return segment.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _read_segment(segment: Path, size: int) -> Iterator[Record | Damage]:
     try:
         with segment.open("rb") as file:
             data = file.read(size)
+    except FileNotFoundError:
+        yield Damage(segment, 0, size, "deleted meanwhile")
+        return
     except OSError as error:
         raise RecordingError(f"{segment} cannot be read: {error.strerror}") from None
     if not data.startswith(_MAGIC):

@@ -40,6 +40,11 @@ def check_exposure(config: "ServeConfig") -> None:
             )
 
 
+def host_port(host: str, port: int) -> str:
+    """Write an address as clients take it: of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _hosts(config: "ServeConfig") -> tuple[tuple[str, str], ...]:
     return (
         ("--host", config.host),
@@ -66,9 +71,10 @@ def _check_zmq(config: "ServeConfig") -> None:
 
 def warn_of_exposure(config: "ServeConfig") -> None:
     """Log what --insecure leaves open."""
-    if all(is_loopback(host) for _, host in _hosts(config)):
+    hosts = ", ".join(f"{flag} {host}" for flag, host in _hosts(config) if not is_loopback(host))
+    if not hosts:
         return
     if config.token_file is None:
-        logger.warning("anyone who reaches %s is served (--insecure)", config.host)
+        logger.warning("anyone who reaches %s is served (--insecure)", hosts)
     if config.tls_cert is None:
-        logger.warning("whatever goes to and from %s is unencrypted (--insecure)", config.host)
+        logger.warning("whatever goes to and from %s is unencrypted (--insecure)", hosts)

@@ -15,6 +15,7 @@ from handover_proto.errors import (
 )
 
 from handover_server.decoder import Decoder
+from handover_server.lane_queue import superseded_by
 from handover_server.message_guard import RequestHead
 from handover_server.observer import Observer
 from handover_server.scheduler import Scheduler
@@ -34,7 +35,7 @@ class Bounds:
     """
 
     requests: int = 64
-    message_bytes: int = 256 * 1024 * 1024  # of requests that are not decoded yet
+    message_bytes: int = 256 * 1024 * 1024  # of these requests, as they came
     client_requests: int = 32
     client_streams: int = 32
 
@@ -68,10 +69,11 @@ class Intake:
     def enter(self, data: bytes, head: RequestHead, lane: Lane, deadline: float | None) -> Entered:
         """Admit a serialised request; the future never fails, its outcome may be an error.
 
-        Cancelling the future withdraws the request. It counts as one of `lane.client`'s. Raises
-        Overloaded or ServerUnavailable.
+        Cancelling the future withdraws the request. It counts as one of `lane.client`'s; where
+        there is no room, an older one of its lane that still waits makes some. Raises Overloaded
+        or ServerUnavailable.
         """
-        self._check_room(len(data), lane.client)
+        self._check_room(len(data), lane, head.sequence)
         loop = asyncio.get_running_loop()
         future: Entered = loop.create_future()
 
@@ -84,7 +86,7 @@ class Intake:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 loop.call_soon_threadsafe(settle, outcome)
 
-        ticket = Ticket(data, head, lane, deadline, settle_from_thread)
+        ticket = lane.newest = Ticket(data, head, lane, deadline, settle_from_thread)
         size = len(data)
         self._requests += 1
         self._under_way.add(ticket)
@@ -156,35 +158,45 @@ class Intake:
         self._closed = True
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait until what was admitted is answered; returns how many requests are not."""
+        """Wait until what was admitted is answered; returns how many requests were not.
+
+        These end with ServerUnavailable, so that their clients ask another server.
+        """
         with contextlib.suppress(asyncio.TimeoutError):  # Python 3.10 has its own
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         self._decoder.close()
-        return self._requests
+        return self.suspend("the server is shutting down")
 
-    def _check_room(self, size: int, client: Identity) -> None:
+    def _check_room(self, size: int, lane: Lane, sequence: int) -> None:
         if self._closed:
             self.observer.refused("draining")
             raise ServerUnavailable("the server is shutting down")
         if self._suspended:
             self.observer.refused("stuck")
             raise ServerUnavailable(self._suspended)
-        self._check_share(client)
-        if self._requests >= self._bounds.requests:
-            self.observer.refused("requests")
-            waiting = f"{self._requests} requests"
-        elif self._bytes + size > self._bounds.message_bytes:
-            self.observer.refused("bytes")
-            waiting = f"{self._bytes >> 20} MiB of requests"
-        else:
+        reason, error = self._share_taken(lane.client) or self._full(size) or ("", None)
+        if error is None:
             return
+        if lane.newest is not None and lane.newest.withdraw(superseded_by(sequence)):
+            return
+        self.observer.refused(reason)
+        raise error
+
+    def _full(self, size: int) -> tuple[str, Overloaded] | None:
+        """Tell by which word and error a request is refused for which there is no room at all."""
+        if self._requests >= self._bounds.requests:
+            reason, waiting = "requests", f"{self._requests} requests"
+        elif self._bytes + size > self._bounds.message_bytes:
+            reason, waiting = "bytes", f"{self._bytes >> 20} MiB of requests"
+        else:
+            return None
         retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(self._requests))
-        raise Overloaded(
+        return reason, Overloaded(
             f"the server is full, with {waiting} under way; try again in {retry_s:.2f} s", retry_s
         )
 
-    def _check_share(self, client: Identity) -> None:
-        """Raise Overloaded where others need the room that is left more than `client` does.
+    def _share_taken(self, client: Identity) -> tuple[str, Overloaded] | None:
+        """Tell the same where others need the room that is left more than `client` does.
 
         Beside others a client may have as many requests under way as there is room for more: two
         that flood leave each other, and whoever comes, a third of it.
@@ -192,10 +204,9 @@ class Intake:
         mine = self._of_client.get(client, 0)
         room, others = self._bounds.requests - self._requests, self._requests - mine
         if mine < self._bounds.client_requests and not (others and mine > room):
-            return
-        self.observer.refused("client_requests")
+            return None
         retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(mine))
-        raise Overloaded(
+        return "client_requests", Overloaded(
             f"{client.name} has {mine} requests under way, which is the most that a client may "
             f"have beside {others} of others; try again in {retry_s:.2f} s",
             retry_s,
@@ -208,6 +219,8 @@ class Intake:
         self._scheduler.discard(ticket)
         self._requests -= 1
         self._under_way.discard(ticket)
+        if ticket.lane.newest is ticket:
+            ticket.lane.newest = None
         self._bytes -= size
         _subtract(self._of_client, ticket.lane.client)
         if not self._requests:

@@ -42,13 +42,13 @@ class LaneQueue:
             return ticket, ServerUnavailable("the server is shutting down")
         arrival, sequence = self._newest.get(ticket.lane, (0, 0))
         if arrival > ticket.arrival:
-            return ticket, _superseded_by(sequence)
+            return ticket, superseded_by(sequence)
         self._newest[ticket.lane] = (ticket.arrival, ticket.sequence)
         lanes = self._tickets.setdefault(ticket.lane.client, {})
         replaced = lanes.get(ticket.lane)
         lanes[ticket.lane] = ticket  # a dict keeps the place of the older one
         self._changed.notify()
-        return replaced, _superseded_by(ticket.sequence)
+        return replaced, superseded_by(ticket.sequence)
 
     def take(self, limit: int, window_s: float = 0.0) -> list[Ticket]:
         """Wait for tickets and take up to `limit`, one of each client in turn.
@@ -56,15 +56,16 @@ class LaneQueue:
         window_s: how much longer to wait for more, once there is one and until there are `limit`
         Returns none once the queue is closed.
         """
+        taken: list[Ticket] = []
         with self._changed:
-            while not self._tickets and not self._closed:
-                self._changed.wait()
-            if window_s:
-                self._wait_for_more(limit, window_s)
-            taken = []
-            while self._tickets and len(taken) < limit:
-                taken.append(self._take_next())
-            return taken
+            while not taken and not self._closed:  # what came may be withdrawn within the window
+                while not self._tickets and not self._closed:
+                    self._changed.wait()
+                if window_s:
+                    self._wait_for_more(limit, window_s)
+                while self._tickets and len(taken) < limit:
+                    taken.append(self._take_next())
+        return taken
 
     def discard(self, ticket: Ticket) -> None:
         """Forget `ticket`, if it is still here."""
@@ -109,5 +110,6 @@ class LaneQueue:
         return ticket
 
 
-def _superseded_by(sequence: int) -> Superseded:
+def superseded_by(sequence: int) -> Superseded:
+    """What a request is told that lost its place to this one."""
     return Superseded(f"superseded by the stream's newer observation, sequence {sequence}")

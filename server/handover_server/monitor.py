@@ -15,6 +15,7 @@ from typing import Any
 from handover_proto.errors import NotAuthorised
 
 from handover_server.errors import ServingError
+from handover_server.exposure import host_port
 from handover_server.security import TokenCheck, bearer_token
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Monitor:
     status: a word for how the server is; "serving" alone is healthy
     exposition: the metrics in Prometheus's text format
     tokens: needed for /metrics; /healthz tells one word and is open
-    tls: makes the context of each connection, so that a renewed certificate is used
+    tls: encrypts every connection (tls.renewing_context)
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Monitor:
         status: Callable[[], str],
         exposition: Callable[[], bytes],
         tokens: TokenCheck,
-        tls: Callable[[], ssl.SSLContext] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Raises ServingError when the address cannot be had."""
         handler = type("Handler", (_Handler,), {"answer": staticmethod(self._answer)})
@@ -48,9 +49,8 @@ class Monitor:
         try:
             self._server = _Server(address, handler, tls)
         except OSError as error:
-            host, port = address
             raise ServingError(
-                f"cannot listen on {host}:{port} for metrics: {error.strerror or error}; "
+                f"cannot listen on {host_port(*address)} for metrics: {error.strerror or error}; "
                 "choose another --metrics-port (0 takes a free one)"
             ) from None
         self.port: int = self._server.server_address[1]
@@ -82,12 +82,7 @@ class Monitor:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        handler: Any,
-        tls: Callable[[], ssl.SSLContext] | None,
-    ) -> None:
+    def __init__(self, address: tuple[str, int], handler: Any, tls: ssl.SSLContext | None) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._tls = tls
         self._room = threading.Semaphore(_MOST_CONNECTIONS)
@@ -111,7 +106,7 @@ class _Server(ThreadingHTTPServer):
         """Shake hands in the connection's own thread: a silent client keeps only that one."""
         request.settimeout(_PATIENCE_S)
         if self._tls is not None:
-            request = self._tls().wrap_socket(request, server_side=True)
+            request = self._tls.wrap_socket(request, server_side=True)
         super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

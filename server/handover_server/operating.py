@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from handover_proto.contract import Policy
 from handover_proto.errors import HandoverError
 
+from handover_server.exposure import host_port
 from handover_server.incident import record_incident
 from handover_server.logs import fields
 from handover_server.monitor import Monitor
@@ -19,6 +20,7 @@ from handover_server.policy_server import PolicyServer
 from handover_server.recorder import Recorder
 from handover_server.security import TokenCheck, read_tokens
 from handover_server.serve import ServeConfig
+from handover_server.tls import renewing_context
 
 if TYPE_CHECKING:
     from handover_server.metrics import Metrics
@@ -45,7 +47,7 @@ class Reloads:
         self._done = self._failed = 0
 
     def on_signal(self, number: signal.Signals) -> None:
-        """Reload whenever this signal comes; one at a time, and those in between are one."""
+        """Reload whenever this signal comes; during a reload it is refused, as the log says."""
         asyncio.get_running_loop().add_signal_handler(number, self.start)
 
     def start(self) -> None:
@@ -114,8 +116,9 @@ def open_monitor(
         metrics.exposition,
         server.settings.tokens,
         # no certificate is asked of a client here: probes have none
-        None if tls is None else dataclasses.replace(tls, client_ca=None).context,
+        None if tls is None else renewing_context(dataclasses.replace(tls, client_ca=None)),
     )
     scheme = "http" if tls is None else "https"
-    logger.info("metrics and health: %s://%s:%d", scheme, config.metrics_host, monitor.port)
+    where = host_port(config.metrics_host, monitor.port)
+    logger.info("metrics and health: %s://%s", scheme, where)
     return monitor

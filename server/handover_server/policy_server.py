@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from handover_proto.contract import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
 
 from handover_server.errors import ReloadRefused, ServingError
+from handover_server.exposure import host_port
 from handover_server.gateways.ports import Gateways, GatewaySettings
 from handover_server.intake import Bounds, Intake
 from handover_server.observer import Observer
@@ -93,17 +94,17 @@ class PolicyServer:
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         await self._tell_health(_NOT_SERVING)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        wanted = host_port(settings.host, settings.port)
         try:
-            self.port = self._open_port(f"{host}:{settings.port}")
+            self.port = self._open_port(wanted)
         except RuntimeError as error:
-            raise ServingError(f"cannot listen on {host}:{settings.port}: {error}") from None
+            raise ServingError(f"cannot listen on {wanted}: {error}") from None
         await self._server.start()
 
-    def _open_port(self, address: str) -> int:
+    def _open_port(self, wanted: str) -> int:
         if self.settings.tls is None:
-            return self._server.add_insecure_port(address)
-        return self._server.add_secure_port(address, server_credentials(self.settings.tls))
+            return self._server.add_insecure_port(wanted)
+        return self._server.add_secure_port(wanted, server_credentials(self.settings.tls))
 
     async def become_ready(self) -> PolicySpec:
         """Load and warm up the policy, then serve it; raises what loading raises."""
@@ -207,13 +208,13 @@ _REMEDIES = {
 def _check_free(host: str, port: int) -> None:
     """Raise ServingError unless `host:port` can be had; gRPC's own complaint is a page long."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+            probe.bind(place)
     except OSError as error:
         raise ServingError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; "
+            f"cannot listen on {host_port(host, port)}: {error.strerror or error}; "
             + _REMEDIES.get(error.errno or 0, "expected an address of this machine as --host")
         ) from None
 

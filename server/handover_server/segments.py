@@ -40,12 +40,13 @@ class SegmentWriter:
     def begin(self, first: bytes) -> None:
         """Begin a segment with the frames `first`, and make room by deleting the oldest ones."""
         self.close()
-        self._number += 1
-        path = segment_path(self._folder, self._number)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._file = os.open(path, flags, 0o600)
-        self._path = path
-        self._sizes[path] = self._size = 0
+        while self._file is None:
+            self._number += 1
+            self._path = segment_path(self._folder, self._number)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            with contextlib.suppress(FileExistsError):  # of another server that records here too
+                self._file = os.open(self._path, flags, 0o600)
+        self._sizes[self._path] = self._size = 0
         self.write(segment_start() + first)
 
     def write(self, frames: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from handover_proto.contract import Policy, PolicySpec
 
+from handover_server.exposure import host_port
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.gateways.ports import GatewaySettings
 from handover_server.intake import Bounds
@@ -124,7 +125,8 @@ def _gateways(config: ServeConfig) -> GatewaySettings:
 def _announce(spec: PolicySpec, host: str, server: PolicyServer) -> None:
     for line in server.gateways.lines():
         print(line, flush=True)
-    print(f"serving {spec.checkpoint_name or spec.policy} on {host}:{server.port}", flush=True)
+    where = host_port(host, server.port)
+    print(f"serving {spec.checkpoint_name or spec.policy} on {where}", flush=True)
 
 
 async def _lost_or_stopped(server: PolicyServer, stop: asyncio.Event) -> bool:

@@ -68,11 +68,12 @@ class StreamSession:
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
         async for data in requests:
             self._check_client()
+            arrived_s = time.monotonic()
             await self._room.acquire()
             head = RequestHead()
             try:
                 self._intake.read_head(head, data)
-                deadline = head.deadline(time.monotonic(), self._deadline)
+                deadline = head.deadline(arrived_s, self._deadline)
                 entered = self._intake.enter(data, head, self._lane, deadline)
             except PolicyError as error:
                 self._outbox.put_nowait((head, None, error))

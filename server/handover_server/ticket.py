@@ -24,6 +24,7 @@ class Lane:
 
     def __init__(self, client: Identity = ANYONE) -> None:
         self.client = client
+        self.newest: Ticket | None = None  # while it is under way
 
 
 class Ticket:
@@ -92,12 +93,13 @@ class Ticket:
             self._started = True
         return self.request
 
-    def withdraw(self, error: PolicyError) -> None:
-        """Settle with `error`, unless the policy has started on it."""
+    def withdraw(self, error: PolicyError) -> bool:
+        """Settle with `error`, unless the policy has started on it; whether nothing else had."""
         with self._lock:
-            if self._started:
-                return
+            if self._started or self._settled:
+                return False
         self.settle(error)
+        return True
 
     def settle(self, outcome: Outcome) -> None:
         """Make the outcome known; only the first one counts."""

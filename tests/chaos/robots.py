@@ -43,6 +43,7 @@ class Robots:
         self._client = PolicyClient.connect(address, timeout_s=CONNECT_S, image_codec=image_codec)
         self._sight = observation()
         self._stop = threading.Event()
+        self._exchanges = 0  # that streams have finished
         self._threads = [threading.Thread(target=self._call) for _ in range(callers)]
         self._threads += [threading.Thread(target=self._stream) for _ in range(streamers)]
 
@@ -71,6 +72,13 @@ class Robots:
             outcome = ANSWERED
         self._ledger.tell(sequence, outcome)
         return outcome
+
+    def wait_for_a_stream(self) -> None:
+        """Wait until a stream has got its next answers: it is open from then on."""
+        before, until_s = self._exchanges, time.monotonic() + CONNECT_S
+        while self._exchanges == before:
+            assert time.monotonic() < until_s, "no stream is answered"
+            time.sleep(0.001)
 
     def _call(self) -> None:
         while not self._stop.is_set():
@@ -103,4 +111,5 @@ class Robots:
             for sequence in waiting:
                 self._ledger.tell(sequence, outcome_of(error), by_server=False)
             return False
+        self._exchanges += 1
         return True

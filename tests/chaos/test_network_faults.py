@@ -28,8 +28,11 @@ def test_a_connection_cut_in_the_middle_of_a_message_is_made_again(server, ledge
     with TcpProxy(server.address) as proxy, Robots(proxy.address, ledger) as robots:
         for direction, size in ((proxy.up, 100_000), (proxy.down, 700)) * 2:
             ledger.wait_for_answers(5)
+            robots.wait_for_a_stream()  # a call is asked again when it is cut, a stream is not
             direction.cut_after = size
+            until_s = time.monotonic() + TIMEOUT_S
             while direction.cut_after is not None:
+                assert time.monotonic() < until_s, "nothing came through the proxy"
                 time.sleep(0.001)
             cut_s = time.monotonic()
         ledger.wait_for_answers(5)

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+from handover_client import load_run
 from handover_client.bench import BenchConfig, main
 from handover_client.load_clients import Answered
 from handover_client.load_figures import load_figures, print_load
@@ -17,10 +19,12 @@ from handover_client.load_run import Load
 from handover_client.load_schedule import arrivals
 from handover_client.security_flags import SecurityFlags
 from handover_proto.contract import ServerInfo
-from handover_proto.errors import NotAuthorised, UsageError
+from handover_proto.errors import HandoverError, NotAuthorised, UsageError
 
 from .conftest import hold
 from .serving import ServerProcess, source_environment
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_fixed_arrivals_of_several_clients_interleave_evenly():
@@ -69,11 +73,23 @@ def test_no_answers_are_figures_too():
 
 
 @pytest.mark.parametrize(
-    "flags", [{"clients": 0}, {"rate": 0.0}, {"seconds": -1.0}, {"image_width": 0}]
+    "flags",
+    [
+        *({"clients": 0}, {"rate": 0.0}, {"seconds": -1.0}, {"image_width": 0}),
+        *({"seconds": 1e7}, {"warm_up": float("nan")}, {"warm_up": float("inf")}, {"seed": -1}),
+        {"output": ROOT},
+    ],
 )
-def test_senseless_flags_are_refused(flags):
-    with pytest.raises(UsageError):
+def test_senseless_flags_are_refused_before_anything_is_measured(flags):
+    (flag,) = flags
+    with pytest.raises(UsageError, match=rf"^--{flag.replace('_', '-')} .*expected"):
         main(BenchConfig("127.0.0.1:1", **flags))
+
+
+def test_a_place_that_no_file_can_have_is_told_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(HandoverError, match=r"^cannot write .*is no folder"):
+        main(BenchConfig("127.0.0.1:1", output=tmp_path / "file/load.json"))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +111,23 @@ def test_every_request_of_a_schedule_is_answered_by_a_real_server(address, tmp_p
     assert figures["latency_ms"]["p50"] > 0
 
 
+def test_a_load_that_was_refused_as_a_whole_is_no_success(address, capsys):
+    image = {"image_height": 8, "image_width": 600_000}  # more pixels than a server takes
+    config = BenchConfig(address, warm_up=0.0, seconds=2.0, timeout_s=60.0, **image)
+    with pytest.raises(HandoverError, match="no request was answered with a chunk"):
+        main(config)
+    assert "INVALID_ARGUMENT" in capsys.readouterr().out
+
+
+def test_a_load_that_could_not_be_made_has_no_figures(address, monkeypatch, tmp_path):
+    monkeypatch.setattr(load_run, "_LATE_S", 0.0)
+    output = tmp_path / "load.json"
+    config = BenchConfig(address, rate=1e5, seconds=0.5, warm_up=0.0, timeout_s=1.0, output=output)
+    with pytest.raises(HandoverError, match="1 of 1 processes of the load generator could not"):
+        main(config)
+    assert not output.exists()
+
+
 def test_load_goes_over_tls_with_a_token(authority, tmp_path):
     token = tmp_path / "token"
     token.write_text("a-token-0123456789")
@@ -111,26 +144,44 @@ def test_load_goes_over_tls_with_a_token(authority, tmp_path):
             main(BenchConfig(address, security=SecurityFlags(tls_ca=authority.certificate)))
 
 
-def test_ctrl_c_prints_what_was_measured_and_leaves_no_process(start_server, tmp_path):
-    second_over = threading.Event()
-    count = itertools.count(1)
+@pytest.fixture
+def busy_server(start_server):
+    """A server, and an event for when it has answered for over a second."""
+    second_over, count = threading.Event(), itertools.count(1)
 
     def answer(request, context):
         if next(count) >= 30:
             second_over.set()
         return hold(request, context)
 
-    server, output = start_server(answer=answer), tmp_path / "load.json"
-    command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", server.address]
+    return start_server(answer=answer), second_over
+
+
+def long_bench(address, *flags):
+    command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", address]
     command += ["--warm-up", "0", "--seconds", "600", "--rate", "20", "--arrivals", "fixed"]
-    with subprocess.Popen(
-        [*command, "--image-height", "8", "--output", str(output)],
+    return subprocess.Popen(
+        [*command, "--image-height", "8", *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a group of its own, which gets the signal as from a terminal
         env=source_environment(),
-    ) as bench:
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_bench_that_is_killed_leaves_no_process(busy_server, number):
+    server, second_over = busy_server
+    with long_bench(server.address) as bench:
+        assert second_over.wait(60)
+        bench.send_signal(number)
+        bench.communicate(timeout=60)  # also of its processes: they hold the pipes
+
+
+def test_ctrl_c_prints_what_was_measured_and_leaves_no_process(busy_server, tmp_path):
+    (server, second_over), output = busy_server, tmp_path / "load.json"
+    with long_bench(server.address, "--output", str(output)) as bench:
         assert second_over.wait(60)
         os.killpg(bench.pid, signal.SIGINT)
         printed, said = bench.communicate(timeout=60)  # also of its processes: they hold the pipes

@@ -93,6 +93,8 @@ def test_other_bits_are_told_by_place_and_are_a_failure(recorded, capsys, tmp_pa
     ("arguments", "status", "line"),
     [
         (["--limit", "0"], 2, "--limit is 0, expected 1 or more"),
+        (["--call-timeout-s", "0"], 2, "--call-timeout-s is 0, expected above 0"),
+        (["--connect-timeout-s", "nan"], 2, "--connect-timeout-s is nan, expected above 0"),
         (["--recording", "none"], 1, "none holds no recording"),
     ],
 )

@@ -23,6 +23,11 @@ def test_a_token_comes_from_its_file_or_else_from_the_environment(token_file):
     assert read_security(SecurityFlags(token_file=token_file), environment).token == TOKEN
     assert read_security(SecurityFlags(), environment).token == "of-the-environment"
     assert read_security(SecurityFlags(), {"HANDOVER_TOKEN": ""}).token is None
+    two_lines = {"HANDOVER_TOKEN": "the-first-of-a-file\nthe-second\n"}
+    assert read_security(SecurityFlags(), two_lines).token == "the-first-of-a-file"
+    for no_token in ("tökens-are-ascii", "a-token\0", " \n"):
+        with pytest.raises(UsageError, match=r"^HANDOVER_TOKEN holds no token"):
+            read_security(SecurityFlags(), {"HANDOVER_TOKEN": no_token})
 
 
 def test_an_authority_of_ones_own_implies_tls(authority):

@@ -57,6 +57,18 @@ def test_a_torn_tail_is_told_and_all_before_it_is_read(tmp_path):
         assert (damage.reason, damage.offset, damage.size) == ("torn", last, end - last)
 
 
+def test_a_segment_that_its_server_deletes_meanwhile_is_told_and_the_others_are_read(tmp_path):
+    for number in (1, 2, 3):
+        write(tmp_path, segment_start() + b"".join(FRAMES[1:3]), number)
+    found = read_recording(tmp_path)
+    first = [next(found), next(found)]
+    segment_path(tmp_path, 2).unlink()
+    damage, *rest = found
+    assert len(first) == len(rest) == 2
+    size = len(segment_start()) + len(FRAMES[1]) + len(FRAMES[2])
+    assert damage == Damage(segment_path(tmp_path, 2), 0, size, "deleted meanwhile")
+
+
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_a_flipped_bit_costs_one_record_and_never_changes_one(tmp_path_factory, place, bit):
     data = bytearray(b"".join(FRAMES))

@@ -34,6 +34,14 @@ TIMEOUT_S = 60.0  # of every call; never reached where all is well
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 
+def wait_until(happens: Callable[[], bool]) -> None:
+    """Look until it does."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 class NoisePolicy:
     """Answers with noise from the request's seed, moved by what its frames and state hold."""
 
@@ -153,10 +161,7 @@ class Running:
             raise typed(error) from error
 
     def wait_until_under_way(self, requests: int) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
-        while len(self.server._intake._under_way) != requests:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(lambda: len(self.server._intake._under_way) == requests)
 
     def run(self, coroutine) -> object:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(TIMEOUT_S)

@@ -140,3 +140,11 @@ def test_after_its_window_a_batch_goes_as_it_is(ticket):
     queue = LaneQueue()
     queue.put(ticket(1))
     assert [t.sequence for t in queue.take(3, window_s=0.001)] == [1]
+
+
+def test_what_is_withdrawn_within_the_window_does_not_end_the_queue(ticket, monkeypatch):
+    queue, withdrawn, later = LaneQueue(), ticket(1), ticket(2)
+    queue.put(withdrawn)
+    meanwhile = [lambda: queue.discard(withdrawn), lambda: queue.put(later), lambda: None]
+    monkeypatch.setattr(queue._changed, "wait", lambda timeout_s=None: meanwhile.pop(0)())
+    assert queue.take(3, window_s=0.001) == [later]

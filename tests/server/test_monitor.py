@@ -15,8 +15,10 @@ from handover_server.metrics import Metrics
 from handover_server.monitor import Monitor
 from handover_server.policies import HoldPolicy
 from handover_server.security import TokenCheck
-from handover_server.tls import TlsFiles
+from handover_server.tls import TlsFiles, renewing_context
 from prometheus_client.parser import text_string_to_metric_families
+
+from .conftest import wait_until
 
 TIMEOUT_S = 60
 TOKEN = "a-token-0123456789"
@@ -109,8 +111,8 @@ def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
     calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S) for _ in range(3)]
     gated.wait_until_busy()
     server.wait_until_under_way(3)
-    while (seen := scrape())["handover_queue_depth",] < 2:  # the last may be decoded yet
-        time.sleep(0.002)
+    wait_until(lambda: scrape()["handover_queue_depth",] == 2)  # the last may be decoded yet
+    seen = scrape()
     assert seen["handover_in_flight_requests",] == 3
     assert seen["handover_clients_in_flight",] == 1
     gated.let_through(3)
@@ -135,8 +137,7 @@ def test_health_is_200_only_while_serving_and_else_says_why(serve, open_monitor,
     under_way = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     server.loop.call_soon_threadsafe(server.server._service.close)
-    while get(monitor, "/healthz")[0] == 200:
-        time.sleep(0.002)
+    wait_until(lambda: get(monitor, "/healthz")[0] != 200)
     assert get(monitor, "/healthz") == (503, "draining\n")
     gated.let_through()
     assert under_way.result().action
@@ -160,11 +161,15 @@ def test_metrics_want_the_token_and_health_does_not(open_monitor):
 
 
 def test_with_a_certificate_the_port_is_encrypted_too(open_monitor, authority):
-    monitor = open_monitor(tls=TlsFiles(*authority.sign("monitor")).context)
+    certificate, key = authority.sign("monitor")
+    monitor = open_monitor(tls=renewing_context(TlsFiles(certificate, key)))
     trusting = ssl.create_default_context(cafile=authority.certificate)
     assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         get(monitor, "/healthz")
+    key.write_text("half of a renewal")  # or a probe would have the server restarted for it
+    assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
+    authority.sign("monitor")
     assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
 
 

@@ -26,8 +26,9 @@ MB = 1_000_000
 
 
 @pytest.fixture
-def record(tmp_path):
-    """Start a recorder into tmp_path/"box"; it is closed at the end."""
+def record(tmp_path, monkeypatch):
+    """Start a recorder into tmp_path/"box"; it is closed at the end, however slow the disk is."""
+    monkeypatch.setattr(recorder_module, "_LAST_S", 60.0)
     opened = []
 
     def start(max_bytes=100 * MB):
@@ -100,6 +101,18 @@ def test_a_new_server_goes_on_in_a_segment_of_its_own(serve, message, record, tm
     requests = by_kind(tmp_path / "box", RecordedRequest)
     assert [pb.InferRequest.FromString(each.message).sequence for each in requests] == [1, 2]
     assert len({each.session for each in requests}) == 2
+
+
+def test_two_servers_at_once_keep_to_segments_of_their_own(serve, message, record, tmp_path):
+    recorders = [record(), record()]  # as while one server takes over from another
+    servers = [serve(HoldPolicy(), observer=recorder) for recorder in recorders]
+    for sequence in range(4):
+        servers[sequence % 2].infer(message(sequence=sequence))
+    for recorder in recorders:
+        recorder.close()
+    requests = by_kind(tmp_path / "box", RecordedRequest)
+    assert len(segments_of(tmp_path / "box")) == 2
+    assert {pb.InferRequest.FromString(each.message).sequence for each in requests} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import UsageError
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
+from handover_server.exposure import host_port
 from handover_server.serve import ServeConfig, main
 
 COMMAND = (sys.executable, "-m", "handover_server.serve")
@@ -148,6 +149,7 @@ def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
         (["--policy", "hold", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
         (["--policy", "hold", "--max-batch", "0"], "--max-batch is 0, expected 1 or more"),
         (["--policy", "hold", "--drain-s", "-1"], "--drain-s is -1.0, expected 0 or more"),
+        (["--policy", "hold", "--drain-s", "nan"], "--drain-s is nan, expected 0 or more"),
         (["--policy", "hold", "--watchdog-s", "-1"], "--watchdog-s is -1.0, expected 0 or more"),
         (["--policy", "hold", "--drain-s", "nan"], "--drain-s is nan, expected 0 or more"),
     ],
@@ -164,19 +166,32 @@ def test_main_raises_what_the_handover_command_prints():
         main(ServeConfig())
 
 
-def test_insecure_opens_the_server_to_the_network(start):
+@pytest.mark.parametrize(
+    ("host", "others", "exposed"),
+    [
+        ("0.0.0.0", (), "--host 0.0.0.0"),
+        ("127.0.0.1", ("--metrics-host", "::"), "--metrics-host ::"),
+    ],
+)
+def test_insecure_opens_the_server_to_the_network_and_says_which_address(host, others, exposed):
     process = subprocess.Popen(
-        [*COMMAND, "--policy", "hold", "--host", "0.0.0.0", "--insecure", "--port", "0"],
+        [*COMMAND, "--policy", "hold", "--host", host, "--insecure", "--port", "0", *others],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        assert re.match(r"serving hold on 0\.0\.0\.0:\d+", process.stdout.readline())
+        assert re.match(rf"serving hold on {re.escape(host)}:\d+", process.stdout.readline())
     finally:
         process.kill()
         _, log = process.communicate(timeout=TIMEOUT_S)
-    assert "anyone who reaches" in log
+    assert f"anyone who reaches {exposed} is served" in log
+    assert f"whatever goes to and from {exposed} is unencrypted" in log
+
+
+def test_an_ipv6_address_is_written_as_clients_take_it():
+    assert host_port("::1", 50051) == "[::1]:50051"
+    assert host_port("127.0.0.1", 50051) == "127.0.0.1:50051"
 
 
 def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_path):

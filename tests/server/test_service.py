@@ -25,6 +25,8 @@ from handover_server.intake import Bounds
 from handover_server.policies import HoldPolicy
 from handover_server.ticket import Ticket
 
+from .conftest import wait_until
+
 TIMEOUT_S = 60
 
 
@@ -153,13 +155,11 @@ def test_a_slow_client_comes_between_the_requests_of_one_that_floods(serve, gate
     server = serve(gated)
     flood = [server.stub.Infer.future(message(sequence=n), timeout=TIMEOUT_S) for n in range(8)]
     gated.wait_until_busy()
-    while server.server.levels()["queue_depth"] < 7:
-        time.sleep(0.002)
+    wait_until(lambda: server.server.levels()["queue_depth"] == 7)
     of_its_own = (("grpc.use_local_subchannel_pool", 1),)
     with grpc.insecure_channel(server.address, options=of_its_own) as channel:
         slow = PolicyServiceStub(channel).Infer.future(message(sequence=100), timeout=TIMEOUT_S)
-        while server.server.levels()["queue_depth"] < 8:
-            time.sleep(0.002)
+        wait_until(lambda: server.server.levels()["queue_depth"] == 8)
         gated.let_through(9)
         assert slow.result().sequence == 100
     assert {call.result().sequence for call in flood} == set(range(8))

@@ -1,11 +1,13 @@
 """InferStream: the newest observation wins, each request is answered, and bad ones end nothing."""
 
+import asyncio
 import queue
 import time
 
 import grpc
 import pytest
 from handover_proto import policy_pb2 as pb
+from handover_proto.contract import Limits, ServerInfo
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -15,7 +17,11 @@ from handover_proto.errors import (
     Superseded,
 )
 from handover_proto.messages import decode_chunk
-from handover_server.intake import Bounds
+from handover_server.intake import Bounds, Intake
+from handover_server.policies import HoldPolicy
+from handover_server.scheduler import Scheduler
+from handover_server.stream import StreamSession
+from handover_server.ticket import Lane
 
 TIMEOUT_S = 60
 
@@ -71,6 +77,24 @@ def test_a_newer_observation_supersedes_the_one_that_waits(serve, gated, message
     gated.let_through(2)
     assert [decode_chunk(stream.receive()).sequence for _ in range(2)] == [1, 4]
     assert gated.sequences == [[1], [4]]
+    assert stream.close() == []
+
+
+@pytest.mark.parametrize("bounds", [Bounds(requests=2), Bounds(client_requests=2)])
+def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message, bounds):
+    server = serve(gated, bounds=bounds)
+    stream = Stream(server)
+    stream.send(message(sequence=1))
+    gated.wait_until_busy()
+    for sequence in (2, 3, 4):
+        server.wait_until_under_way(min(sequence - 1, 2))
+        stream.send(message(sequence=sequence))
+        if sequence > 2:
+            reply = stream.receive()
+            assert reply.sequence == sequence - 1
+            assert isinstance(failure(reply), Superseded)
+    gated.let_through(2)
+    assert [decode_chunk(stream.receive()).sequence for _ in range(2)] == [1, 4]
     assert stream.close() == []
 
 
@@ -191,3 +215,33 @@ def test_in_a_stream_too_a_request_that_got_too_old_is_dropped(serve, gated, doo
     gated.let_through(10)
     assert isinstance(failure(stream.receive()), DeadlinePassed)
     assert [2] not in gated.sequences
+
+
+def test_a_request_also_ages_while_its_client_does_not_read(message):
+    replies = {}
+
+    async def converse():
+        scheduler = Scheduler(HoldPolicy)
+        scheduler.start()
+        spec = await asyncio.wrap_future(scheduler.ready)
+        intake = Intake(ServerInfo(spec, Limits()), scheduler, Bounds(), 0)
+        reads = asyncio.Event()
+
+        class Client:
+            async def write(self, data):
+                await reads.wait()
+                reply = pb.InferReply.FromString(data)
+                replies[reply.sequence] = reply
+
+        async def requests():
+            for sequence in range(8):  # as many as a stream may have unanswered
+                yield message(sequence=sequence).SerializeToString()
+            asyncio.get_running_loop().call_later(0.05, reads.set)
+            yield message(sequence=8, max_age_ms=1).SerializeToString()
+
+        await StreamSession(intake, Lane(), Client(), None, lambda: None).run(requests())
+        scheduler.close(TIMEOUT_S)
+
+    asyncio.run(asyncio.wait_for(converse(), TIMEOUT_S))
+    assert set(replies) == set(range(9))
+    assert isinstance(failure(replies[8]), DeadlinePassed)

@@ -13,6 +13,7 @@ import zmq.asyncio
 from handover_proto.contract import MAX_MESSAGE_BYTES
 from handover_proto.errors import InvalidRequest, NotAuthorised, PolicyError
 
+from handover_server.exposure import host_port
 from handover_server.gateways.asking import ask, refusals_counted
 from handover_server.gateways.groot_messages import (
     action_reply,
@@ -56,9 +57,8 @@ class GrootZmqServer:
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, 20_000)
         if ":" in host:
             self._socket.setsockopt(zmq.IPV6, 1)
-        address = f"[{host}]" if ":" in host else host
         try:
-            self._socket.bind(f"tcp://{address}:{port or '*'}")
+            self._socket.bind(f"tcp://{host_port(host, port)}")
         except zmq.ZMQError as error:
             raise OSError(error.errno, error.strerror) from None
         bound = self._socket.getsockopt(zmq.LAST_ENDPOINT)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from handover_proto.errors import MissingExtra
 
 from handover_server.errors import ServingError
+from handover_server.exposure import host_port
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.intake import Intake
 from handover_server.security import TokenCheck
@@ -58,7 +59,8 @@ class Gateways:
     def lines(self) -> list[str]:
         """What a person is told: which clients connect where."""
         named = (("openpi", self.openpi_port), ("Isaac-GR00T", self.groot_zmq_port))
-        return [f"{name} clients on {self._settings.host}:{port}" for name, port in named if port]
+        host = self._settings.host
+        return [f"{name} clients on {host_port(host, port)}" for name, port in named if port]
 
     async def open(self, intake: Intake, tokens: TokenCheck, tls: ssl.SSLContext | None) -> None:
         """Listen on the ports that are wanted; raises ServingError where one cannot be had."""
@@ -77,8 +79,9 @@ class Gateways:
                 self._groot = GrootZmqServer(intake, tokens)
                 await self._groot.open(settings.host, port)
         except OSError as error:
+            where = host_port(settings.host, port or 0)
             raise ServingError(
-                f"cannot listen on {settings.host}:{port}: {error.strerror or error}; "
+                f"cannot listen on {where}: {error.strerror or error}; "
                 "choose another port for the gateway or stop what uses it"
             ) from None
 
