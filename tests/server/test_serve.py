@@ -151,7 +151,6 @@ def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
         (["--policy", "hold", "--drain-s", "-1"], "--drain-s is -1.0, expected 0 or more"),
         (["--policy", "hold", "--drain-s", "nan"], "--drain-s is nan, expected 0 or more"),
         (["--policy", "hold", "--watchdog-s", "-1"], "--watchdog-s is -1.0, expected 0 or more"),
-        (["--policy", "hold", "--drain-s", "nan"], "--drain-s is nan, expected 0 or more"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_one_line_and_a_2(arguments, line):
