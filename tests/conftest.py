@@ -4,6 +4,7 @@ No property is judged by how fast the machine was, or by what terminal it was st
 """
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ settings.load_profile("handover")
 # rich would colour what is captured, or break its lines elsewhere
 for _name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
+
+# Who runs the tests in the background may have these ignored, and programs inherit what is ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)  # the default again in what is started
 
 _HERE = "DNS:localhost,IP:127.0.0.1"
 

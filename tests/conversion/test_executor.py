@@ -183,14 +183,6 @@ def test_a_cluster_that_is_lost_is_one_clear_line(monkeypatch):
     assert not cancelled  # Ray would start a cluster here for that
 
 
-@pytest.fixture
-def interruptible():
-    """As in a terminal: who runs the tests in the background may have SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def start_slowly(started, interrupt):
     with ctrl_c_held_back():
         interrupt()
@@ -198,7 +190,7 @@ def start_slowly(started, interrupt):
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["this thread", "another thread"])
-def test_ctrl_c_while_a_process_starts_comes_once_it_has_started(interruptible, elsewhere):
+def test_ctrl_c_while_a_process_starts_comes_once_it_has_started(elsewhere):
     started, interrupt = [], partial(signal.raise_signal, signal.SIGINT)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(int).result()  # its thread is there before the signal is held back

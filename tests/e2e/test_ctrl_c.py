@@ -66,7 +66,7 @@ def left_in(folder):
 def test_recording(tmp_path):
     flags = ("--task", "transfer_cube", "--episodes", 40, "--output", tmp_path / "out")
     interrupted([SIM, "record", *flags], tmp_path, there(tmp_path, ".out.partial/*"))
-    assert left_in(tmp_path) == [".out.partial"]
+    assert left_in(tmp_path) in ([], [".out.partial"])  # with an episode that was finished
 
 
 def test_converting(server_bin, tmp_path):
