@@ -59,3 +59,20 @@ def test_the_serving_page_says_what_fp8_and_the_graphs_memory_gave(figures):
     )
     for mebibytes in shown:
         assert f"| {mebibytes:,.0f} |" in page
+
+
+def test_the_pages_say_how_fast_a_server_starts_and_samples_come(figures):
+    serving = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
+    seconds = figures.result("cold_start")["seconds"]
+    start = {name: spread["median"] for name, spread in seconds.items()}
+    checkpoint = start["serve --checkpoint"]
+    torch, layers = start["import torch"], start["import transformers.models.qwen3.modeling_qwen3"]
+    assert f"with the shipped checkpoint: {checkpoint:.1f} s (median" in serving
+    assert f"It is imports: {layers:.1f} s, {torch:.1f} of them PyTorch's" in serving
+    converting = checkpoint - start["serve --checkpoint, --engine reference"]
+    assert f"{converting:.1f} s more than the reference path" in serving
+    assert f"The hold policy serves after {start['serve --policy hold']:.1f} s" in serving
+    samples = figures.result("training_data")["samples_per_s"]
+    kept, changed = (samples[f"2 workers, colours {how}"] for how in ("kept", "changed"))
+    training = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    assert f"two workers {kept:.0f} a second,\n{changed:.0f} with colour jitter" in training
