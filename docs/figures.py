@@ -225,7 +225,11 @@ ROWS = (
         _transport,
         ("transport",),
     ),
-    Row("the server's memory under mixed traffic, garbage and cut connections", _soak, ("soak",)),
+    Row(
+        "the server's memory under mixed traffic, garbage and cut connections",
+        _soak,
+        ("soak_gateways",),
+    ),
     Row(
         "the server under faults (disk full, policy hangs, killed, hostile clients …)",
         _chaos,
