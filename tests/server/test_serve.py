@@ -104,7 +104,7 @@ def test_a_taken_port_is_one_clear_line(start):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--checkpoint", "nowhere"], "nowhere is no folder here; expected a checkpoint folder"),
+        (["--checkpoint", "nowhere", "--port", "0"], "nowhere is no folder here; expected a check"),
         (["--policy", "hold", "--host", "192.0.2.1", "--insecure"], "cannot listen on 192.0.2.1"),
     ],
 )
