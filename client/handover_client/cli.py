@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from handover_proto.errors import HandoverError, MissingExtra, UsageError
+from handover_proto.exit_status import exit_status
 
 from handover_client.interrupts import keep_interrupts
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _NO_READER = 141  # 128 + SIGPIPE
 
 
@@ -110,18 +110,13 @@ def run(arguments: list[str]) -> int:
         print(f"handover {_version()}")
         return 0
     name, *rest = arguments
-    try:
+
+    def chosen() -> None:
         command = _find(name)
         sys.argv = [f"handover {name}", *rest]
         _call(command)
-    except UsageError as error:
-        return _tell(error, 2)
-    except HandoverError as error:
-        return _tell(error, 1)
-    except KeyboardInterrupt:
-        print("\nhandover: interrupted", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+
+    return exit_status(chosen)
 
 
 def _without_reader() -> int:
@@ -178,11 +173,6 @@ def _call(command: Command) -> None:
                 f"the package {package!r} is not installed; in Handover's folder run: pip install ."
             ) from error
         raise MissingExtra(package, command.extra) from error
-
-
-def _tell(error: HandoverError, status: int) -> int:
-    print("handover:", "\n".join(error.lines()), file=sys.stderr)
-    return status
 
 
 def _version() -> str:

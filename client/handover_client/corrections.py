@@ -8,7 +8,7 @@ Writes the files that `handover_envs.snapshots` writes, one per episode, for the
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_proto.module_command import exit_status
+from handover_proto.exit_status import exit_status
 
 _CALL_TIMEOUT_S = 10.0
 _READY_TIMEOUT_S = 120.0

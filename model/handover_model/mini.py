@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_proto.module_command import exit_status
+from handover_proto.exit_status import exit_status
 
 MAX_DIM = 32  # room for the 29 slots of state and action
 

@@ -9,7 +9,7 @@ import os
 import sys
 
 from handover_proto.errors import MissingExtra
-from handover_proto.module_command import exit_status
+from handover_proto.exit_status import exit_status
 
 from handover_training.finetune_config import FinetuneConfig
 

@@ -6,7 +6,7 @@ python -m handover_training.locate_objects --snapshots FOLDER --output FILE
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_proto.module_command import exit_status
+from handover_proto.exit_status import exit_status
 
 
 @dataclass(frozen=True)

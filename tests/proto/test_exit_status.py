@@ -2,7 +2,7 @@
 
 import pytest
 from handover_proto.errors import HandoverError, UsageError
-from handover_proto.module_command import exit_status
+from handover_proto.exit_status import exit_status
 
 
 @pytest.mark.parametrize(
