@@ -3,10 +3,10 @@
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from handover_model.processor_config import ProcessorConfig, processor_files
+from handover_model.text_file import write_text
 from handover_model.weights import weight_files
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -52,7 +52,5 @@ def _file_hash(path: Path, cache: Path | None) -> str:
     digest = _read_hash(real)
     with contextlib.suppress(OSError):  # a home that cannot be written to costs time alone
         kept.parent.mkdir(parents=True, exist_ok=True)
-        fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
-        fresh.write_text(digest, encoding="ascii")
-        fresh.replace(kept)
+        write_text(kept, digest)
     return digest

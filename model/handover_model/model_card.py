@@ -4,15 +4,14 @@ from pathlib import Path
 
 from handover_model.config import ModelConfig
 from handover_model.processor_config import ProcessorConfig
+from handover_model.text_file import write_text
 
 CARD_FILE = "README.md"
 
 
 def write_card(folder: Path, text: str) -> None:
     """Write the card; it is there whole or not at all."""
-    fresh = folder / f".{CARD_FILE}.new"
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(folder / CARD_FILE)
+    write_text(folder / CARD_FILE, text)
 
 
 def random_weights_card(

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from handover_model.errors import CheckpointError
 from handover_model.settings import read_json
+from handover_model.text_file import write_text
 
 SCALES_FILE = "fp8_scales.json"
 VERSION = 1
@@ -41,9 +41,7 @@ class Fp8Scales:
 def save_scales(scales: Fp8Scales, path: Path) -> None:
     """Write scales, whole or not at all."""
     content = {"version": VERSION, **dataclasses.asdict(scales)}
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def load_scales(path: Path, weights_hash: str) -> Fp8Scales:

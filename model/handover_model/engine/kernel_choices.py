@@ -4,9 +4,10 @@ Two that are about as fast would win in turn, and the compiler would not find it
 """
 
 import json
-import os
 from collections.abc import Collection
 from pathlib import Path
+
+from handover_model.text_file import write_text
 
 Cut = tuple[int, ...]
 Known = dict[tuple[str | int, ...], Cut | None]
@@ -28,6 +29,4 @@ def read_choices(path: Path, cuts: Collection[Cut]) -> Known:
 def write_choices(known: Known, path: Path) -> None:
     """Write what is known, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(list(known.items())) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_text(path, json.dumps(list(known.items())) + "\n")
