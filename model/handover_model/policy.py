@@ -175,6 +175,15 @@ class GrootPolicy:
         return time.perf_counter()
 
 
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Give the weights' type of a name; auto is bfloat16 on a GPU and float32 on a CPU."""
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    if name not in DTYPES:
+        raise ModalityError(f"dtype is {name!r}, expected auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
 def load_policy(
     name_or_dir: str | Path,
     *,
@@ -199,12 +208,9 @@ def load_policy(
     fp8_scales or of the checkpoint's folder.
     """
     place = choose_device(device)
-    chosen = DTYPES["bfloat16" if place.type == "cuda" else "float32"]
-    if dtype != "auto":
-        if dtype not in DTYPES:
-            raise ModalityError(f"dtype is {dtype!r}, expected auto, {', '.join(DTYPES)}")
-        chosen = DTYPES[dtype]
-    checkpoint = load_checkpoint(name_or_dir, device=place, dtype=chosen, tokenizer=tokenizer)
+    checkpoint = load_checkpoint(
+        name_or_dir, device=place, dtype=choose_dtype(dtype, place), tokenizer=tokenizer
+    )
     checkpoint.network.requires_grad_(False)  # prefixes ask for gradients, of the actions alone
     weights = sum(weight.numel() for weight in checkpoint.network.parameters())
     if threads is not None or weights < ONE_THREAD_WEIGHTS:

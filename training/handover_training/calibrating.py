@@ -8,7 +8,7 @@ from handover_model.checkpoint import load_checkpoint
 from handover_model.device import choose_device
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.fp8_scales import SCALES_FILE, Fp8Scales, save_scales
-from handover_model.policy import DTYPES
+from handover_model.policy import choose_dtype
 from handover_model.processor import Processor
 from handover_model.samples import PreparedSample
 from handover_proto.errors import UsageError
@@ -21,11 +21,9 @@ from handover_training.windows import Window, WindowTable
 def run(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
     """Calibrate and write; raises what is wrong with the checkpoint, the device or the dataset."""
     device = choose_device(config.device)
-    dtype = config.dtype
-    if dtype == "auto":
-        dtype = "bfloat16" if device.type == "cuda" else "float32"
+    dtype = choose_dtype(config.dtype, device)
     checkpoint = load_checkpoint(
-        config.checkpoint, device=device, dtype=DTYPES[dtype], tokenizer=config.tokenizer
+        config.checkpoint, device=device, dtype=dtype, tokenizer=config.tokenizer
     )
     checkpoint.network.requires_grad_(False)
     path = config.output or checkpoint.folder / SCALES_FILE

@@ -28,7 +28,7 @@ from handover_model.engine.whole_chunk import WholeChunk
 
 logger = logging.getLogger(__name__)
 
-MOST_ROWS = 128  # of a product that is thin: see thin_kernel
+MOST_ROWS = 128  # in one block of thin_kernel; more are a product that libraries do well
 # (outputs, inputs, splits, warps, stages): enough programs for 132 multiprocessors at widths of
 # 1536 to 6144, with and without splitting; narrow ones first
 CUTS = ((16, 128, 1, 4, 4), (32, 128, 1, 4, 4), (32, 128, 4, 4, 4), (64, 64, 4, 8, 4))

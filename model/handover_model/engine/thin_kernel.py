@@ -16,10 +16,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from handover_model.engine.fp8 import LARGEST
 from handover_model.engine.triton_dot import dot
 
-MOST_ROWS = 128  # in one block; more rows are a product that libraries do well
-LARGEST_FP8 = tl.constexpr(448.0)
+LARGEST_FP8 = tl.constexpr(LARGEST)
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ def thin_linear(
 ) -> Tensor:
     """Give residual + gelu(norm(tokens) @ weight.T + bias), each where there is one.
 
-    tokens (rows <= MOST_ROWS, width) and residual contiguous; weight (outputs, width), of tokens'
-    type, or e4m3 with both scales; cut: a ThinConfig's numbers.
+    tokens (rows <= kernels.MOST_ROWS, width) and residual contiguous; weight (outputs, width), of
+    tokens' type, or e4m3 with both scales; cut: a ThinConfig's numbers.
     """
     (rows, width), outputs = tokens.shape, weight.shape[0]
     config = ThinConfig(*cut)
