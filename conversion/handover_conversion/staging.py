@@ -9,18 +9,18 @@
 Every file is written under another name and renamed, so what is there is whole.
 """
 
-import fcntl
 import json
 import os
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from handover_conversion.episode import ConvertedEpisode
 from handover_conversion.faults import DatasetError
+from handover_conversion.folder_lock import lock_folder
 from handover_conversion.groot_writer import (
     numbered_rows,
     parquet_bytes,
@@ -52,7 +52,7 @@ def finish_publishing(output: Path) -> dict[str, Any] | None:
     folder = partial_folder(output)
     if not folder.is_dir():
         return None
-    with _lock(folder, output):
+    with lock_folder(folder, output, "converting"):
         if not (folder / _PUBLISHING).is_file():
             return None
         if (folder / "dataset").is_dir():  # not moved yet: back to before, it is assembled again
@@ -76,7 +76,7 @@ class Staging:
         self.folder = partial_folder(output)
         self.dataset = self.folder / "dataset"
         self._output, self._episodes = output, self.folder / "episodes"
-        self._lock = _lock(self.folder, output)
+        self._lock = lock_folder(self.folder, output, "converting")
         if not same_result(_read_plan(self.folder), plan):
             for leftover in (self._episodes, self.dataset):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -145,20 +145,3 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
         return json.loads((folder / "plan.json").read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _lock(folder: Path, output: Path) -> TextIO:
-    """Open and lock the folder's lock file; closing it, or the process's end, gives it back."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("w")
-    except OSError as error:
-        raise DatasetError(f"cannot write beside {output}: {error.strerror} (--output)") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        if not isinstance(error, BlockingIOError):
-            raise DatasetError(f"cannot lock {file.name}: {error.strerror} (--output)") from None
-        raise DatasetError(f"another process is converting to {output}; wait for it") from None
-    return file

@@ -9,7 +9,6 @@
   dataset/     the dataset, put together at the end and then renamed into place
 """
 
-import fcntl
 import io
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from handover_conversion.faults import DatasetError
+from handover_conversion.folder_lock import lock_folder
 from handover_conversion.lerobot_writer import RecordedSteps
 from handover_conversion.meta_files import json_bytes, write_whole
 
@@ -49,16 +49,7 @@ class RecordingFolder:
         self._output = output
         self.folder = output.with_name(f".{output.name}.partial")
         self.dataset = self.folder / "dataset"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / "lock").open("w")
-        except OSError as error:
-            raise DatasetError(f"cannot write {self.folder}: {error.strerror} (--output)") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise DatasetError(f"another process is recording to {output}; wait for it") from None
+        self._lock = lock_folder(self.folder, output, "recording")
         if self._plan() != plan:
             self._clear()
             write_whole(self.folder / "plan.json", json_bytes(plan))
