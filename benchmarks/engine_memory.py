@@ -7,7 +7,6 @@ that lives while a bucket's chunk is computed is counted. A GPU adds its librari
 the allocator's rounding; attention that keeps its scores to itself takes away. Nothing is measured.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from handover_model.engine.tables import make_tables, take_weights
 from handover_model.engine.whole_chunk import WholeChunk, empty_inputs
 from handover_model.network import Gr00tNetwork, build_empty
 from handover_model.policy_spec import GPU_BATCH
+from inference_floor import tensors_of
 from result_file import write_result
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -93,7 +93,7 @@ def main(config: EngineMemory) -> dict[str, object]:
         print(rows[-1])
     result: dict[str, object] = {
         "network_mib": _mib(list(network.parameters())),
-        "folded_copies_mib": _mib([t for t in _tensors(weights) if _storage(t) not in own]),
+        "folded_copies_mib": _mib([t for t in tensors_of(weights) if _storage(t) not in own]),
         "fp8_copies_mib": round(_fp8_bytes(weights) / MIB, 1),
         "static_inputs_mib": round(sum(row["static_inputs_mib"] for row in rows), 1),
         "tables_mib": round(sum(row["tables_mib"] for row in rows), 1),
@@ -120,20 +120,9 @@ def _count(
         torch.device("meta"),
         torch.bfloat16,
     )
-    with LiveBytes([*inputs, *_tensors(weights), *_tensors(tables)]) as live:
+    with LiveBytes([*inputs, *tensors_of(weights), *tensors_of(tables)]) as live:
         WholeChunk(weights, layout, tables)(*inputs)
-    return _mib(inputs), _mib(_tensors(tables)), round(live.peak / MIB, 1)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """List all tensors inside dataclasses and tuples."""
-    if isinstance(value, Tensor):
-        return [value]
-    if dataclasses.is_dataclass(value):
-        value = tuple(getattr(value, field.name) for field in dataclasses.fields(value))
-    return (
-        [tensor for each in value for tensor in _tensors(each)] if isinstance(value, tuple) else []
-    )
+    return _mib(inputs), _mib(list(tensors_of(tables))), round(live.peak / MIB, 1)
 
 
 def _fp8_bytes(weights: EngineWeights) -> int:

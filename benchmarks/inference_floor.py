@@ -80,21 +80,21 @@ def _parts(weights: EngineWeights, tokens: Mapping[str, int]) -> Iterator[tuple[
 
 
 def _size(part: object, rows: int) -> tuple[int, int]:
-    found = list(_tensors(part))
+    found = list(tensors_of(part))
     products = sum(tensor.numel() for tensor in found if tensor.ndim == 2)
     return sum(tensor.numel() * tensor.element_size() for tensor in found), 2 * rows * products
 
 
-def _tensors(part: object) -> Iterator[Tensor]:
+def tensors_of(part: object) -> Iterator[Tensor]:
     """Find the tensors of nested dataclasses and tuples."""
     if isinstance(part, Tensor):
         yield part
     elif isinstance(part, tuple | list):
         for entry in part:
-            yield from _tensors(entry)
+            yield from tensors_of(entry)
     elif dataclasses.is_dataclass(part):
         for field in dataclasses.fields(part):
-            yield from _tensors(getattr(part, field.name))
+            yield from tensors_of(getattr(part, field.name))
 
 
 def _fastest(call: Callable[[], object], device: torch.device) -> float:

@@ -11,7 +11,7 @@ from handover_model.config import ModelConfig
 from handover_model.device import choose_device
 from handover_model.eagle import EagleConfig
 from handover_model.network import Gr00tNetwork
-from handover_model.policy import DTYPES, GrootPolicy
+from handover_model.policy import GrootPolicy, choose_dtype
 from handover_proto.contract import Observation, PolicyRequest
 
 TASK = "Pick up the cube with the right arm and transfer it to the left arm."
@@ -65,9 +65,7 @@ def choose_subject(
 ) -> Subject:
     """Choose where and in which type to compute, as the server does."""
     place = choose_device(device)
-    if dtype == "auto":
-        dtype = "bfloat16" if place.type == "cuda" else "float32"
-    return Subject(checkpoint, horizon, place, DTYPES[dtype], *size)
+    return Subject(checkpoint, horizon, place, choose_dtype(dtype, place), *size)
 
 
 def count_tokens(policy: GrootPolicy, request: PolicyRequest) -> dict[str, int]:
