@@ -1,4 +1,4 @@
-"""Which of a rollout's videos go into the page: a success, then failures, within a bound."""
+"""Which of a rollout's videos go into the page: a success, then each failure, within a bound."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _MOST_SUCCESSES = 1
-_MOST_FAILURES = 6
-_MOST_BYTES = 6_000_000  # of mp4; a third more as text: the page still opens at once
+_MOST_BYTES = 24_000_000  # of mp4, some 180 episodes; a third more as text
 
 
 @dataclass(frozen=True)
@@ -21,13 +20,13 @@ class EmbeddedVideos:
 
 
 def embed_videos(folder: Path, episodes: Sequence[Mapping[str, Any]]) -> EmbeddedVideos:
-    """Read a success's and the first failures' videos from a run's folder."""
+    """Read a success's and the failures' videos from a run's folder."""
     filmed = [each for each in episodes if each["video"]]
     there = [each for each in filmed if (folder / each["video"]).is_file()]
     successes = [each for each in there if each["success"]]
     failures = [each for each in there if not each["success"]]
     shown, room = [], _MOST_BYTES
-    for each in [*successes[:_MOST_SUCCESSES], *failures[:_MOST_FAILURES]]:
+    for each in [*successes[:_MOST_SUCCESSES], *failures]:
         size = (folder / each["video"]).stat().st_size
         if size <= room:
             room -= size

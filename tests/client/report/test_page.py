@@ -108,12 +108,12 @@ def test_the_original_experiment_stands_beside_a_replay(tmp_path):
     assert "episodes of its own training set" in page
 
 
-def test_a_success_and_the_failures_are_embedded_and_the_rest_is_counted(tmp_path):
+def test_a_success_and_each_failure_are_embedded_and_the_rest_is_counted(tmp_path):
     make_rollout(tmp_path / "run", successes=(True, True, *[False] * 9))
     page = (tmp_path / "run/report.html").read_text()
     films = Page(page).named("video")
-    assert len(films) == 1 + 6
-    assert "4 more are in the folder videos" in Page(page).text
+    assert len(films) == 1 + 9
+    assert "1 more is in the folder videos" in Page(page).text
 
 
 def test_large_videos_are_left_out_of_the_page(tmp_path, monkeypatch):
