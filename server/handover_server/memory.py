@@ -1,5 +1,6 @@
 """Memory: what is kept for the next request, how running out of it shows, how room is made."""
 
+import contextlib
 import ctypes
 import gc
 import sys
@@ -47,7 +48,8 @@ def release_memory() -> None:
         trim(0)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):  # not while a reload's policy captures its graphs
+            torch.cuda.empty_cache()
 
 
 def _of_the_c_library(name: str) -> Any:

@@ -79,6 +79,15 @@ def test_pytorchs_own_errors_count_as_memory_and_others_do_not(monkeypatch):
     assert emptied == [True]
 
 
+def test_memory_is_kept_where_a_gpu_cannot_give_it_back_just_now(monkeypatch):
+    def refuse():
+        raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+
+    cuda = types.SimpleNamespace(is_initialized=lambda: True, empty_cache=refuse)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    release_memory()  # in the policy's thread, which would end by an error here
+
+
 def test_numpy_and_pytorch_on_a_cpu_run_out_of_memory_as_expected():
     import numpy as np
 

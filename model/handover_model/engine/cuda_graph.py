@@ -5,7 +5,8 @@ and the output's memory is fixed when the graph is captured; all graphs share on
 that what they need between input and output is that of the largest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,23 @@ def _warm_up_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
+@contextmanager
+def _left_as_found(pool: Any) -> Iterator[None]:
+    """After a capture that failed, let the process go on without it.
+
+    PyTorch (2.13) then stays in the capture's stream, and its allocator may believe that the
+    capture goes on: it would not give its cache back any more.
+    """
+    with torch.cuda.stream(torch.cuda.current_stream()):
+        try:
+            yield
+        except BaseException:
+            with suppress(RuntimeError):  # it had not begun, or its end was noticed
+                end_capture = torch._C._cuda_endAllocateToPool  # pyright: ignore
+                end_capture(torch.cuda.current_device(), pool)
+            raise
+
+
 class CapturedChunk:
     """A chunk's function, captured for one bucket. For one thread: the policy's."""
 
@@ -34,10 +52,12 @@ class CapturedChunk:
         self._inputs = list(inputs)
         self._function = function  # the code of its kernels has to stay loaded
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self._inputs[0].device):
-            self._capture(pool)
+        # memory that other graphs may share: no two replay at once
+        self.pool = pool or torch.cuda.graph_pool_handle()
+        with torch.cuda.device(self._inputs[0].device), _left_as_found(self.pool):
+            self._capture()
 
-    def _capture(self, pool: Any) -> None:
+    def _capture(self) -> None:
         stream = _warm_up_stream(self._inputs[0].device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -45,13 +65,8 @@ class CapturedChunk:
                 self._function(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
         # other threads may compile or load meanwhile: their calls must not break the capture
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(self._graph, pool=self.pool, capture_error_mode="thread_local"):
             self._output = self._function(*self._inputs)
-
-    @property
-    def pool(self) -> Any:
-        """The memory that other graphs may share, as no two replay at once."""
-        return self._graph.pool()
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Copy inputs in (from pinned memory, say), replay, and give a copy of the output."""

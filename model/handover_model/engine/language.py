@@ -100,20 +100,21 @@ def read(
     """
     kept: list[KeyValue] = []
     groups = weights.query_heads // weights.key_heads
+    if mask is not None:  # once for all layers, as attention adds it
+        mask = torch.zeros_like(mask, dtype=hidden.dtype).masked_fill(~mask, float("-inf"))
     for place, layer in enumerate(weights.layers):
         normed = functional.rms_norm(hidden, layer.norm1.shape, layer.norm1, weights.eps)
         query, key, value = _project(weights, layer, normed, rotation)
         kept.append((key, value))
         if past:
-            key = _repeat_heads(torch.cat([past[place][0], key], dim=2), groups)
-            value = _repeat_heads(torch.cat([past[place][1], value], dim=2), groups)
+            key = torch.cat([past[place][0], key], dim=2)
+            value = torch.cat([past[place][1], value], dim=2)
         mixed = functional.scaled_dot_product_attention(
             query,
-            key,
-            value,
+            _repeat_heads(key, groups),
+            _repeat_heads(value, groups),
             attn_mask=mask,
             is_causal=mask is None,
-            enable_gqa=groups > 1 and not past,
         )
         hidden = layer.out(mixed.transpose(1, 2).flatten(2), residual=hidden)
         normed = functional.rms_norm(hidden, layer.norm2.shape, layer.norm2, weights.eps)
@@ -138,7 +139,8 @@ def _project(
 def _repeat_heads(heads: Tensor, groups: int) -> Tensor:
     """Give each key head's group of query heads its own: (B, heads, ...) -> (B, all heads, ...).
 
-    ONNX's exporter does not know attention with fewer key heads, and on a CPU it gains nothing.
+    Attention with fewer key heads and a mask has no fast kernel on a GPU, ONNX's exporter does not
+    know it, and on a CPU it gains nothing.
     """
     if groups == 1:
         return heads

@@ -1,5 +1,6 @@
 """The engine on a GPU: what no CPU can check. Not run yet by its authors; `pytest -m gpu`."""
 
+import contextlib
 import gc
 import logging
 import threading
@@ -118,7 +119,8 @@ def test_a_capture_survives_what_another_thread_does_on_the_gpu():
             with torch.cuda.stream(stream):
                 while not stop.is_set():
                     torch.randn(1 << 20, device=GPU).sum().item()
-                    torch.cuda.empty_cache()
+                    with contextlib.suppress(RuntimeError):  # refused while a capture lasts
+                        torch.cuda.empty_cache()
         except RuntimeError as error:
             failures.append(error)
 
@@ -133,6 +135,16 @@ def test_a_capture_survives_what_another_thread_does_on_the_gpu():
         stop.set()
         thread.join(60)
     assert not failures
+
+
+def test_a_capture_that_fails_leaves_the_process_as_it_was():
+    values, stream = torch.arange(8.0, device=GPU), torch.cuda.current_stream()
+    with pytest.raises(RuntimeError):
+        CapturedChunk(lambda given: given * given.sum().item(), [values])
+    assert torch.cuda.current_stream() == stream
+    torch.cuda.empty_cache()  # raises while a capture lasts
+    captured = CapturedChunk(lambda given: given * 2, [values.clone()])
+    torch.testing.assert_close(captured([values]), values * 2)
 
 
 def improve_until_compiled(policy, count):
