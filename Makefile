@@ -82,4 +82,4 @@ lint: env
 	$(SIM)/bin/pyright --pythonpath $(SIM)/bin/python client envs
 
 clean:
-	rm -rf $(SERVER) $(SIM) $(STUBS) $(RUNS)
+	rm -rf $(SERVER) $(SIM) $(STUBS) .venv-triton $(RUNS)

@@ -1,7 +1,8 @@
 """The Triton kernels beside plain PyTorch: in Triton's interpreter, or on a GPU where there is one.
 
 Triton comes with PyTorch's CUDA builds; for a CPU it is a package of a gigabyte, which the test
-environments do not install. `pip install triton` and TRITON_INTERPRET=1 let these tests run.
+environments do not install and CI does aside. `pip install triton` and TRITON_INTERPRET=1 let these
+tests run.
 """
 
 import os
