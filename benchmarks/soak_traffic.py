@@ -18,7 +18,7 @@ from handover_proto.codec import compress
 from handover_proto.contract import ImageCodec, Observation, PolicyRequest
 from handover_proto.embodiment import aloha_state_groups
 from handover_proto.errors import PolicyError, Superseded
-from handover_proto.messages import encode_request
+from handover_proto.messages import encode_request, serialise_request
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 
 TIMEOUT_S = 20.0
@@ -104,7 +104,7 @@ class Traffic:
     def _garbage(self) -> str:
         data = bytes(self.random.integers(0, 256, int(self.random.integers(1, 20_000)), np.uint8))
         if self.random.random() < 0.5:  # a message of ours that breaks in its middle
-            whole = encode_request(PolicyRequest(self._jpeg)).SerializeToString()
+            whole = serialise_request(PolicyRequest(self._jpeg))
             data = whole[: int(self.random.integers(1, len(whole)))] + data[:50]
         with grpc.insecure_channel(self.address) as channel:
             try:

@@ -24,7 +24,17 @@ from handover_proto.codec import compress
 from handover_proto.contract import ActionChunk, EncodedImage, ImageCodec, Observation
 from handover_proto.embodiment import GR1_DIMS, aloha_state_groups
 from result_file import FOLDER, write_result
-from transport_systems import KEEPING, WORK, Ask, Systems, grpc_systems, websocket_peer, zmq_peer
+from transport_systems import (
+    KEEPING,
+    RAW_ALONE,
+    WORK,
+    Ask,
+    Systems,
+    gateways,
+    grpc_systems,
+    websocket_peer,
+    zmq_peer,
+)
 
 PACKAGES = ("grpcio", "protobuf", "pyzmq", "websockets", "msgpack")
 CAMERA = "ego_view"
@@ -33,7 +43,7 @@ FRAMES = ("raw", "jpeg")
 OURS = ("handover unary", "handover stream")
 MOST_ADDED_MS = 1.0
 HEADER = ("median, ms", *WORK)
-GOAL_PEERS = ("zmq", "websocket")  # as people run them
+GOAL_PEERS = ("zmq", "websocket", *RAW_ALONE)  # as people run them, and ours behind the same wires
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ def measure(systems: Systems, config: TransportConfig, taken: dict[Case, dict[st
     """Every system in every case, for one start of the servers."""
     for (size, kind), of_case in taken.items():
         observation = observe(size, kind)
-        asks = {name: prepare(observation) for name, prepare in systems.items()}
+        asks = {name: systems[name](observation) for name in of_case}
         done = len(of_case[OURS[0]].round_trips_ms)
         for _ in range(config.rounds):
             for name, ask in asks.items():
@@ -146,7 +156,7 @@ def goals(cases: list[dict[str, Any]]) -> dict[str, Any]:
             f"{kind}, {ours}": {
                 peer: compare(p50[ours, 480, kind], p50[peer, 480, kind])
                 for peer in WORK
-                if peer.startswith(("zmq", "websocket"))
+                if "gRPC" not in peer and peer not in OURS and (peer, 480, kind) in p50
             }
             for kind in FRAMES
             for ours in OURS
@@ -166,7 +176,9 @@ def main(config: TransportConfig) -> None:
         write_table("transport", page_part(content))
         return
     taken: dict[Case, dict[str, Taken]] = {
-        (size, kind): {name: Taken() for name in WORK} for size in SIZES for kind in FRAMES
+        (size, kind): {name: Taken() for name in WORK if kind == "raw" or name not in RAW_ALONE}
+        for size in SIZES
+        for kind in FRAMES
     }
     for _ in range(config.starts):
         with contextlib.ExitStack() as stack:
@@ -176,6 +188,7 @@ def main(config: TransportConfig) -> None:
                 **stack.enter_context(zmq_peer("zmq, memory kept", **KEEPING)),
                 **stack.enter_context(websocket_peer("websocket")),
                 **stack.enter_context(websocket_peer("websocket, memory kept", **KEEPING)),
+                **stack.enter_context(gateways()),
             }
             measure(systems, config, taken)
     cases = [
@@ -204,11 +217,11 @@ def page_part(content: dict[str, Any]) -> str:
     for height, width in SIZES:
         for kind in FRAMES:
             here = {
-                case["system"]: case["p50_ms"]
+                case["system"]: f"{case['p50_ms']:.2f}"
                 for case in content["cases"]
                 if (case["height"], case["frame"]) == (height, kind)
             }
-            rows.append((f"{height}×{width} {kind}", *(f"{here[name]:.2f}" for name in WORK)))
+            rows.append((f"{height}×{width} {kind}", *(here.get(name, "–") for name in WORK)))
     added, times = content["goals"].values()
     call, stream = (added["p50_ms"][f"256x256 raw, {way}"] for way in ("unary", "stream"))
     lines = [

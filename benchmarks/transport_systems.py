@@ -1,4 +1,4 @@
-"""What the transport benchmark asks: ours, a gRPC call that does nothing, ZMQ and a websocket.
+"""What the transport benchmark asks: ours, a gRPC call that does nothing, ZMQ and websockets.
 
 Each system is prepared with an observation and then asked as often as one likes; what is prepared
 packs, sends, receives and unpacks, but for bare gRPC, which sends bytes that were packed before.
@@ -14,10 +14,12 @@ from pathlib import Path
 
 import grpc
 import msgpack
+import numpy as np
 from handover_client.channel import CHANNEL_OPTIONS
 from handover_client.exchange import seal
 from handover_client.policy_client import PolicyClient
 from handover_proto.contract import EncodedImage, ImageCodec, Observation, PolicyRequest
+from handover_server.gateways.arrays import npy, openpi_array
 from server_process import ServerProcess, server_process
 from transport_peers import MAX_BYTES, pack_npy, pack_raw, unpack_npy, unpack_raw
 
@@ -45,7 +47,11 @@ WORK = {
     "openpi: the same work as zmq",
     "zmq, memory kept": "zmq, its server with glibc's thresholds as our server sets its own",
     "websocket, memory kept": "websocket, its server with those thresholds",
+    "gateway zmq": "`handover serve --groot-zmq-port`: our server's whole work, by Isaac-GR00T's "
+    "protocol, which has raw frames alone; the client packs and unpacks",
+    "gateway websocket": "`handover serve --openpi-port`: the same by openpi's protocol",
 }
+RAW_ALONE = ("gateway zmq", "gateway websocket")
 
 
 @contextlib.contextmanager
@@ -119,6 +125,55 @@ def websocket_peer(name: str, **environment: str) -> Iterator[Systems]:
                 return {name: unpack_raw(values) for name, values in reply.items()}
 
             yield {name: lambda seen: partial(ask, seen)}
+
+
+@contextlib.contextmanager
+def gateways() -> Iterator[Systems]:
+    """Our server asked by its other protocols, as openpi's and Isaac-GR00T's clients ask it."""
+    import zmq
+    from websockets.sync.client import connect
+
+    serve = ("-m", "handover_server.serve", "--policy", "hold", "--port", "0")
+    with (
+        _server(*serve, "--openpi-port", "0") as openpi,
+        _server(*serve, "--groot-zmq-port", "0") as groot,
+        connect(
+            f"ws://{openpi.address}", compression=None, max_size=MAX_BYTES, proxy=None
+        ) as connection,
+        zmq.Context() as context,
+        context.socket(zmq.REQ) as socket,
+    ):
+        connection.recv(TIMEOUT_S)  # the metadata
+        socket.connect(f"tcp://{groot.address}")
+
+        def ask_openpi(message: object) -> object:
+            connection.send(msgpack.packb(message, default=openpi_array))
+            return msgpack.unpackb(connection.recv(TIMEOUT_S))["actions"]
+
+        def ask_groot(message: object) -> object:
+            socket.send(msgpack.packb(message, default=npy))
+            action, _ = msgpack.unpackb(socket.recv())
+            return action
+
+        yield {
+            "gateway zmq": lambda seen: partial(ask_groot, _as_groot(seen)),
+            "gateway websocket": lambda seen: partial(ask_openpi, _as_openpi(seen)),
+        }
+
+
+def _as_openpi(observation: Observation) -> dict[str, object]:
+    ((frame,),) = observation.cameras.values()
+    picture = np.ascontiguousarray(np.moveaxis(frame, -1, 0))  # channels first, as openpi has them
+    return {"state": np.zeros(14), "images": {"cam_high": picture}, "prompt": observation.task}
+
+
+def _as_groot(observation: Observation) -> dict[str, object]:
+    seen = {
+        "video": {name: frames[0][None, None] for name, frames in observation.cameras.items()},
+        "state": {name: values[None] for name, values in observation.state.items()},
+        "language": {"annotation.human.task_description": [[observation.task]]},
+    }
+    return {"endpoint": "get_action", "data": {"observation": seen}}
 
 
 def _server(*arguments: str, **environment: str) -> AbstractContextManager[ServerProcess]:

@@ -16,7 +16,7 @@ from handover_proto.contract import (
     ServerInfo,
 )
 from handover_proto.errors import InvalidRequest, PolicyError, UnmetPrecondition
-from handover_proto.messages import decode_chunk, decode_error, encode_request
+from handover_proto.messages import decode_chunk, decode_error, serialise_request
 from handover_proto.observation import are_finite, check_request
 
 from handover_client.errors import InvalidReply
@@ -60,7 +60,7 @@ def seal(request: PolicyRequest, info: ServerInfo, codec: ImageCodec) -> SealedR
     check_request(request, info.spec, info.limits)
     if codec is not ImageCodec.RAW_RGB8:
         request = _compress_frames(request, codec)
-    sealed = SealedRequest.of(encode_request(request))
+    sealed = SealedRequest(serialise_request(request), request.sequence, request.client_tag)
     size, limit = len(sealed.data), info.limits.max_message_bytes
     if size > limit:
         raise InvalidRequest("request", f"at most {limit} bytes", f"{size}; compress the images")

@@ -18,7 +18,7 @@ import numpy as np
 from handover_proto.codec import compress
 from handover_proto.contract import ImageCodec, Observation, PolicyRequest, ServerInfo
 from handover_proto.errors import HandoverError
-from handover_proto.messages import encode_request
+from handover_proto.messages import serialise_request
 
 from handover_client.channel_security import ChannelSecurity
 from handover_client.load_clients import Answered, Share, run_clients
@@ -87,7 +87,7 @@ def random_message(info: ServerInfo, config: "BenchConfig") -> bytes:
         {group.name: np.zeros((group.steps, group.dim), np.float32) for group in spec.state},
         "stand still",
     )
-    return encode_request(PolicyRequest(observation, seed=0)).SerializeToString()
+    return serialise_request(PolicyRequest(observation, seed=0))
 
 
 @contextlib.contextmanager

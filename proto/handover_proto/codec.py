@@ -17,6 +17,7 @@ from PIL import Image as PillowImage
 from handover_proto import policy_pb2 as pb
 from handover_proto.contract import EncodedImage, Frame, ImageCodec
 from handover_proto.errors import InvalidRequest
+from handover_proto.wire import Part, field
 
 _DTYPES = {
     pb.FLOAT32: np.dtype("<f4"),
@@ -118,19 +119,18 @@ def _enum_name(number: int) -> str:
 
 def encode_frame(frame: Frame) -> pb.Image:
     """Turn (height, width, 3) uint8, or a compressed file, into an Image; pixels stay as given."""
-    image = pb.Image()
-    fill_image(image, frame)
-    return image
+    return pb.Image.FromString(b"".join(lay_out_image(frame)))
 
 
-def fill_image(image: pb.Image, frame: Frame) -> None:
-    """Write a frame into an empty Image, as encode_frame does, without a copy of the message."""
+def lay_out_image(frame: Frame) -> list[Part]:
+    """Give the parts of a serialised Image, as encode_frame makes it, without a copy of pixels."""
     if isinstance(frame, EncodedImage):
-        image.codec, image.data = int(frame.codec), frame.data  # type: ignore[assignment]
-        return
-    image.codec = pb.RAW_RGB8
-    image.height, image.width = frame.shape[:2]
-    image.data = frame.tobytes()
+        head, data = pb.Image(codec=int(frame.codec)), frame.data  # type: ignore[arg-type]
+    else:
+        height, width = frame.shape[:2]
+        head = pb.Image(codec=pb.RAW_RGB8, height=height, width=width)
+        data = np.ascontiguousarray(frame).reshape(-1).view(np.uint8).data
+    return [head.SerializeToString(), *field(pb.Image.DATA_FIELD_NUMBER, [data])]
 
 
 def compress(frame: np.ndarray, codec: ImageCodec, quality: int = 90) -> EncodedImage:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from handover_proto import policy_pb2 as pb
-from handover_proto.codec import decode_image, decode_tensor, fill_image, fill_tensor
+from handover_proto.codec import decode_image, decode_tensor, fill_tensor, lay_out_image
 from handover_proto.contract import (
     ActionChunk,
     ActionPrefix,
@@ -24,34 +24,47 @@ from handover_proto.contract import (
 )
 from handover_proto.errors import BY_STATUS, InvalidRequest, Overloaded, PolicyError
 from handover_proto.observation import check_names, check_request
+from handover_proto.wire import Part, field
 
 ERROR_METADATA_KEY = "handover-error-bin"  # trailing metadata: a serialised ErrorDetail
 _MAX_ERROR_CHARS = 400
 _LONGEST_RETRY_S = 60.0
+_OBSERVATION = pb.InferRequest.OBSERVATION_FIELD_NUMBER
+_CAMERAS = pb.Observation.CAMERAS_FIELD_NUMBER
+_FRAMES = pb.CameraFrames.FRAMES_FIELD_NUMBER
+_MAP_KEY, _MAP_VALUE = 1, 2  # a map's entry is a message of these two
 _STAGES = tuple(stage.name for stage in dataclasses.fields(StageDurations))
 
 
-def encode_request(request: PolicyRequest) -> pb.InferRequest:
-    """Turn a request into its message, without checking it against a server's spec."""
+def serialise_request(request: PolicyRequest) -> bytes:
+    """Serialise a request as an InferRequest, without checking it against a server's spec.
+
+    Protobuf merges the parts of a submessage: an observation without cameras, and one for each.
+    """
     message = pb.InferRequest(
         seed=request.seed,
         sequence=request.sequence,
         client_tag=request.client_tag,
         max_age_ms=request.max_age_ms,
     )
-    observation = message.observation  # filled in place: a message put into another is copied
-    observation.task = request.observation.task
-    for name, frames in request.observation.cameras.items():
-        camera = observation.cameras[name]
-        for frame in frames:
-            fill_image(camera.frames.add(), frame)
+    message.observation.task = request.observation.task
     for name, values in request.observation.state.items():
-        fill_tensor(observation.state[name], values)
+        fill_tensor(message.observation.state[name], values)
     if request.prefix is not None:
         message.prefix.delay_steps = request.prefix.delay_steps
         for name, values in request.prefix.action.items():
             fill_tensor(message.prefix.action[name], values)
-    return message
+    parts: list[Part] = [message.SerializeToString()]
+    for name, frames in request.observation.cameras.items():
+        images = [part for frame in frames for part in field(_FRAMES, lay_out_image(frame))]
+        camera = [*field(_MAP_KEY, [name.encode()]), *field(_MAP_VALUE, images)]
+        parts += field(_OBSERVATION, field(_CAMERAS, camera))
+    return b"".join(parts)
+
+
+def encode_request(request: PolicyRequest) -> pb.InferRequest:
+    """Turn a request into its message, as serialise_request does, for who wants to change it."""
+    return pb.InferRequest.FromString(serialise_request(request))
 
 
 def decode_request(message: pb.InferRequest, spec: PolicySpec, limits: Limits) -> PolicyRequest:

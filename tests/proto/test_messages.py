@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from handover_proto.messages import (
     encode_error,
     encode_info,
     encode_request,
+    serialise_request,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,7 +105,7 @@ def assert_same_groups(one, other):
 
 @given(requests())
 def test_a_request_comes_back_as_it_was_sent(request):
-    wire = pb.InferRequest.FromString(encode_request(request).SerializeToString())
+    wire = pb.InferRequest.FromString(serialise_request(request))
     back = decode_request(wire, SPEC, LIMITS)
     assert_same_groups(back.observation.state, request.observation.state)
     for name, sent in request.observation.cameras.items():
@@ -116,6 +118,18 @@ def test_a_request_comes_back_as_it_was_sent(request):
     if back.prefix is not None:
         assert back.prefix.delay_steps == request.prefix.delay_steps
         assert_same_groups(back.prefix.action, request.prefix.action)
+
+
+def test_pixels_are_copied_once_into_a_request():
+    frame = np.zeros((480, 640, 3), np.uint8)
+    request = PolicyRequest(Observation({"top": [frame] * 3}, {}, "lift"))
+    tracemalloc.start()
+    try:
+        size = len(serialise_request(request))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 3 * frame.nbytes < size <= most < size + frame.nbytes // 2
 
 
 @given(groups(4), counters, counters, texts)

@@ -5,7 +5,7 @@ import pytest
 from handover_proto.codec import compress
 from handover_proto.contract import ImageCodec, Limits, Observation, PolicyRequest
 from handover_proto.errors import InvalidRequest
-from handover_proto.messages import encode_request
+from handover_proto.messages import serialise_request
 from handover_server.decoder import Decoder
 from handover_server.message_guard import RequestHead
 from handover_server.policies import ALOHA_HOLD
@@ -34,7 +34,7 @@ def ticket(data: bytes, outcomes: list) -> Ticket:
 def with_frame(observation, frame) -> bytes:
     cameras = {name: [frame] for name in observation.cameras}
     request = PolicyRequest(Observation(cameras, observation.state, observation.task), seed=1)
-    return encode_request(request).SerializeToString()
+    return serialise_request(request)
 
 
 def test_raw_frames_are_decoded_at_once(decoder, passed_on, observation):

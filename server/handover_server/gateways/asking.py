@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from handover_proto.contract import PolicyOutput, PolicyRequest
 from handover_proto.errors import InvalidRequest, PolicyError
-from handover_proto.messages import encode_request
+from handover_proto.messages import serialise_request
 
 from handover_server.intake import Entered, Intake
 from handover_server.message_guard import RequestHead
@@ -29,7 +29,7 @@ async def ask(
     deadline = time.monotonic() + DEADLINE_S
     async with _withdrawn_at_the_end() as entered:
         for request, lane in zip(requests, lanes, strict=True):
-            data = encode_request(request).SerializeToString()
+            data = serialise_request(request)
             head = RequestHead(request.sequence)  # arrays: no image is compressed
             entered.append(intake.enter(data, head, lane, deadline))
         answers = []
