@@ -27,7 +27,7 @@ from handover_conversion.faults import (
 )
 from handover_conversion.groot_dataset import GrootDataset
 from handover_conversion.lerobot import open_lerobot
-from handover_conversion.plan import make_plan, same_result
+from handover_conversion.plan import make_plan, named_alike
 from handover_conversion.progress import ConversionProgress
 from handover_conversion.recording import Recordings
 from handover_conversion.resample import exact_rate, resampled_length
@@ -71,7 +71,7 @@ def convert(source: str, output: Path, config: ConvertConfig) -> ConversionRepor
     space.check_free(output, recordings, target)
     with open_executor(config.workers, config.cluster) as executor:
         plan = make_plan(source, config, recordings, target, executor)
-        if same_result(published, plan):
+        if published is not None and named_alike(published, plan) == plan:
             return _report_finished(output, time.monotonic() - started)
         space.check_place(root, output, config.overwrite)  # again: reading the source takes time
         with disk_faults_told(output):
@@ -87,7 +87,7 @@ def _convert_planned(
     executor: Executor,
     started: float,
 ) -> ConversionReport:
-    with Staging(output, plan) as staging:
+    with Staging(output, plan, start_over=config.overwrite) as staging:
         resumed = len(staging.finished())
         faults = _convert_episodes(recordings, target, staging, executor)
         chosen = _good_episodes(recordings, faults, config.skip_bad, output)

@@ -40,7 +40,8 @@ class ConvertConfig:
     cluster: Optional[str] = None
     """Work on a Ray cluster: auto, or ray://HOST:PORT."""
     overwrite: bool = False
-    """Replace an existing dataset at the output, once the new one is finished."""
+    """Replace an existing dataset at the output, once the new one is finished; start over where an
+    interrupted run had other choices."""
     skip_bad: bool = False
     """Leave out the episodes with faults, and list them, instead of making nothing."""
 

@@ -2,14 +2,13 @@
 
     .NAME.partial/
       lock            held by the one process that works here
-      plan.json       what is being converted, from what, how: another plan starts over
+      plan.json       what is being converted, from what, how: another plan is refused
       episodes/       finished episodes, not numbered yet: the .parquet is written last
       dataset/        the dataset as it will be, put together at the end and then moved into place
 
 Every file is written under another name and renamed, so what is there is whole.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -29,8 +28,9 @@ from handover_conversion.groot_writer import (
     unnumbered_rows,
     video_name,
 )
+from handover_conversion.interrupted import PLAN, read_plan, refuse_other_plan
 from handover_conversion.meta_files import json_bytes, write_whole
-from handover_conversion.plan import same_result
+from handover_conversion.plan import named_alike
 
 _PUBLISHING = "publishing"  # a mark: the dataset is whole and on its way to its place
 _FORMER = "former"  # the dataset that it replaces, until it is there
@@ -60,7 +60,7 @@ def finish_publishing(output: Path) -> dict[str, Any] | None:
                 (folder / _FORMER).rename(output)
             (folder / _PUBLISHING).unlink()
             return None
-        plan = _read_plan(folder)
+        plan = read_plan(folder)
         _tidy(folder)
     return plan
 
@@ -68,19 +68,33 @@ def finish_publishing(output: Path) -> dict[str, Any] | None:
 class Staging:
     """A conversion under way; holds the lock while it is open."""
 
-    def __init__(self, output: Path, plan: dict[str, Any]) -> None:
+    def __init__(self, output: Path, plan: dict[str, Any], *, start_over: bool) -> None:
         """Take up the folder of an interrupted conversion with the same plan, or start a new one.
 
-        Raises DatasetError when the place cannot be written, or another process works there.
+        start_over: throw away what one with another plan had finished. Raises DatasetError when it
+        is not to be, the place cannot be written, or another process works there.
         """
         self.folder = partial_folder(output)
         self.dataset = self.folder / "dataset"
         self._output, self._episodes = output, self.folder / "episodes"
         self._lock = lock_folder(self.folder, output, "converting")
-        if not same_result(_read_plan(self.folder), plan):
+        try:
+            self._take_up(plan, start_over)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _take_up(self, plan: dict[str, Any], start_over: bool) -> None:
+        former = read_plan(self.folder)
+        if former is not None:
+            former = named_alike(former, plan)
+        if former != plan:
+            if self.finished() and not start_over:
+                remedy = "--overwrite it, or choose another --output"
+                refuse_other_plan(self.folder, former, plan, len(self.finished()), remedy)
             for leftover in (self._episodes, self.dataset):
                 shutil.rmtree(leftover, ignore_errors=True)
-        write_whole(self.folder / "plan.json", json_bytes(plan))
+        write_whole(self.folder / PLAN, json_bytes(plan))
         self._episodes.mkdir(exist_ok=True)
 
     def __enter__(self) -> "Staging":
@@ -138,10 +152,3 @@ def _tidy(folder: Path) -> None:
             shutil.rmtree(path)
     (folder / _PUBLISHING).unlink()
     shutil.rmtree(folder)
-
-
-def _read_plan(folder: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads((folder / "plan.json").read_bytes())
-    except (OSError, ValueError):
-        return None

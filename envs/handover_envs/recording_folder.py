@@ -2,7 +2,7 @@
 
 .NAME.partial/
   lock         held by the one process that records here
-  plan.json    what decides the result: another plan starts over
+  plan.json    what decides the result: another plan is refused
   SEED.mp4     a finished episode's film, and
   SEED.npz     its steps: written last, so that an episode that has it is whole
   SEED.failed  a seed whose episode did not succeed
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from handover_conversion.faults import DatasetError
 from handover_conversion.folder_lock import lock_folder
+from handover_conversion.interrupted import PLAN, read_plan, refuse_other_plan
 from handover_conversion.lerobot_writer import RecordedSteps
 from handover_conversion.meta_files import json_bytes, write_whole
 
@@ -42,7 +43,8 @@ class RecordingFolder:
     def __init__(self, output: Path, plan: dict[str, Any]) -> None:
         """Take up an interrupted recording with the same plan, or start a new one.
 
-        Raises DatasetError when the output exists, cannot be written, or is being recorded.
+        Raises DatasetError when the output exists, cannot be written, or is being recorded, or when
+        one with another plan has finished episodes.
         """
         if os.path.lexists(output):  # a link to nowhere too
             raise DatasetError(f"{output} exists; choose another --output, or remove it")
@@ -50,9 +52,21 @@ class RecordingFolder:
         self.folder = output.with_name(f".{output.name}.partial")
         self.dataset = self.folder / "dataset"
         self._lock = lock_folder(self.folder, output, "recording")
-        if self._plan() != plan:
-            self._clear()
-            write_whole(self.folder / "plan.json", json_bytes(plan))
+        try:
+            self._take_up(plan)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _take_up(self, plan: dict[str, Any]) -> None:
+        former = read_plan(self.folder)
+        if former == plan:
+            return
+        if self.finished():
+            remedy = "remove it, or choose another --output"
+            refuse_other_plan(self.folder, former, plan, len(self.finished()), remedy)
+        self._clear()
+        write_whole(self.folder / PLAN, json_bytes(plan))
 
     def __enter__(self) -> "RecordingFolder":
         return self
@@ -125,12 +139,6 @@ class RecordingFolder:
 
     def _file(self, seed: int, kind: str) -> Path:
         return self.folder / f"{seed:010d}.{kind}"
-
-    def _plan(self) -> dict[str, Any] | None:
-        try:
-            return json.loads((self.folder / "plan.json").read_bytes())
-        except (OSError, ValueError):
-            return None
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():

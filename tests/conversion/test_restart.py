@@ -200,7 +200,9 @@ def _running(group):
     return False
 
 
-def test_another_choice_starts_over(reference, convert, contents, monkeypatch):
+def test_another_choice_throws_nothing_away_unless_told_to(
+    reference, convert, contents, monkeypatch
+):
     source, expected = reference
 
     def killed(*_):
@@ -210,7 +212,12 @@ def test_another_choice_starts_over(reference, convert, contents, monkeypatch):
         patch.setattr(conversion, "assemble", killed)
         with pytest.raises(Killed):
             convert(source, codec="h264")
-    assert contents(convert(source)) == expected
+    message = r"3 episodes of an interrupted run with another parameters\.codec \(h264, now mp4v\)"
+    with pytest.raises(DatasetError, match=message):
+        convert(source)
+    with pytest.raises(DatasetError, match=message):  # they are still there
+        convert(source)
+    assert contents(convert(source, overwrite=True)) == expected
 
 
 def test_the_source_by_another_path_goes_on(reference, convert, contents, monkeypatch, capsys):
@@ -228,7 +235,9 @@ def test_the_source_by_another_path_goes_on(reference, convert, contents, monkey
     assert "(3 episodes were finished before)" in capsys.readouterr().out
 
 
-def test_a_changed_source_starts_over(reference, convert, contents, monkeypatch, tmp_path):
+def test_a_changed_source_is_told_and_starts_over_when_told_to(
+    reference, convert, contents, monkeypatch, tmp_path, draw_video
+):
     source = shutil.copytree(reference[0], tmp_path / "changing")
 
     def killed(*_):
@@ -238,9 +247,11 @@ def test_a_changed_source_starts_over(reference, convert, contents, monkeypatch,
         patch.setattr(conversion, "assemble", killed)
         with pytest.raises(Killed):
             convert(source)
-    video = source / "videos/chunk-000/observation.images.top"
-    (video / "episode_000000.mp4").write_bytes((video / "episode_000002.mp4").read_bytes())
-    assert contents(convert(source)) == contents(convert(source, "afresh"))
+    draw_video(source / "videos/chunk-000/observation.images.top/episode_000000.mp4", range(7, 47))
+    with pytest.raises(DatasetError, match=r"another source\.sha256"):
+        convert(source)
+    again = contents(convert(source, overwrite=True))
+    assert again == contents(convert(source, "afresh")) != reference[1]
 
 
 def test_two_runs_do_not_share_an_output(reference, convert, monkeypatch):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,12 +119,16 @@ def test_an_interrupted_recording_goes_on_with_what_is_missing(asked, tmp_path, 
     assert [episode["seed"] for episode in recorded(config.output)["episodes"]] == [0, 1, 3, 4, 6]
 
 
-def test_another_plan_does_not_take_up_what_an_earlier_one_left(asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(recording.RecordingFolder, "publish", lambda folder: None)
-    main(RecordConfig("transfer_cube", tmp_path / "set", episodes=2))
+def test_another_plan_is_refused_and_what_an_earlier_one_left_is_kept(asked, tmp_path, monkeypatch):
+    config = RecordConfig("transfer_cube", tmp_path / "set", episodes=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(recording.RecordingFolder, "publish", lambda folder: None)
+        main(config)
     asked.clear()
-    main(RecordConfig("transfer_cube", tmp_path / "set", episodes=2, codec="av1"))
-    assert sorted(asked) == [0, 1]
+    with pytest.raises(DatasetError, match="2 episodes of an interrupted run with another enc"):
+        main(replace(config, codec="av1"))
+    main(config)
+    assert not asked
 
 
 def test_an_existing_output_is_refused_and_left_alone(asked, tmp_path):
