@@ -100,8 +100,8 @@ def check_usage(config: RolloutConfig) -> None:
     for flag, default in (("clock", "wall"), ("switching", "naive")):
         if getattr(config, flag) != default and not config.realtime:
             raise UsageError(f"{_flag(flag)} {getattr(config, flag)} needs --realtime")
-    if not 0 < config.policy_rate_hz < 100_000:
-        raise UsageError(f"--policy-rate-hz is {config.policy_rate_hz:g}, expected above 0")
+    if not 0.1 <= config.policy_rate_hz <= 1000:
+        raise UsageError(f"--policy-rate-hz is {config.policy_rate_hz:g}, expected 0.1 to 1000")
     check_timeouts(config, "connect_timeout_s", "call_timeout_s", "reconnect_s")
     if not 0 <= config.seed < 2**32 - config.episodes:
         raise UsageError(f"--seed is {config.seed}, expected 0 to 2^32 - 1 - episodes")

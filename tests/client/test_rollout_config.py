@@ -26,6 +26,8 @@ def config(tmp_path, **flags) -> RolloutConfig:
         ({"realtime": True, "jitter_ms": -1.0}, "--jitter-ms"),
         ({"switching": "rtc"}, "--switching rtc needs --realtime"),
         ({"clock": "simulated"}, "--clock simulated needs --realtime"),
+        ({"policy_rate_hz": 1e-9}, "--policy-rate-hz"),
+        ({"policy_rate_hz": float("nan")}, "--policy-rate-hz"),
         ({"reconnect_s": 0.0}, "--reconnect-s"),
         ({"seed": 2**32 - 1}, "--seed"),
     ],
