@@ -39,6 +39,19 @@ def _left_as_found(pool: Any) -> Iterator[None]:
             raise
 
 
+def _drop_workspaces(like: Tensor) -> None:
+    """Let what is captured next keep cuBLAS's workspace in its own pool.
+
+    PyTorch (2.13) keeps one for each thread in the pool of the first graph that took it, for all
+    that are captured in that stream, and drops it with any of them (pytorch/pytorch#193402): a
+    policy would go on writing where another's graphs were, once these are gone.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        like.clone()
+    graph.reset()
+
+
 class CapturedChunk:
     """A chunk's function, captured for one bucket. For one thread: the policy's."""
 
@@ -55,6 +68,8 @@ class CapturedChunk:
         # memory that other graphs may share: no two replay at once
         self.pool = pool or torch.cuda.graph_pool_handle()
         with torch.cuda.device(self._inputs[0].device), _left_as_found(self.pool):
+            if pool is None:
+                _drop_workspaces(self._inputs[0])
             self._capture()
 
     def _capture(self) -> None:

@@ -137,6 +137,17 @@ def test_a_capture_survives_what_another_thread_does_on_the_gpu():
     assert not failures
 
 
+def test_a_graph_outlives_those_that_were_captured_before_it():
+    """They share a stream, for which PyTorch keeps one workspace of cuBLAS."""
+    values = torch.randn(64, 1 << 16, device=GPU, dtype=torch.bfloat16)  # summed in parts
+    first, second = (CapturedChunk(lambda x: x @ x.T, [values.clone()]) for _ in range(2))
+    want = second([values])
+    del first
+    gc.collect()
+    torch.cuda.empty_cache()  # the first one's memory is gone
+    assert torch.equal(second([values]), want)
+
+
 def test_a_capture_that_fails_leaves_the_process_as_it_was():
     values, stream = torch.arange(8.0, device=GPU), torch.cuda.current_stream()
     with pytest.raises(RuntimeError):
