@@ -15,7 +15,7 @@ from handover_model.engine.agreement import compare
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.cuda_graph import CapturedChunk
 from handover_model.engine.graphs import GraphEngine
-from handover_model.engine.kernels import KernelCompiler
+from handover_model.engine.kernels import KernelCompiler, clock_on_gpu
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.contract import IMPROVER
 
@@ -156,6 +156,12 @@ def test_a_capture_that_fails_leaves_the_process_as_it_was():
     torch.cuda.empty_cache()  # raises while a capture lasts
     captured = CapturedChunk(lambda given: given * 2, [values.clone()])
     torch.testing.assert_close(captured([values]), values * 2)
+
+
+def test_the_clock_of_kernels_counts_none_of_python_s_time():
+    values = torch.ones(1 << 20, device=GPU)
+    slow_to_start = clock_on_gpu(lambda: (time.sleep(0.05), values + 1)[1])
+    assert 0 < slow_to_start < 5  # ms
 
 
 def improve_until_compiled(policy, count):
