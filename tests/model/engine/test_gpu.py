@@ -148,6 +148,15 @@ def test_a_graph_outlives_those_that_were_captured_before_it():
     assert torch.equal(second([values]), want)
 
 
+def test_no_garbage_is_collected_while_a_chunk_is_captured():
+    """It may hold another graph, or kernels that the compiler tried."""
+    seen = []
+    CapturedChunk(lambda x: (seen.append(gc.isenabled()), x * 2)[1], [torch.ones(8, device=GPU)])
+    assert seen
+    assert not any(seen)
+    assert gc.isenabled()
+
+
 def test_a_capture_that_fails_leaves_the_process_as_it_was():
     values, stream = torch.arange(8.0, device=GPU), torch.cuda.current_stream()
     with pytest.raises(RuntimeError):
