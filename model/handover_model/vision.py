@@ -151,7 +151,7 @@ class VisionTransformer(nn.Module):
 
     def _positions(self, height: int, width: int) -> Tensor:
         table = self.embeddings.position_embedding.weight
-        if table.requires_grad and torch.is_grad_enabled():
+        if table.requires_grad:  # FSDP gathers it in the same place, uncounted
             return self.embeddings.positions(height, width)
         # the version counts in-place changes, such as an optimiser's
         key = (height, width, table.data_ptr(), table.dtype, table.device, _version(table))

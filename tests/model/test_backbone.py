@@ -59,7 +59,7 @@ def test_positions_of_the_table_s_own_grid_are_the_table():
 
 
 def test_kept_positions_follow_the_weights():
-    network = tiny.network()
+    network = tiny.network().requires_grad_(False)
     tower, image = network.backbone.model.vision_model, tiny.normal(1, 3, 28, 84)
     with torch.no_grad():
         before = tower([image])[0]
@@ -70,6 +70,17 @@ def test_kept_positions_follow_the_weights():
     assert not torch.allclose(before, after)
     kept = tower.vision_model._positions(2, 6)
     torch.testing.assert_close(kept, fresh)
+
+
+def test_positions_that_are_trained_are_not_kept():
+    """FSDP gathers a table into the same memory, and its version stays."""
+    tower = tiny.network().backbone.model.vision_model.vision_model
+    table = tower.embeddings.position_embedding.weight
+    with torch.no_grad():
+        before = tower._positions(2, 6)
+        with torch.autograd._unsafe_preserve_version_counter(table):
+            table.add_(1.0)
+        torch.testing.assert_close(tower._positions(2, 6), before + 1)
 
 
 def test_left_padding_changes_nothing():

@@ -19,6 +19,7 @@ def command(settings, launcher=(sys.executable,), program=("-m", "handover_train
         "report-to": "none",
         "dataloader-num-workers": settings.dataloader_num_workers,
         "device": "cpu",
+        "precision": settings.precision,
     }
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     if settings.lora_rank:

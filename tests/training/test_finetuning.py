@@ -93,6 +93,12 @@ def test_frozen_parts_are_in_evaluation_mode_and_without_gradients(frozen_backbo
         assert (weight.grad is None) == name.startswith("backbone."), name
 
 
+def test_attention_whose_gradients_can_be_nan_on_a_gpu_is_off(settings):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    make_trainer(make_plan(settings), RunStart(None))
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_the_same_settings_give_the_same_weights(settings, tmp_path):
     run(settings)
     again = replace(settings, output_dir=tmp_path / "again")

@@ -44,6 +44,27 @@ def test_weights_that_fsdp_divides_train_as_one_and_go_on_undivided(
     assert_as_one(settings, divided, base)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("adapted", [False, True])
+def test_in_bfloat16_what_fsdp_divides_has_the_losses_and_errors_of_one(
+    settings, tmp_path, adapted
+):
+    """Rounded to bfloat16, a loss is up to 0.002 of itself away."""
+    settings = replace(
+        settings,
+        precision="bfloat16",
+        lora_rank=4 if adapted else 0,
+        gradient_checkpointing=adapted,
+    )
+    divided = replace(settings, output_dir=tmp_path / "divided", fsdp=True)
+    train(divided, tmp_path, TWO, PROGRAM)
+    run(settings)
+    for kind in ("eval_open_loop_mse", "loss"):
+        assert measured(history_of(divided), kind) == pytest.approx(
+            measured(history_of(settings), kind), rel=3e-4
+        )
+
+
 def train(settings, tmp_path, *how):
     log = tmp_path / "log.txt"
     process = start(settings, log, *how)

@@ -4,9 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
+from accelerate.state import AcceleratorState
 from handover_proto.errors import UsageError
 from handover_training.finetune_config import FinetuneConfig
-from handover_training.run_arguments import check_settings
+from handover_training.run_arguments import check_settings, training_arguments
 
 SETTINGS = FinetuneConfig(dataset_path=(Path("data"),), report_to=("none",))
 
@@ -39,3 +41,16 @@ def test_what_makes_no_sense_is_told(wrong, told):
 def test_defaults_and_gradients_of_any_length_make_sense():
     check_settings(SETTINGS)
     check_settings(dataclasses.replace(SETTINGS, max_grad_norm=float("inf")))
+
+
+def test_a_process_by_itself_trains_on_one_of_several_gpus(monkeypatch, tmp_path, caplog):
+    """transformers would wrap the learner in DataParallel, which no batch of ours survives."""
+    found = {"is_available": True, "device_count": 2, "is_tf32_supported": False}
+    for name, value in found.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _device: None)
+    settings = dataclasses.replace(SETTINGS, precision="float32", output_dir=tmp_path)
+    arguments = training_arguments(settings, evaluates=False)
+    AcceleratorState._reset_state(reset_partial_state=True)  # it has seen GPUs
+    assert (arguments.device.type, arguments.n_gpu) == ("cuda", 1)
+    assert caplog.messages == ["one of 2 GPUs trains; torchrun --nproc_per_node=2 has all of them"]

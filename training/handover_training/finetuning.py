@@ -114,6 +114,9 @@ def train(trainer: FinetuneTrainer, plan: Plan, start: RunStart) -> None:
 def make_trainer(plan: Plan, start: RunStart) -> FinetuneTrainer:
     """Load the network and connect it to the data."""
     settings, arguments = plan.settings, plan.arguments
+    # cuDNN's attention, the first choice on an H100, can give NaN for the queries' gradients where
+    # there is a mask: pytorch/pytorch#196678
+    torch.backends.cuda.enable_cudnn_sdp(False)
     torch.manual_seed(settings.seed)  # of weights that the base does not have, and of adapters
     network = plan.base.load(mixed_precision=bool(arguments.bf16))
     if settings.lora_rank:

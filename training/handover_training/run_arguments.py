@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from transformers.training_args import TrainingArguments
 
 from handover_training.finetune_config import FinetuneConfig
 from handover_training.recordings import Source
+
+logger = logging.getLogger(__name__)
 
 # settings that do not change what a run computes, beyond rounding, or that their content stands for
 LEFT_OUT = (
@@ -130,6 +133,12 @@ def training_arguments(settings: FinetuneConfig, *, evaluates: bool) -> Training
         disable_tqdm=True,
         ignore_data_skip=True,  # our batches start at the right step by themselves
     )
+    if (gpus := arguments.n_gpu) > 1:
+        # one process with several: transformers would cut each tensor of a batch up among them
+        logger.warning(
+            "one of %d GPUs trains; torchrun --nproc_per_node=%d has all of them", gpus, gpus
+        )
+        arguments._n_gpu = 1
     if settings.fsdp and PartialState().distributed_type != DistributedType.MULTI_GPU:
         raise UsageError(
             "--fsdp divides the network among several GPUs: start it with torchrun on a machine "

@@ -30,6 +30,7 @@ from handover_training.open_loop import ErrorSums, OpenLoop
 from handover_training.optimizer_file import load_optimizer, save_optimizer
 from handover_training.samples import Collator, TrainingWindows
 from handover_training.whole_state import (
+    BFLOAT16_WEIGHTS,
     gather_for,
     put_optimizer,
     whole_optimizer,
@@ -112,6 +113,13 @@ class FinetuneTrainer(Trainer):
             prefetch_factor=PREFETCHED if workers else None,
             pin_memory=self.args.device.type == "cuda",
         )
+
+    def _build_accelerator_args(self, **keywords: Any) -> dict[str, Any]:
+        """Let FSDP gather weights in bfloat16 and leave all else in float32."""
+        plugin = keywords["fsdp_plugin"]
+        if plugin is not None and plugin.fsdp_version == 2 and self.args.bf16:
+            plugin.mixed_precision_policy = BFLOAT16_WEIGHTS
+        return super()._build_accelerator_args(**keywords)
 
     def _prepare_for_training(self, *arguments: Any, **keywords: Any) -> Any:
         prepared = super()._prepare_for_training(*arguments, **keywords)

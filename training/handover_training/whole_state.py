@@ -7,6 +7,7 @@ with another number of processes, divided or not.
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -15,10 +16,20 @@ from torch.distributed.checkpoint.state_dict import (
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    register_fsdp_forward_method,
+)
 from torch.optim import Optimizer
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+# autocast rounds what is computed; accelerate's policy would round times, noise, masks' sums, the
+# loss and predicted chunks, too, and add gradients in bfloat16
+BFLOAT16_WEIGHTS = MixedPrecisionPolicy(
+    param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+)
 
 
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ and the output's memory is fixed when the graph is captured; all graphs share on
 that what they need between input and output is that of the largest.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -39,6 +40,34 @@ def _left_as_found(pool: Any) -> Iterator[None]:
             raise
 
 
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Let Python free no cycles: a graph or a kernel's code that is freed in a capture breaks it.
+
+    PyTorch collected before each capture until 2.8 (pytorch/pytorch#161037).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _drop_workspaces(like: Tensor) -> None:
+    """Let what is captured next keep cuBLAS's workspace in its own pool.
+
+    PyTorch (2.13) keeps one for each thread in the pool of the first graph that took it, for all
+    that are captured in that stream, and drops it with any of them (pytorch/pytorch#193402): a
+    policy would go on writing where another's graphs were, once these are gone.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        like.clone()
+    graph.reset()
+
+
 class CapturedChunk:
     """A chunk's function, captured for one bucket. For one thread: the policy's."""
 
@@ -54,7 +83,10 @@ class CapturedChunk:
         self._graph = torch.cuda.CUDAGraph()
         # memory that other graphs may share: no two replay at once
         self.pool = pool or torch.cuda.graph_pool_handle()
-        with torch.cuda.device(self._inputs[0].device), _left_as_found(self.pool):
+        device = self._inputs[0].device
+        with torch.cuda.device(device), _left_as_found(self.pool), _nothing_collected():
+            if pool is None:
+                _drop_workspaces(self._inputs[0])
             self._capture()
 
     def _capture(self) -> None:

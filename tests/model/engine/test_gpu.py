@@ -15,7 +15,7 @@ from handover_model.engine.agreement import compare
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.cuda_graph import CapturedChunk
 from handover_model.engine.graphs import GraphEngine
-from handover_model.engine.kernels import KernelCompiler
+from handover_model.engine.kernels import KernelCompiler, clock_on_gpu
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.contract import IMPROVER
 
@@ -137,6 +137,26 @@ def test_a_capture_survives_what_another_thread_does_on_the_gpu():
     assert not failures
 
 
+def test_a_graph_outlives_those_that_were_captured_before_it():
+    """They share a stream, for which PyTorch keeps one workspace of cuBLAS."""
+    values = torch.randn(64, 1 << 16, device=GPU, dtype=torch.bfloat16)  # summed in parts
+    first, second = (CapturedChunk(lambda x: x @ x.T, [values.clone()]) for _ in range(2))
+    want = second([values])
+    del first
+    gc.collect()
+    torch.cuda.empty_cache()  # the first one's memory is gone
+    assert torch.equal(second([values]), want)
+
+
+def test_no_garbage_is_collected_while_a_chunk_is_captured():
+    """It may hold another graph, or kernels that the compiler tried."""
+    seen = []
+    CapturedChunk(lambda x: (seen.append(gc.isenabled()), x * 2)[1], [torch.ones(8, device=GPU)])
+    assert seen
+    assert not any(seen)
+    assert gc.isenabled()
+
+
 def test_a_capture_that_fails_leaves_the_process_as_it_was():
     values, stream = torch.arange(8.0, device=GPU), torch.cuda.current_stream()
     with pytest.raises(RuntimeError):
@@ -145,6 +165,12 @@ def test_a_capture_that_fails_leaves_the_process_as_it_was():
     torch.cuda.empty_cache()  # raises while a capture lasts
     captured = CapturedChunk(lambda given: given * 2, [values.clone()])
     torch.testing.assert_close(captured([values]), values * 2)
+
+
+def test_the_clock_of_kernels_counts_none_of_python_s_time():
+    values = torch.ones(1 << 20, device=GPU)
+    slow_to_start = clock_on_gpu(lambda: (time.sleep(0.05), values + 1)[1])
+    assert 0 < slow_to_start < 5  # ms
 
 
 def improve_until_compiled(policy, count):
