@@ -5,11 +5,13 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 from handover_proto.contract import Improving, Policy, PolicyOutput, PolicyRequest
-from handover_proto.errors import Overloaded, PolicyError
+from handover_proto.errors import Overloaded, PolicyError, ServerUnavailable
 
+from handover_server.gpu import gpu_is_lost
 from handover_server.incident import record_incident
 from handover_server.memory import ran_out_of_memory, release_memory
 from handover_server.output_check import check_output
@@ -18,13 +20,18 @@ from handover_server.ticket import Outcome
 logger = logging.getLogger(__name__)
 
 _NO_MEMORY = "the policy ran out of memory on this request; try again in 1 s"
+_GPU_LOST = "the GPU failed, and answers nothing until this server is started again"
 _MEMORY_RETRY_S = 1.0  # for whatever else is using the memory to be done with it
 
 
 class PolicyCalls:
-    """Calls a policy in the policy's thread, while others may look how long a call lasts."""
+    """Calls a policy in the policy's thread, while others may look how long a call lasts.
+
+    lost: has a reason once no call can succeed any more
+    """
 
     def __init__(self) -> None:
+        self.lost: Future[str] = Future()
         self._call: tuple[float, int] | None = None  # when it began, in which thread
 
     @property
@@ -71,7 +78,7 @@ class PolicyCalls:
             # leave a server that looks alive.
             memory = ran_out_of_memory(error)
             if not memory:
-                return [record_incident("the policy failed", error)] * len(requests)
+                return [self._failure(error)] * len(requests)
         # From here on no traceback holds what the failed batch had taken.
         if memory and len(requests) == 1:
             release_memory()
@@ -80,6 +87,14 @@ class PolicyCalls:
         size = _make_room(len(requests)) if memory else 1
         parts = [requests[at : at + size] for at in range(0, len(requests), size)]
         return [outcome for part in parts for outcome in self.outcomes(policy, part)]
+
+    def _failure(self, error: BaseException) -> PolicyError:
+        incident = record_incident("the policy failed", error)
+        if not gpu_is_lost():
+            return incident
+        if not self.lost.done():
+            self.lost.set_result(_GPU_LOST)
+        return ServerUnavailable(_GPU_LOST)
 
     def _infer(self, policy: Policy, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
         self._call = (time.monotonic(), threading.get_ident())

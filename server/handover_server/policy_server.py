@@ -129,7 +129,10 @@ class PolicyServer:
         return spec
 
     async def until_lost(self) -> None:
-        """Wait until the watchdog gives the policy up; to be called once the server is ready."""
+        """Wait until the policy is given up: stuck for too long, or without its GPU.
+
+        To be called once the server is ready.
+        """
         assert self._watching is not None, "become_ready comes first"
         await asyncio.shield(self._watching)
 
@@ -185,8 +188,18 @@ class PolicyServer:
             intake.resume()
             await self._tell_health(_SERVING)
 
-        watchdog = Watchdog(self._scheduler.calls, self.settings.watchdog, turn_away, admit_again)
-        await watchdog.watch()
+        calls = self._scheduler.calls
+        watchdog = Watchdog(calls, self.settings.watchdog, turn_away, admit_again)
+        watching = asyncio.ensure_future(watchdog.watch())
+        lost = asyncio.shield(asyncio.wrap_future(calls.lost))  # the policy's thread may yet set it
+        try:
+            done, _ = await asyncio.wait({watching, lost}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+        if lost not in done:
+            return watching.result()
+        logger.error("the policy is lost: %s", lost.result())
+        await turn_away(lost.result())
 
     async def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", SERVICE_NAME):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LOST = 3  # exit status: the watchdog gave the policy up, and a supervisor should start another
+_LOST = 3  # exit status: the policy was given up, and a supervisor should start another server
 
 
 def serve_until_stopped(config: ServeConfig) -> None:

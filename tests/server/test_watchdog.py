@@ -105,6 +105,28 @@ def test_a_policy_that_stays_away_is_given_up(serve, gated, message, typed_error
     assert isinstance(typed_error(stuck.exception()), ServerUnavailable)
 
 
+def test_a_policy_whose_gpu_fails_is_given_up(
+    serve, moody, message, typed_error, caplog, monkeypatch
+):
+    server = serve(moody, watchdog=WatchdogSettings(stuck_s=0.0))
+    health = health_changes(server)
+    assert next(health) == SERVING
+    lost = asyncio.run_coroutine_threadsafe(server.server.until_lost(), server.loop)
+    with pytest.raises(grpc.RpcError) as failed:
+        server.infer(message(client_tag="raise"))
+    assert failed.value.code() is grpc.StatusCode.INTERNAL  # the GPU still answers
+    monkeypatch.setattr("handover_server.policy_calls.gpu_is_lost", lambda: True)
+    for _ in range(2):
+        with pytest.raises(grpc.RpcError) as failed:
+            server.infer(message(client_tag="raise"))
+        assert isinstance(typed_error(failed.value), ServerUnavailable)
+        assert "the GPU failed" in failed.value.details()
+    lost.result(TIMEOUT_S)
+    assert next(health) == NOT_SERVING
+    assert "secret" not in failed.value.details()
+    assert "the policy is lost: the GPU failed" in caplog.text
+
+
 class FrozenWorld:
     """A clock that only sleeping moves, by what was asked for and what `oversleeps` adds."""
 
