@@ -55,7 +55,7 @@ def start():
 
 
 def test_it_serves_where_it_says_and_stops_with_0_on_sigterm(start):
-    port, process = start("--policy", "hold")
+    port, process = start("--policy", "hold", "--drain-s", "600")  # nobody asked: it need not wait
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         info = PolicyServiceStub(channel).GetInfo(pb.GetInfoRequest(), timeout=TIMEOUT_S)
     assert info.policy == "hold"

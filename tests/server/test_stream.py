@@ -98,6 +98,19 @@ def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message,
     assert stream.close() == []
 
 
+def test_on_a_full_server_what_the_policy_computes_makes_no_room(serve, gated, message):
+    stream = Stream(serve(gated, bounds=Bounds(requests=1)))
+    stream.send(message(sequence=1))
+    gated.wait_until_busy()
+    stream.send(message(sequence=2))
+    reply = stream.receive()
+    assert reply.sequence == 2
+    assert isinstance(failure(reply), Overloaded)
+    gated.let_through()
+    assert decode_chunk(stream.receive()).sequence == 1
+    assert stream.close() == []
+
+
 def test_streams_do_not_supersede_each_other(serve, gated, message):
     server = serve(gated)
     one, other = Stream(server), Stream(server)

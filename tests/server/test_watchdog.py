@@ -66,8 +66,10 @@ def test_a_stuck_policy_turns_clients_away_until_it_comes_back(
         assert "has not answered for 0.5 s" in str(error)
     with pytest.raises(ServerUnavailable, match="until it does or is restarted"):
         server.infer_bytes(message(sequence=3).SerializeToString())
+    assert "has not answered" in server.server.status
     gated.let_through()
     assert next(health) == SERVING
+    assert server.server.status == "serving"
     gated.let_through()
     assert server.infer(message(sequence=4)).sequence == 4
     assert gated.sequences == [[1], [4]]
