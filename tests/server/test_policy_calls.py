@@ -60,6 +60,8 @@ def test_the_memory_of_the_batch_that_failed_is_let_go_before_the_next_try(ask, 
     )
     ask(NarrowPolicy(fits=1), "", "")
     assert held == [None]
+    ask(NarrowPolicy(fits=0), "")  # alone, with no next try but the client's
+    assert held == [None, None]
 
 
 def test_pytorchs_own_errors_count_as_memory_and_others_do_not(monkeypatch):
@@ -120,14 +122,22 @@ def test_a_call_tells_since_when_it_lasts_and_where_it_stands(observation):
 
     class Watched(HoldPolicy):
         def infer(self, requests):
-            seen.extend([calls.began_s, calls.where()])
+            seen.append((calls.began_s, calls.where()))
             return super().infer(requests)
 
+        def improve(self):
+            seen.append((calls.began_s, calls.where()))
+
     calls = PolicyCalls()
-    calls.outcomes(Watched(), [PolicyRequest(observation)])
-    assert seen[0] is not None
-    assert "in " in seen[1]
-    assert (calls.began_s, calls.where()) == (None, "between calls")
+    for call in (
+        lambda: calls.outcomes(Watched(), [PolicyRequest(observation)]),
+        lambda: calls.improve(Watched()),
+    ):
+        call()
+        began_s, where = seen.pop()
+        assert began_s is not None
+        assert " in " in where
+        assert (calls.began_s, calls.where()) == (None, "between calls")
 
 
 def test_warming_up_finds_the_largest_batch_that_fits():
