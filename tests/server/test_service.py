@@ -22,6 +22,7 @@ from handover_proto.errors import (
 from handover_proto.messages import decode_chunk, decode_info
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.intake import Bounds
+from handover_server.observer import Observer
 from handover_server.policies import HoldPolicy
 from handover_server.ticket import Ticket
 
@@ -102,6 +103,16 @@ def test_a_failing_policy_is_internal_without_a_traceback(serve, moody, message)
         assert leaked not in str(caught.value)
         assert leaked not in str(caught.value.__cause__)
     assert server.infer(message()).action
+
+
+def test_a_reply_that_cannot_be_made_is_an_incident_too(serve, message):
+    class Faulty(Observer):
+        def encoded(self, duration_ms):
+            raise RuntimeError("secret path")
+
+    with pytest.raises(PolicyFailed, match=r"answering a request failed; .* incident") as caught:
+        serve(HoldPolicy(), observer=Faulty()).infer_bytes(message().SerializeToString())
+    assert "secret" not in str(caught.value)
 
 
 def test_before_the_policy_is_loaded_calls_are_told_to_come_back(

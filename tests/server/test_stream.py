@@ -1,8 +1,10 @@
 """InferStream: the newest observation wins, each request is answered, and bad ones end nothing."""
 
 import asyncio
+import gc
 import queue
 import time
+import weakref
 
 import grpc
 import pytest
@@ -18,6 +20,7 @@ from handover_proto.errors import (
 )
 from handover_proto.messages import decode_chunk
 from handover_server.intake import Bounds, Intake
+from handover_server.observer import Observer
 from handover_server.policies import HoldPolicy
 from handover_server.scheduler import Scheduler
 from handover_server.stream import StreamSession
@@ -44,6 +47,23 @@ class Stream:
     def close(self):
         self._outbox.put(None)
         return [pb.InferReply.FromString(reply) for reply in self.replies]
+
+
+class Faulty(Observer):
+    """Fails where a chunk is made into a message, which no observer may."""
+
+    faults = 1
+
+    def encoded(self, duration_ms):
+        if self.faults:
+            raise RuntimeError("secret path")
+
+
+class Kept(bytes):
+    """Bytes that can be told when they are let go: by a weak reference to what they carry."""
+
+    def __init__(self, data):
+        self.carried = Lane()
 
 
 def failure(reply):
@@ -140,6 +160,18 @@ def test_a_stream_outlives_bad_requests(serve, moody, message):
     assert isinstance(failure(stream.receive()), PolicyFailed)
     stream.send(message(sequence=5))
     assert decode_chunk(stream.receive()).sequence == 5
+
+
+def test_a_reply_that_cannot_be_made_is_an_error_and_the_stream_goes_on(serve, message):
+    observer = Faulty()
+    stream = Stream(serve(HoldPolicy(), observer=observer))
+    stream.send(message(sequence=1))
+    reply = stream.receive()
+    assert reply.sequence == 1
+    assert isinstance(failure(reply), PolicyFailed)
+    observer.faults = 0
+    stream.send(message(sequence=2))
+    assert decode_chunk(stream.receive()).sequence == 2
 
 
 def test_a_tag_that_is_too_long_is_refused_and_not_sent_back_whole(serve, noise, message):
@@ -258,3 +290,32 @@ def test_a_request_also_ages_while_its_client_does_not_read(message):
     asyncio.run(asyncio.wait_for(converse(), TIMEOUT_S))
     assert set(replies) == set(range(9))
     assert isinstance(failure(replies[8]), DeadlinePassed)
+
+
+def test_a_stream_that_idles_holds_nothing_of_what_it_answered(message):
+    async def converse():
+        scheduler = Scheduler(HoldPolicy)
+        scheduler.start()
+        spec = await asyncio.wrap_future(scheduler.ready)
+        intake = Intake(ServerInfo(spec, Limits()), scheduler, Bounds(), 0)
+        answered = asyncio.Event()
+
+        class Client:
+            async def write(self, data):
+                answered.set()
+
+        async def requests():
+            data = Kept(message().SerializeToString())
+            carried = weakref.ref(data.carried)
+            yield data
+            del data
+            await answered.wait()
+            while gc.collect() >= 0 and carried() is not None:  # the policy's thread goes on first
+                await asyncio.sleep(0.001)
+            assert session._under_way == set()
+
+        session = StreamSession(intake, Lane(), Client(), None, lambda: None)
+        await session.run(requests())
+        scheduler.close(TIMEOUT_S)
+
+    asyncio.run(asyncio.wait_for(converse(), TIMEOUT_S))
