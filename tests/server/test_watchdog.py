@@ -107,6 +107,15 @@ def test_a_policy_that_stays_away_is_given_up(serve, gated, message, typed_error
     assert isinstance(typed_error(stuck.exception()), ServerUnavailable)
 
 
+def test_a_watchdog_that_is_off_gives_no_policy_up(serve, gated, message):
+    server = serve(gated, watchdog=WatchdogSettings(stuck_s=0.0, exit_s=0.1))
+    lost = asyncio.run_coroutine_threadsafe(server.server.until_lost(), server.loop)
+    gated.let_through()
+    assert server.infer(message(sequence=1)).sequence == 1
+    assert not lost.done()
+    lost.cancel()
+
+
 class FrozenWorld:
     """A clock that only sleeping moves, by what was asked for and what `oversleeps` adds."""
 
@@ -138,3 +147,13 @@ def test_a_process_that_was_frozen_is_not_a_stuck_policy(monkeypatch, oversleeps
         watchdog._until_stuck().send(None)
     assert done.value.value == 100.0
     assert world.slept == slept
+
+
+def test_a_stuck_policy_has_the_time_that_was_set_to_come_back(monkeypatch):
+    world = FrozenWorld([])
+    monkeypatch.setattr(module.time, "monotonic", world.monotonic)
+    monkeypatch.setattr(module.asyncio, "sleep", world.sleep)
+    with pytest.raises(StopIteration) as done:
+        Watchdog(Calls(), WatchdogSettings(30.0, 5.0), None, None)._until_back(100.0).send(None)
+    assert done.value.value is False
+    assert world.now == pytest.approx(105.0, abs=module._LOOK_S)
