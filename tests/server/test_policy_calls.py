@@ -140,10 +140,15 @@ def test_a_call_tells_since_when_it_lasts_and_where_it_stands(observation):
         assert (calls.began_s, calls.where()) == (None, "between calls")
 
 
-def test_warming_up_finds_the_largest_batch_that_fits():
+def test_warming_up_finds_the_largest_batch_that_fits_and_gives_memory_back(monkeypatch):
+    held: list[BaseException | None] = []
+    monkeypatch.setattr(
+        "handover_server.warm_up.release_memory", lambda: held.append(sys.exc_info()[1])
+    )
     policy = NarrowPolicy(fits=3)
     assert warm_up(policy, 8) == 3
     assert policy.sizes == [1, 2, 3, 4]
+    assert held == [None]
     with pytest.raises(ServingError, match="does not fit in memory"):
         warm_up(NarrowPolicy(fits=0), 8)
     with pytest.raises(RuntimeError, match="broken"):

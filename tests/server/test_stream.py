@@ -26,6 +26,8 @@ from handover_server.scheduler import Scheduler
 from handover_server.stream import StreamSession
 from handover_server.ticket import Lane
 
+from .conftest import Kept
+
 TIMEOUT_S = 60
 
 
@@ -57,13 +59,6 @@ class Faulty(Observer):
     def encoded(self, duration_ms):
         if self.faults:
             raise RuntimeError("secret path")
-
-
-class Kept(bytes):
-    """Bytes that can be told when they are let go: by a weak reference to what they carry."""
-
-    def __init__(self, data):
-        self.carried = Lane()
 
 
 def failure(reply):
