@@ -130,6 +130,10 @@ def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
             "--host :: would serve anyone .*add --tls-cert --tls-key, use",
         ),
         (
+            ["--policy", "hold", "--host", "::", "--tls-cert", "c", "--tls-key", "k"],
+            "--host :: would serve anyone .*add --token-file, use",
+        ),
+        (
             ["--policy", "hold", "--metrics-host", "0.0.0.0"],
             "--metrics-host 0.0.0.0 would serve anyone",
         ),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from handover_proto.errors import MissingExtra, UsageError
+from handover_server.exposure import check_exposure
 from handover_server.gateways.ports import GatewaySettings
 from handover_server.serve import ServeConfig, main
 
@@ -37,6 +38,14 @@ PEM = Path("x.pem")
 def test_unsafe_or_senseless_flags_are_refused(flags, reason):
     with pytest.raises(UsageError, match=reason):
         main(ServeConfig(policy="hold", **flags))
+
+
+def test_insecure_opens_the_zmq_port_too():
+    open_to_all = {"gateway_host": "0.0.0.0", "groot_zmq_port": 0, "insecure": True}
+    check_exposure(ServeConfig(policy="hold", **open_to_all))
+    check_exposure(
+        ServeConfig(policy="hold", tls_cert=PEM, tls_key=PEM, client_ca=PEM, **open_to_all)
+    )
 
 
 @pytest.mark.parametrize(
