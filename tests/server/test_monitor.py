@@ -4,7 +4,9 @@ import contextlib
 import http.client
 import socket
 import ssl
+import sys
 import time
+import types
 
 import grpc
 import pytest
@@ -82,7 +84,10 @@ def test_every_chunk_is_counted_and_timed_in_every_stage(watched, noise, message
     assert seen["handover_request_seconds_count",] == 3
     for stage in ("queue", "decode", "preprocess", "backbone", "action_head", "encode"):
         assert seen["handover_stage_seconds_count", stage] == 3
-    assert seen["handover_stage_seconds_sum", "backbone"] == pytest.approx(3 * 0.002)
+    for place, stage in enumerate(("preprocess", "backbone", "action_head"), start=1):
+        assert seen["handover_stage_seconds_sum", stage] == pytest.approx(3 * place / 1e3)
+    waited, decoded = (seen["handover_stage_seconds_sum", stage] for stage in ("queue", "decode"))
+    assert 0 < waited + decoded < seen["handover_request_seconds_sum",]
     assert seen["handover_batch_size_sum",] == 3
     assert seen["handover_in_flight_requests",] == 0
     assert seen["process_resident_memory_bytes",] > 0
@@ -119,6 +124,28 @@ def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
     for call in calls:
         call.result()
     assert scrape()["handover_queue_depth",] == 0
+
+
+def test_a_gpus_memory_shows_once_the_policy_has_begun_to_use_it(monkeypatch):
+    begun = []
+    cuda = types.SimpleNamespace(
+        is_initialized=lambda: bool(begun),
+        device_count=lambda: 1,
+        mem_get_info=lambda index: (1.0, 2.0),
+        memory_allocated=lambda index: 3.0,
+        memory_reserved=lambda index: 4.0,
+    )
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    metrics = Metrics()
+
+    def shown():
+        seen = values_of(metrics.exposition().decode())
+        return {key[1:]: value for key, value in seen.items() if key[0].startswith("handover_gpu")}
+
+    assert shown() == {}
+    begun.append(True)
+    uses = {"free": 1, "total": 2, "allocated": 3, "reserved": 4}
+    assert shown() == {("cuda:0", use): value for use, value in uses.items()}
 
 
 def test_the_checkpoint_is_named(watched, noise):

@@ -44,8 +44,10 @@ def test_info_tells_the_spec_and_the_limits(serve, noise):
 
 def test_a_reply_echoes_its_request_and_accounts_for_every_stage(serve, noise, message):
     request = message(sequence=2**63 + 1, client_tag="left robot", seed=11)
-    reply = serve(noise).infer(request)
-    chunk = decode_chunk(reply)
+    server = serve(noise)
+    began_s = time.perf_counter()
+    chunk = decode_chunk(server.infer(request))
+    passed_ms = (time.perf_counter() - began_s) * 1e3
     assert (chunk.sequence, chunk.client_tag, chunk.seed) == (2**63 + 1, "left robot", 11)
     assert chunk.checkpoint_hash == "f00d"
     durations = chunk.durations
@@ -53,6 +55,7 @@ def test_a_reply_echoes_its_request_and_accounts_for_every_stage(serve, noise, m
     assert durations.queue_ms > 0
     assert durations.decode_ms > 0
     assert durations.encode_ms > 0
+    assert durations.queue_ms + durations.decode_ms + durations.encode_ms < passed_ms
     assert set(chunk.action) == {group.name for group in noise.spec.action}
 
 

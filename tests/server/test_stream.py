@@ -140,13 +140,13 @@ def test_streams_do_not_supersede_each_other(serve, gated, message):
 
 def test_a_stream_outlives_bad_requests(serve, moody, message):
     stream = Stream(serve(moody))
-    broken = message(sequence=2)
+    broken = message(sequence=2, client_tag="left")
     broken.observation.task = " "
     stream.send(broken)
     reply = stream.receive()
     error = failure(reply)
     assert isinstance(error, InvalidRequest)
-    assert (reply.sequence, error.field) == (2, "observation.task")
+    assert (reply.sequence, reply.client_tag, error.field) == (2, "left", "observation.task")
     stream.send(b"\x18\x03\xff")  # sequence 3, then nonsense
     reply = stream.receive()
     assert isinstance(failure(reply), InvalidRequest)
