@@ -149,6 +149,8 @@ def test_a_gpus_memory_shows_once_the_policy_has_begun_to_use_it(monkeypatch):
     begun.append(True)
     uses = {"free": 1, "total": 2, "allocated": 3, "reserved": 4}
     assert shown() == {("cuda:0", use): value for use, value in uses.items()}
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert shown() == {}
 
 
 def test_the_checkpoint_is_named(watched, noise):
@@ -218,6 +220,14 @@ def test_silent_connections_beyond_a_bound_are_hung_up_on(open_monitor, monkeypa
             assert get(monitor, "/healthz") == (200, "serving\n")
             return
     raise AssertionError("no room again")
+
+
+def test_after_its_end_the_port_is_free(open_monitor):
+    monitor = open_monitor()
+    assert get(monitor, "/healthz") == (200, "serving\n")
+    monitor.close()
+    with pytest.raises(ConnectionRefusedError):
+        get(monitor, "/healthz")
 
 
 def test_a_taken_port_is_one_clear_line(open_monitor):

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import types
+import weakref
 
 import pytest
 from handover_proto.contract import PolicyOutput, PolicyRequest
@@ -77,8 +78,24 @@ def test_pytorchs_own_errors_count_as_memory_and_others_do_not(monkeypatch):
     assert ran_out_of_memory(OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
     assert ran_out_of_memory(RuntimeError("cublas: CUBLAS_STATUS_ALLOC_FAILED when calling"))
     assert not ran_out_of_memory(RuntimeError("the sizes of tensors must match"))
+    assert not ran_out_of_memory(ValueError("can't allocate memory"))
     release_memory()
     assert emptied == [True]
+
+
+def test_without_pytorch_memory_is_told_and_given_back_too(monkeypatch):
+    class Batch:
+        """Refers to itself, as what a traceback holds may."""
+
+        def __init__(self):
+            self.itself = self
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert ran_out_of_memory(RuntimeError("can't allocate memory"))
+    assert not ran_out_of_memory(RuntimeError("broken"))
+    batch = weakref.ref(Batch())
+    release_memory()
+    assert batch() is None
 
 
 def test_memory_is_kept_where_a_gpu_cannot_give_it_back_just_now(monkeypatch):

@@ -80,6 +80,9 @@ def test_hostile_npy_files_are_refused(value):
         read_npy(value, "x")
 
 
+OPENPI_ARRAY = unpack(msgpack.packb(openpi_array(np.zeros(6, np.float32))))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -93,6 +96,7 @@ def test_hostile_npy_files_are_refused(value):
         {b"shape": [-1]},
         {b"shape": [True, 6]},
         {b"shape": "6"},
+        {b"shape": None},
         {b"shape": [6.0]},
         {b"shape": [1] * 9},
         {b"data": "text"},
@@ -100,8 +104,15 @@ def test_hostile_npy_files_are_refused(value):
     ],
 )
 def test_hostile_openpi_arrays_are_refused(change):
+    assert read_openpi_array(OPENPI_ARRAY, "x").shape == (6,)  # but for the change it is read
     with pytest.raises(InvalidRequest):
-        read_openpi_array({**openpi_array(np.zeros(6, np.float32)), **change}, "x")
+        read_openpi_array({**OPENPI_ARRAY, **change}, "x")
+
+
+@pytest.mark.parametrize("value", [3, None, "text", [OPENPI_ARRAY], {}, {b"nd": True}])
+def test_what_is_no_openpi_array_is_refused(value):
+    with pytest.raises(InvalidRequest, match="an array as msgpack-numpy writes it"):
+        read_openpi_array(value, "x")
 
 
 @given(st.binary(max_size=200))
