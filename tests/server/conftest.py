@@ -120,6 +120,16 @@ class Door(Observer):
         assert {self._admitted.get(timeout=TIMEOUT_S) for _ in sequences} == set(sequences)
 
 
+class Refusals(Observer):
+    """Remembers by which words requests were turned away."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def refused(self, reason: str) -> None:
+        self.words.append(reason)
+
+
 class MoodyPolicy(HoldPolicy):
     """Does what the request's tag says: raise, refuse, answer wrongly; else it holds."""
 
@@ -235,6 +245,11 @@ def gated_batch() -> Iterator[GatedPolicy]:
 @pytest.fixture
 def door() -> Door:
     return Door()
+
+
+@pytest.fixture
+def refusals() -> Refusals:
+    return Refusals()
 
 
 @pytest.fixture

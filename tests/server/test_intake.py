@@ -9,7 +9,6 @@ from handover_proto.errors import Overloaded, ServerUnavailable
 from handover_proto.messages import serialise_request
 from handover_server.intake import Bounds, Intake
 from handover_server.message_guard import RequestHead
-from handover_server.observer import Observer
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.scheduler import Scheduler
 from handover_server.security import Identity
@@ -17,16 +16,6 @@ from handover_server.ticket import Lane
 
 FIRST, SECOND, THIRD = (Identity(name) for name in ("first", "second", "third"))
 INFO = ServerInfo(ALOHA_HOLD, Limits())
-
-
-class Refusals(Observer):
-    """Remembers by which words requests were turned away."""
-
-    def __init__(self):
-        self.words = []
-
-    def refused(self, reason):
-        self.words.append(reason)
 
 
 @pytest.fixture
@@ -75,11 +64,10 @@ def test_as_many_clients_as_there_is_room_for_get_in_with_one_request_each(admit
     assert admitted(Bounds(requests=16), clients) == dict.fromkeys(clients, 1)
 
 
-def test_each_refusal_is_counted_by_its_word(message):
+def test_each_refusal_is_counted_by_its_word(message, refusals):
     data = message().SerializeToString()
 
     async def be_refused():
-        refusals = Refusals()
         bounds = Bounds(requests=2, client_requests=1, client_streams=1)
         intake = Intake(INFO, Scheduler(HoldPolicy), bounds, 0, refusals)
 
@@ -105,10 +93,10 @@ def test_each_refusal_is_counted_by_its_word(message):
             ask(THIRD)
         for entered in under_way:
             entered.cancel()
-        return refusals.words
 
     words = ["client_streams", "client_requests", "requests", "stuck", "draining"]
-    assert asyncio.run(be_refused()) == words
+    asyncio.run(be_refused())
+    assert refusals.words == words
 
 
 def test_no_queue_holds_on_to_a_request_whose_client_went_away(message, observation):

@@ -68,6 +68,9 @@ HOSTILE_NPY = {
     "structure": header(b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }\n"),
     "text dtype": header(b"{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }\n", b"a" * 16),
     "no dtype": header(b"{'descr': '<f1', 'fortran_order': False, 'shape': (1,), }\n", b"a"),
+    "long header": header(
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }" + b" " * 1024 + b"\n", b"1234"
+    ),
     "future version": header(b"", magic=b"\x93NUMPY\x09\x00"),
     **{f"cut at {end}": {"as_npy": WHOLE[:end]} for end in (3, 9, 40, 128, len(WHOLE) - 1)},
     "too long": {"as_npy": WHOLE + b"x"},
@@ -98,7 +101,7 @@ OPENPI_ARRAY = unpack(msgpack.packb(openpi_array(np.zeros(6, np.float32))))
         {b"shape": "6"},
         {b"shape": None},
         {b"shape": [6.0]},
-        {b"shape": [1] * 9},
+        {b"shape": [6] + [1] * 8},
         {b"data": "text"},
         {b"data": None},
     ],

@@ -1,13 +1,19 @@
 """The rule of --host holds for the gateways' ports, and a missing package is named."""
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 from handover_proto.errors import MissingExtra, UsageError
+from handover_server.errors import ServingError
 from handover_server.exposure import check_exposure
 from handover_server.gateways.ports import GatewaySettings
+from handover_server.policies import HoldPolicy
+from handover_server.policy_server import PolicyServer, ServerSettings
 from handover_server.serve import ServeConfig, main
+
+from .conftest import TIMEOUT_S
 
 PEM = Path("x.pem")
 
@@ -38,6 +44,25 @@ PEM = Path("x.pem")
 def test_unsafe_or_senseless_flags_are_refused(flags, reason):
     with pytest.raises(UsageError, match=reason):
         main(ServeConfig(policy="hold", **flags))
+
+
+@pytest.mark.parametrize(
+    ("port", "package"), [("openpi_port", "websockets"), ("groot_zmq_port", "zmq")]
+)
+def test_a_taken_port_is_one_clear_line(serve, port, package):
+    pytest.importorskip(package)
+    taken = serve(HoldPolicy()).server.port
+
+    async def start():
+        server = PolicyServer(HoldPolicy, ServerSettings(gateways=GatewaySettings(**{port: taken})))
+        await server.listen()
+        try:
+            await server.become_ready()
+        finally:
+            assert await server.drain(TIMEOUT_S)
+
+    with pytest.raises(ServingError, match=rf"cannot listen on 127.0.0.1:{taken}: .*another port"):
+        asyncio.run(start())
 
 
 def test_insecure_opens_the_zmq_port_too():
