@@ -6,9 +6,10 @@ import io
 import msgpack
 import numpy as np
 import pytest
+from handover_proto.contract import MAX_MESSAGE_BYTES
 from handover_proto.errors import InvalidRequest
 from handover_server.gateways.arrays import npy, openpi_array, read_npy, read_openpi_array
-from handover_server.gateways.msgpack_guard import MAX_PARTS, unpack
+from handover_server.gateways.msgpack_guard import MAX_DEPTH, MAX_PARTS, unpack
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -155,6 +156,32 @@ def test_what_msgpack_writes_is_read(value):
 def test_hostile_messages_are_refused(data):
     with pytest.raises(InvalidRequest):
         unpack(data)
+
+
+NUMBERS = [0, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**64 - 1]
+NUMBERS += [-1, -32, -33, -128, -129, -(2**15), -(2**15) - 1, -(2**31), -(2**31) - 1, -(2**63)]
+LENGTHS = [0, 1, 15, 16, 31, 32, 255, 256, 1000]
+
+
+def test_each_way_in_which_msgpack_writes_a_part_is_read():
+    parts = [None, True, False, 1.5, *NUMBERS, bytes(65536), "x" * 65536]
+    for length in LENGTHS:
+        parts += [bytes(length), "x" * length, [7] * length]
+        parts.append({f"{number}": 7 for number in range(length)})
+    for part in parts:
+        assert unpack(msgpack.packb([part, "next"])) == [part, "next"]
+    assert unpack(msgpack.packb([1.5, "next"], use_single_float=True)) == [1.5, "next"]
+
+
+def test_a_message_above_the_limit_is_refused_at_once():
+    with pytest.raises(InvalidRequest, match=f"at most {MAX_MESSAGE_BYTES} bytes"):
+        unpack(msgpack.packb(bytes(MAX_MESSAGE_BYTES)))
+
+
+def test_the_bound_on_levels_is_exact():
+    assert unpack(b"\x91" * (MAX_DEPTH - 1) + b"\xc0")
+    with pytest.raises(InvalidRequest, match="levels"):
+        unpack(b"\x91" * MAX_DEPTH + b"\xc0")
 
 
 def test_the_bound_on_parts_is_exact():

@@ -8,7 +8,7 @@ import pytest
 from handover_proto.errors import MissingExtra, UsageError
 from handover_server.errors import ServingError
 from handover_server.exposure import check_exposure
-from handover_server.gateways.ports import GatewaySettings
+from handover_server.gateways.ports import Gateways, GatewaySettings
 from handover_server.policies import HoldPolicy
 from handover_server.policy_server import PolicyServer, ServerSettings
 from handover_server.serve import ServeConfig, main
@@ -79,4 +79,4 @@ def test_insecure_opens_the_zmq_port_too():
 def test_a_missing_package_names_its_extra(monkeypatch, port, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=r"handover\[gateways\]"):
-        GatewaySettings(**{port: 0}).check_installed()
+        Gateways(GatewaySettings(**{port: 0}))

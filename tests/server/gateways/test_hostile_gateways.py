@@ -138,16 +138,18 @@ def test_two_zmq_clients_do_not_wait_for_each_other(serve, gated, groot_observat
     running = serve(gated, gateways=GatewaySettings(groot_zmq_port=0))
     port = running.server.gateways.groot_zmq_port
     busy, quick = GrootClient(port), GrootClient(port)
-    busy.socket.send(groot_request(groot_observation))
-    gated.wait_until_busy()
-    assert quick.call("ping")["status"] == "ok"
     answering = running.server.gateways._groot._answering
-    wait_until(lambda: len(answering) == 1)
-    gated.let_through()
-    assert isinstance(msgpack.unpackb(busy.socket.recv()), list)
-    wait_until(lambda: not answering)
-    busy.close()
-    quick.close()
+    try:
+        busy.socket.send(groot_request(groot_observation))
+        gated.wait_until_busy()
+        assert quick.call("ping")["status"] == "ok"
+        wait_until(lambda: len(answering) == 1)
+        gated.let_through()
+        assert isinstance(msgpack.unpackb(busy.socket.recv()), list)
+        wait_until(lambda: not answering)
+    finally:
+        busy.close()
+        quick.close()
 
 
 def test_frames_of_zero_size_are_refused(ports, aloha):

@@ -34,19 +34,24 @@ def test_a_mistake_is_one_line_and_the_connection_goes_on(
 ):
     running = serve_openpi(HoldPolicy(), observer=refusals)
     client = openpi_client(port=running.server.gateways.openpi_port)
-    wrong = {
-        "state": {**aloha, "state": np.zeros(13)},
-        "images": {**aloha, "images": {"cam_low": aloha["images"]["cam_high"]}},
-        "float32": {**aloha, "state": np.arange(14)},
-        "uint8": {**aloha, "images": {"cam_high": np.zeros((3, 8, 8), np.float32)}},
-        "prompt": {key: value for key, value in aloha.items() if key != "prompt"},
-        "finite": {**aloha, "state": np.full(14, np.nan)},
-    }
-    for part, observation in wrong.items():
-        with pytest.raises(RuntimeError, match=part) as caught:
-            client.infer(observation)
-        assert "Traceback" not in str(caught.value)
-    assert refusals.words == 5 * ["invalid"]  # what is not finite was admitted, then refused
+    wrong = [
+        ("state: expected", {"state": np.zeros(13)}),
+        ("state: expected float32", {"state": np.arange(14)}),
+        ("images: expected cam_high", {"images": {"cam_low": aloha["images"]["cam_high"]}}),
+        ("images: expected a map", {"images": []}),
+        ("uint8", {"images": {"cam_high": np.zeros((3, 8, 8), np.float32)}}),
+        ("prompt: expected", {"prompt": None}),
+        ("prompt: expected", {"prompt": " "}),
+        ("prompt: expected", {"prompt": 7}),
+        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 2**63)),
+    ]
+    for part, change in wrong:
+        with pytest.raises(RuntimeError, match=part):
+            client.infer({**aloha, **change})
+    assert refusals.words == len(wrong) * ["invalid"]
+    with pytest.raises(RuntimeError, match="finite"):  # which was admitted, then refused
+        client.infer({**aloha, "state": np.full(14, np.nan)})
+    assert client.infer({**aloha, "seed": 0, b"unknown": 1})["actions"].shape == (16, 14)
     assert client.infer(aloha)["actions"].shape == (16, 14)
 
 
@@ -89,6 +94,22 @@ def test_other_robots_use_the_checkpoints_own_names(serve_openpi, openpi_client,
     np.testing.assert_array_equal(first["actions"], second["actions"])
 
 
+def test_one_picture_is_not_two_cameras(serve_openpi, openpi_client, aloha):
+    two = dataclasses.replace(ALOHA_HOLD, cameras=(CameraSpec("ego_view"), CameraSpec("wrist")))
+    client = openpi_client(port=serve_openpi(HoldPolicy(two)).server.gateways.openpi_port)
+    with pytest.raises(RuntimeError, match="images: expected ego_view, wrist, got cam_high"):
+        client.infer(aloha)
+
+
+def test_without_the_policys_rate_its_steps_are_taken_as_they_are(
+    serve_openpi, openpi_client, aloha
+):
+    silent = HoldPolicy(dataclasses.replace(ALOHA_HOLD, rate_hz=0.0))
+    running = serve_openpi(silent, Adaptation(rate_hz=50.0))
+    client = openpi_client(port=running.server.gateways.openpi_port)
+    assert client.infer(aloha)["actions"].shape == (16, 14)
+
+
 def test_fourteen_numbers_are_not_alohas_where_the_policy_is_another_robots(
     serve_openpi, openpi_client, aloha
 ):
@@ -105,13 +126,44 @@ def test_fourteen_numbers_are_not_alohas_where_the_policy_is_another_robots(
     assert client.infer(aloha)["actions"].shape == (16, 14)
 
 
-def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha):
-    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)))
+def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha, refusals):
+    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), observer=refusals)
     port = running.server.gateways.openpi_port
     assert openpi_client(port=port, api_key=TOKEN).infer(aloha)["actions"].shape == (16, 14)
     for wrong in (None, "another-token-of-our-own"):
         with pytest.raises(Exception, match="401"):
             openpi_client(port=port, api_key=wrong)
+    assert refusals.words == 2 * ["unauthenticated"]
+
+
+def test_a_client_has_a_bounded_number_of_connections(serve_openpi, openpi_client, aloha):
+    bounds = Bounds(client_streams=1)
+    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), bounds=bounds)
+    port = running.server.gateways.openpi_port
+    first = openpi_client(port=port, api_key=TOKEN)
+    with pytest.raises(Exception, match=r"1013.*token 1 has 1 streams open"):
+        openpi_client(port=port, api_key=TOKEN)
+    assert first.infer(aloha)["actions"].shape == (16, 14)
+
+
+def test_what_nobody_foresaw_is_an_incident_and_not_a_silence(
+    serve_openpi, openpi_client, aloha, monkeypatch
+):
+    openpi_server = pytest.importorskip("handover_server.gateways.openpi_server")
+
+    def fail(*_):
+        raise RuntimeError("secret path")
+
+    port = serve_openpi(HoldPolicy()).server.gateways.openpi_port
+    client = openpi_client(port=port)
+    with monkeypatch.context() as broken:
+        broken.setattr(openpi_server, "reply", fail)
+        with pytest.raises(RuntimeError, match=r"a request failed; .* incident [0-9a-f]{8}$"):
+            client.infer(aloha)
+    assert client.infer(aloha)["actions"].shape == (16, 14)
+    monkeypatch.setattr(openpi_server, "metadata", fail)
+    with pytest.raises(Exception, match=r"1011.*a websocket failed"):
+        openpi_client(port=port)
 
 
 def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha, gated, message):
@@ -126,11 +178,24 @@ def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha
 
 
 def test_health_is_where_openpis_is(serve_openpi):
-    port = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,))).server.gateways.openpi_port
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as reply:
-        assert reply.read() == b"OK\n"
-    with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60)
+    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)))
+
+    def get(path):
+        where = f"http://127.0.0.1:{running.server.gateways.openpi_port}{path}"
+        try:
+            with urllib.request.urlopen(where, timeout=60) as reply:
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read()
+
+    assert get("/healthz") == (200, b"OK\n")
+    assert get("/metrics")[0] == 401
+    running.server._intake.suspend("the policy is stuck")
+    assert get("/healthz") == (503, b"the policy is stuck\n")
+    running.server._intake.resume()
+    assert get("/healthz") == (200, b"OK\n")
+    running.server.gateways.refuse()
+    assert get("/healthz") == get("/") == (503, b"draining\n")
 
 
 def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gated, caplog):
