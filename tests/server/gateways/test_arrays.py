@@ -173,18 +173,14 @@ def test_each_way_in_which_msgpack_writes_a_part_is_read():
     assert unpack(msgpack.packb([1.5, "next"], use_single_float=True)) == [1.5, "next"]
 
 
-def test_a_message_above_the_limit_is_refused_at_once():
-    with pytest.raises(InvalidRequest, match=f"at most {MAX_MESSAGE_BYTES} bytes"):
-        unpack(msgpack.packb(bytes(MAX_MESSAGE_BYTES)))
-
-
-def test_the_bound_on_levels_is_exact():
-    assert unpack(b"\x91" * (MAX_DEPTH - 1) + b"\xc0")
-    with pytest.raises(InvalidRequest, match="levels"):
-        unpack(b"\x91" * MAX_DEPTH + b"\xc0")
-
-
-def test_the_bound_on_parts_is_exact():
+def test_the_bounds_on_parts_levels_and_bytes_are_exact():
     assert len(unpack(msgpack.packb([0] * (MAX_PARTS - 1)))) == MAX_PARTS - 1
     with pytest.raises(InvalidRequest, match="parts"):
         unpack(msgpack.packb([0] * MAX_PARTS))
+    assert unpack(b"\x91" * (MAX_DEPTH - 1) + b"\xc0")
+    with pytest.raises(InvalidRequest, match="levels"):
+        unpack(b"\x91" * MAX_DEPTH + b"\xc0")
+    head = 5  # of bytes this long
+    assert len(unpack(msgpack.packb(bytes(MAX_MESSAGE_BYTES - head)))) == MAX_MESSAGE_BYTES - head
+    with pytest.raises(InvalidRequest, match=f"at most {MAX_MESSAGE_BYTES} bytes"):
+        unpack(msgpack.packb(bytes(MAX_MESSAGE_BYTES - head + 1)))

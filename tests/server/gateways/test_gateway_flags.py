@@ -1,6 +1,7 @@
 """The rule of --host holds for the gateways' ports, and a missing package is named."""
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 
@@ -63,6 +64,19 @@ def test_a_taken_port_is_one_clear_line(serve, port, package):
 
     with pytest.raises(ServingError, match=rf"cannot listen on 127.0.0.1:{taken}: .*another port"):
         asyncio.run(start())
+
+
+@pytest.mark.parametrize(
+    ("port", "package"), [("openpi_port", "websockets"), ("groot_zmq_port", "zmq")]
+)
+def test_a_server_that_has_stopped_leaves_the_port(serve, port, package):
+    pytest.importorskip(package)
+    running = serve(HoldPolicy(), gateways=GatewaySettings(**{port: 0}))
+    place = ("127.0.0.1", getattr(running.server.gateways, port))
+    socket.create_connection(place, TIMEOUT_S).close()
+    assert running.run(running.server.drain(TIMEOUT_S))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(place, TIMEOUT_S)
 
 
 def test_insecure_opens_the_zmq_port_too():
