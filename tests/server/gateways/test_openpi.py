@@ -1,5 +1,6 @@
 """openpi's client gets its metadata, its 14-joint actions and its errors from our server."""
 
+import asyncio
 import dataclasses
 import urllib.error
 import urllib.request
@@ -13,6 +14,8 @@ from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.intake import Bounds
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.security import TokenCheck
+
+from ..conftest import wait_until
 
 TOKEN = "a-token-of-enough-characters"
 
@@ -177,8 +180,8 @@ def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha
     call.result()
 
 
-def test_health_is_where_openpis_is(serve_openpi):
-    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)))
+def test_health_is_where_openpis_is(serve_openpi, gated, message):
+    running = serve_openpi(gated, tokens=TokenCheck((TOKEN,)))
 
     def get(path):
         where = f"http://127.0.0.1:{running.server.gateways.openpi_port}{path}"
@@ -194,8 +197,14 @@ def test_health_is_where_openpis_is(serve_openpi):
     assert get("/healthz") == (503, b"the policy is stuck\n")
     running.server._intake.resume()
     assert get("/healthz") == (200, b"OK\n")
-    running.server.gateways.refuse()
-    assert get("/healthz") == get("/") == (503, b"draining\n")
+    shown = (("authorization", f"Bearer {TOKEN}"),)
+    under_way = running.stub.Infer.future(message(), timeout=60, metadata=shown)
+    gated.wait_until_busy()
+    draining = asyncio.run_coroutine_threadsafe(running.server.drain(60), running.loop)
+    wait_until(lambda: get("/healthz") == get("/") == (503, b"draining\n"))
+    gated.let_through()
+    assert under_way.result().action
+    assert draining.result(60)
 
 
 def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gated, caplog):
