@@ -75,6 +75,8 @@ def test_a_reload_takes_up_tokens_and_checkpoint_and_one_is_enough_at_a_time(
         served_to(server, OLD)
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
     wait_until(lambda: reloads.totals() == {"reloads": 1, "reload_failures": 0})
+    server.loop.call_soon_threadsafe(reloads.start)  # the first is done by now
+    wait_until(lambda: reloads.totals() == {"reloads": 2, "reload_failures": 0})
 
 
 @pytest.mark.parametrize("error", [ReloadRefused("it does not fit"), RuntimeError("a bug")])
