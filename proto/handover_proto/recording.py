@@ -186,7 +186,7 @@ def _read_record(data: bytes, at: int) -> tuple[Record | None, int, str]:
         return None, at, "checksum"
     try:
         return _unpack(msgpack.unpackb(payload)), begin + length, ""
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException):
+    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException):
         return None, at, "not a record of this version"
 
 

@@ -96,8 +96,7 @@ class LaneQueue:
     def _wait_for_more(self, limit: int, window_s: float) -> None:
         until = time.monotonic() + window_s
         while self._count() < limit and not self._closed:
-            left_s = until - time.monotonic()
-            if left_s <= 0 or not self._changed.wait(left_s):
+            if not self._changed.wait(until - time.monotonic()):
                 return
 
     def _take_next(self) -> Ticket:

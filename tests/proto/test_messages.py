@@ -93,6 +93,7 @@ def requests(draw: st.DrawFn) -> PolicyRequest:
         sequence=draw(counters),
         client_tag=draw(texts),
         prefix=draw(st.none() | st.builds(ActionPrefix, groups(3), st.integers(0, 3))),
+        max_age_ms=draw(st.none() | st.integers(1, 2**32 - 1)),
     )
 
 
@@ -111,7 +112,7 @@ def test_a_request_comes_back_as_it_was_sent(request):
     for name, sent in request.observation.cameras.items():
         for one, other in zip(sent, back.observation.cameras[name], strict=True):
             np.testing.assert_array_equal(one, other)
-    for field in ("seed", "sequence", "client_tag"):
+    for field in ("seed", "sequence", "client_tag", "max_age_ms"):
         assert getattr(back, field) == getattr(request, field)
     assert back.observation.task == request.observation.task
     assert (back.prefix is None) == (request.prefix is None)
@@ -231,6 +232,10 @@ def test_a_reply_that_carries_an_error_raises_it():
         decode_chunk(pb.InferReply(sequence=3, error=error))
 
 
-@given(st.text(max_size=2000), st.text(max_size=2000))
-def test_an_error_always_fits_into_the_metadata(expected, got):
-    assert encode_error(InvalidRequest("x", expected, got)).ByteSize() < 8 * 1024
+@pytest.mark.parametrize("length", [400, 401, 10_000])
+def test_an_error_always_fits_into_the_metadata(length):
+    text = length * "🦾"  # four bytes
+    detail = encode_error(InvalidRequest(text, text, text))
+    assert detail.ByteSize() < 8 * 1024
+    for part in (detail.field, detail.expected, detail.got):
+        assert part == (text if length <= 400 else 399 * "🦾" + "…")

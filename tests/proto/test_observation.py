@@ -77,6 +77,10 @@ CASES = {
         changed(cameras=CAMERAS | {"top": [FRAME[..., 0]]}),
         'observation.cameras["top"].frames[0]',
     ),
+    "frame of four channels": (
+        changed(cameras=CAMERAS | {"top": [np.zeros((5, 6, 4), np.uint8)]}),
+        'observation.cameras["top"].frames[0]',
+    ),
     "frame as list": (
         changed(cameras=CAMERAS | {"top": [[[0, 0, 0]]]}),
         'observation.cameras["top"].frames[0]',
@@ -107,6 +111,8 @@ CASES = {
     "negative sequence": (changed(sequence=-1), "sequence"),
     "large sequence": (changed(sequence=2**64), "sequence"),
     "large seed": (changed(seed=2**64), "seed"),
+    "no age": (changed(max_age_ms=0), "max_age_ms"),
+    "large age": (changed(max_age_ms=2**32), "max_age_ms"),
     "prefix too long": (
         changed(prefix=ActionPrefix({k: np.repeat(v, 3, 0) for k, v in ACTION.items()}, 0)),
         "prefix.action",

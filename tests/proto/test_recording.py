@@ -1,7 +1,10 @@
 """Recordings: what is written is read, and damage costs only the records that it hits."""
 
 import dataclasses
+import struct
+import zlib
 
+import msgpack
 import numpy as np
 import pytest
 from handover_proto.recording import (
@@ -98,15 +101,26 @@ def test_a_segment_that_was_only_begun_is_torn(tmp_path):
     assert damage.reason == "torn"
 
 
-def test_a_record_of_another_version_is_skipped(tmp_path):
-    import struct
-    import zlib
+ANSWER = {"kind": "answer", "session": "s", "number": 1, "outcome": "ok"}
 
-    import msgpack
 
-    payload = msgpack.packb({"kind": "joystick", "value": 1})
-    alien = struct.pack("<4sII", FRAMES[0][:4], len(payload), zlib.crc32(payload)) + payload
-    write(tmp_path, segment_start() + alien + FRAMES[1])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        msgpack.packb({"kind": "joystick", "value": 1}),
+        msgpack.packb({"kind": "server", "session": "s", "info": b"", "value": 1}),
+        msgpack.packb({"kind": "server", "session": "s"}),
+        msgpack.packb({**ANSWER, "action": {"arm": ["<f4", [2, 3], b"1234"]}}),
+        msgpack.packb({**ANSWER, "action": []}),
+        msgpack.packb(["server"]),
+        msgpack.packb(1),
+        b"\xc1",
+    ],
+    ids=["kind", "more", "less", "shape", "no groups", "list", "number", "no msgpack"],
+)
+def test_a_record_of_another_version_is_skipped(tmp_path, payload):
+    head = struct.pack("<4sII", FRAMES[0][:4], len(payload), zlib.crc32(payload))
+    write(tmp_path, segment_start() + head + payload + FRAMES[1])
     damage, record = read_recording(tmp_path)
     assert damage.reason == "not a record of this version"
     assert comparable(record) == comparable(RECORDS[1])
@@ -118,6 +132,9 @@ def test_what_is_no_recording_is_told(tmp_path):
     write(tmp_path, b"PK\x03\x04 something else")
     with pytest.raises(RecordingError, match="is no recording of this format"):
         list(read_recording(tmp_path))
+    segment_path(tmp_path / "folders", 1).mkdir(parents=True)
+    with pytest.raises(RecordingError, match="cannot be read: Is a directory"):
+        list(read_recording(tmp_path / "folders"))
 
 
 def test_what_is_added_while_it_is_read_is_left_out(tmp_path):

@@ -27,7 +27,7 @@ from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.observer import Observer
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.policy_server import PolicyServer, ServerSettings
-from handover_server.ticket import Ticket
+from handover_server.ticket import Lane, Ticket
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0  # of every call; never reached where all is well
@@ -40,6 +40,13 @@ def wait_until(happens: Callable[[], bool]) -> None:
     while not happens():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+class Kept(bytes):
+    """Bytes of which can be told when they are let go: by a weak reference to what they carry."""
+
+    def __init__(self, data: bytes) -> None:
+        self.carried = Lane()
 
 
 class NoisePolicy:
@@ -111,6 +118,16 @@ class Door(Observer):
 
     def wait_for(self, *sequences: int) -> None:
         assert {self._admitted.get(timeout=TIMEOUT_S) for _ in sequences} == set(sequences)
+
+
+class Refusals(Observer):
+    """Remembers by which words requests were turned away."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def refused(self, reason: str) -> None:
+        self.words.append(reason)
 
 
 class MoodyPolicy(HoldPolicy):
@@ -228,6 +245,11 @@ def gated_batch() -> Iterator[GatedPolicy]:
 @pytest.fixture
 def door() -> Door:
     return Door()
+
+
+@pytest.fixture
+def refusals() -> Refusals:
+    return Refusals()
 
 
 @pytest.fixture

@@ -1,15 +1,21 @@
 """Compressed images wait for a thread; everything else is decoded where it arrives."""
 
+import queue
+import threading
+
 import numpy as np
 import pytest
 from handover_proto.codec import compress
 from handover_proto.contract import ImageCodec, Limits, Observation, PolicyRequest
-from handover_proto.errors import InvalidRequest
+from handover_proto.errors import InvalidRequest, Overloaded, PolicyFailed, Superseded
 from handover_proto.messages import serialise_request
+from handover_server import decoder as module
 from handover_server.decoder import Decoder
 from handover_server.message_guard import RequestHead
 from handover_server.policies import ALOHA_HOLD
 from handover_server.ticket import Lane, Ticket
+
+TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -53,6 +59,56 @@ def test_files_wait_for_a_thread(decoder, passed_on, observation, codec):
     decoder.submit(ticket(data, []))
     assert passed_on == []
     assert decoder.waiting == 1
+
+
+def test_a_thread_decodes_all_files_that_wait_for_it(observation):
+    done, first, gate = queue.Queue(), threading.Event(), threading.Event()
+
+    def pass_on(ticket):
+        first.set()
+        assert gate.wait(TIMEOUT_S)
+        done.put(ticket)
+
+    decoder = Decoder(ALOHA_HOLD, Limits(), threads=1, pass_on=pass_on)
+    frame = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    data = with_frame(observation, compress(frame, ImageCodec.PNG))
+    tickets = [ticket(data, []) for _ in range(3)]
+    decoder.submit(tickets[0])
+    assert first.wait(TIMEOUT_S)
+    for each in tickets[1:]:
+        decoder.submit(each)
+    gate.set()
+    assert [done.get(timeout=TIMEOUT_S) for _ in tickets] == tickets
+    for each in tickets:
+        (decoded,) = each.request.observation.cameras["ego_view"]
+        np.testing.assert_array_equal(decoded, frame)
+    decoder.close()
+
+
+def test_what_nobody_waits_for_is_not_decoded(decoder, passed_on, observation, caplog):
+    outcomes = []
+    withdrawn = ticket(with_frame(observation, np.zeros((8, 8, 3), np.uint8)), outcomes)
+    withdrawn.withdraw(Superseded("newer"))
+    decoder.submit(withdrawn)
+    assert passed_on == []
+    assert [type(outcome) for outcome in outcomes] == [Superseded]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(MemoryError(), Overloaded), (ZeroDivisionError(), PolicyFailed)]
+)
+def test_a_request_whose_decoding_fails_is_answered_too(
+    decoder, passed_on, observation, monkeypatch, error, told
+):
+    def fail(data, spec, limits):
+        raise error
+
+    monkeypatch.setattr(module, "decode_bytes", fail)
+    outcomes = []
+    decoder.submit(ticket(with_frame(observation, np.zeros((8, 8, 3), np.uint8)), outcomes))
+    assert passed_on == []
+    assert [type(outcome) for outcome in outcomes] == [told]
 
 
 def test_what_does_not_parse_is_refused_at_once(decoder, passed_on):

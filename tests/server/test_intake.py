@@ -1,10 +1,12 @@
-"""Who is let in when there is not room for everybody."""
+"""Who is let in when there is not room for everybody, and what is left of those who go."""
 
 import asyncio
 
 import pytest
-from handover_proto.contract import Limits, ServerInfo
-from handover_proto.errors import Overloaded
+from handover_proto.codec import compress
+from handover_proto.contract import ImageCodec, Limits, Observation, PolicyRequest, ServerInfo
+from handover_proto.errors import Overloaded, ServerUnavailable
+from handover_proto.messages import serialise_request
 from handover_server.intake import Bounds, Intake
 from handover_server.message_guard import RequestHead
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
@@ -13,6 +15,7 @@ from handover_server.security import Identity
 from handover_server.ticket import Lane
 
 FIRST, SECOND, THIRD = (Identity(name) for name in ("first", "second", "third"))
+INFO = ServerInfo(ALOHA_HOLD, Limits())
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def admitted(message):
     data = message().SerializeToString()
 
     async def ask(bounds, *rounds):
-        intake = Intake(ServerInfo(ALOHA_HOLD, Limits()), Scheduler(HoldPolicy), bounds, 0)
+        intake = Intake(INFO, Scheduler(HoldPolicy), bounds, 0)
         counts = {}
         under_way = []
         for clients in rounds:
@@ -58,6 +61,61 @@ def test_who_is_alone_has_what_a_client_may_have(admitted):
 
 def test_as_many_clients_as_there_is_room_for_get_in_with_one_request_each(admitted):
     clients = [Identity(f"{number:02}") for number in range(16)]
-    counts = admitted(Bounds(requests=16), *[[client] for client in clients[:15]], clients[15:])
-    assert set(counts) <= set(clients)
-    assert sum(counts.values()) == 16
+    assert admitted(Bounds(requests=16), clients) == dict.fromkeys(clients, 1)
+
+
+def test_each_refusal_is_counted_by_its_word(message, refusals):
+    data = message().SerializeToString()
+
+    async def be_refused():
+        bounds = Bounds(requests=2, client_requests=1, client_streams=1)
+        intake = Intake(INFO, Scheduler(HoldPolicy), bounds, 0, refusals)
+
+        def ask(client):
+            return intake.enter(data, RequestHead(), Lane(client), None)
+
+        with intake.stream(FIRST), pytest.raises(Overloaded), intake.stream(FIRST):
+            pass
+        under_way = [ask(FIRST)]
+        with pytest.raises(Overloaded):
+            ask(FIRST)
+        under_way.append(ask(SECOND))
+        with pytest.raises(Overloaded):
+            ask(THIRD)
+        intake.suspend("the policy is stuck")
+        assert intake.status == "the policy is stuck"
+        with pytest.raises(ServerUnavailable, match="is stuck"):
+            ask(THIRD)
+        intake.resume()
+        assert intake.status == "serving"
+        intake.close()
+        with pytest.raises(ServerUnavailable, match="shutting down"):
+            ask(THIRD)
+        for entered in under_way:
+            entered.cancel()
+
+    words = ["client_streams", "client_requests", "requests", "stuck", "draining"]
+    asyncio.run(be_refused())
+    assert refusals.words == words
+
+
+def test_no_queue_holds_on_to_a_request_whose_client_went_away(message, observation):
+    frame = compress(observation.cameras["ego_view"][0], ImageCodec.PNG)
+    compressed = Observation({"ego_view": [frame]}, observation.state, observation.task)
+    requests = (message().SerializeToString(), serialise_request(PolicyRequest(compressed)))
+
+    async def go_away():
+        intake = Intake(INFO, Scheduler(HoldPolicy), Bounds(), 0)  # no thread takes anything
+        idle, under_way = intake.levels(), []
+        for data in requests:
+            head = RequestHead()
+            intake.read_head(head, data)
+            under_way.append(intake.enter(data, head, Lane(FIRST), None))
+        busy = intake.levels()
+        assert (busy["decode_queue_depth"], busy["queue_depth"]) == (1, 1)
+        for entered in under_way:
+            entered.cancel()
+        await asyncio.sleep(0)  # the loop calls back what waits for the futures
+        assert intake.levels() == idle
+
+    asyncio.run(go_away())

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import types
 
 import pytest
 from handover_proto.errors import InvalidRequest
+from handover_server import request_log as module
 from handover_server.logs import JsonFormatter, TextFormatter, fields
 from handover_server.request_log import RequestLog
 
@@ -20,10 +22,12 @@ def record():
 
 
 def test_text_has_the_time_in_utc_the_event_and_its_fields(record):
-    line = TextFormatter().format(record("loaded %d files", 3, seconds=1.25, name="aloha"))
+    line = TextFormatter().format(
+        record("loaded %d files", 3, seconds=2 / 3, hours=2.0, name="aloha")
+    )
     when, _, rest = line.partition(" ")
     assert when.endswith("Z")
-    assert rest == "INFO loaded 3 files seconds=1.25 name=aloha"
+    assert rest == "INFO loaded 3 files seconds=0.667 hours=2 name=aloha"
 
 
 def test_json_is_one_object_a_line_even_with_a_traceback(record):
@@ -59,7 +63,22 @@ def test_at_debug_each_request_has_a_line_without_what_was_in_it(serve, noise, m
         assert hidden not in "".join(lines)
 
 
-def test_at_info_a_minute_of_requests_is_one_line(serve, noise, message, caplog, monkeypatch):
+def test_at_info_a_minute_of_requests_is_one_line(caplog, monkeypatch):
+    passed = [0.0]
+    clock = types.SimpleNamespace(monotonic=lambda: passed[0])
+    monkeypatch.setattr(module, "time", clock)
+    caplog.set_level(logging.INFO, "handover_server.request_log")
+    log = RequestLog()
+    for passed[0] in (1.0, 59.9, 60.0, 61.0, 119.9, 125.0):
+        log.refused("invalid")
+    lines = [TextFormatter().format(each) for each in caplog.records]
+    assert [line.partition(" INFO ")[2] for line in lines] == [
+        "requests seconds=60 refused_invalid=3",
+        "requests seconds=65 refused_invalid=3",
+    ]
+
+
+def test_the_summary_counts_chunks(serve, noise, message, caplog, monkeypatch):
     monkeypatch.setattr("handover_server.request_log._SUMMARY_S", 0.0)
     with caplog.at_level(logging.INFO, "handover_server.request_log"):
         serve(noise, observer=RequestLog()).infer(message())

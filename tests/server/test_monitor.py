@@ -4,7 +4,9 @@ import contextlib
 import http.client
 import socket
 import ssl
+import sys
 import time
+import types
 
 import grpc
 import pytest
@@ -75,14 +77,20 @@ def watched(serve, open_monitor):
 
 def test_every_chunk_is_counted_and_timed_in_every_stage(watched, noise, message):
     server, scrape, _ = watched(noise)
+    began_s = time.perf_counter()
     for _ in range(3):
         server.infer(message())
+    passed_s = time.perf_counter() - began_s
     seen = scrape()
     assert seen["handover_requests_total", "ok"] == 3
     assert seen["handover_request_seconds_count",] == 3
     for stage in ("queue", "decode", "preprocess", "backbone", "action_head", "encode"):
         assert seen["handover_stage_seconds_count", stage] == 3
-    assert seen["handover_stage_seconds_sum", "backbone"] == pytest.approx(3 * 0.002)
+    for place, stage in enumerate(("preprocess", "backbone", "action_head"), start=1):
+        assert seen["handover_stage_seconds_sum", stage] == pytest.approx(3 * place / 1e3)
+    ours = ("queue", "decode", "encode")
+    assert 0 < sum(seen["handover_stage_seconds_sum", stage] for stage in ours) < passed_s
+    assert 0 < seen["handover_request_seconds_sum",] < passed_s
     assert seen["handover_batch_size_sum",] == 3
     assert seen["handover_in_flight_requests",] == 0
     assert seen["process_resident_memory_bytes",] > 0
@@ -119,6 +127,30 @@ def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
     for call in calls:
         call.result()
     assert scrape()["handover_queue_depth",] == 0
+
+
+def test_a_gpus_memory_shows_once_the_policy_has_begun_to_use_it(monkeypatch):
+    begun = []
+    cuda = types.SimpleNamespace(
+        is_initialized=lambda: bool(begun),
+        device_count=lambda: 1,
+        mem_get_info=lambda index: (1.0, 2.0),
+        memory_allocated=lambda index: 3.0,
+        memory_reserved=lambda index: 4.0,
+    )
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    metrics = Metrics()
+
+    def shown():
+        seen = values_of(metrics.exposition().decode())
+        return {key[1:]: value for key, value in seen.items() if key[0].startswith("handover_gpu")}
+
+    assert shown() == {}
+    begun.append(True)
+    uses = {"free": 1, "total": 2, "allocated": 3, "reserved": 4}
+    assert shown() == {("cuda:0", use): value for use, value in uses.items()}
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert shown() == {}
 
 
 def test_the_checkpoint_is_named(watched, noise):
@@ -188,6 +220,14 @@ def test_silent_connections_beyond_a_bound_are_hung_up_on(open_monitor, monkeypa
             assert get(monitor, "/healthz") == (200, "serving\n")
             return
     raise AssertionError("no room again")
+
+
+def test_after_its_end_the_port_is_free(open_monitor):
+    monitor = open_monitor()
+    assert get(monitor, "/healthz") == (200, "serving\n")
+    monitor.close()
+    with pytest.raises(ConnectionRefusedError):
+        get(monitor, "/healthz")
 
 
 def test_a_taken_port_is_one_clear_line(open_monitor):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_proto.contract import ActionSpec, Limits, PolicyRequest
+from handover_proto.contract import ActionSpec, CameraSpec, Limits, PolicyRequest, StateSpec
 from handover_proto.embodiment import GR1_DIMS, aloha_targets
 from handover_proto.observation import check_request
 from handover_server.errors import ServingError
@@ -33,6 +33,11 @@ def test_an_action_without_its_state_cannot_be_held():
 
 def test_the_dummy_request_fits_every_spec():
     check_request(dummy_request(ALOHA_HOLD), ALOHA_HOLD, Limits())
+    cameras = (CameraSpec("top", 2, height=48, width=64), CameraSpec("wrist"))
+    spec = dataclasses.replace(ALOHA_HOLD, cameras=cameras, state=(StateSpec("arm", 7, steps=3),))
+    request = dummy_request(spec)
+    check_request(request, spec, Limits())
+    assert [frame.shape for frame in request.observation.cameras["top"]] == 2 * [(48, 64, 3)]
 
 
 def test_the_output_check_finds_what_a_robot_must_not_be_sent():

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import types
+import weakref
 
 import pytest
 from handover_proto.contract import PolicyOutput, PolicyRequest
@@ -60,6 +61,8 @@ def test_the_memory_of_the_batch_that_failed_is_let_go_before_the_next_try(ask, 
     )
     ask(NarrowPolicy(fits=1), "", "")
     assert held == [None]
+    ask(NarrowPolicy(fits=0), "")  # alone, with no next try but the client's
+    assert held == [None, None]
 
 
 def test_pytorchs_own_errors_count_as_memory_and_others_do_not(monkeypatch):
@@ -75,8 +78,24 @@ def test_pytorchs_own_errors_count_as_memory_and_others_do_not(monkeypatch):
     assert ran_out_of_memory(OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
     assert ran_out_of_memory(RuntimeError("cublas: CUBLAS_STATUS_ALLOC_FAILED when calling"))
     assert not ran_out_of_memory(RuntimeError("the sizes of tensors must match"))
+    assert not ran_out_of_memory(ValueError("can't allocate memory"))
     release_memory()
     assert emptied == [True]
+
+
+def test_without_pytorch_memory_is_told_and_given_back_too(monkeypatch):
+    class Batch:
+        """Refers to itself, as what a traceback holds may."""
+
+        def __init__(self):
+            self.itself = self
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert ran_out_of_memory(RuntimeError("can't allocate memory"))
+    assert not ran_out_of_memory(RuntimeError("broken"))
+    batch = weakref.ref(Batch())
+    release_memory()
+    assert batch() is None
 
 
 def test_memory_is_kept_where_a_gpu_cannot_give_it_back_just_now(monkeypatch):
@@ -120,20 +139,33 @@ def test_a_call_tells_since_when_it_lasts_and_where_it_stands(observation):
 
     class Watched(HoldPolicy):
         def infer(self, requests):
-            seen.extend([calls.began_s, calls.where()])
+            seen.append((calls.began_s, calls.where()))
             return super().infer(requests)
 
+        def improve(self):
+            seen.append((calls.began_s, calls.where()))
+
     calls = PolicyCalls()
-    calls.outcomes(Watched(), [PolicyRequest(observation)])
-    assert seen[0] is not None
-    assert "in " in seen[1]
-    assert (calls.began_s, calls.where()) == (None, "between calls")
+    for call in (
+        lambda: calls.outcomes(Watched(), [PolicyRequest(observation)]),
+        lambda: calls.improve(Watched()),
+    ):
+        call()
+        began_s, where = seen.pop()
+        assert began_s is not None
+        assert " in " in where
+        assert (calls.began_s, calls.where()) == (None, "between calls")
 
 
-def test_warming_up_finds_the_largest_batch_that_fits():
+def test_warming_up_finds_the_largest_batch_that_fits_and_gives_memory_back(monkeypatch):
+    held: list[BaseException | None] = []
+    monkeypatch.setattr(
+        "handover_server.warm_up.release_memory", lambda: held.append(sys.exc_info()[1])
+    )
     policy = NarrowPolicy(fits=3)
     assert warm_up(policy, 8) == 3
     assert policy.sizes == [1, 2, 3, 4]
+    assert held == [None]
     with pytest.raises(ServingError, match="does not fit in memory"):
         warm_up(NarrowPolicy(fits=0), 8)
     with pytest.raises(RuntimeError, match="broken"):

@@ -1,8 +1,13 @@
 """The black box: everything is in it, within bounds, and its troubles are not the robots'."""
 
 import errno
+import gc
+import os
 import stat
+import sys
 import threading
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +23,13 @@ from handover_proto.recording import (
 )
 from handover_server import recorder as recorder_module
 from handover_server.errors import ServingError
+from handover_server.message_guard import RequestHead
 from handover_server.policies import HoldPolicy
 from handover_server.recorder import Recorder
 from handover_server.segments import SegmentWriter
+from handover_server.ticket import Lane, Ticket
+
+from .conftest import Kept, wait_until
 
 MB = 1_000_000
 
@@ -60,6 +69,8 @@ def test_requests_and_chunks_are_kept_as_they_were(serve, noise, message, record
     assert (answer.session, answer.number) == (request.session, request.number)
     assert (answer.outcome, answer.checkpoint_hash, answer.seed) == ("ok", "f00d", chunk.seed)
     assert answer.durations["backbone_ms"] == 2
+    assert answer.durations["queue_ms"] > 0
+    assert answer.durations["decode_ms"] > 0
     for name, values in chunk.action.items():
         np.testing.assert_array_equal(answer.action[name], values)
 
@@ -123,26 +134,34 @@ def test_a_full_disk_or_another_error_ends_the_recording_and_not_the_serving(
 ):
     recorder = record()
     server = serve(HoldPolicy(), observer=recorder)
+    gate = threading.Event()
 
     def full(writer, frames):
+        assert gate.wait(60)
         raise error
 
     monkeypatch.setattr(SegmentWriter, "write", full)
     for sequence in range(5):
         assert server.infer(message(sequence=sequence)).sequence == sequence
+    gate.set()
     recorder.close()
     assert server.infer(message(sequence=9)).sequence == 9
     lines = [each for each in caplog.messages if "recording has stopped" in each]
     reason = getattr(error, "strerror", None) or str(error)
     assert lines == [f"recording has stopped, serving goes on: {reason}"]
-    assert recorder.levels()["recording"] == 0
+    assert recorder.levels() == {"recording": 0, "record_waiting_bytes": 0}
+    assert not recorder._waiting
+    assert recorder._writer._file is None
     assert recorder.totals()["records_dropped"] >= 12  # six requests and their chunks
 
 
+@pytest.mark.parametrize(
+    ("bound", "most"), [("_MOST_WAITING", 4), ("_MOST_WAITING_BYTES", 400_000)]
+)
 def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
-    serve, message, record, tmp_path, monkeypatch
+    serve, message, record, tmp_path, monkeypatch, bound, most
 ):
-    monkeypatch.setattr(recorder_module, "_MOST_WAITING", 4)
+    monkeypatch.setattr(recorder_module, bound, most)
     recorder = record()
     server = serve(HoldPolicy(), observer=recorder)
     gate, write = threading.Event(), SegmentWriter.write
@@ -154,11 +173,45 @@ def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
     monkeypatch.setattr(SegmentWriter, "write", slow)
     for sequence in range(10):
         assert server.infer(message(sequence=sequence)).sequence == sequence
+    waiting_bytes = recorder.levels()["record_waiting_bytes"]
     gate.set()
+    assert waiting_bytes <= recorder_module._MOST_WAITING_BYTES
     recorder.close()
     totals = recorder.totals()
     assert totals["records_dropped"] >= 10
     assert totals["records_written"] + totals["records_dropped"] == 21  # one names the server
+
+
+def test_an_idle_recorder_holds_no_image(record):
+    recorder, data = record(), Kept(bytes(1000))
+    carried = weakref.ref(data.carried)
+    recorder.entered(Ticket(b"", RequestHead(), Lane(), None, lambda outcome: None), data)
+    del data
+    wait_until(lambda: gc.collect() >= 0 and carried() is None)
+
+
+def test_a_record_that_is_larger_than_the_recording_may_be_is_kept_until_the_next(tmp_path):
+    writer = SegmentWriter(tmp_path, max_bytes=1000, segment_bytes=250)
+    for number in (1, 2):
+        assert writer.is_full
+        writer.begin(b"")
+        writer.write(bytes(5000))
+        assert [path.stem for path in segments_of(tmp_path)] == [f"{number:08d}"]
+    writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_segment_that_has_ended_is_no_open_file(tmp_path):
+    def open_files():
+        places = Path("/proc/self/fd").iterdir()
+        return sum(os.path.realpath(place).startswith(str(tmp_path)) for place in places)
+
+    writer = SegmentWriter(tmp_path, MB, 100)
+    for _ in range(3):
+        writer.begin(b"")
+        assert open_files() == 1
+    writer.close()
+    assert open_files() == 0
 
 
 def test_only_this_user_may_read_a_recording(serve, record, tmp_path):

@@ -72,6 +72,12 @@ def test_a_policy_that_cannot_be_loaded_or_warmed_up_changes_nothing(serve, mess
         def infer(self, requests):
             raise RuntimeError("NaN")
 
+    class Large(HoldPolicy):
+        def infer(self, requests):
+            if len(requests) > 3:
+                raise MemoryError
+            return super().infer(requests)
+
     def missing():
         raise FileNotFoundError("model.safetensors")
 
@@ -80,6 +86,10 @@ def test_a_policy_that_cannot_be_loaded_or_warmed_up_changes_nothing(serve, mess
         server.run(server.server.replace(missing))
     with pytest.raises(RuntimeError):
         server.run(server.server.replace(Broken))
+    with pytest.raises(ReloadRefused, match="memory for batches of 3, and 8 are in use"):
+        server.run(server.server.replace(Large))
+    with pytest.raises(ReloadRefused, match="its horizon differs"):
+        server.run(server.server.replace(lambda: hold("new", horizon=8)))
     assert server.infer(message()).checkpoint_hash == "old"
 
 
@@ -106,6 +116,13 @@ def test_what_clients_were_told_may_not_change(changes):
     (name,) = changes
     with pytest.raises(ReloadRefused, match=f"its {name} differs from what connected clients"):
         check_fits(ALOHA_HOLD, dataclasses.replace(ALOHA_HOLD, **changes))
+
+
+def test_a_difference_is_told_in_a_line_however_long_the_values_are():
+    many = dataclasses.replace(ALOHA_HOLD, cameras=tuple(CameraSpec(f"{n}") for n in range(100)))
+    with pytest.raises(ReloadRefused) as caught:
+        check_fits(ALOHA_HOLD, many)
+    assert len(str(caught.value)) < 500
 
 
 def test_weights_and_where_they_came_from_may_change():

@@ -1,9 +1,12 @@
 """One thread runs the policy: batches, failures, and what is dropped before it costs anything."""
 
 import dataclasses
+import gc
 import queue
 import threading
 import time
+import types
+import weakref
 
 import pytest
 from handover_proto.contract import PolicyOutput, PolicyRequest
@@ -14,10 +17,13 @@ from handover_proto.errors import (
     ServerUnavailable,
     Superseded,
 )
+from handover_server import scheduler as module
 from handover_server.message_guard import RequestHead
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.scheduler import Scheduler
 from handover_server.ticket import Lane, Ticket
+
+from .conftest import wait_until
 
 WAIT_S = 60
 
@@ -190,6 +196,38 @@ def test_the_policy_is_made_and_run_in_one_thread(start, submit, outcomes):
     submit(scheduler)
     gather(outcomes, 1)
     assert threads == {"policy"}
+    assert scheduler.close(WAIT_S)
+
+
+def test_how_long_requests_will_take_is_told_by_the_latest_batches(submit, monkeypatch):
+    moments = iter([0.0, 1.0, 5.0, 7.0])  # at which two batches begin and end
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: next(moments)))
+    scheduler = Scheduler(HoldPolicy)
+    assert scheduler.seconds_for(10) == 0
+    scheduler._run_batch(HoldPolicy(), [submit(scheduler), submit(scheduler)])
+    assert scheduler.seconds_for(10) == pytest.approx(1.0)  # a fifth of the 0.5 s of each
+    scheduler._run_batch(HoldPolicy(), [submit(scheduler)])
+    assert scheduler.seconds_for(10) == pytest.approx(4.8)  # 0.1, and a fifth of the way to 2 s
+
+
+def test_a_policy_that_was_replaced_is_let_go(submit, outcomes):
+    made = []
+
+    def load():
+        policy = HoldPolicy()
+        made.append(weakref.ref(policy))
+        return policy
+
+    scheduler = Scheduler(load)
+    scheduler.start()
+    scheduler.ready.result(WAIT_S)
+    submit(scheduler)
+    gather(outcomes, 1)
+    scheduler.replace(HoldPolicy())
+    submit(scheduler)
+    gather(outcomes, 1)
+    (former,) = made
+    wait_until(lambda: gc.collect() >= 0 and former() is None)  # the thread leaves its last call
     assert scheduler.close(WAIT_S)
 
 

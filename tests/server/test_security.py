@@ -116,7 +116,12 @@ def test_a_file_that_the_group_may_read_is_warned_of(token_file, caplog):
     assert "may be read by its group" in caplog.text
 
 
-def test_a_file_that_is_not_there_is_one_clear_line(tmp_path):
+def test_a_file_that_cannot_be_read_is_one_clear_line(tmp_path):
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff" * 32)
+    binary.chmod(0o600)
+    with pytest.raises(ServingError, match="cannot be read: it is not text"):
+        read_tokens(binary)
     with pytest.raises(ServingError, match="cannot be read: No such file"):
         read_tokens(tmp_path / "none")
     with pytest.raises(ServingError, match="is not a file"):

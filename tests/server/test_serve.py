@@ -55,7 +55,7 @@ def start():
 
 
 def test_it_serves_where_it_says_and_stops_with_0_on_sigterm(start):
-    port, process = start("--policy", "hold")
+    port, process = start("--policy", "hold", "--drain-s", "600")  # nobody asked: it need not wait
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         info = PolicyServiceStub(channel).GetInfo(pb.GetInfoRequest(), timeout=TIMEOUT_S)
     assert info.policy == "hold"
@@ -128,6 +128,10 @@ def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
         (
             ["--policy", "hold", "--host", "::", "--token-file", "t"],
             "--host :: would serve anyone .*add --tls-cert --tls-key, use",
+        ),
+        (
+            ["--policy", "hold", "--host", "::", "--tls-cert", "c", "--tls-key", "k"],
+            "--host :: would serve anyone .*add --token-file, use",
         ),
         (
             ["--policy", "hold", "--metrics-host", "0.0.0.0"],

@@ -22,6 +22,7 @@ from handover_proto.errors import (
 from handover_proto.messages import decode_chunk, decode_info
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.intake import Bounds
+from handover_server.observer import Observer
 from handover_server.policies import HoldPolicy
 from handover_server.ticket import Ticket
 
@@ -43,8 +44,10 @@ def test_info_tells_the_spec_and_the_limits(serve, noise):
 
 def test_a_reply_echoes_its_request_and_accounts_for_every_stage(serve, noise, message):
     request = message(sequence=2**63 + 1, client_tag="left robot", seed=11)
-    reply = serve(noise).infer(request)
-    chunk = decode_chunk(reply)
+    server = serve(noise)
+    began_s = time.perf_counter()
+    chunk = decode_chunk(server.infer(request))
+    passed_ms = (time.perf_counter() - began_s) * 1e3
     assert (chunk.sequence, chunk.client_tag, chunk.seed) == (2**63 + 1, "left robot", 11)
     assert chunk.checkpoint_hash == "f00d"
     durations = chunk.durations
@@ -52,6 +55,7 @@ def test_a_reply_echoes_its_request_and_accounts_for_every_stage(serve, noise, m
     assert durations.queue_ms > 0
     assert durations.decode_ms > 0
     assert durations.encode_ms > 0
+    assert durations.queue_ms + durations.decode_ms + durations.encode_ms < passed_ms
     assert set(chunk.action) == {group.name for group in noise.spec.action}
 
 
@@ -102,6 +106,16 @@ def test_a_failing_policy_is_internal_without_a_traceback(serve, moody, message)
         assert leaked not in str(caught.value)
         assert leaked not in str(caught.value.__cause__)
     assert server.infer(message()).action
+
+
+def test_a_reply_that_cannot_be_made_is_an_incident_too(serve, message):
+    class Faulty(Observer):
+        def encoded(self, duration_ms):
+            raise RuntimeError("secret path")
+
+    with pytest.raises(PolicyFailed, match=r"answering a request failed; .* incident") as caught:
+        serve(HoldPolicy(), observer=Faulty()).infer_bytes(message().SerializeToString())
+    assert "secret" not in str(caught.value)
 
 
 def test_before_the_policy_is_loaded_calls_are_told_to_come_back(

@@ -1,8 +1,10 @@
 """InferStream: the newest observation wins, each request is answered, and bad ones end nothing."""
 
 import asyncio
+import gc
 import queue
 import time
+import weakref
 
 import grpc
 import pytest
@@ -18,10 +20,13 @@ from handover_proto.errors import (
 )
 from handover_proto.messages import decode_chunk
 from handover_server.intake import Bounds, Intake
+from handover_server.observer import Observer
 from handover_server.policies import HoldPolicy
 from handover_server.scheduler import Scheduler
 from handover_server.stream import StreamSession
 from handover_server.ticket import Lane
+
+from .conftest import Kept
 
 TIMEOUT_S = 60
 
@@ -44,6 +49,16 @@ class Stream:
     def close(self):
         self._outbox.put(None)
         return [pb.InferReply.FromString(reply) for reply in self.replies]
+
+
+class Faulty(Observer):
+    """Fails where a chunk is made into a message, which no observer may."""
+
+    faults = 1
+
+    def encoded(self, duration_ms):
+        if self.faults:
+            raise RuntimeError("secret path")
 
 
 def failure(reply):
@@ -98,6 +113,19 @@ def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message,
     assert stream.close() == []
 
 
+def test_on_a_full_server_what_the_policy_computes_makes_no_room(serve, gated, message):
+    stream = Stream(serve(gated, bounds=Bounds(requests=1)))
+    stream.send(message(sequence=1))
+    gated.wait_until_busy()
+    stream.send(message(sequence=2))
+    reply = stream.receive()
+    assert reply.sequence == 2
+    assert isinstance(failure(reply), Overloaded)
+    gated.let_through()
+    assert decode_chunk(stream.receive()).sequence == 1
+    assert stream.close() == []
+
+
 def test_streams_do_not_supersede_each_other(serve, gated, message):
     server = serve(gated)
     one, other = Stream(server), Stream(server)
@@ -112,13 +140,13 @@ def test_streams_do_not_supersede_each_other(serve, gated, message):
 
 def test_a_stream_outlives_bad_requests(serve, moody, message):
     stream = Stream(serve(moody))
-    broken = message(sequence=2)
+    broken = message(sequence=2, client_tag="left")
     broken.observation.task = " "
     stream.send(broken)
     reply = stream.receive()
     error = failure(reply)
     assert isinstance(error, InvalidRequest)
-    assert (reply.sequence, error.field) == (2, "observation.task")
+    assert (reply.sequence, reply.client_tag, error.field) == (2, "left", "observation.task")
     stream.send(b"\x18\x03\xff")  # sequence 3, then nonsense
     reply = stream.receive()
     assert isinstance(failure(reply), InvalidRequest)
@@ -127,6 +155,18 @@ def test_a_stream_outlives_bad_requests(serve, moody, message):
     assert isinstance(failure(stream.receive()), PolicyFailed)
     stream.send(message(sequence=5))
     assert decode_chunk(stream.receive()).sequence == 5
+
+
+def test_a_reply_that_cannot_be_made_is_an_error_and_the_stream_goes_on(serve, message):
+    observer = Faulty()
+    stream = Stream(serve(HoldPolicy(), observer=observer))
+    stream.send(message(sequence=1))
+    reply = stream.receive()
+    assert reply.sequence == 1
+    assert isinstance(failure(reply), PolicyFailed)
+    observer.faults = 0
+    stream.send(message(sequence=2))
+    assert decode_chunk(stream.receive()).sequence == 2
 
 
 def test_a_tag_that_is_too_long_is_refused_and_not_sent_back_whole(serve, noise, message):
@@ -245,3 +285,32 @@ def test_a_request_also_ages_while_its_client_does_not_read(message):
     asyncio.run(asyncio.wait_for(converse(), TIMEOUT_S))
     assert set(replies) == set(range(9))
     assert isinstance(failure(replies[8]), DeadlinePassed)
+
+
+def test_a_stream_that_idles_holds_nothing_of_what_it_answered(message):
+    async def converse():
+        scheduler = Scheduler(HoldPolicy)
+        scheduler.start()
+        spec = await asyncio.wrap_future(scheduler.ready)
+        intake = Intake(ServerInfo(spec, Limits()), scheduler, Bounds(), 0)
+        answered = asyncio.Event()
+
+        class Client:
+            async def write(self, data):
+                answered.set()
+
+        async def requests():
+            data = Kept(message().SerializeToString())
+            carried = weakref.ref(data.carried)
+            yield data
+            del data
+            await answered.wait()
+            while gc.collect() >= 0 and carried() is not None:  # the policy's thread goes on first
+                await asyncio.sleep(0.001)
+            assert session._under_way == set()
+
+        session = StreamSession(intake, Lane(), Client(), None, lambda: None)
+        await session.run(requests())
+        scheduler.close(TIMEOUT_S)
+
+    asyncio.run(asyncio.wait_for(converse(), TIMEOUT_S))

@@ -1,10 +1,12 @@
 """A ticket is settled once, and costs nothing once nobody waits for it."""
 
 import time
+import types
 
 import pytest
 from handover_proto.contract import Observation, PolicyOutput, PolicyRequest
 from handover_proto.errors import DeadlinePassed, ServerUnavailable, Superseded
+from handover_server import ticket as module
 from handover_server.message_guard import RequestHead
 from handover_server.ticket import Lane, Ticket
 
@@ -52,6 +54,18 @@ def test_past_its_deadline_a_ticket_is_dropped_before_each_stage(outcomes):
     later._deadline = time.monotonic() - 1
     assert later.start() is None
     assert [type(outcome) for outcome in outcomes] == [DeadlinePassed, DeadlinePassed]
+
+
+def test_what_a_ticket_waited_and_what_decoding_took_are_told_apart(monkeypatch, outcomes):
+    moments = iter([10.0, 10.001, 10.003, 10.007])  # it comes, is decoded from and to, is claimed
+    clock = types.SimpleNamespace(perf_counter=lambda: next(moments), monotonic=time.monotonic)
+    monkeypatch.setattr(module, "time", clock)
+    ticket = Ticket(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
+    ticket.start_decoding()
+    ticket.finish_decoding(REQUEST)
+    ticket.start()
+    assert ticket.began_s == 10.0
+    assert (ticket.queue_ms, ticket.decode_ms) == pytest.approx((5, 2))
 
 
 def test_a_seed_that_is_given_is_kept_and_a_missing_one_is_drawn(outcomes):

@@ -1,6 +1,9 @@
 """TLS and tokens over real gRPC: who comes in, who does not, and a certificate that is renewed."""
 
+import asyncio
+import logging
 import queue
+import subprocess
 
 import grpc
 import pytest
@@ -10,6 +13,7 @@ from handover_proto.errors import NotAuthorised
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.errors import ServingError
 from handover_server.policies import HoldPolicy
+from handover_server.policy_server import PolicyServer, ServerSettings
 from handover_server.security import TokenCheck
 from handover_server.tls import TlsFiles
 
@@ -54,14 +58,19 @@ def test_a_server_with_a_client_authority_refuses_who_has_no_certificate_of_it(
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_renewed_certificate_is_used_without_a_restart(serve, authority, new_authority):
+def test_a_renewed_certificate_is_used_without_a_restart(serve, authority, new_authority, caplog):
+    caplog.set_level(logging.INFO, "handover_server.tls")
     certificate, key = authority.sign("renewed")
     server = serve(HoldPolicy(), tls=TlsFiles(certificate, key))
     with channel_to(server, authority) as channel:
         assert info_over(channel).policy == "hold"
-    key.write_text("half of a renewal")
-    with channel_to(server, authority) as channel:
-        assert info_over(channel).policy == "hold"
+    for begin_a_renewal in (lambda: key.write_text("half of it"), key.unlink):
+        caplog.clear()
+        begin_a_renewal()
+        with channel_to(server, authority) as channel:
+            assert info_over(channel).policy == "hold"
+        assert "the former certificate stays in use" in caplog.text
+        assert "a renewed certificate" not in caplog.text
     other = new_authority()
     for mine, others in zip((certificate, key), other.sign("renewed"), strict=True):
         others.replace(mine)
@@ -69,6 +78,7 @@ def test_a_renewed_certificate_is_used_without_a_restart(serve, authority, new_a
         assert info_over(channel).policy == "hold"
     with channel_to(server, authority) as channel, pytest.raises(grpc.RpcError):
         info_over(channel)
+    assert f"a renewed certificate is in use: {certificate}" in caplog.text
 
 
 @pytest.mark.parametrize("shown", [(), (("authorization", "Bearer another-0123456789"),)])
@@ -123,9 +133,26 @@ def test_files_that_make_no_certificate_are_told(authority, new_authority, tmp_p
         TlsFiles(certificate, key, empty).check()
     with pytest.raises(ServingError, match="cannot be used: No such file"):
         TlsFiles(tmp_path / "none", key).check()
+    locked = tmp_path / "locked"
+    command = ["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:secret", "-out", locked]
+    subprocess.run(command, check=True, capture_output=True)
+    locked.chmod(0o600)
+    with pytest.raises(ServingError, match=r"the key has a passphrase; expected .*without"):
+        TlsFiles(certificate, locked).check()
     key.chmod(0o644)
     with pytest.raises(ServingError, match="has mode 0644"):
         TlsFiles(certificate, key).check()
+
+
+def test_a_server_does_not_listen_with_a_key_that_others_may_read(authority):
+    certificate, key = authority.sign("open-key")
+    key.chmod(0o644)
+
+    async def listen():
+        await PolicyServer(HoldPolicy, ServerSettings(tls=TlsFiles(certificate, key))).listen()
+
+    with pytest.raises(ServingError, match="has mode 0644"):
+        asyncio.run(listen())
 
 
 def test_a_stream_ends_when_its_token_is_taken_away(serve, message, typed_error):

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from handover_proto.contract import Limits
+from handover_proto.errors import InvalidRequest, PolicyFailed
 from handover_proto.observation import check_request
 from handover_server.errors import ServingError
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
@@ -37,6 +38,20 @@ def test_a_policy_without_real_time_chunking_gets_no_prefix():
     policy = PrefixPolicy(supports_prefix=False)
     warm_up(policy, 1)
     assert policy.batches == [[False]]
+
+
+def test_a_policy_may_refuse_the_dummy_but_not_fail_on_it():
+    class Raising(HoldPolicy):
+        def __init__(self, error):
+            super().__init__()
+            self.error = error
+
+        def infer(self, requests):
+            raise self.error
+
+    assert warm_up(Raising(InvalidRequest("client_tag", "episode=N", "''")), 4) == 4
+    with pytest.raises(PolicyFailed, match="broken"):
+        warm_up(Raising(PolicyFailed("broken")), 4)
 
 
 def test_a_policy_whose_answers_no_robot_may_be_sent_is_not_served():

@@ -66,8 +66,10 @@ def test_a_stuck_policy_turns_clients_away_until_it_comes_back(
         assert "has not answered for 0.5 s" in str(error)
     with pytest.raises(ServerUnavailable, match="until it does or is restarted"):
         server.infer_bytes(message(sequence=3).SerializeToString())
+    assert "has not answered" in server.server.status
     gated.let_through()
     assert next(health) == SERVING
+    assert server.server.status == "serving"
     gated.let_through()
     assert server.infer(message(sequence=4)).sequence == 4
     assert gated.sequences == [[1], [4]]
@@ -127,6 +129,15 @@ def test_a_policy_whose_gpu_fails_is_given_up(
     assert "the policy is lost: the GPU failed" in caplog.text
 
 
+def test_a_watchdog_that_is_off_gives_no_policy_up(serve, gated, message):
+    server = serve(gated, watchdog=WatchdogSettings(stuck_s=0.0, exit_s=0.1))
+    lost = asyncio.run_coroutine_threadsafe(server.server.until_lost(), server.loop)
+    gated.let_through()
+    assert server.infer(message(sequence=1)).sequence == 1
+    assert not lost.done()
+    lost.cancel()
+
+
 class FrozenWorld:
     """A clock that only sleeping moves, by what was asked for and what `oversleeps` adds."""
 
@@ -158,3 +169,13 @@ def test_a_process_that_was_frozen_is_not_a_stuck_policy(monkeypatch, oversleeps
         watchdog._until_stuck().send(None)
     assert done.value.value == 100.0
     assert world.slept == slept
+
+
+def test_a_stuck_policy_has_the_time_that_was_set_to_come_back(monkeypatch):
+    world = FrozenWorld([])
+    monkeypatch.setattr(module.time, "monotonic", world.monotonic)
+    monkeypatch.setattr(module.asyncio, "sleep", world.sleep)
+    with pytest.raises(StopIteration) as done:
+        Watchdog(Calls(), WatchdogSettings(30.0, 5.0), None, None)._until_back(100.0).send(None)
+    assert done.value.value is False
+    assert world.now == pytest.approx(105.0, abs=module._LOOK_S)

@@ -1,7 +1,10 @@
 """The picture that training saw, and targets at the client's own rate."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from handover_proto.contract import StateSpec
 from handover_server.gateways.aloha_layout import at_rate, is_aloha_shaped, training_square
 from handover_server.policies import ALOHA_HOLD
 
@@ -24,8 +27,10 @@ def test_a_whole_picture_is_cut_to_its_centre():
 
 def test_a_square_without_bars_stays_as_it_is():
     lit = np.ones((224, 224, 3), np.uint8)
-    assert training_square(lit) is not None
-    np.testing.assert_array_equal(training_square(lit), lit)
+    dark_above, dark_below = lit.copy(), lit.copy()
+    dark_above[:28] = dark_below[196:] = 0
+    for picture in (lit, dark_above, dark_below):
+        np.testing.assert_array_equal(training_square(picture), picture)
 
 
 def test_rows_at_fifty_hertz_lie_between_those_at_twenty_and_grippers_jump():
@@ -43,5 +48,13 @@ def test_a_rate_that_divides_takes_the_steps_themselves(rate):
     np.testing.assert_array_equal(at_rate(targets, 20.0, rate), targets[:: int(20 / rate)])
 
 
-def test_the_hold_policy_is_alohas():
+def test_a_policy_is_alohas_by_all_its_groups_alone():
     assert is_aloha_shaped(ALOHA_HOLD)
+    narrow = dataclasses.replace(ALOHA_HOLD.action[0], dim=6)
+    for changes in (
+        {"action": ALOHA_HOLD.action[1:]},
+        {"action": (narrow, *ALOHA_HOLD.action[1:])},
+        {"state": ALOHA_HOLD.state[1:]},
+        {"state": (*ALOHA_HOLD.state, StateSpec("past", 3, steps=2))},
+    ):
+        assert not is_aloha_shaped(dataclasses.replace(ALOHA_HOLD, **changes))

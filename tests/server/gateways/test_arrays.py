@@ -6,9 +6,10 @@ import io
 import msgpack
 import numpy as np
 import pytest
+from handover_proto.contract import MAX_MESSAGE_BYTES
 from handover_proto.errors import InvalidRequest
 from handover_server.gateways.arrays import npy, openpi_array, read_npy, read_openpi_array
-from handover_server.gateways.msgpack_guard import MAX_PARTS, unpack
+from handover_server.gateways.msgpack_guard import MAX_DEPTH, MAX_PARTS, unpack
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -68,6 +69,9 @@ HOSTILE_NPY = {
     "structure": header(b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }\n"),
     "text dtype": header(b"{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }\n", b"a" * 16),
     "no dtype": header(b"{'descr': '<f1', 'fortran_order': False, 'shape': (1,), }\n", b"a"),
+    "long header": header(
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }" + b" " * 1024 + b"\n", b"1234"
+    ),
     "future version": header(b"", magic=b"\x93NUMPY\x09\x00"),
     **{f"cut at {end}": {"as_npy": WHOLE[:end]} for end in (3, 9, 40, 128, len(WHOLE) - 1)},
     "too long": {"as_npy": WHOLE + b"x"},
@@ -78,6 +82,9 @@ HOSTILE_NPY = {
 def test_hostile_npy_files_are_refused(value):
     with pytest.raises(InvalidRequest):
         read_npy(value, "x")
+
+
+OPENPI_ARRAY = unpack(msgpack.packb(openpi_array(np.zeros(6, np.float32))))
 
 
 @pytest.mark.parametrize(
@@ -93,15 +100,23 @@ def test_hostile_npy_files_are_refused(value):
         {b"shape": [-1]},
         {b"shape": [True, 6]},
         {b"shape": "6"},
+        {b"shape": None},
         {b"shape": [6.0]},
-        {b"shape": [1] * 9},
+        {b"shape": [6] + [1] * 8},
         {b"data": "text"},
         {b"data": None},
     ],
 )
 def test_hostile_openpi_arrays_are_refused(change):
+    assert read_openpi_array(OPENPI_ARRAY, "x").shape == (6,)  # but for the change it is read
     with pytest.raises(InvalidRequest):
-        read_openpi_array({**openpi_array(np.zeros(6, np.float32)), **change}, "x")
+        read_openpi_array({**OPENPI_ARRAY, **change}, "x")
+
+
+@pytest.mark.parametrize("value", [3, None, "text", [OPENPI_ARRAY], {}, {b"nd": True}])
+def test_what_is_no_openpi_array_is_refused(value):
+    with pytest.raises(InvalidRequest, match="an array as msgpack-numpy writes it"):
+        read_openpi_array(value, "x")
 
 
 @given(st.binary(max_size=200))
@@ -143,7 +158,29 @@ def test_hostile_messages_are_refused(data):
         unpack(data)
 
 
-def test_the_bound_on_parts_is_exact():
+NUMBERS = [0, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**64 - 1]
+NUMBERS += [-1, -32, -33, -128, -129, -(2**15), -(2**15) - 1, -(2**31), -(2**31) - 1, -(2**63)]
+LENGTHS = [0, 1, 15, 16, 31, 32, 255, 256, 1000]
+
+
+def test_each_way_in_which_msgpack_writes_a_part_is_read():
+    parts = [None, True, False, 1.5, *NUMBERS, bytes(65536), "x" * 65536]
+    for length in LENGTHS:
+        parts += [bytes(length), "x" * length, [7] * length]
+        parts.append({f"{number}": 7 for number in range(length)})
+    for part in parts:
+        assert unpack(msgpack.packb([part, "next"])) == [part, "next"]
+    assert unpack(msgpack.packb([1.5, "next"], use_single_float=True)) == [1.5, "next"]
+
+
+def test_the_bounds_on_parts_levels_and_bytes_are_exact():
     assert len(unpack(msgpack.packb([0] * (MAX_PARTS - 1)))) == MAX_PARTS - 1
     with pytest.raises(InvalidRequest, match="parts"):
         unpack(msgpack.packb([0] * MAX_PARTS))
+    assert unpack(b"\x91" * (MAX_DEPTH - 1) + b"\xc0")
+    with pytest.raises(InvalidRequest, match="levels"):
+        unpack(b"\x91" * MAX_DEPTH + b"\xc0")
+    head = 5  # of bytes this long
+    assert len(unpack(msgpack.packb(bytes(MAX_MESSAGE_BYTES - head)))) == MAX_MESSAGE_BYTES - head
+    with pytest.raises(InvalidRequest, match=f"at most {MAX_MESSAGE_BYTES} bytes"):
+        unpack(msgpack.packb(bytes(MAX_MESSAGE_BYTES - head + 1)))

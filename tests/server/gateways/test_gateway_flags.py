@@ -1,12 +1,20 @@
 """The rule of --host holds for the gateways' ports, and a missing package is named."""
 
+import asyncio
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 from handover_proto.errors import MissingExtra, UsageError
-from handover_server.gateways.ports import GatewaySettings
+from handover_server.errors import ServingError
+from handover_server.exposure import check_exposure
+from handover_server.gateways.ports import Gateways, GatewaySettings
+from handover_server.policies import HoldPolicy
+from handover_server.policy_server import PolicyServer, ServerSettings
 from handover_server.serve import ServeConfig, main
+
+from .conftest import TIMEOUT_S
 
 PEM = Path("x.pem")
 
@@ -42,7 +50,47 @@ def test_unsafe_or_senseless_flags_are_refused(flags, reason):
 @pytest.mark.parametrize(
     ("port", "package"), [("openpi_port", "websockets"), ("groot_zmq_port", "zmq")]
 )
+def test_a_taken_port_is_one_clear_line(serve, port, package):
+    pytest.importorskip(package)
+    taken = serve(HoldPolicy()).server.port
+
+    async def start():
+        server = PolicyServer(HoldPolicy, ServerSettings(gateways=GatewaySettings(**{port: taken})))
+        await server.listen()
+        try:
+            await server.become_ready()
+        finally:
+            assert await server.drain(TIMEOUT_S)
+
+    with pytest.raises(ServingError, match=rf"cannot listen on 127.0.0.1:{taken}: .*another port"):
+        asyncio.run(start())
+
+
+@pytest.mark.parametrize(
+    ("port", "package"), [("openpi_port", "websockets"), ("groot_zmq_port", "zmq")]
+)
+def test_a_server_that_has_stopped_leaves_the_port(serve, port, package):
+    pytest.importorskip(package)
+    running = serve(HoldPolicy(), gateways=GatewaySettings(**{port: 0}))
+    place = ("127.0.0.1", getattr(running.server.gateways, port))
+    socket.create_connection(place, TIMEOUT_S).close()
+    assert running.run(running.server.drain(TIMEOUT_S))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(place, TIMEOUT_S)
+
+
+def test_insecure_opens_the_zmq_port_too():
+    open_to_all = {"gateway_host": "0.0.0.0", "groot_zmq_port": 0, "insecure": True}
+    check_exposure(ServeConfig(policy="hold", **open_to_all))
+    check_exposure(
+        ServeConfig(policy="hold", tls_cert=PEM, tls_key=PEM, client_ca=PEM, **open_to_all)
+    )
+
+
+@pytest.mark.parametrize(
+    ("port", "package"), [("openpi_port", "websockets"), ("groot_zmq_port", "zmq")]
+)
 def test_a_missing_package_names_its_extra(monkeypatch, port, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=r"handover\[gateways\]"):
-        GatewaySettings(**{port: 0}).check_installed()
+        Gateways(GatewaySettings(**{port: 0}))

@@ -82,28 +82,49 @@ def test_a_batch_is_answered_row_by_row(groot_client, groot_observation, noise):
 
 
 def test_a_mistake_names_its_place(groot_client, groot_observation):
+    def state(**changes):
+        return {"state": {**groot_observation["state"], **changes}}
+
     client = groot_client(HoldPolicy())
-    for part, change in {
-        'video\\["ego_view"\\]': {"video": {"ego_view": np.zeros((1, 1, 4, 4, 3), np.float32)}},
-        "observation.video": {"video": {"wrist": np.zeros((1, 1, 4, 4, 3), np.uint8)}},
-        "language": {"language": {"task": ["lift"]}},
-        "observation.task": {"language": {"task": [[" "]]}},
-        "observation.state": {"state": {}},
-    }.items():
+    video, task = 'observation.video\\["ego_view"\\]', "observation.language"
+    for part, change in [
+        (video, {"video": {"ego_view": np.zeros((1, 1, 4, 4, 3), np.float32)}}),
+        (video, {"video": {"ego_view": np.zeros((2, 1, 4, 4, 3), np.uint8)}}),
+        (video, {"video": {"ego_view": np.zeros((1, 4, 4, 3), np.uint8)}}),
+        (video, {"video": {"ego_view": np.zeros((1, 1, 4, 4, 4), np.uint8)}}),
+        ("observation.video: ", {"video": {"wrist": np.zeros((1, 1, 4, 4, 3), np.uint8)}}),
+        (task, {"language": {"task": ["lift"]}}),
+        (task, {"language": {"task": ["x"]}}),
+        (task, {"language": {"task": [7]}}),
+        (task, {"language": {"task": [[7]]}}),
+        (task, {"language": {"task": [["lift", "drop"]]}}),
+        (task, {"language": {"task": [["lift"]], "other": [["lift"]]}}),
+        (task, {"language": {"task": []}}),
+        ("observation.task", {"language": {"task": [[" "]]}}),
+        ("observation.state: ", {"state": {}}),
+        ('observation.state\\["waist"\\]', state(waist=np.zeros((1, 3), np.float32))),
+        ('observation.state\\["waist"\\]', state(waist=np.zeros((2, 1, 3), np.float32))),
+    ]:
         data = {"observation": {**groot_observation, **change}, "options": None}
         error = client.call("get_action", data=data)["error"]
-        assert re.search(part, error), error
-        assert "Traceback" not in error
+        assert re.match(part, error), error
+    for seed in (-1, 2**62, "x"):
+        data = {"observation": groot_observation, "options": {"seed": seed}}
+        assert client.call("get_action", data=data)["error"].startswith("options.seed: expected")
+    data = {"observation": groot_observation, "options": {"seed": 0}}
+    assert isinstance(client.call("get_action", data=data), list)
     assert client.call("ping")["status"] == "ok"
 
 
-def test_every_endpoint_wants_the_token(groot_client):
-    client = groot_client(HoldPolicy(), tokens=TokenCheck(("a-token-of-enough-characters",)))
+def test_every_endpoint_wants_the_token(groot_client, refusals):
+    tokens = TokenCheck(("a-token-of-enough-characters",))
+    client = groot_client(HoldPolicy(), tokens=tokens, observer=refusals)
     unauthorised = {"error": "Unauthorized: Invalid API token"}
     assert client.call("ping") == unauthorised
     assert client.call("ping", api_token=7) == unauthorised
     assert client.call("get_action", api_token="another") == unauthorised
     assert client.call("ping", api_token="a-token-of-enough-characters")["status"] == "ok"
+    assert refusals.words == 3 * ["unauthenticated"]
 
 
 def test_our_bytes_are_as_they_were():

@@ -1,5 +1,6 @@
 """openpi's client gets its metadata, its 14-joint actions and its errors from our server."""
 
+import asyncio
 import dataclasses
 import urllib.error
 import urllib.request
@@ -13,6 +14,8 @@ from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.intake import Bounds
 from handover_server.policies import ALOHA_HOLD, HoldPolicy
 from handover_server.security import TokenCheck
+
+from ..conftest import wait_until
 
 TOKEN = "a-token-of-enough-characters"
 
@@ -29,20 +32,29 @@ def test_an_aloha_client_gets_its_own_fourteen_joints_back(serve_openpi, openpi_
     assert reply["server_timing"]["prev_total_ms"] > 0
 
 
-def test_a_mistake_is_one_line_and_the_connection_goes_on(serve_openpi, openpi_client, aloha):
-    client = openpi_client(port=serve_openpi(HoldPolicy()).server.gateways.openpi_port)
-    wrong = {
-        "state": {**aloha, "state": np.zeros(13)},
-        "images": {**aloha, "images": {"cam_low": aloha["images"]["cam_high"]}},
-        "float32": {**aloha, "state": np.arange(14)},
-        "uint8": {**aloha, "images": {"cam_high": np.zeros((3, 8, 8), np.float32)}},
-        "prompt": {key: value for key, value in aloha.items() if key != "prompt"},
-        "finite": {**aloha, "state": np.full(14, np.nan)},
-    }
-    for part, observation in wrong.items():
-        with pytest.raises(RuntimeError, match=part) as caught:
-            client.infer(observation)
-        assert "Traceback" not in str(caught.value)
+def test_a_mistake_is_one_line_and_the_connection_goes_on(
+    serve_openpi, openpi_client, aloha, refusals
+):
+    running = serve_openpi(HoldPolicy(), observer=refusals)
+    client = openpi_client(port=running.server.gateways.openpi_port)
+    wrong = [
+        ("state: expected", {"state": np.zeros(13)}),
+        ("state: expected float32", {"state": np.arange(14)}),
+        ("images: expected cam_high", {"images": {"cam_low": aloha["images"]["cam_high"]}}),
+        ("images: expected a map", {"images": []}),
+        ("uint8", {"images": {"cam_high": np.zeros((3, 8, 8), np.float32)}}),
+        ("prompt: expected", {"prompt": None}),
+        ("prompt: expected", {"prompt": " "}),
+        ("prompt: expected", {"prompt": 7}),
+        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 2**63)),
+    ]
+    for part, change in wrong:
+        with pytest.raises(RuntimeError, match=part):
+            client.infer({**aloha, **change})
+    assert refusals.words == len(wrong) * ["invalid"]
+    with pytest.raises(RuntimeError, match="finite"):  # which was admitted, then refused
+        client.infer({**aloha, "state": np.full(14, np.nan)})
+    assert client.infer({**aloha, "seed": 0, b"unknown": 1})["actions"].shape == (16, 14)
     assert client.infer(aloha)["actions"].shape == (16, 14)
 
 
@@ -85,6 +97,22 @@ def test_other_robots_use_the_checkpoints_own_names(serve_openpi, openpi_client,
     np.testing.assert_array_equal(first["actions"], second["actions"])
 
 
+def test_one_picture_is_not_two_cameras(serve_openpi, openpi_client, aloha):
+    two = dataclasses.replace(ALOHA_HOLD, cameras=(CameraSpec("ego_view"), CameraSpec("wrist")))
+    client = openpi_client(port=serve_openpi(HoldPolicy(two)).server.gateways.openpi_port)
+    with pytest.raises(RuntimeError, match="images: expected ego_view, wrist, got cam_high"):
+        client.infer(aloha)
+
+
+def test_without_the_policys_rate_its_steps_are_taken_as_they_are(
+    serve_openpi, openpi_client, aloha
+):
+    silent = HoldPolicy(dataclasses.replace(ALOHA_HOLD, rate_hz=0.0))
+    running = serve_openpi(silent, Adaptation(rate_hz=50.0))
+    client = openpi_client(port=running.server.gateways.openpi_port)
+    assert client.infer(aloha)["actions"].shape == (16, 14)
+
+
 def test_fourteen_numbers_are_not_alohas_where_the_policy_is_another_robots(
     serve_openpi, openpi_client, aloha
 ):
@@ -101,13 +129,44 @@ def test_fourteen_numbers_are_not_alohas_where_the_policy_is_another_robots(
     assert client.infer(aloha)["actions"].shape == (16, 14)
 
 
-def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha):
-    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)))
+def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha, refusals):
+    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), observer=refusals)
     port = running.server.gateways.openpi_port
     assert openpi_client(port=port, api_key=TOKEN).infer(aloha)["actions"].shape == (16, 14)
     for wrong in (None, "another-token-of-our-own"):
         with pytest.raises(Exception, match="401"):
             openpi_client(port=port, api_key=wrong)
+    assert refusals.words == 2 * ["unauthenticated"]
+
+
+def test_a_client_has_a_bounded_number_of_connections(serve_openpi, openpi_client, aloha):
+    bounds = Bounds(client_streams=1)
+    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), bounds=bounds)
+    port = running.server.gateways.openpi_port
+    first = openpi_client(port=port, api_key=TOKEN)
+    with pytest.raises(Exception, match=r"1013.*token 1 has 1 streams open"):
+        openpi_client(port=port, api_key=TOKEN)
+    assert first.infer(aloha)["actions"].shape == (16, 14)
+
+
+def test_what_nobody_foresaw_is_an_incident_and_not_a_silence(
+    serve_openpi, openpi_client, aloha, monkeypatch
+):
+    openpi_server = pytest.importorskip("handover_server.gateways.openpi_server")
+
+    def fail(*_):
+        raise RuntimeError("secret path")
+
+    port = serve_openpi(HoldPolicy()).server.gateways.openpi_port
+    client = openpi_client(port=port)
+    with monkeypatch.context() as broken:
+        broken.setattr(openpi_server, "reply", fail)
+        with pytest.raises(RuntimeError, match=r"a request failed; .* incident [0-9a-f]{8}$"):
+            client.infer(aloha)
+    assert client.infer(aloha)["actions"].shape == (16, 14)
+    monkeypatch.setattr(openpi_server, "metadata", fail)
+    with pytest.raises(Exception, match=r"1011.*a websocket failed"):
+        openpi_client(port=port)
 
 
 def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha, gated, message):
@@ -121,15 +180,34 @@ def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha
     call.result()
 
 
-def test_health_is_where_openpis_is(serve_openpi):
-    port = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,))).server.gateways.openpi_port
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as reply:
-        assert reply.read() == b"OK\n"
-    with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60)
+def test_health_is_where_openpis_is(serve_openpi, gated, message):
+    running = serve_openpi(gated, tokens=TokenCheck((TOKEN,)))
+
+    def get(path):
+        where = f"http://127.0.0.1:{running.server.gateways.openpi_port}{path}"
+        try:
+            with urllib.request.urlopen(where, timeout=60) as reply:
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read()
+
+    assert get("/healthz") == (200, b"OK\n")
+    assert get("/metrics")[0] == 401
+    running.server._intake.suspend("the policy is stuck")
+    assert get("/healthz") == (503, b"the policy is stuck\n")
+    running.server._intake.resume()
+    assert get("/healthz") == (200, b"OK\n")
+    shown = (("authorization", f"Bearer {TOKEN}"),)
+    under_way = running.stub.Infer.future(message(), timeout=60, metadata=shown)
+    gated.wait_until_busy()
+    draining = asyncio.run_coroutine_threadsafe(running.server.drain(60), running.loop)
+    wait_until(lambda: get("/healthz") == get("/") == (503, b"draining\n"))
+    gated.let_through()
+    assert under_way.result().action
+    assert draining.result(60)
 
 
-def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gated):
+def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gated, caplog):
     from .conftest import WebsocketByHand, _pack
 
     running = serve_openpi(gated)
@@ -138,11 +216,14 @@ def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gat
     first._ws.send(msgpack.packb(aloha, default=_pack))
     gated.wait_until_busy()
     second._ws.send(msgpack.packb(aloha, default=_pack))
+    running.wait_until_under_way(2)
     second._ws.close()
+    running.wait_until_under_way(1)  # though the policy is still busy with the first
     gated.let_through(2)
     assert isinstance(first._ws.recv(60), bytes)
     first._ws.close()
-    assert running.run(running.server._intake.drain(60.0)) == 0
+    assert len(gated.batches) == 1
+    assert "incident" not in caplog.text
 
 
 def test_grippers_are_columns_six_and_thirteen(serve_openpi, openpi_client, aloha):

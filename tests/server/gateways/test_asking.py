@@ -1,0 +1,24 @@
+"""Requests that belong together are answered together, or none of them stays behind."""
+
+import asyncio
+
+import pytest
+from handover_proto.contract import Limits, PolicyRequest, ServerInfo
+from handover_proto.errors import Overloaded
+from handover_server.gateways.asking import ask
+from handover_server.intake import Bounds, Intake
+from handover_server.policies import ALOHA_HOLD, HoldPolicy
+from handover_server.scheduler import Scheduler
+from handover_server.ticket import Lane
+
+
+def test_a_batch_that_does_not_fit_whole_leaves_no_part_of_it_under_way(observation):
+    async def ask_for_three():
+        info = ServerInfo(ALOHA_HOLD, Limits())
+        intake = Intake(info, Scheduler(HoldPolicy), Bounds(requests=2), 0)
+        with pytest.raises(Overloaded):
+            await ask(intake, [PolicyRequest(observation)] * 3, [Lane() for _ in range(3)])
+        await asyncio.sleep(0)  # the loop calls back what waits for the futures
+        assert intake.levels()["in_flight_requests"] == 0
+
+    asyncio.run(ask_for_three())
