@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from handover_conversion.dataset_statistics import float_statistics, relative_statistics
+from handover_conversion.faults import DatasetError
 from handover_conversion.groot_dataset import GrootDataset
 from handover_conversion.statistics import describe, relative_windows
 from hypothesis import given, settings
@@ -64,6 +67,69 @@ def test_relative_windows_are_full_and_relative_to_their_first_state():
     windows = relative_windows(action, state, 3)
     np.testing.assert_array_equal(windows[..., 0], [[0, 10, 20], [9, 19, 29], [18, 28, 38]])
     assert relative_windows(action, state, 6).shape == (0, 6, 1)
+
+
+@pytest.fixture
+def noise(record, convert):
+    """A dataset of 24 and 20 rows of noise, and its (state, action) of each episode.
+
+    The right arm is slots 13 … 19 of the action, and 14 … 20 of the state.
+    """
+    output = convert(record(lengths=(60, 50)))
+    modality = json.loads((output / "meta/modality.json").read_text())
+    modality["state"]["right_arm"].update(start=14, end=21)
+    (output / "meta/modality.json").write_text(json.dumps(modality))
+    rng, episodes = np.random.default_rng(0), []
+    for path in sorted((output / "data").rglob("*.parquet")):
+        table = pq.read_table(path)
+        scale = np.arange(1, 30)  # so that no column is like another
+        state, action = (
+            (rng.normal(size=(table.num_rows, 29)) * scale).astype(np.float32) for _ in range(2)
+        )
+        for name, values in (("observation.state", state), ("action", action)):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, table.schema.field(name), pa.array(list(values)))
+        pq.write_table(table, path)
+        episodes.append((state, action))
+    return GrootDataset.open(output), episodes
+
+
+def _assert_numpys(found, values):
+    expected = _numpy_statistics(values)
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5)
+
+
+def test_every_float_column_is_described_over_all_episodes(noise):
+    dataset, episodes = noise
+    found = float_statistics(dataset)
+    assert set(found) == {"observation.state", "action", "timestamp"}
+    _assert_numpys(found["observation.state"], np.concatenate([state for state, _ in episodes]))
+    _assert_numpys(found["action"], np.concatenate([action for _, action in episodes]))
+    _assert_numpys(found["timestamp"], np.concatenate([np.arange(24), np.arange(20)])[:, None] / 20)
+
+
+@pytest.mark.parametrize("horizon", [3, 20, 21])  # the second episode has 18, 1 and no windows
+def test_relative_actions_are_described_step_by_step_over_all_windows(noise, horizon):
+    dataset, episodes = noise
+    found = relative_statistics(dataset, ["right_arm", "left_arm"], horizon)
+    assert set(found) == {"right_arm", "left_arm"}
+    for group, moved, stood in (
+        ("left_arm", slice(0, 7), slice(0, 7)),
+        ("right_arm", slice(13, 20), slice(14, 21)),
+    ):
+        windows = [
+            action[start : start + horizon, moved].astype(np.float64) - state[start, stood]
+            for state, action in episodes
+            for start in range(len(action) - horizon + 1)
+        ]
+        _assert_numpys(found[group], np.array(windows))
+
+
+def test_no_window_in_any_episode_is_told(noise):
+    with pytest.raises(DatasetError, match="no episode has 25 rows"):
+        relative_statistics(noise[0], ["left_arm"], 25)
 
 
 @pytest.fixture
