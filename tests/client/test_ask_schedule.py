@@ -52,6 +52,10 @@ def test_a_lag_that_the_chunk_outlasts_changes_nothing():
 
 
 @settings(deadline=None)
-@given(step=st.integers(0, 400), lag=st.integers(0, 400))
-def test_the_next_observation_is_always_later(step, lag):
-    assert AskSchedule(RATIO, 8, 16).due_after(step, lag) > step
+@given(
+    ratio=st.sampled_from([RATIO, Fraction(1, 10), Fraction(3, 5), Fraction(1), Fraction(7, 3)]),
+    step=st.integers(0, 400),
+    lag=st.integers(0, 400),
+)
+def test_the_next_observation_is_always_later(ratio, step, lag):
+    assert AskSchedule(ratio, 8, 16).due_after(step, lag) > step
