@@ -156,6 +156,7 @@ def test_a_crossfade_leaves_the_old_chunk_little_by_little():
     assert played[0] == pytest.approx(share * (np.exp(share) - 1) / (np.e - 1))
     assert (np.diff(played[:16]) < 0).all()
     assert played[15:] == [0] * 5  # the old one is over at control step 40
+    assert player.target_at(20)[ARM] == 1  # what was played before the new one came
 
 
 @settings(deadline=None)
