@@ -37,7 +37,11 @@ def _numpy_statistics(values):
 )
 def test_streamed_statistics_equal_numpys_on_the_whole_array(values, cut):
     batches = [values[start : start + cut] for start in range(0, len(values), cut)]
-    found = describe(lambda: batches, len(values), values.shape[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "handover_conversion.statistics._BATCH_ROWS", 1
+        )  # else all of these would be one batch
+        found = describe(lambda: batches, len(values), values.shape[1])
     scale = max(1e-30, float(np.abs(values).max()))
     for name, expected in _numpy_statistics(values).items():
         np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=2e-6 * scale)
@@ -50,6 +54,13 @@ def test_quantiles_are_exact_order_statistics_over_many_batches():
     ordered = np.sort(values, axis=0)
     np.testing.assert_array_equal(found["q01"], ordered[300])  # 0.01 · 30,000 is a whole rank
     np.testing.assert_array_equal(found["q99"], ordered[29_700])
+    for name, expected in _numpy_statistics(values).items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_another_number_of_rows_than_was_told_is_an_error():
+    with pytest.raises(ValueError, match="expected 5 rows, got 4"):
+        describe(lambda: [np.zeros((4, 2))], 5, 2)
 
 
 def test_a_constant_column_has_no_spread():
