@@ -134,6 +134,8 @@ def test_missing_and_stray_files_are_found(finished):
         ({"episode_index": 2, "tasks": ["Pick up the cube."], "length": 20}, "expected 1"),
         ({"episode_index": 1, "tasks": ["Fly."], "length": 20}, "not in tasks.jsonl"),
         ({"episode_index": 1, "tasks": ["Pick up the cube."], "length": 21}, "total_frames"),
+        ({"episode_index": 1, "tasks": ["Pick up the cube."], "length": 0}, "has length 0"),
+        ({"episode_index": 1, "tasks": [], "length": 20}, "tasks [] are not in tasks.jsonl"),
     ],
 )
 def test_a_wrong_list_of_episodes_is_found(finished, line, expected):
@@ -141,6 +143,14 @@ def test_a_wrong_list_of_episodes_is_found(finished, line, expected):
     first = path.read_text().splitlines()[0]
     path.write_text(f"{first}\n{json.dumps(line)}\n")
     assert expected in "\n".join(str(fault) for fault in check_dataset(finished))
+
+
+def test_no_episodes_and_a_task_without_words_are_found(finished):
+    (finished / "meta/tasks.jsonl").write_text('{"task_index": 0, "task": " "}\n')
+    (finished / "meta/episodes.jsonl").write_text("")
+    told = "\n".join(str(fault) for fault in check_dataset(finished))
+    assert "meta/episodes.jsonl: lists no episodes" in told
+    assert "meta/tasks.jsonl: task 0 is empty" in told
 
 
 def test_a_folder_without_a_dataset_is_one_fault(tmp_path):
