@@ -68,6 +68,8 @@ JSON_FAULTS = [
     (STATS, lambda c: c["action"]["mean"].__setitem__(3, 9.0), r"action: mean\[3\] is 9"),
     (STATS, lambda c: c["timestamp"]["q99"].__setitem__(0, 0.0), r"timestamp: q99\[0\] is 0"),
     (STATS, lambda c: c["action"].pop("q01"), "action: expected"),
+    (STATS, lambda c: c["action"].update(mean=["much"] * 29), "action: expected"),
+    (STATS, lambda c: c["action"].update(mean=[float("nan")] * 29), "action: expected"),
     (STATS, lambda c: c.pop("observation.state"), "has no 'observation.state'"),
     (RELATIVE, lambda c: c["left_arm"]["std"][7].__setitem__(2, 5.0), r"left_arm: std\[7, 2\]"),
     (RELATIVE, lambda c: c.update(tail=c["left_arm"]), "'tail' is no group"),

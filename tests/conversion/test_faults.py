@@ -151,6 +151,7 @@ BAD_ROWS = [
     (lambda table: table.slice(0, 39), "has 39 rows, expected 40"),
     (_set("task_index", [0] * 38 + [5, 7]), r"task_index \[5, 7\] has no text"),
     (_set("task_index", [0.5] * 40), "task_index: expected whole numbers, got double"),
+    (_set("frame_index", [None, *range(1, 40)]), "frame_index: expected whole numbers, got int64"),
     (_set("timestamp", [None, *np.arange(1, 40) / 50]), "timestamp: 1 rows are null"),
     (_set("action", ["up"] * 40), "action: is string, expected lists of 14 numbers"),
     (_set("action", [["up"] * 14] * 40), "action: holds string, expected float32"),
