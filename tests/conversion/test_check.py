@@ -191,7 +191,7 @@ def test_columns_of_another_kind_are_faults(finished, column, values, expected):
 
 
 def test_what_nvidias_loader_does_not_read_is_no_fault(finished):
-    """A camera that modality.json leaves out, and an annotation with a text of its own."""
+    """A camera left out of modality.json, an annotation with a text of its own, groups' order."""
     wrist = "observation.images.wrist"
     _edit(finished / INFO, lambda c: c["features"].update({wrist: {"dtype": "video", "shape": []}}))
     _edit(finished / INFO, lambda c: c.update(total_videos=4, total_tasks=2))
@@ -199,6 +199,7 @@ def test_what_nvidias_loader_does_not_read_is_no_fault(finished):
     described = {"dtype": "int64", "shape": [1]}
     _edit(finished / INFO, lambda c: c["features"].update({validity: described}))
     _edit(finished / MODALITY, lambda c: c["annotation"].update({"human.validity": {}}))
+    _edit(finished / MODALITY, lambda c: c.update(state=dict(reversed(c["state"].items()))))
     (finished / "meta/tasks.jsonl").open("a").write('{"task_index": 1, "task": "valid"}\n')
     lines = (finished / "meta/episodes.jsonl").read_text().replace('cube."]', 'cube.", "valid"]')
     (finished / "meta/episodes.jsonl").write_text(lines)
