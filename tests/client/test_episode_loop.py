@@ -58,6 +58,8 @@ def test_lockstep_plays_the_ramp_without_a_gap():
     assert played.record.steps == 100
     assert played.record.ended == "max_steps"
     assert played.record.dry_steps == played.record.dropped_steps == 0
+    assert played.record.latency_ms == [5.0] * 5
+    assert played.record.stage_ms["queue"] == [1.0] * 5
     np.testing.assert_array_equal(played.targets, np.array(robot.played))
 
 
