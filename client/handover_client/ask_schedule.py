@@ -21,9 +21,9 @@ class AskSchedule:
         """Give the control step at which to observe next, after an observation at `step`.
 
         expected_lag: control steps until the answer will be there; where the chunk would be over
-        before that, the observation is made as much earlier.
+        before that, the observation is made as much earlier. It is always after `step`: one of the
+        policy's steps is further on than rounding to them goes back.
         """
         lag = ceil(expected_lag * self.steps_per_control_step)
         executed = max(1, min(self.execute_steps, self.horizon - lag))
-        due = ceil((self.sequence(step) + executed) / self.steps_per_control_step)
-        return max(due, step + 1)
+        return ceil((self.sequence(step) + executed) / self.steps_per_control_step)

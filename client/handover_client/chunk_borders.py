@@ -40,8 +40,6 @@ def border_acceleration(
 def _across(targets: np.ndarray, borders: Sequence[int], order: int) -> np.ndarray:
     """Give the differences of an order that span a border: (n, 12) float64."""
     arms = targets[:, list(ARM_JOINTS)].astype(np.float64)
-    if len(arms) <= order:
-        return np.empty((0, len(ARM_JOINTS)))
     differences = np.diff(arms, n=order, axis=0)  # number k is of the steps k … k + order
     first = {k for border in borders for k in range(border - order, border)}
     return differences[sorted(k for k in first if 0 <= k < len(differences))]

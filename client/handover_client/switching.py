@@ -38,7 +38,8 @@ def ensemble_weights(chunks: int) -> np.ndarray:
 def fading(left: float, whole: float) -> float:
     """Weigh an old chunk of which `left` of the `whole` overlap is still to come: 1 to 0.
 
-    The soft mask of real-time chunking (arXiv:2506.07339, equation 5), at any moment.
+    The soft mask of real-time chunking (arXiv:2506.07339, equation 5), at any moment; 1 before the
+    overlap.
     """
-    share = min(1.0, max(0.0, left / whole)) if whole > 0 else 0.0
+    share = min(1.0, left / whole)
     return float(share * np.expm1(share) / np.expm1(1.0))

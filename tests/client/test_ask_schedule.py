@@ -37,6 +37,13 @@ def test_a_slow_answer_is_asked_for_before_the_chunk_is_over():
     schedule = AskSchedule(RATIO, execute_steps=16, horizon=16)
     due = schedule.due_after(0, expected_lag=10)  # 10 control steps are 4 of the policy's
     assert due == 30  # the answer is there at 40, when the 16 steps are over
+    # 11 are 4.4, for which 5 are kept: 16 - 5 of the policy's steps are 27.5 control steps
+    assert schedule.due_after(0, expected_lag=11) == 28
+
+
+def test_an_answer_that_outlasts_the_chunk_is_asked_for_at_the_policys_next_step():
+    schedule = AskSchedule(RATIO, execute_steps=8, horizon=16)
+    assert [schedule.due_after(0, expected_lag=lag) for lag in (38, 40, 100)] == [3, 3, 3]
 
 
 def test_a_lag_that_the_chunk_outlasts_changes_nothing():
@@ -45,6 +52,10 @@ def test_a_lag_that_the_chunk_outlasts_changes_nothing():
 
 
 @settings(deadline=None)
-@given(step=st.integers(0, 400), lag=st.integers(0, 400))
-def test_the_next_observation_is_always_later(step, lag):
-    assert AskSchedule(RATIO, 8, 16).due_after(step, lag) > step
+@given(
+    ratio=st.sampled_from([RATIO, Fraction(1, 10), Fraction(3, 5), Fraction(1), Fraction(7, 3)]),
+    step=st.integers(0, 400),
+    lag=st.integers(0, 400),
+)
+def test_the_next_observation_is_always_later(ratio, step, lag):
+    assert AskSchedule(ratio, 8, 16).due_after(step, lag) > step

@@ -83,6 +83,8 @@ def test_the_token_goes_with_every_call(start_server, observation):
 def test_a_token_never_goes_unencrypted_over_the_network():
     with pytest.raises(UsageError, match=r"would go to gpu-host:50051 unencrypted; .*--tls-ca"):
         PolicyClient("gpu-host:50051", ImageCodec.RAW_RGB8, 1.0, ChannelSecurity(token=TOKEN))
+    ChannelSecurity(tls=True, token=TOKEN).check("gpu-host:50051")
+    ChannelSecurity().check("gpu-host:50051")
 
 
 def test_a_token_is_in_no_repr(trusting):

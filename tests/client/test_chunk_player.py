@@ -1,8 +1,10 @@
 """The chunk player against hand-computed targets, and what holds for every chunk."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
-from handover_client.chunk_player import ChunkPlayer
+from handover_client.chunk_player import ChunkPlayer, chunk_steps_per_control_step
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,6 +156,7 @@ def test_a_crossfade_leaves_the_old_chunk_little_by_little():
     assert played[0] == pytest.approx(share * (np.exp(share) - 1) / (np.e - 1))
     assert (np.diff(played[:16]) < 0).all()
     assert played[15:] == [0] * 5  # the old one is over at control step 40
+    assert player.target_at(20)[ARM] == 1  # what was played before the new one came
 
 
 @settings(deadline=None)
@@ -169,6 +172,18 @@ def test_fades_within_fades_stay_between_the_chunks(gaps, delay):
         player.add(chunk, max(0, now - delay), now)
 
 
-def test_an_unknown_blend_is_refused():
-    with pytest.raises(ValueError, match="crossfade"):
-        ChunkPlayer(START, blend="mean")
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [({"blend": "mean"}, "crossfade"), ({"interpolation": "cubic"}, "linear or hold")],
+)
+def test_an_unknown_way_of_playing_is_refused(choice, expected):
+    with pytest.raises(ValueError, match=expected):
+        ChunkPlayer(START, **choice)
+
+
+def test_rates_are_above_zero_and_their_ratio_is_exact():
+    assert chunk_steps_per_control_step(20, 50) == Fraction(2, 5)
+    assert chunk_steps_per_control_step(0.5, 29.97) == Fraction(50, 2997)
+    for rates in ((0, 50), (20, 0), (-20, -50), (float("nan"), 50)):
+        with pytest.raises(ValueError, match="above 0"):
+            chunk_steps_per_control_step(*rates)

@@ -10,8 +10,9 @@ pytest.importorskip("rich", reason="handover compare needs the extra replay")
 pytest.importorskip("jinja2")
 
 from handover_client import cli
-from handover_client.comparison import SHARE, Change
+from handover_client.comparison import SHARE, Change, Pairing
 from handover_client.policy_client import PolicyClient
+from handover_client.proportions import PairedOutcomes
 from handover_client.replay_comparison import compare_replays
 from handover_client.replay_run import ReplaySettings, prepare_replay
 from handover_client.run_folder import write_json
@@ -73,6 +74,63 @@ def test_the_same_run_twice_differs_in_nothing(make_run):
     assert all(change.difference == 0 and change.verdict == "" for change in changes)
 
 
+def all_numbers(figures, value):
+    """Give figures of which every fraction is this value."""
+    if isinstance(figures, dict):
+        return {key: all_numbers(each, value) for key, each in figures.items()}
+    if isinstance(figures, list):
+        return [all_numbers(each, value) for each in figures]
+    return value if isinstance(figures, float) else figures
+
+
+def test_every_figure_is_of_its_run_and_knows_what_is_better(make_run):
+    figures = read(make_run("run", 0.0))
+    comparison = compare_replays(all_numbers(figures, 0.25), all_numbers(figures, 0.5))
+    for section in comparison.sections:
+        for change in section.changes:
+            assert (change.before, change.after) == (0.25, 0.5), (section.title, change.name)
+            more_is_better = "success" in (section.title + change.name) or "acc" in change.name
+            expected = "better" if more_is_better else "worse"
+            assert change.verdict == ("" if "drift" in change.name else expected), change.name
+
+
+def test_runs_of_other_values_or_of_other_episodes_are_compared_in_what_they_share(make_run):
+    before, after = read(make_run("before", 0.0)), read(make_run("after", 0.0, traj_ids=(3, 6)))
+    del after["parts"]["gripper"]
+    comparison = compare_replays(before, after)
+    assert "values judged: all, arm, gripper and all, arm" in comparison.mismatches
+    assert [mismatch.partition(":")[0] for mismatch in comparison.mismatches] == [
+        *("episodes", "values judged")
+    ]
+    names = [[change.name for change in section.changes] for section in comparison.sections]
+    assert names[-2:] == [["episode 3", "episode 6"]] * 2
+    after["headline"] = "arm"
+    assert len(compare_replays(before, after).sections) == len(comparison.sections) - 2
+
+
+def test_a_policy_is_named_by_its_checkpoint_and_its_hash_where_it_has_them(make_run):
+    before = read(make_run("run", 0.0))
+    after = copy.deepcopy(before)
+    before["provenance"]["server"].update(checkpoint="step-9", checkpoint_hash="c0ffee" * 4)
+    after["provenance"]["server"].update(checkpoint="", checkpoint_hash="")
+    comparison = compare_replays(before, after)
+    assert (comparison.before, comparison.after) == ("step-9 (c0ffeec0ffee)", "scripted")
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "words"),
+    [
+        (0, 5, "p = 0.062; chance alone would explain it"),  # 2/32
+        (6, 0, "p = 0.031; the runs differ"),  # 2/64
+        (0, 10, "p = 0.002; the runs differ"),  # 2/1024
+        (0, 11, "p < 0.001; the runs differ"),
+    ],
+)
+def test_a_pairing_says_whether_the_runs_differ(only_a, only_b, words):
+    pairing = Pairing("success", PairedOutcomes(7, only_a, only_b, 3))
+    assert pairing.verdict().endswith(words)
+
+
 def test_other_steps_or_datasets_are_refused_by_name(make_run, capsys):
     before, after = make_run("before", 0.0), make_run("after", 0.0, steps=5)
     assert cli.run(["compare", str(before), str(after)]) == 1
@@ -98,25 +156,37 @@ def test_another_seed_or_horizon_is_noted_and_compared(make_run, capsys):
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "told"),
     [
-        None,
-        "not json",
-        "[]",
-        "{}",
-        '{"kind": ["replay"]}',
-        '{"kind": "dance"}',
-        '{"kind": "replay"}',
+        (None, "other has no metrics.json"),
+        ("not json", "metrics.json cannot be read"),
+        ("[]", "it has no 'kind'"),
+        ("{}", "it has no 'kind'"),
+        ('{"kind": ["replay"]}', "it has no 'kind'"),
+        ('{"kind": "dance"}', "cannot compare a replay run with a dance run"),
+        ('{"kind": "rollout"}', "cannot compare a replay run with a rollout run"),
+        ('{"kind": "replay"}', "a run that this version cannot compare (KeyError"),
     ],
 )
-def test_folders_that_are_no_runs_are_one_line(make_run, tmp_path, capsys, content):
+def test_folders_that_are_no_runs_are_one_line(make_run, tmp_path, capsys, content, told):
     other = tmp_path / "other"
     other.mkdir()
     if content is not None:
         (other / "metrics.json").write_text(content)
     assert cli.run(["compare", str(make_run("run", 0.0)), str(other)]) == 1
-    error = capsys.readouterr().err
-    assert len([line for line in error.splitlines() if line.strip()]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert told in line
+
+
+def test_runs_of_an_unknown_kind_and_files_are_one_line(tmp_path, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "metrics.json").write_text('{"kind": "dance"}')
+    assert cli.run(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 1
+    assert "cannot compare a dance run with a dance run" in capsys.readouterr().err
+    file = str(tmp_path / "a/metrics.json")
+    assert cli.run(["compare", file, file]) == 1
+    assert "metrics.json is a file, expected the --output folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -130,6 +200,7 @@ def test_folders_that_are_no_runs_are_one_line(make_run, tmp_path, capsys, conte
         (Change("MSE", 0.1, 0.2, False, ".2f"), ("0.10", "0.20", "+0.10"), "worse"),
         (Change("drift", 0.1, 0.2, None, ".1f"), ("0.1", "0.2", "+0.1"), ""),
         (Change("MSE", 0.1, None, False, ".1f"), ("0.1", "–", "–"), ""),
+        (Change("MSE", None, 0.1, False, ".1f"), ("–", "0.1", "–"), ""),
     ],
 )
 def test_a_change_is_written_with_its_verdict(change, cells, verdict):

@@ -12,6 +12,7 @@ from handover_client.chunk_source import Sight
 from handover_client.episode_loop import EpisodeSetup, play_episode
 from handover_client.errors import NoPlan
 from handover_client.lockstep import LockstepAsking
+from handover_client.outage import Outage
 from handover_client.real_time import RealTimeAsking
 from handover_client.request_log import RequestLog
 from handover_proto.errors import InvalidRequest, ServerUnavailable
@@ -58,6 +59,8 @@ def test_lockstep_plays_the_ramp_without_a_gap():
     assert played.record.steps == 100
     assert played.record.ended == "max_steps"
     assert played.record.dry_steps == played.record.dropped_steps == 0
+    assert played.record.latency_ms == [5.0] * 5
+    assert played.record.stage_ms["queue"] == [1.0] * 5
     np.testing.assert_array_equal(played.targets, np.array(robot.played))
 
 
@@ -181,6 +184,29 @@ def test_a_real_time_episode_without_any_answer_has_lost_its_server(hangs):
     assert (outage.step, outage.recovered) == (0, False)
     assert outage.lasted_s > 0.4
     assert not hangs or outage.error == "no answer yet"
+
+
+@pytest.mark.parametrize(
+    ("since", "recovered", "ended"),
+    [(0, False, "server_lost"), (0, True, "max_steps"), (20, False, "max_steps")],
+)
+def test_a_server_is_lost_that_never_answered_not_one_that_went_later(since, recovered, ended):
+    log = RequestLog()
+
+    class Asking:
+        late_steps = 0
+
+        def before(self, step, player):
+            """Ask for nothing."""
+
+        def close(self):
+            log.outages.append(Outage(since, "gone", 3, 1.0, recovered))
+
+    robot = PointRobot()
+    setup = EpisodeSetup(3, 1003, 30, 20.0, 50.0, "linear")
+    record = play_episode(robot, Asking(), log, setup).record
+    assert (record.ended, record.steps) == (ended, 30)
+    assert bool(record.error) == (ended == "server_lost")
 
 
 def test_an_answer_that_added_latency_keeps_back_is_no_lost_server():

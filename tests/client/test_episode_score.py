@@ -48,5 +48,8 @@ def test_grippers_have_no_part_in_the_jerk():
     assert jerk_rms(targets, 50.0) == 0.0
 
 
-def test_too_few_steps_have_no_jerk():
-    assert jerk_rms(np.zeros((3, 14)), 50.0) is None
+def test_jerk_takes_four_steps():
+    targets = np.zeros((4, 14))
+    targets[3, list(ARM_JOINTS)] = 0.1
+    assert jerk_rms(targets, 50.0) == pytest.approx(0.1 * 50**3)
+    assert jerk_rms(targets[:3], 50.0) is None

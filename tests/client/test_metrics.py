@@ -71,6 +71,11 @@ def test_pooling_counts_every_step_once(short, long):
     assert pooled.steps == 14
 
 
+def test_nothing_cannot_be_pooled():
+    with pytest.raises(ValueError, match="no scores"):
+        pool([])
+
+
 def test_the_pooled_drift_is_the_mean_of_the_drifts():
     rising = score(np.sqrt(np.arange(4.0))[:, None], np.zeros((4, 1)))
     flat = score(np.ones((9, 1)), np.zeros((9, 1)))
@@ -99,3 +104,14 @@ def test_an_interval_holds_the_pooled_figure_and_needs_two_trajectories():
     assert interval_95(values, steps) == bounds
     assert interval_95([0.3], [10]) is None
     assert interval_95([0.3, 0.3], [10, 20]) == pytest.approx((0.3, 0.3))
+
+
+def test_an_interval_is_what_a_binomial_distribution_says_of_yes_and_no():
+    # draws of 100 from as many 0 as 1: the binomial's 2.5 % and 97.5 % points are 40 and 60
+    assert interval_95([0.0, 1.0] * 50, [7] * 100) == pytest.approx((0.40, 0.60), abs=0.011)
+
+
+def test_an_interval_draws_every_trajectory():
+    # each of the two is drawn twice in a quarter of the draws
+    assert interval_95([0.0, 1.0], [10, 30]) == (0.0, 1.0)
+    assert interval_95([1.0, 0.0], [10, 30]) == (0.0, 1.0)

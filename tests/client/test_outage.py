@@ -35,7 +35,17 @@ def test_pauses_grow_up_to_a_second_and_never_pass_the_bound():
 
 
 def test_an_overloaded_server_is_left_alone_as_long_as_it_asks():
-    assert Retries(0, 10.0).pause_s(Overloaded("full", retry_after_s=2.5)) == 2.5
+    full, busy = (Overloaded("full", retry_after_s=seconds) for seconds in (2.5, 0.0))
+    assert Retries(0, 10.0).pause_s(full) == 2.5
+    assert Retries(0, 10.0).pause_s(busy) == 0.05  # never sooner than another one
+    assert Retries(0, 2.0, clock=Clock()).pause_s(full) == 2.0  # nor past the bound
+
+
+def test_an_outage_is_told_by_its_first_error():
+    retries = Retries(0, 10.0)
+    retries.pause_s(GONE)
+    retries.pause_s(Overloaded("full", retry_after_s=1.0))
+    assert retries.outage(recovered=True).error == "ServerUnavailable: no server"
 
 
 def test_a_source_that_recovers_gives_its_answer():

@@ -9,10 +9,18 @@ import grpc
 import numpy as np
 import pytest
 from handover_client.errors import InvalidReply, WrongProtocol
+from handover_client.exchange import seal
 from handover_client.policy_client import PolicyClient
 from handover_proto import policy_pb2 as pb
 from handover_proto.codec import encode_tensor
-from handover_proto.contract import ActionChunk, ImageCodec, Limits, Observation, ServerInfo
+from handover_proto.contract import (
+    ActionChunk,
+    ImageCodec,
+    Limits,
+    Observation,
+    PolicyRequest,
+    ServerInfo,
+)
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -182,6 +190,17 @@ def test_a_request_over_the_servers_limit_is_not_sent(start_server, spec, observ
     ):
         client.infer(observation)
     assert server.servicer.calls == []
+
+
+def test_a_request_may_be_as_large_as_the_limit(spec, observation):
+    def sealed(limit):
+        info = ServerInfo(spec, Limits(max_message_bytes=limit))
+        return seal(PolicyRequest(observation), info, ImageCodec.RAW_RGB8).data
+
+    size = len(sealed(10**6))
+    assert len(sealed(size)) == size
+    with pytest.raises(InvalidRequest, match=f"at most {size - 1} bytes"):
+        sealed(size - 1)
 
 
 def reply_with(**action: np.ndarray) -> pb.InferReply:

@@ -4,14 +4,20 @@ import dataclasses
 import shutil
 import time
 
+import grpc
 import numpy as np
 import pytest
+from handover_client import recorded_requests
 from handover_client.cli import run
 from handover_client.policy_client import PolicyClient
-from handover_proto.contract import Observation
+from handover_client.recorded_requests import compare_recording
+from handover_proto.contract import Observation, PolicyRequest
 from handover_proto.embodiment import aloha_state_groups
+from handover_proto.errors import Overloaded
+from handover_proto.messages import ERROR_METADATA_KEY, encode_error, serialise_request
 from handover_proto.recording import (
     RecordedAnswer,
+    RecordedRequest,
     frame,
     read_recording,
     segment_path,
@@ -19,6 +25,7 @@ from handover_proto.recording import (
     segments_of,
 )
 
+from .conftest import hold
 from .serving import ServerProcess
 
 
@@ -87,6 +94,61 @@ def test_other_bits_are_told_by_place_and_are_a_failure(recorded, capsys, tmp_pa
     assert "waist, step 3, value 1:" in out
     assert "were answered by another, 0ld0ld0ld0ld" in out
     assert "of 3 answers are not what was recorded" in error
+
+
+def test_what_is_compared_refused_and_left_out_is_counted(start_server, observation, tmp_path):
+    """Of seven requests, one has no answer and one an error; an eighth is known by its answer."""
+    asked = []
+
+    def answer(request, context):
+        asked.append((request.sequence, request.seed, request.HasField("max_age_ms")))
+        if request.sequence == 1:
+            context.abort(grpc.StatusCode.INTERNAL, "a broken policy")
+        if len(asked) == 3:  # sequence 2 is asked once more
+            detail = encode_error(Overloaded("full", 0.001)).SerializeToString()
+            context.set_trailing_metadata(((ERROR_METADATA_KEY, detail),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        return hold(request, context)
+
+    arm, hand = (np.repeat(observation.state[name], 4, axis=0) for name in ("arm", "hand"))
+    actions = {
+        0: {"arm": arm, "hand": hand},
+        1: {"arm": arm, "hand": hand},
+        2: {"arm": arm, "hand": hand},
+        3: {"arm": arm[:3], "hand": hand},
+        4: {"arm": arm},
+        5: {},
+    }
+    data = segment_start()
+    for number in range(7):
+        request = PolicyRequest(observation, sequence=number, max_age_ms=5)
+        data += frame(RecordedRequest("s", number, 0, "me", serialise_request(request)))
+    for number, action in actions.items():
+        outcome = "ok" if action else "internal"
+        data += frame(RecordedAnswer("s", number, outcome, "", number + 9, "0ld", action))
+    data += frame(RecordedAnswer("s", 99, "ok", action=actions[0]))
+    segment_path(tmp_path, 1).write_bytes(data)
+    with PolicyClient.connect(start_server(answer=answer).address) as client:
+        found = compare_recording(tmp_path, client, None)
+        fewer = compare_recording(tmp_path, client, 2)
+    assert found.requests == 7
+    assert found.outcomes == {"ok": 5, "internal": 1}
+    assert found.checkpoints == {"0ld": 5}
+    assert (found.sent, found.identical, found.refused) == (5, 2, 1)
+    assert "a broken policy" in found.first
+    assert found.first.startswith("request 1, sequence 1: ")
+    assert asked[:6] == [(number, number + 9, False) for number in (0, 1, 2, 2, 3, 4)]
+    assert (fewer.sent, fewer.identical, fewer.refused) == (2, 1, 1)
+
+
+def test_other_shapes_and_groups_are_told_as_such():
+    values = np.zeros((2, 3), np.float32)
+    differing = recorded_requests._difference
+    assert differing({"arm": values}, {"arm": values.copy()}) == ""
+    assert differing({"arm": values}, {"hand": values}) == "the groups are hand, recorded arm"
+    expected = "arm is float32 (2, 3), recorded float32 (1, 3)"
+    assert differing({"arm": values[:1]}, {"arm": values}) == expected
+    assert differing({"arm": values}, {"arm": -values}).startswith("arm, step 0, value 0: -0,")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def test_the_funnel_narrows(figures):
 def test_time_to_success_is_in_simulated_seconds(figures):
     assert figures["time_to_success_s"]["p50"] == 5.0
     assert figures["time_to_success_s"]["max"] == 6.0
-    assert figures["per_episode"][2]["time_to_success_s"] is None
+    times_s = [each["time_to_success_s"] for each in figures["per_episode"]]
+    assert times_s == [4.0, 6.0, None, None]
 
 
 def test_latency_is_over_every_answer(figures):
@@ -79,3 +80,15 @@ def test_a_run_without_success_and_without_a_server_has_no_times():
     figures = rollout_figures(only, 50.0)
     assert figures["time_to_success_s"] is figures["latency_ms"] is figures["jerk_rms"] is None
     assert figures["success_rate"] == 0.0
+
+
+def test_a_run_without_an_outage_has_none():
+    none = {"count": 0, "recovered": 0, "longest_s": 0.0, "episodes": []}
+    assert rollout_figures(episodes()[:2], 50.0)["outages"] == none
+
+
+def test_steps_are_added_up_over_the_episodes():
+    names = ("dropped_steps", "dry_steps", "late_steps")
+    counts = [dict(zip(names, counts, strict=True)) for counts in ((1, 20, 300), (4, 50, 600))]
+    figures = rollout_figures([record(k, **each) for k, each in enumerate(counts)], 50.0)
+    assert [figures[name] for name in names] == [5, 70, 900]

@@ -68,7 +68,9 @@ def test_answers_that_take_no_time_are_lockstep():
     assert lockstep.record.borders == simulated.record.borders == [20, 40, 60, 80]
 
 
-@pytest.mark.parametrize(("delay_s", "steps"), [(0.1, 5), (0.3, 15), (0.09, 5), (0.02, 1)])
+@pytest.mark.parametrize(
+    ("delay_s", "steps"), [(0.1, 5), (0.3, 15), (0.14, 7), (0.09, 5), (0.02, 1)]
+)
 def test_an_answer_is_there_its_delay_after_its_observation(delay_s, steps):
     played = play(Undecided(), delay_s)
     changes = np.flatnonzero(np.diff(played.targets[:, 6])) + 1  # a gripper jumps from 0 to 1

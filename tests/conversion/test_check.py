@@ -68,6 +68,8 @@ JSON_FAULTS = [
     (STATS, lambda c: c["action"]["mean"].__setitem__(3, 9.0), r"action: mean\[3\] is 9"),
     (STATS, lambda c: c["timestamp"]["q99"].__setitem__(0, 0.0), r"timestamp: q99\[0\] is 0"),
     (STATS, lambda c: c["action"].pop("q01"), "action: expected"),
+    (STATS, lambda c: c["action"].update(mean=["much"] * 29), "action: expected"),
+    (STATS, lambda c: c["action"].update(mean=[float("nan")] * 29), "action: expected"),
     (STATS, lambda c: c.pop("observation.state"), "has no 'observation.state'"),
     (RELATIVE, lambda c: c["left_arm"]["std"][7].__setitem__(2, 5.0), r"left_arm: std\[7, 2\]"),
     (RELATIVE, lambda c: c.update(tail=c["left_arm"]), "'tail' is no group"),
@@ -134,6 +136,8 @@ def test_missing_and_stray_files_are_found(finished):
         ({"episode_index": 2, "tasks": ["Pick up the cube."], "length": 20}, "expected 1"),
         ({"episode_index": 1, "tasks": ["Fly."], "length": 20}, "not in tasks.jsonl"),
         ({"episode_index": 1, "tasks": ["Pick up the cube."], "length": 21}, "total_frames"),
+        ({"episode_index": 1, "tasks": ["Pick up the cube."], "length": 0}, "has length 0"),
+        ({"episode_index": 1, "tasks": [], "length": 20}, "tasks [] are not in tasks.jsonl"),
     ],
 )
 def test_a_wrong_list_of_episodes_is_found(finished, line, expected):
@@ -141,6 +145,14 @@ def test_a_wrong_list_of_episodes_is_found(finished, line, expected):
     first = path.read_text().splitlines()[0]
     path.write_text(f"{first}\n{json.dumps(line)}\n")
     assert expected in "\n".join(str(fault) for fault in check_dataset(finished))
+
+
+def test_no_episodes_and_a_task_without_words_are_found(finished):
+    (finished / "meta/tasks.jsonl").write_text('{"task_index": 0, "task": " "}\n')
+    (finished / "meta/episodes.jsonl").write_text("")
+    told = "\n".join(str(fault) for fault in check_dataset(finished))
+    assert "meta/episodes.jsonl: lists no episodes" in told
+    assert "meta/tasks.jsonl: task 0 is empty" in told
 
 
 def test_a_folder_without_a_dataset_is_one_fault(tmp_path):
@@ -179,7 +191,7 @@ def test_columns_of_another_kind_are_faults(finished, column, values, expected):
 
 
 def test_what_nvidias_loader_does_not_read_is_no_fault(finished):
-    """A camera that modality.json leaves out, and an annotation with a text of its own."""
+    """A camera left out of modality.json, an annotation with a text of its own, groups' order."""
     wrist = "observation.images.wrist"
     _edit(finished / INFO, lambda c: c["features"].update({wrist: {"dtype": "video", "shape": []}}))
     _edit(finished / INFO, lambda c: c.update(total_videos=4, total_tasks=2))
@@ -187,6 +199,7 @@ def test_what_nvidias_loader_does_not_read_is_no_fault(finished):
     described = {"dtype": "int64", "shape": [1]}
     _edit(finished / INFO, lambda c: c["features"].update({validity: described}))
     _edit(finished / MODALITY, lambda c: c["annotation"].update({"human.validity": {}}))
+    _edit(finished / MODALITY, lambda c: c.update(state=dict(reversed(c["state"].items()))))
     (finished / "meta/tasks.jsonl").open("a").write('{"task_index": 1, "task": "valid"}\n')
     lines = (finished / "meta/episodes.jsonl").read_text().replace('cube."]', 'cube.", "valid"]')
     (finished / "meta/episodes.jsonl").write_text(lines)

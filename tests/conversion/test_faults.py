@@ -143,6 +143,55 @@ def test_two_faults_of_one_episode_are_both_told(record, convert):
         convert(root)
 
 
+def _set(name, values):
+    return lambda table: _replaced(table, name, pa.array(values))
+
+
+BAD_ROWS = [
+    (lambda table: table.slice(0, 39), "has 39 rows, expected 40"),
+    (_set("task_index", [0] * 38 + [5, 7]), r"task_index \[5, 7\] has no text"),
+    (_set("task_index", [0.5] * 40), "task_index: expected whole numbers, got double"),
+    (_set("frame_index", [None, *range(1, 40)]), "frame_index: expected whole numbers, got int64"),
+    (_set("timestamp", [None, *np.arange(1, 40) / 50]), "timestamp: 1 rows are null"),
+    (_set("action", ["up"] * 40), "action: is string, expected lists of 14 numbers"),
+    (_set("action", [["up"] * 14] * 40), "action: holds string, expected float32"),
+    (_set("frame_index", [*range(39), 40]), "frame_index does not count 0, 1, 2 … in row 39$"),
+    (_set("frame_index", range(1, 41)), r"in row 0, 1, 2, 3, 4 … \(40 in all\)"),
+    (_set("episode_index", [0] * 40), r"episode_index is \[0\], expected 1"),
+    (_set("episode_index", [1] * 39 + [2]), r"episode_index is \[1, 2\], expected 1"),
+    (None, "the file is missing"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), BAD_ROWS)
+def test_rows_that_are_not_as_all_should_be_are_named(record, convert, change, expected):
+    root = record(lengths=(40, 40))
+    if change is None:
+        _rows(root, 1).unlink()
+    else:
+        _change_rows(_rows(root, 1), change)
+    with pytest.raises(DatasetError, match=rf"1 faults.*\n  episode 1: data/\S+: .*{expected}"):
+        convert(root)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            [(0, 40), (1, 40), (0, 40)],
+            "episode 0: meta/episodes.jsonl: the episode is listed twice",
+        ),
+        ([(0, 40), (1, 0)], "episode 1: meta/episodes.jsonl: has length 0, expected at least 1"),
+    ],
+)
+def test_a_list_that_names_no_whole_episodes_is_told(record, convert, lines, expected):
+    root = record(lengths=(40, 40))
+    told = [{"episode_index": index, "length": length, "tasks": []} for index, length in lines]
+    (root / "meta/episodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    with pytest.raises(DatasetError, match=f"1 faults(?s:.*){expected}"):
+        convert(root)
+
+
 def _change_places(root, change):
     path = root / "meta/episodes/chunk-000/file-000.parquet"
     rows = pq.read_table(path).to_pylist()
@@ -167,12 +216,23 @@ def _inconsistent(rows):
     rows[2]["length"] = 41
 
 
+def _listed_twice(rows):
+    rows.append(rows[2] | {"dataset_from_index": 120, "dataset_to_index": 160})
+    rows[3] |= {f"{KEY}/from_timestamp": 2.4, f"{KEY}/to_timestamp": 3.2}
+
+
+def _without_a_place(rows):
+    rows[2]["data/file_index"] = None
+
+
 @pytest.mark.parametrize(
     ("change", "expected", "bad"),
     [
         (_overlapping_rows, r"episode 1: \S+: its rows 35–75 overlap 0–40 of episode 0", {0, 1}),
         (_overlapping_frames, r"episode 1: \S+: its frames 30–70 overlap", {0, 1}),
         (_inconsistent, r"episode 2: \S+: its row offsets span 40 rows, its length is 41", {2}),
+        (_listed_twice, r"episode 2: \S+: the episode is listed twice", {2}),
+        (_without_a_place, r"1 faults.*\n  episode 2: \S+: has no data/file_index", {2}),
     ],
 )
 def test_offsets_that_do_not_fit_are_found(record, convert, change, expected, bad):

@@ -41,6 +41,9 @@ def test_the_crop_is_the_centre():
     frame[:, :80], frame[:, 560:] = 255, 255
     assert square_resize(frame, 256).max() <= 2  # the margins left and right are gone
     assert centre_square(640, 480) == (80, 0, 480)
+    assert centre_square(480, 640) == (0, 80, 480)
+    assert centre_square(106, 100) == (2, 0, 100)  # 3 is odd
+    assert centre_square(100, 107) == (0, 2, 100)
 
 
 def test_fine_stripes_become_grey_not_moire():

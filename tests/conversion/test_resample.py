@@ -81,7 +81,11 @@ def test_no_row_goes_beyond_the_values_around_it(steps, from_hz, to_hz):
 def test_rates_are_read_as_they_were_meant():
     assert exact_rate(29.97) == Fraction(30000, 1001)
     assert exact_rate(30000 / 1001) == Fraction(30000, 1001)
+    assert exact_rate(23.976) == Fraction(24000, 1001)
+    assert exact_rate(59.94) == Fraction(60000, 1001)
+    assert [exact_rate(whole) for whole in (24, 30, 60)] == [24, 30, 60]
     assert exact_rate(50.0) == 50
     assert exact_rate(12.5) == Fraction(25, 2)
-    with pytest.raises(ValueError, match="above 0 Hz"):
-        exact_rate(0)
+    for rate_hz in (0, -50, 1_000_000, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="above 0 Hz"):
+            exact_rate(rate_hz)

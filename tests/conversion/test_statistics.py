@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from handover_conversion.dataset_statistics import float_statistics, relative_statistics
+from handover_conversion.faults import DatasetError
 from handover_conversion.groot_dataset import GrootDataset
 from handover_conversion.statistics import describe, relative_windows
 from hypothesis import given, settings
@@ -34,7 +37,11 @@ def _numpy_statistics(values):
 )
 def test_streamed_statistics_equal_numpys_on_the_whole_array(values, cut):
     batches = [values[start : start + cut] for start in range(0, len(values), cut)]
-    found = describe(lambda: batches, len(values), values.shape[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "handover_conversion.statistics._BATCH_ROWS", 1
+        )  # else all of these would be one batch
+        found = describe(lambda: batches, len(values), values.shape[1])
     scale = max(1e-30, float(np.abs(values).max()))
     for name, expected in _numpy_statistics(values).items():
         np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=2e-6 * scale)
@@ -47,6 +54,13 @@ def test_quantiles_are_exact_order_statistics_over_many_batches():
     ordered = np.sort(values, axis=0)
     np.testing.assert_array_equal(found["q01"], ordered[300])  # 0.01 · 30,000 is a whole rank
     np.testing.assert_array_equal(found["q99"], ordered[29_700])
+    for name, expected in _numpy_statistics(values).items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_another_number_of_rows_than_was_told_is_an_error():
+    with pytest.raises(ValueError, match="expected 5 rows, got 4"):
+        describe(lambda: [np.zeros((4, 2))], 5, 2)
 
 
 def test_a_constant_column_has_no_spread():
@@ -64,6 +78,69 @@ def test_relative_windows_are_full_and_relative_to_their_first_state():
     windows = relative_windows(action, state, 3)
     np.testing.assert_array_equal(windows[..., 0], [[0, 10, 20], [9, 19, 29], [18, 28, 38]])
     assert relative_windows(action, state, 6).shape == (0, 6, 1)
+
+
+@pytest.fixture
+def noise(record, convert):
+    """A dataset of 24 and 20 rows of noise, and its (state, action) of each episode.
+
+    The right arm is slots 13 … 19 of the action, and 14 … 20 of the state.
+    """
+    output = convert(record(lengths=(60, 50)))
+    modality = json.loads((output / "meta/modality.json").read_text())
+    modality["state"]["right_arm"].update(start=14, end=21)
+    (output / "meta/modality.json").write_text(json.dumps(modality))
+    rng, episodes = np.random.default_rng(0), []
+    for path in sorted((output / "data").rglob("*.parquet")):
+        table = pq.read_table(path)
+        scale = np.arange(1, 30)  # so that no column is like another
+        state, action = (
+            (rng.normal(size=(table.num_rows, 29)) * scale).astype(np.float32) for _ in range(2)
+        )
+        for name, values in (("observation.state", state), ("action", action)):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, table.schema.field(name), pa.array(list(values)))
+        pq.write_table(table, path)
+        episodes.append((state, action))
+    return GrootDataset.open(output), episodes
+
+
+def _assert_numpys(found, values):
+    expected = _numpy_statistics(values)
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5)
+
+
+def test_every_float_column_is_described_over_all_episodes(noise):
+    dataset, episodes = noise
+    found = float_statistics(dataset)
+    assert set(found) == {"observation.state", "action", "timestamp"}
+    _assert_numpys(found["observation.state"], np.concatenate([state for state, _ in episodes]))
+    _assert_numpys(found["action"], np.concatenate([action for _, action in episodes]))
+    _assert_numpys(found["timestamp"], np.concatenate([np.arange(24), np.arange(20)])[:, None] / 20)
+
+
+@pytest.mark.parametrize("horizon", [3, 20, 21])  # the second episode has 18, 1 and no windows
+def test_relative_actions_are_described_step_by_step_over_all_windows(noise, horizon):
+    dataset, episodes = noise
+    found = relative_statistics(dataset, ["right_arm", "left_arm"], horizon)
+    assert set(found) == {"right_arm", "left_arm"}
+    for group, moved, stood in (
+        ("left_arm", slice(0, 7), slice(0, 7)),
+        ("right_arm", slice(13, 20), slice(14, 21)),
+    ):
+        windows = [
+            action[start : start + horizon, moved].astype(np.float64) - state[start, stood]
+            for state, action in episodes
+            for start in range(len(action) - horizon + 1)
+        ]
+        _assert_numpys(found[group], np.array(windows))
+
+
+def test_no_window_in_any_episode_is_told(noise):
+    with pytest.raises(DatasetError, match="no episode has 25 rows"):
+        relative_statistics(noise[0], ["left_arm"], 25)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ gymnasium = pytest.importorskip("gymnasium", reason="needs the extra 'sim'")
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
 from handover_envs.aloha import AlohaSimulator  # noqa: E402
+from handover_envs.experts import Expert  # noqa: E402
 from handover_envs.gymnasium_env import ENVIRONMENTS, register  # noqa: E402
 
 TRANSFER, INSERTION = ENVIRONMENTS
@@ -51,6 +52,20 @@ def test_an_episode_is_the_simulators(name):
             assert reward == simulator.step(action)
             assert (terminated, truncated) == (False, False)
             np.testing.assert_array_equal(simulator.state, observation["agent_pos"])
+    environment.close()
+
+
+@pytest.mark.parametrize("name", [TRANSFER, INSERTION])
+def test_an_episode_ends_where_the_reward_is_four(name):
+    register()
+    environment = gymnasium.make(name, disable_env_checker=True)
+    environment.reset(seed=2000)
+    for targets in Expert(ENVIRONMENTS[name]).plan(2000).targets:
+        _, reward, terminated, truncated, told = environment.step(targets)
+        assert terminated == told["is_success"] == (reward == 4)
+        if terminated:
+            break
+    assert (reward, truncated) == (4, False)
     environment.close()
 
 

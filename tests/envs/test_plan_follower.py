@@ -50,3 +50,6 @@ def test_nothing_is_told_where_the_plan_is_no_guide(plan, simulator):
     moved[0, 0] += 0.03
     assert follower.chunk(simulator.state, moved) is None
     assert follower.chunk(simulator.state + 0.5, simulator.object_poses) is None
+    for targets in plan.targets[:200]:  # further than a robot comes between two looks
+        simulator.step(targets)
+    assert follower.chunk(simulator.state, simulator.object_poses) is None

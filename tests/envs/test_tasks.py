@@ -45,6 +45,17 @@ def test_an_inserted_peg_is_held_when_each_hand_has_its_part_off_the_table(touch
     assert TASKS["insertion"].is_held(contacts(*touching)) is held
 
 
+@pytest.mark.parametrize("wall", [1, 2, 3, 4])
+@pytest.mark.parametrize("finger", [0, 1])
+def test_any_wall_of_the_socket_and_any_finger_will_do(wall, finger):
+    socket, left, right = f"socket-{wall}", LEFT_FINGERS[finger], RIGHT_FINGERS[finger]
+    inserted = [(PEG, PIN), (PEG, right), (socket, left)]
+    assert TASKS["insertion"].is_held(contacts(*inserted))
+    assert not TASKS["insertion"].is_held(contacts(*inserted, (socket, TABLE)))
+    assert TASKS["transfer_cube"].is_held(contacts((CUBE, left)))
+    assert not TASKS["transfer_cube"].is_held(contacts((CUBE, left), (CUBE, right)))
+
+
 def test_an_unknown_task_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match="transfer_cube, insertion"):
         find_task("juggling")

@@ -31,6 +31,20 @@ def test_a_tremor_is_small_begins_at_rest_and_fades_before_the_end(seed):
     assert not tremor[325:].any()  # 6.5 s
 
 
+def test_draws_reach_all_of_their_bounds():
+    draws = [vary(seed) for seed in range(300)]
+    found = {
+        0.16: [draw.seconds(2.0) for draw in draws],
+        np.radians(5): [draw.degrees(55, 5) for draw in draws],
+        0.01: [draw.near((0.1, 0.2, 0.3), (0.0, 0.0, 0.1), 0.01) for draw in draws],
+        0.002: [draw.point((0.1, 0.2, 0.3), (0.002, 0.002, 0.002)) for draw in draws],
+    }
+    for half, values in found.items():
+        np.testing.assert_allclose(np.ptp(values, axis=0), 2 * half, rtol=0.05)
+    sway = [np.abs(draw.tremor(400)).max(axis=0) for draw in draws]
+    assert (np.max(sway, axis=0) > 0.003).all()  # of 4 mrad, in every joint
+
+
 @given(SEEDS)
 def test_the_same_seed_gives_the_same_draws(seed):
     first, again = vary(seed), vary(seed)
