@@ -151,6 +151,34 @@ def test_the_loss_is_the_masked_error_over_the_whole_batch(monkeypatch):
     assert (result.errors[mask == 0] == 0).all()
 
 
+def test_the_loss_asks_for_the_velocity_at_the_drawn_time(monkeypatch):
+    head, asked = tiny.network().action_head, []
+
+    def velocity(actions, bucket, *_rest):
+        asked.append((actions, bucket.tolist()))
+        return actions
+
+    monkeypatch.setattr(head, "velocity", velocity)
+    loss_of(head, time=torch.tensor([0.0, 0.75]))
+    ((noisy, bucket),) = asked
+    action, noise = (tiny.normal(2, HORIZON, ACTION, seed=seed) for seed in (5, 4))
+    assert bucket == [0, 750]
+    torch.testing.assert_close(noisy[0], noise[0])
+    torch.testing.assert_close(noisy[1], 0.25 * noise[1] + 0.75 * action[1])
+
+
+def test_a_velocity_is_read_at_the_actions_and_not_at_the_state():
+    head, backbone = tiny.network().action_head, tiny.backbone_output()
+    actions, bucket = tiny.normal(2, HORIZON, ACTION), torch.tensor([100, 700])
+    state_tokens, memories = tiny.normal(2, 1, 16, seed=3), head.remember(backbone)
+    with torch.no_grad():
+        got = head.velocity(actions, bucket, state_tokens, SLOTS, memories)
+        tokens = head.action_encoder(actions, bucket, SLOTS)
+        tokens = tokens + head.position_embedding.weight[:HORIZON]
+        output = head.model(torch.cat([state_tokens, tokens], dim=1), bucket, memories)
+        torch.testing.assert_close(got, head.action_decoder(output[:, 1:], SLOTS))
+
+
 def test_a_batch_without_real_actions_has_no_loss():
     assert loss_of(tiny.network().action_head, torch.zeros(2, HORIZON, ACTION)).loss == 0
 
@@ -216,3 +244,11 @@ def test_draws_repeat_and_have_the_stated_spread():
     assert draw.drops_state.float().mean().item() == pytest.approx(0.3, abs=0.02)
     assert draw.state_noise.std().item() == pytest.approx(2.0, abs=0.02)
     assert draw_flow(config, 2, np.random.default_rng(7), training=False).state_noise is None
+
+
+def test_times_end_before_the_action_and_each_state_step_has_noise_of_its_own():
+    config = tiny.network(noise_s=0.5, state_additive_noise_scale=2.0).config
+    draw = draw_flow(config, 1000, np.random.default_rng(7), state_steps=3)
+    assert draw.time.mean().item() == pytest.approx(0.2, abs=0.02)
+    assert draw.time.max() <= 0.5
+    assert draw.state_noise.shape == (1000, 3, config.input_embedding_dim)

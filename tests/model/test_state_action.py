@@ -12,6 +12,7 @@ from handover_model.modality import (
     modality_config_json,
     parse_modality_config,
 )
+from handover_model.normalise import by_range
 from handover_model.padding import cut_action, pad_action, pad_state
 from handover_model.state_action import NormaliseOptions, StateActionCodec
 from handover_model.statistics import EmbodimentStatistics, KeyStatistics
@@ -70,6 +71,13 @@ def test_a_dimension_that_never_moves_becomes_zero_and_comes_back():
     normalised = codec().normalise_action(action, STATE)
     assert (normalised["hand"][:, 2] == 0).all()
     assert (codec().restore_action(normalised, STATE)["hand"][:, 2] == 2.0).all()
+
+
+def test_a_range_that_numpy_calls_close_is_none():
+    low = np.array([1.0, 1.0, 0.0, 0.0])
+    high = low + [0.9e-5, 1.2e-5, 0.9e-8, 1.2e-8]
+    assert np.isclose(high, low).tolist() == [True, False, True, False]
+    assert by_range(high, low, high).tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(("clips", "want"), [(True, 1.0), (False, 9.0)])
@@ -140,6 +148,18 @@ def test_mean_and_deviation_keys():
     np.testing.assert_allclose(got, [[10, 3, 5]])  # never clipped; deviation 0 passes unchanged
 
 
+def test_actions_by_mean_and_deviation_come_back_and_a_constant_one_passes_unchanged():
+    config = two_groups(action=Modality(("hand", "arm"), (0, 1, 2), mean_std_keys=("hand",)))
+    plain = codec(config, clip_outliers=False)
+    row = np.array([0.5, 3, 5], np.float32)  # means 0, 2, 2; deviations 0.5, 1, 0
+    action = {"hand": np.tile(row, (STEPS, 1)), "arm": np.zeros((STEPS, 3), np.float32)}
+    normalised = plain.normalise_action(action, STATE)
+    np.testing.assert_allclose(normalised["hand"][0], [1, 1, 5])
+    np.testing.assert_allclose(plain.restore_action(normalised, STATE)["hand"][0], row)
+    clipped = codec(config).normalise_action(action, STATE)["hand"][0]
+    np.testing.assert_allclose(clipped, [1, 1, 1])
+
+
 def test_angles_become_sines_then_cosines():
     config = two_groups(state=Modality(("arm", "hand"), sin_cos_keys=("arm",)))
     angles = {**STATE, "arm": np.array([[0, np.pi / 2, np.pi]], np.float32)}
@@ -164,6 +184,8 @@ def test_a_chunk_of_another_length_than_its_statistics_is_refused():
     action = {name: np.zeros((STEPS + 1, 3), np.float32) for name in ("hand", "arm")}
     with pytest.raises(StatisticsError, match="4 steps, but its statistics have 3"):
         codec().normalise_action(action, STATE)
+    with pytest.raises(StatisticsError, match="4 steps, but its statistics have 3"):
+        codec().restore_action(action, STATE)
 
 
 def test_actions_that_are_not_implemented_are_refused():
@@ -172,6 +194,9 @@ def test_actions_that_are_not_implemented_are_refused():
     with pytest.raises(ModalityError, match="'arm' is RELATIVE EEF"):
         codec(config)
     assert not codec(config, use_relative_action=False).is_relative("arm")
+    delta = (ActionConfig(), ActionConfig(ActionRep.DELTA))
+    with pytest.raises(ModalityError, match="'arm' is DELTA NON_EEF"):
+        codec(two_groups(action=Modality(("hand", "arm"), (0, 1, 2), actions=delta)))
 
 
 def test_a_relative_action_needs_its_state():
@@ -198,6 +223,8 @@ def test_too_wide_groups_are_refused():
         pad_action(groups, 2, 8)
     with pytest.raises(ModalityError, match="5 steps x 4"):
         cut_action(np.zeros((5, 4)), ["arm"], [5], 5)
+    with pytest.raises(ModalityError, match="5 steps x 4"):
+        cut_action(np.zeros((5, 4)), ["arm"], [4], 6)
 
 
 def test_a_modality_configuration_survives_its_json():

@@ -67,8 +67,9 @@ def test_datasets_with_different_keys_are_not_merged():
         merge_statistics([part(rows), other])
     with pytest.raises(StatisticsError, match="different shapes"):
         merge_statistics([part(rows), part(np.zeros((5, 3)))])
-    with pytest.raises(StatisticsError, match="mixing weights"):
-        merge_statistics([part(rows)], [0.0])
+    for weights in ([0.0, 0.0], [2.0, -1.0], [1.0]):
+        with pytest.raises(StatisticsError, match="mixing weights"):
+            merge_statistics([part(rows), part(rows)], weights)
 
 
 def test_statistics_survive_their_json():

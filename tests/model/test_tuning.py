@@ -83,6 +83,7 @@ def test_the_whole_language_model_is_trained_on_demand():
 def test_dropout_is_on_only_in_what_is_trained():
     network = tiny.network()
     apply_tuning(network, dataclasses.replace(network.config, tune_diffusion_model=False))
+    network.train()
     train_mode(network)
     assert not any(module.training for module in network.action_head.model.modules())
     apply_tuning(network)

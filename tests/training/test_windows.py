@@ -1,5 +1,7 @@
 """Windows and batches, by hand-computed numbers and by what must always hold."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from handover_model.modality import Modality, ModalityConfig
@@ -41,6 +43,13 @@ def test_a_window_in_the_middle_holds_the_rows_around_it(table):
     assert window.action["arm"].ravel().tolist() == [101, 102, 103, 104]
     assert window.real_steps.all()
     assert window.task == "first"
+
+
+def test_frames_and_states_are_of_their_own_rows_and_stay_within_the_episode():
+    ahead = dataclasses.replace(MODALITY, state=Modality(("arm",), (0, 1)))
+    table = WindowTable([recording(5), recording(3, index=7)], ahead)
+    assert [table[number].frame_rows for number in (0, 3, 6)] == [(0, 0), (1, 3), (0, 1)]
+    assert [table[number].state["arm"].ravel().tolist() for number in (3, 4)] == [[3, 4], [4, 4]]
 
 
 def test_the_end_of_an_episode_is_padded_and_masked_not_dropped(table):
