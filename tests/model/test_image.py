@@ -33,6 +33,13 @@ def test_token_grids_are_whole_and_neither_tiny_nor_huge(height, width):
         assert tokens <= MAX_TOKENS
 
 
+def test_a_token_grid_has_the_frames_shape_at_both_bounds():
+    # by sqrt(5e6 / (4096 x 28²)) = 1.2478: 143.1 and 28.6 tokens, of which none is cut in two
+    assert token_grid_size(5000, 1000, SIDE) == (143 * SIDE, 28 * SIDE)
+    # by sqrt(4 x 28² / 1200) = 1.6166: 2.3 and 1.7 tokens, which are not to become fewer
+    assert token_grid_size(40, 30, SIDE) == (3 * SIDE, 2 * SIDE)
+
+
 @pytest.mark.parametrize(
     ("size", "want"),
     [
@@ -58,14 +65,24 @@ def test_the_crop_keeps_the_centre_or_any_corner():
     image = frame(height=100, width=200)
     np.testing.assert_array_equal(crop_share(image, 0.9, (0.5, 0.5)), image[5:95, 10:190])
     np.testing.assert_array_equal(crop_share(image, 0.9, (0.0, 1.0)), image[:90, 20:])
+    assert crop_share(image, 0.958, (0.5, 0.5)).shape == (95, 191, 3)  # of 95.8 and 191.6
 
 
 def test_scaling_averages_areas():
-    image = frame(height=8, width=12)
-    scaled = scale_to_edge(image, 4)
-    want = image.reshape(4, 2, 6, 2, 3).mean((1, 3))
+    image = np.random.default_rng(0).integers(0, 256, (12, 18, 3), np.uint8)
+    scaled = scale_to_edge(image, 4)  # by 3: by 2, bilinear interpolation would average as well
+    want = image.reshape(4, 3, 6, 3, 3).mean((1, 3))
     np.testing.assert_allclose(scaled, want, atol=0.51)
-    assert scale_to_edge(image, 8) is image
+    assert scale_to_edge(image, 12) is image
+
+
+def test_whole_tokens_are_made_by_bicubic_interpolation_which_overshoots_at_an_edge():
+    image = np.full((40, 40, 3), 50, np.uint8)
+    image[:, 20:] = 200
+    resized = resize_to_multiples(image, SIDE)
+    assert resized.shape == (56, 56, 3)
+    assert resized.min() < 45
+    assert resized.max() > 205
 
 
 def test_a_frame_of_whole_tokens_is_not_resized():
@@ -126,7 +143,9 @@ def test_a_sample_s_augmentation_repeats_and_keeps_within_its_ranges():
     drawn = [draw_augmentation(options, np.random.default_rng(seed)) for seed in (*range(50), 0)]
     assert drawn[0] == drawn[-1] != drawn[1]
     assert max(abs(change.angle_deg) for change in drawn) <= 5.0
-    assert all(0.7 <= change.brightness <= 1.3 for change in drawn)
+    for name in ("brightness", "contrast", "saturation"):
+        strengths = [abs(getattr(change, name) - 1) for change in drawn]
+        assert 0.9 * jitter[name] < max(strengths) <= jitter[name]
     assert all(abs(change.hue) <= 0.08 for change in drawn)
     assert all(0 <= share <= 1 for change in drawn for share in change.place)
 
@@ -141,6 +160,7 @@ def test_without_options_only_the_crop_is_drawn():
 def test_colours_change_as_named():
     image = np.full((4, 4, 3), (100, 50, 20), np.uint8)
     assert augment(image, Augmentation(brightness=2.0))[0, 0].tolist() == [200, 100, 40]
+    assert augment(image, Augmentation(brightness=3.0))[0, 0].tolist() == [255, 150, 60]
     grey = augment(image, Augmentation(saturation=0.0))[0, 0]
     assert grey.tolist() == [62, 62, 62]  # 0.299 R + 0.587 G + 0.114 B
     assert augment(image, Augmentation(contrast=0.0))[0, 0].tolist() == [62, 62, 62]

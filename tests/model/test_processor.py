@@ -108,10 +108,11 @@ def test_a_demonstrated_chunk_comes_back(processor):
 def test_an_augmented_sample_differs_in_its_image_alone(processor):
     arguments = ({"ego_view": [frame()]}, state_groups(), "go")
     plain = processor.prepare(*arguments)
-    moved = processor.prepare(*arguments, Augmentation(place=(0.0, 1.0), brightness=1.1))
-    assert not torch.equal(plain.images[0], moved.images[0])
-    np.testing.assert_array_equal(plain.input_ids, moved.input_ids)
-    np.testing.assert_array_equal(plain.state, moved.state)
+    for change in (Augmentation(place=(0.0, 1.0)), Augmentation(brightness=1.1)):
+        moved = processor.prepare(*arguments, change)
+        assert not torch.equal(plain.images[0], moved.images[0])
+        np.testing.assert_array_equal(plain.input_ids, moved.input_ids)
+        np.testing.assert_array_equal(plain.state, moved.state)
 
 
 def test_nothing_is_remembered_between_calls(processor):

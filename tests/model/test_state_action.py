@@ -75,7 +75,7 @@ def test_a_dimension_that_never_moves_becomes_zero_and_comes_back():
 
 def test_a_range_that_numpy_calls_close_is_none():
     low = np.array([1.0, 1.0, 0.0, 0.0])
-    high = low + [0.9e-5, 1.2e-5, 0.9e-8, 1.2e-8]
+    high = low + np.array([0.9e-5, 1.2e-5, 0.9e-8, 1.2e-8])
     assert np.isclose(high, low).tolist() == [True, False, True, False]
     assert by_range(high, low, high).tolist() == [0, 1, 0, 1]
 
@@ -228,7 +228,11 @@ def test_too_wide_groups_are_refused():
 
 
 def test_a_modality_configuration_survives_its_json():
-    config = two_groups(state=Modality(("arm",), (-1, 0), ("arm",), ("hand",)))
+    actions = (ActionConfig(kind="EEF"), ActionConfig(ActionRep.RELATIVE, state_key="hand"))
+    config = two_groups(
+        state=Modality(("arm",), (-1, 0), ("arm",), ("hand",)),
+        action=Modality(("hand", "arm"), (0, 1, 2), actions=actions),
+    )
     assert parse_modality_config(modality_config_json(config), "test") == config
 
 

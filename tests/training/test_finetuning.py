@@ -15,8 +15,9 @@ from handover_proto.contract import Observation, PolicyRequest
 from handover_proto.errors import UsageError
 from handover_training import finetuning
 from handover_training.base_model import BaseModel
+from handover_training.batches import Slot
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
-from handover_training.finetuning import make_plan, make_trainer, run
+from handover_training.finetuning import make_data, make_plan, make_trainer, run
 from handover_training.run_folder import RunStart
 from handover_training.samples import TrainingWindows
 from safetensors.torch import load_file
@@ -91,6 +92,24 @@ def test_frozen_parts_are_in_evaluation_mode_and_without_gradients(frozen_backbo
     trainer.compute_loss(trainer.learner, batch).backward()
     for name, weight in network.named_parameters():
         assert (weight.grad is None) == name.startswith("backbone."), name
+
+
+def test_a_loss_is_divided_by_the_real_numbers_of_its_steps_whole_batch(frozen_backbone):
+    settings = replace(frozen_backbone, global_batch_size=32, gradient_accumulation_steps=8)
+    data = make_data(make_plan(settings), RunStart(None))
+    micros = [data.collator([data.windows[slot] for slot in slots]) for slots in data.batches]
+    totals = []
+    for step in range(settings.max_steps):
+        parts = micros[8 * step : 8 * (step + 1)]
+        totals.append(sum(float(part["action_mask"].sum()) for part in parts))
+        assert {float(part["mask_total"]) for part in parts} == {totals[-1]}
+    assert len(set(totals)) > 1, "chunks beyond their episodes' end are among them"
+
+
+def test_a_chunk_beyond_its_episodes_end_counts_only_its_real_steps(frozen_backbone):
+    data = make_data(make_plan(frozen_backbone), RunStart(None))
+    whole, last = (data.windows[Slot(0, 0, window)].sample.action_mask for window in (0, 159))
+    assert (whole.sum(), last.sum(), last[0].sum()) == (16 * 14, 14, 14)
 
 
 def test_attention_whose_gradients_can_be_nan_on_a_gpu_is_off(settings):
