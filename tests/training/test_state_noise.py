@@ -4,7 +4,7 @@ import numpy as np
 from handover_model.padding import pad_action, pad_state
 from handover_proto.embodiment import ALOHA_SLOTS, GRIPPER_JOINTS, narrow
 from handover_training.mini_base import chunk_statistics, groups_of, mini_processor, open_processor
-from handover_training.state_noise import make_noise
+from handover_training.state_noise import StateNoise, make_noise
 
 
 def test_absolute_targets_stay_and_grippers_are_told_exactly() -> None:
@@ -33,3 +33,14 @@ def test_absolute_targets_stay_and_grippers_are_told_exactly() -> None:
     slots = np.concatenate([restored[key] for key in state], axis=-1)
     np.testing.assert_allclose(narrow(slots), chunks[0], atol=1e-4)
     assert not error_rad[list(GRIPPER_JOINTS)].any()
+
+
+def test_half_of_the_samples_stay_exact_and_the_others_err_each_by_itself() -> None:
+    noise = StateNoise(np.ones(3), np.ones((16, 3)), spread_rad=0.01)
+    states, actions = noise.draw(2000, np.random.default_rng(0))
+    assert (states.shape, actions.shape) == ((2000, 1, 3), (2000, 16, 3))
+    moved = states.any(axis=(1, 2))
+    assert 900 < moved.sum() < 1100
+    assert len(np.unique(states[moved, 0], axis=0)) == moved.sum()
+    np.testing.assert_allclose(states[moved].std(), 0.01, rtol=0.05)
+    np.testing.assert_array_equal(actions, np.repeat(-states, 16, axis=1))
