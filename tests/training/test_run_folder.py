@@ -125,3 +125,20 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match=r"cannot write to .*run: Not a directory"):
         RunFolder(tmp_path / "file/run").lock()
+
+
+@pytest.mark.parametrize("had_it", [False, True])
+def test_a_setting_that_only_one_of_two_runs_has_is_a_difference(folder, had_it):
+    without, with_it = SETTINGS, {**SETTINGS, "dropout": 0.1}
+    before, now = (with_it, without) if had_it else (without, with_it)
+    begin(folder, before)
+    with pytest.raises(RunFolderError, match="other settings: dropout"):
+        begin(folder, now, resume=True)
+
+
+def test_who_does_not_own_a_folder_leaves_its_run_alone(folder):
+    begin(folder)
+    RunFolder(folder.path).leave_no_trace()
+    assert (folder.path / "run.json").is_file()
+    folder.leave_no_trace()
+    assert not (folder.path / "run.json").exists()
