@@ -117,4 +117,5 @@ def test_sighup_reloads_and_the_metrics_port_shows_it(tmp_path):
         process.communicate(timeout=TIMEOUT_S)
     finally:
         process.kill()
+        process.wait(TIMEOUT_S)
     assert process.returncode == 0

@@ -1,10 +1,12 @@
 """InferStream: the newest observation wins, each request is answered, and bad ones end nothing."""
 
 import asyncio
+import contextlib
 import gc
 import queue
 import time
 import weakref
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -257,14 +259,23 @@ def test_in_a_stream_too_a_request_that_got_too_old_is_dropped(serve, gated, doo
     assert [2] not in gated.sequences
 
 
+@contextlib.asynccontextmanager
+async def held_session(client) -> AsyncIterator[StreamSession]:
+    """A stream's session with a policy that holds still, without gRPC: `client` gets its writes."""
+    scheduler = Scheduler(HoldPolicy)
+    scheduler.start()
+    spec = await asyncio.wrap_future(scheduler.ready)
+    intake = Intake(ServerInfo(spec, Limits()), scheduler, Bounds(), 0)
+    try:
+        yield StreamSession(intake, Lane(), client, None, lambda: None)
+    finally:
+        scheduler.close(TIMEOUT_S)
+
+
 def test_a_request_also_ages_while_its_client_does_not_read(message):
     replies = {}
 
     async def converse():
-        scheduler = Scheduler(HoldPolicy)
-        scheduler.start()
-        spec = await asyncio.wrap_future(scheduler.ready)
-        intake = Intake(ServerInfo(spec, Limits()), scheduler, Bounds(), 0)
         reads = asyncio.Event()
 
         class Client:
@@ -279,8 +290,8 @@ def test_a_request_also_ages_while_its_client_does_not_read(message):
             asyncio.get_running_loop().call_later(0.05, reads.set)
             yield message(sequence=8, max_age_ms=1).SerializeToString()
 
-        await StreamSession(intake, Lane(), Client(), None, lambda: None).run(requests())
-        scheduler.close(TIMEOUT_S)
+        async with held_session(Client()) as session:
+            await session.run(requests())
 
     asyncio.run(asyncio.wait_for(converse(), TIMEOUT_S))
     assert set(replies) == set(range(9))
@@ -289,10 +300,6 @@ def test_a_request_also_ages_while_its_client_does_not_read(message):
 
 def test_a_stream_that_idles_holds_nothing_of_what_it_answered(message):
     async def converse():
-        scheduler = Scheduler(HoldPolicy)
-        scheduler.start()
-        spec = await asyncio.wrap_future(scheduler.ready)
-        intake = Intake(ServerInfo(spec, Limits()), scheduler, Bounds(), 0)
         answered = asyncio.Event()
 
         class Client:
@@ -309,8 +316,7 @@ def test_a_stream_that_idles_holds_nothing_of_what_it_answered(message):
                 await asyncio.sleep(0.001)
             assert session._under_way == set()
 
-        session = StreamSession(intake, Lane(), Client(), None, lambda: None)
-        await session.run(requests())
-        scheduler.close(TIMEOUT_S)
+        async with held_session(Client()) as session:
+            await session.run(requests())
 
     asyncio.run(asyncio.wait_for(converse(), TIMEOUT_S))
