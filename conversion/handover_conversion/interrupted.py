@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from handover_conversion.faults import DatasetError
 
@@ -24,14 +24,13 @@ def refuse_other_plan(
     plan: Mapping[str, Any],
     finished: int,
     remedy: str,
-) -> None:
-    """Raise DatasetError, naming the first difference, where the plan is not the former one."""
-    change = _find_change(former or {}, plan)
-    if change is not None:
-        raise DatasetError(
-            f"{folder} holds {finished} episodes of an interrupted run with another {change}: "
-            f"finish that, {remedy}"
-        )
+) -> NoReturn:
+    """Raise DatasetError, naming the first thing in which a plan is not the former one."""
+    change = _find_change(former or {}, plan) or "plan"
+    raise DatasetError(
+        f"{folder} holds {finished} episodes of an interrupted run with another {change}: "
+        f"finish that, {remedy}"
+    )
 
 
 def _find_change(former: Any, plan: Any, name: str = "") -> str | None:
