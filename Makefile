@@ -78,7 +78,7 @@ containers:
 lint: env
 	$(SERVER)/bin/ruff check .
 	$(SERVER)/bin/ruff format --check .
-	$(SERVER)/bin/pyright --pythonpath $(SERVER)/bin/python proto model conversion training server
+	$(SERVER)/bin/pyright --pythonpath $(SERVER)/bin/python common proto model conversion training server
 	$(SIM)/bin/pyright --pythonpath $(SIM)/bin/python client envs
 
 clean:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from handover_model.checkpoint import load_checkpoint
+from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.policy import GrootPolicy
 from handover_model.policy_spec import probe_request
 from inference_timing import percentiles

@@ -13,16 +13,16 @@ from typing import Any
 
 import torch
 import tyro
-from handover_model.config import ModelConfig
-from handover_model.eagle import EagleConfig
-from handover_model.engine.buckets import make_buckets
-from handover_model.engine.chunk import EngineWeights
-from handover_model.engine.layers import replace_layers
-from handover_model.engine.layout import Layout
-from handover_model.engine.linear import Dense, Linear
-from handover_model.engine.tables import make_tables, take_weights
-from handover_model.engine.whole_chunk import WholeChunk, empty_inputs
-from handover_model.network import Gr00tNetwork, build_empty
+from handover_model.engine.cuda.buckets import make_buckets
+from handover_model.engine.cuda.chunk_module import WholeChunk, empty_inputs
+from handover_model.engine.functional.chunk import EngineWeights
+from handover_model.engine.functional.layer_replacement import replace_layers
+from handover_model.engine.functional.linear import Dense, Linear
+from handover_model.engine.functional.tables import make_tables, take_weights
+from handover_model.engine.functional.token_layout import Layout
+from handover_model.network.config import ModelConfig
+from handover_model.network.eagle_config import EagleConfig
+from handover_model.network.groot import Gr00tNetwork, build_empty
 from handover_model.policy_spec import GPU_BATCH
 from inference_floor import tensors_of
 from result_file import write_result

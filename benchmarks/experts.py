@@ -14,16 +14,16 @@ import time
 from pathlib import Path
 
 import numpy as np
-from handover_envs.aloha import AlohaSimulator
-from handover_envs.experts import POLICY_RATE_HZ, Expert, Plan
-from handover_envs.tasks import (
+from handover_envs.experts.expert import POLICY_RATE_HZ, Expert, Plan
+from handover_envs.simulator.simulator import AlohaSimulator
+from handover_envs.simulator.tasks import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
     SUCCESS_REWARD,
     TASKS,
     TaskName,
 )
-from handover_envs.versions import simulator_versions
+from handover_envs.simulator.versions import simulator_versions
 from handover_proto.embodiment import GRIPPER_JOINTS
 from machine import describe_run
 

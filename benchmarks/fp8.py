@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
-from handover_client import open_loop
-from handover_model.engine.fp8_scales import load_scales
-from handover_model.hashes import weights_hash
-from handover_training import calibrate
+from handover_client.commands import replay as open_loop
+from handover_model.checkpoints.hashes import weights_hash
+from handover_model.engine.fp8.scales import load_scales
+from handover_training.calibrate import command as calibrate
 from result_file import write_result
 from server_process import server_process
 
@@ -61,7 +61,14 @@ def main(config: Fp8Benchmark) -> dict[str, object]:
         replays: dict[str, dict[str, object]] = {}
         for name, flags in PRECISIONS.items():
             more = ("--fp8-scales", str(scales)) if name == "fp8" else ()
-            command = [sys.executable, "-m", "handover_server.serve", "--port", "0", "--no-compile"]
+            command = [
+                sys.executable,
+                "-m",
+                "handover_server.serve.command",
+                "--port",
+                "0",
+                "--no-compile",
+            ]
             command += ["--checkpoint", str(config.checkpoint), "--device", config.device]
             with server_process(*command, *flags, *more) as server:
                 run = open_loop.ReplayConfig(

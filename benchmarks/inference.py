@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import torch
 import tyro
-from handover_model.engine.graphs import GraphEngine
-from handover_model.engine.tables import take_weights
+from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.functional.tables import take_weights
 from handover_model.policy import GrootPolicy
 from inference_floor import bytes_read, find_floor
 from inference_networks import Subject, choose_subject, count_tokens

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from handover_model.engine.chunk import EngineWeights
+from handover_model.engine.functional.chunk import EngineWeights
 from torch import Tensor
 
 COPIED = {"cuda": 2**31, "cpu": 2**28}  # bytes: far more than any cache

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from handover_model.checkpoint import Checkpoint, load_checkpoint
-from handover_model.config import ModelConfig
+from handover_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from handover_model.device import choose_device
-from handover_model.eagle import EagleConfig
-from handover_model.network import Gr00tNetwork
+from handover_model.network.config import ModelConfig
+from handover_model.network.eagle_config import EagleConfig
+from handover_model.network.groot import Gr00tNetwork
 from handover_model.policy import GrootPolicy, choose_dtype
-from handover_proto.contract import Observation, PolicyRequest
+from handover_proto.types import Observation, PolicyRequest
 
 TASK = "Pick up the cube with the right arm and transfer it to the left arm."
 PUBLISHED = ModelConfig(max_state_dim=128, max_action_dim=128, action_horizon=50)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from handover_model.policy import GrootPolicy
-from handover_proto.contract import PolicyRequest
+from handover_proto.types import PolicyRequest
 
 NVIDIA_WARM_UP, NVIDIA_ITERATIONS = 5, 20  # as Isaac-GR00T's benchmark takes its table
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from handover_model.checkpoint import Checkpoint
-from handover_model.engine.buckets import find_bucket
+from handover_model.checkpoints.checkpoint import Checkpoint
+from handover_model.engine.build import check_engine, choose_stack
 from handover_model.engine.calibration import calibrate
-from handover_model.engine.choose import check_engine, choose_stack
-from handover_model.engine.compiling import Compile, compile_whole
-from handover_model.engine.cuda_graph import CapturedChunk
-from handover_model.engine.device_frames import can_prepare
-from handover_model.engine.fp8_scales import Fp8Scales
-from handover_model.engine.graphs import GraphEngine
-from handover_model.engine.kernels import KernelCompiler
-from handover_model.engine.rows import RowEngine
+from handover_model.engine.cpu.engine import RowEngine
+from handover_model.engine.cuda.background_compiler import Compile, compile_whole
+from handover_model.engine.cuda.buckets import find_bucket
+from handover_model.engine.cuda.cuda_graph import CapturedChunk
+from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.image_resize import can_prepare
+from handover_model.engine.cuda.kernel_selection import KernelCompiler
+from handover_model.engine.fp8.scales import Fp8Scales
 from handover_model.policy import GrootPolicy
 from handover_model.policy_spec import GPU_BATCH, probe_request
-from handover_proto.contract import PolicyRequest
+from handover_proto.types import PolicyRequest
 from torch import Tensor
 
 COMPILE_S = 1800.0  # within which a variant's graphs have to be compiled

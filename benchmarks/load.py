@@ -22,7 +22,7 @@ from server_process import server_process
 
 CLIENTS = (1, 8, 32, 64)
 CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints/aloha-mini"
-SERVE = (sys.executable, "-m", "handover_server.serve", "--port", "0")
+SERVE = (sys.executable, "-m", "handover_server.serve.command", "--port", "0")
 SERVERS = {
     "hold": (*SERVE, "--policy", "hold"),
     "shipped": (*SERVE, "--checkpoint", str(CHECKPOINT)),
@@ -47,7 +47,14 @@ def bench(address: str, clients: int, config: LoadConfig, *flags: str) -> dict[s
     """One run of `handover bench`; gives its figures."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "load.json"
-        command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", address]
+        command = [
+            sys.executable,
+            "-m",
+            "handover_client.commands.main",
+            "bench",
+            "--server",
+            address,
+        ]
         command += ["--clients", str(clients), "--seconds", str(config.seconds)]
         command += ["--warm-up", str(config.warm_up), "--output", str(output), *flags]
         subprocess.run(

@@ -31,7 +31,14 @@ _SPREADS = ("time_to_success_s", "jerk_rms", "border_jerk_rms", "border_accelera
 
 def roll_out(server: ServerProcess, output: Path, flags: list[str]) -> dict[str, Any]:
     """Play a cell's episodes, or what is missing of them; gives its figures."""
-    command = [sys.executable, "-m", "handover_client.cli", "rollout", "--server", server.address]
+    command = [
+        sys.executable,
+        "-m",
+        "handover_client.commands.main",
+        "rollout",
+        "--server",
+        server.address,
+    ]
     command += ["--realtime", "--clock", "simulated", "--videos", "none", *flags]
     began, server_cpu = time.perf_counter(), _cpu_s(server)
     client_cpu = _children_cpu_s()
@@ -102,7 +109,12 @@ def main(arguments: argparse.Namespace) -> None:
     cells = arguments.folder / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     wanted = [(way, ms) for ms in arguments.latencies_ms for way in arguments.switchings]
     done = {(cell["switching"], cell["latency_ms"]) for cell in result["cells"]}
-    serve = [str(arguments.server_env / "bin/python"), "-m", "handover_client.cli", "serve"]
+    serve = [
+        str(arguments.server_env / "bin/python"),
+        "-m",
+        "handover_client.commands.main",
+        "serve",
+    ]
     serve += ["--checkpoint", arguments.checkpoint, "--device", arguments.device, "--port", "0"]
     with server_process(*serve) as server:
         for way, ms in wanted:

@@ -42,7 +42,7 @@ class Replica:
             *("--tls-cert", secrets / "server.pem", "--tls-key", secrets / "server.key"),
             *("--token-file", secrets / "token"),
         )
-        command = [sys.executable, "-m", "handover_server.serve", "--port", str(self.port)]
+        command = [sys.executable, "-m", "handover_server.serve.command", "--port", str(self.port)]
         with self._log.open("w") as output:
             self._process = subprocess.Popen(
                 [*command, *security, *self._flags],

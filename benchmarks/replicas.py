@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from handover_client import channel
-from handover_client.channel_security import ChannelSecurity
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import Observation
+from handover_client.connection import channel
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.security import ChannelSecurity
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import PolicyError
+from handover_proto.types import Observation
 from replica_fleet import HOST, Nginx, Replica, make_secrets
 from result_file import write_result
 

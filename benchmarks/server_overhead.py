@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import tyro
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import Observation, PolicySpec
+from handover_client.connection.policy_client import PolicyClient
+from handover_proto.types import Observation, PolicySpec
 from inference_timing import percentiles
 from load import SERVERS
 from machine import OthersAtWork

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from handover_envs.aloha import AlohaSimulator
-from handover_envs.experts import POLICY_RATE_HZ, Expert
-from handover_envs.graphics import LOOKS
-from handover_envs.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TASKS, TaskName
-from handover_envs.versions import simulator_versions
+from handover_envs.experts.expert import POLICY_RATE_HZ, Expert
+from handover_envs.simulator.rendering import LOOKS
+from handover_envs.simulator.simulator import AlohaSimulator
+from handover_envs.simulator.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TASKS, TaskName
+from handover_envs.simulator.versions import simulator_versions
 from machine import describe_run
 
 RESULT = Path(__file__).parent / "results" / "simulation.json"

@@ -92,7 +92,7 @@ def start(config: SoakConfig) -> tuple[psutil.Process, Ports]:
     policy = ["--checkpoint", config.checkpoint] if config.checkpoint else ["--policy", "hold"]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "handover_server.serve", "--port", "0", *policy, *flags],
+            [sys.executable, "-m", "handover_server.serve.command", "--port", "0", *policy, *flags],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from handover_proto.recording import Damage, read_recording
+from handover_proto.request_log import Damage, read_recording
 
 WINDOW_S = 180.0  # memory is averaged over this long at either end
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import grpc
 import numpy as np
-from handover_client.policy_client import PolicyClient
+from handover_client.connection.policy_client import PolicyClient
 from handover_proto import policy_pb2 as pb
-from handover_proto.codec import compress
-from handover_proto.contract import ImageCodec, Observation, PolicyRequest
 from handover_proto.embodiment import aloha_state_groups
 from handover_proto.errors import PolicyError, Superseded
-from handover_proto.messages import encode_request, serialise_request
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
+from handover_proto.types import ImageCodec, Observation, PolicyRequest
+from handover_proto.wire.codec import compress
+from handover_proto.wire.messages import encode_request, serialise_request
 
 TIMEOUT_S = 20.0
 INFER = "/handover.policy.v1.PolicyService/Infer"

@@ -52,9 +52,9 @@ def main(config: BenchmarkConfig) -> Path:
 
 def measure(config: BenchmarkConfig, workers: int, jitters: bool) -> float:
     """Count the samples that come out of the loader in a second."""
-    from handover_training.finetune_config import FinetuneConfig
-    from handover_training.finetuning import make_plan, make_trainer
-    from handover_training.run_folder import RunStart
+    from handover_training.checkpoints.run_folder import RunStart
+    from handover_training.finetuning.config import FinetuneConfig
+    from handover_training.finetuning.run import make_plan, make_trainer
 
     jitter = {"brightness": 0.3, "contrast": 0.4, "saturation": 0.5, "hue": 0.08}
     with tempfile.TemporaryDirectory() as folder:

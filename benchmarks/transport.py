@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import tyro
 from docs_table import markdown, write_table
-from handover_proto.codec import compress
-from handover_proto.contract import ActionChunk, EncodedImage, ImageCodec, Observation
 from handover_proto.embodiment import GR1_DIMS, aloha_state_groups
+from handover_proto.types import ActionChunk, EncodedImage, ImageCodec, Observation
+from handover_proto.wire.codec import compress
 from result_file import FOLDER, write_result
 from transport_systems import (
     KEEPING,

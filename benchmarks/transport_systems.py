@@ -15,17 +15,17 @@ from pathlib import Path
 import grpc
 import msgpack
 import numpy as np
-from handover_client.channel import CHANNEL_OPTIONS
-from handover_client.exchange import seal
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import EncodedImage, ImageCodec, Observation, PolicyRequest
+from handover_client.connection.channel import CHANNEL_OPTIONS
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.requests import seal
+from handover_proto.types import EncodedImage, ImageCodec, Observation, PolicyRequest
 from handover_server.gateways.arrays import npy, openpi_array
 from server_process import ServerProcess, server_process
 from transport_peers import MAX_BYTES, pack_npy, pack_raw, unpack_npy, unpack_raw
 
 PEERS = Path(__file__).parent / "transport_peers.py"
 TIMEOUT_S = 20.0
-# What our server sets for itself (handover_server.memory), for peers as glibc reads it.
+# What our server sets for itself (handover_server.inference.memory), for peers as glibc reads it.
 KEPT_BYTES = str(32 * 1024 * 1024)
 KEEPING = {"MALLOC_TRIM_THRESHOLD_": KEPT_BYTES, "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES}
 
@@ -58,7 +58,7 @@ RAW_ALONE = ("gateway zmq", "gateway websocket")
 def grpc_systems() -> Iterator[Systems]:
     """Ours, and bare gRPC with the same bytes: unary calls and a stream of each."""
     with (
-        _server("-m", "handover_server.serve", "--policy", "hold", "--port", "0") as ours,
+        _server("-m", "handover_server.serve.command", "--policy", "hold", "--port", "0") as ours,
         _server(str(PEERS), "grpc") as bare_server,
         PolicyClient.connect(ours.address) as client,
         client.stream() as stream,
@@ -133,7 +133,7 @@ def gateways() -> Iterator[Systems]:
     import zmq
     from websockets.sync.client import connect
 
-    serve = ("-m", "handover_server.serve", "--policy", "hold", "--port", "0")
+    serve = ("-m", "handover_server.serve.command", "--policy", "hold", "--port", "0")
     with (
         _server(*serve, "--openpi-port", "0") as openpi,
         _server(*serve, "--groot-zmq-port", "0") as groot,

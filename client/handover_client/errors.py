@@ -10,8 +10,8 @@ HandoverError
      └─ WrongProtocol        the server speaks another version of the contract
 """
 
-from handover_proto.contract import PROTOCOL_VERSION
 from handover_proto.errors import HandoverError, PolicyError
+from handover_proto.types import PROTOCOL_VERSION
 
 
 class InvalidReply(PolicyError):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from handover_proto.contract import (
+from handover_proto.errors import InvalidRequest
+from handover_proto.types import (
     Frame,
     Improving,
     PolicyOutput,
@@ -15,20 +16,19 @@ from handover_proto.contract import (
     PolicySpec,
     StageDurations,
 )
-from handover_proto.errors import InvalidRequest
 
-from handover_model.checkpoint import Checkpoint, load_checkpoint
+from handover_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from handover_model.device import choose_device
-from handover_model.engine.choose import choose_engine
-from handover_model.engine.device_frames import can_prepare
-from handover_model.engine.fp8_scales import SCALES_FILE, Fp8Scales, load_scales
-from handover_model.engine.prompt_cache import remember_prompts
-from handover_model.engine.seam import Chunks
+from handover_model.engine.build import choose_engine
+from handover_model.engine.cuda.image_resize import can_prepare
+from handover_model.engine.fp8.scales import SCALES_FILE, Fp8Scales, load_scales
+from handover_model.engine.functional.tokenizer_cache import remember_prompts
+from handover_model.engine.interface import Chunks
 from handover_model.errors import ModalityError
+from handover_model.network.real_time_chunking import PrefixGuide
 from handover_model.policy_spec import policy_spec, probe_request
-from handover_model.prefix import batches_by_kind, make_guide, take_over
-from handover_model.real_time_chunking import PrefixGuide
-from handover_model.samples import PreparedSample
+from handover_model.processing.action_prefix import batches_by_kind, make_guide, take_over
+from handover_model.processing.samples import PreparedSample
 
 # Below this many weights a second CPU thread saves nothing, and takes two to three times the CPU
 # time: benchmarks/results/engine.json.
@@ -37,7 +37,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class GrootPolicy:
-    """Answers requests with a checkpoint; satisfies handover_proto.contract.Policy.
+    """Answers requests with a checkpoint; satisfies handover_proto.types.Policy.
 
     The same observation and seed give the same chunk. On a CPU it is the same to the last bit
     whatever comes with it, because requests are computed one by one; on a GPU they share a batch
@@ -52,7 +52,7 @@ class GrootPolicy:
         compiled: bool = False,
         scales: Fp8Scales | None = None,
     ) -> None:
-        """Make a policy; engine: auto, reference or fast, see handover_model.engine.choose."""
+        """Make a policy; engine: auto, reference or fast, see handover_model.engine.build."""
         self._network = checkpoint.network
         processor = checkpoint.processor(tag)
         self._processor = replace(processor, tokenizer=remember_prompts(processor.tokenizer))

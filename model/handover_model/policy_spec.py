@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from handover_proto.contract import (
+from handover_proto.types import (
     ActionSpec,
     CameraSpec,
     Observation,
@@ -11,8 +11,8 @@ from handover_proto.contract import (
     StateSpec,
 )
 
-from handover_model.checkpoint import Checkpoint
-from handover_model.processor import Processor
+from handover_model.checkpoints.checkpoint import Checkpoint
+from handover_model.processing.processor import Processor
 
 POLICY_NAME = "groot"
 GPU_BATCH = 16

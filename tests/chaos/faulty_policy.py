@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from handover_proto.contract import Policy, PolicyOutput, PolicyRequest
-from handover_server import serve, serving
-from handover_server.policies import HoldPolicy
+from handover_proto.types import Policy, PolicyOutput, PolicyRequest
+from handover_server.policies.hold import HoldPolicy
+from handover_server.serve import command as serve
+from handover_server.serve import run as serving
 
 
 class FaultyPolicy(HoldPolicy):

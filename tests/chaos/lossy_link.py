@@ -126,7 +126,7 @@ def main() -> None:
 
 
 def _ask(counts: mmap.mmap) -> "Finding":
-    from handover_proto.contract import ImageCodec  # gRPC's threads begin after the forks
+    from handover_proto.types import ImageCodec  # gRPC's threads begin after the forks
 
     from .ledger import Ledger
     from .robots import Robots

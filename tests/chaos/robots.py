@@ -4,11 +4,11 @@ import threading
 import time
 
 import numpy as np
-from handover_client.policy_client import PolicyClient
-from handover_client.policy_stream import PolicyStream
-from handover_proto.contract import ImageCodec, Observation
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.policy_stream import PolicyStream
 from handover_proto.embodiment import aloha_state_groups
 from handover_proto.errors import DeadlinePassed, PolicyError
+from handover_proto.types import ImageCodec, Observation
 
 from .ledger import ANSWERED, Ledger, outcome_of
 

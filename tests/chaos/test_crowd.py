@@ -7,9 +7,9 @@ import itertools
 import grpc
 import numpy as np
 import pytest
-from handover_proto.contract import PolicyRequest
-from handover_proto.messages import encode_request
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
+from handover_proto.types import PolicyRequest
+from handover_proto.wire.messages import encode_request
 
 from .ledger import ANSWERED
 from .robots import observation

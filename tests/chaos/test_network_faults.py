@@ -11,9 +11,9 @@ from pathlib import Path
 import grpc
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import ImageCodec, PolicyRequest
-from handover_proto.messages import encode_request
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
+from handover_proto.types import ImageCodec, PolicyRequest
+from handover_proto.wire.messages import encode_request
 
 from .ledger import ANSWERED, from_json, outcome_of
 from .lossy_link import CANNOT
@@ -120,6 +120,6 @@ def test_a_slow_writer_is_waited_for_by_nobody_else(server, ledger, report):
 
 
 def _outcome(reply: pb.InferReply) -> str:
-    from handover_proto.messages import decode_error
+    from handover_proto.wire.messages import decode_error
 
     return outcome_of(decode_error(reply.error) if reply.HasField("error") else None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("proto", "model", "conversion", "training", "server", "client", "envs")
+ROLES = ("common", "proto", "model", "conversion", "training", "server", "client", "envs")
 SERVER_PYTHON = Path(os.environ.get("HANDOVER_SERVER_ENV", ROOT / ".venv-server")) / "bin/python"
 _READY_S = 120.0
 
@@ -30,7 +30,14 @@ class ServerProcess:
         self.port = 0
 
     def start(self) -> None:
-        command = [SERVER_PYTHON, "-m", "handover_client.cli", "serve", "--port", str(self.port)]
+        command = [
+            SERVER_PYTHON,
+            "-m",
+            "handover_client.commands.main",
+            "serve",
+            "--port",
+            str(self.port),
+        ]
         with self._log.open("w") as output:
             self._process = subprocess.Popen(
                 [*command, *self._flags],

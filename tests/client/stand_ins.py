@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from handover_client.chunk_source import Answer, Sight
-from handover_proto.contract import StageDurations
+from handover_client.control.chunk_sources import Answer, Sight
+from handover_proto.types import StageDurations
 
 HORIZON = 16
 

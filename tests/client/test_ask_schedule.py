@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from handover_client.ask_schedule import AskSchedule
+from handover_client.control.request_schedule import AskSchedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

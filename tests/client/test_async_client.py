@@ -6,11 +6,10 @@ import threading
 import grpc
 import numpy as np
 import pytest
-from handover_client.async_client import AsyncPolicyClient
+from handover_client.connection.async_client import AsyncPolicyClient
+from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import InvalidReply, WrongProtocol
-from handover_client.policy_client import PolicyClient
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import Limits, ServerInfo
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -18,7 +17,8 @@ from handover_proto.errors import (
     ServerUnavailable,
     Superseded,
 )
-from handover_proto.messages import ERROR_METADATA_KEY, encode_error, encode_info
+from handover_proto.types import Limits, ServerInfo
+from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, encode_info
 
 
 def test_the_async_chunk_is_the_blocking_clients(start_server, observation):

@@ -1,7 +1,7 @@
 """The baselines, worked out by hand."""
 
 import numpy as np
-from handover_client.baselines import MeanTrajectory, hold_state
+from handover_client.replay.baselines import MeanTrajectory, hold_state
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_client import load_run
-from handover_client.bench import BenchConfig, main
-from handover_client.load_clients import Answered
-from handover_client.load_figures import load_figures, print_load
-from handover_client.load_run import Load
-from handover_client.load_schedule import Plan, arrivals
-from handover_client.security_flags import SecurityFlags
-from handover_proto.contract import ServerInfo
+from handover_client.commands.bench import BenchConfig, main
+from handover_client.connection.flags import SecurityFlags
+from handover_client.diagnostics import load_run
+from handover_client.diagnostics.load_clients import Answered
+from handover_client.diagnostics.load_figures import load_figures, print_load
+from handover_client.diagnostics.load_run import Load
+from handover_client.diagnostics.load_schedule import Plan, arrivals
 from handover_proto.errors import HandoverError, NotAuthorised, UsageError
+from handover_proto.types import ServerInfo
 
 from .conftest import hold
 from .serving import ServerProcess, source_environment
@@ -57,7 +57,7 @@ def test_poisson_arrivals_have_the_rate_and_repeat_with_the_seed():
 
 
 def info() -> ServerInfo:
-    from handover_proto.contract import Limits, PolicySpec
+    from handover_proto.types import Limits, PolicySpec
 
     return ServerInfo(PolicySpec("hold", (), (), (), 16), Limits())
 
@@ -172,7 +172,7 @@ def busy_server(start_server):
 
 
 def long_bench(address, *flags):
-    command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", address]
+    command = [sys.executable, "-m", "handover_client.commands.main", "bench", "--server", address]
     command += ["--warm-up", "0", "--seconds", "600", "--rate", "20", "--arrivals", "fixed"]
     return subprocess.Popen(
         [*command, "--image-height", "8", *flags],

@@ -5,12 +5,12 @@ import dataclasses
 
 import grpc
 import pytest
-from handover_client.async_client import AsyncPolicyClient
-from handover_client.channel_security import ChannelSecurity
+from handover_client.connection.async_client import AsyncPolicyClient
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.security import ChannelSecurity
 from handover_client.errors import UntrustedServer
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import ImageCodec
 from handover_proto.errors import NotAuthorised, UnmetPrecondition, UsageError
+from handover_proto.types import ImageCodec
 
 TOKEN = "a-token-0123456789"
 TIMEOUT_S = 60.0

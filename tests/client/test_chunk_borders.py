@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from handover_client.chunk_borders import border_acceleration, border_jerk_rms
-from handover_client.episode_score import jerk_rms
+from handover_client.rollout.score import jerk_rms
+from handover_client.rollout.smoothness import border_acceleration, border_jerk_rms
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
 
 

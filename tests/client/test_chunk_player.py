@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from handover_client.chunk_player import ChunkPlayer, chunk_steps_per_control_step
+from handover_client.control.chunk_player import ChunkPlayer, chunk_steps_per_control_step
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_client.chunk_source import ScriptedChunks, ServerChunks, Sight, sampler_seed
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.control.chunk_sources import ScriptedChunks, ServerChunks, Sight, sampler_seed
 from handover_client.errors import EvaluationError
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import (
+from handover_proto.embodiment import GR1_DIMS, split_groups, widen
+from handover_proto.types import (
     ActionChunk,
     ActionSpec,
     CameraSpec,
@@ -17,8 +18,7 @@ from handover_proto.contract import (
     ServerInfo,
     StateSpec,
 )
-from handover_proto.embodiment import GR1_DIMS, split_groups, widen
-from handover_proto.messages import encode_chunk, encode_info
+from handover_proto.wire.messages import encode_chunk, encode_info
 
 ALOHA = PolicySpec(
     policy="test",

@@ -6,7 +6,7 @@ import sys
 import types
 
 import pytest
-from handover_client import cli
+from handover_client.commands import main as cli
 from handover_proto.errors import HandoverError, UsageError
 
 
@@ -114,7 +114,7 @@ def test_a_flag_that_does_not_exist_exits_with_2(capsys, monkeypatch):
 def test_a_reader_that_goes_away_is_no_traceback():
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-c", "from handover_client.cli import main; main()"]
+    command = [sys.executable, "-c", "from handover_client.commands.main import main; main()"]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=180)
     os.close(writer)
     assert done.returncode == 141
@@ -160,7 +160,7 @@ SLOWER = {"finetune"}  # has a tuple and a dict as defaults, which tyro cannot c
 @pytest.mark.parametrize("name", [name for name in cli.COMMANDS if cli.COMMANDS[name].exists()])
 def test_help_loads_no_more_than_it_needs(name):
     code = (
-        "import contextlib\nfrom handover_client.cli import run\n"
+        "import contextlib\nfrom handover_client.commands.main import run\n"
         f"with contextlib.suppress(SystemExit): run([{name!r}, '--help'])"
     )
     loaded = loaded_by(code)
@@ -170,5 +170,5 @@ def test_help_loads_no_more_than_it_needs(name):
 
 
 def test_the_overview_loads_nothing_but_the_command_line():
-    loaded = loaded_by("from handover_client.cli import run\nrun([])")
+    loaded = loaded_by("from handover_client.commands.main import run\nrun([])")
     assert not loaded & (HEAVY | {"grpc", "numpy", "tyro"})

@@ -14,12 +14,12 @@ import pytest
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
 import av
-from handover_client import cli
-from handover_client.closed_loop import episode_tasks, main, play, served_info
+from handover_client.commands import main as cli
+from handover_client.commands.rollout import episode_tasks, main, play, served_info
 from handover_client.errors import EvaluationError
-from handover_client.rollout_config import RolloutConfig
-from handover_client.rollout_episode import play_task, server_source
-from handover_envs.aloha import AlohaSimulator, SimulationFailed
+from handover_client.rollout.config import RolloutConfig
+from handover_client.rollout.episode import play_task, server_source
+from handover_envs.simulator.simulator import AlohaSimulator, SimulationFailed
 from handover_proto.errors import PolicyError
 
 from .serving import ServerProcess, source_environment
@@ -240,7 +240,14 @@ def test_a_policy_without_real_time_chunking_is_refused_for_it(hold_server, tmp_
 
 
 def start_command(folder, *flags) -> subprocess.Popen:
-    command = [sys.executable, "-m", "handover_client.cli", "rollout", "--policy", "scripted"]
+    command = [
+        sys.executable,
+        "-m",
+        "handover_client.commands.main",
+        "rollout",
+        "--policy",
+        "scripted",
+    ]
     command += ["--videos", "none", "--workers", "1", "--output", str(folder / "run"), *flags]
     return subprocess.Popen(
         command,

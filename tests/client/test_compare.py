@@ -9,15 +9,15 @@ import pytest
 pytest.importorskip("rich", reason="handover compare needs the extra replay")
 pytest.importorskip("jinja2")
 
-from handover_client import cli
-from handover_client.comparison import SHARE, Change, Pairing
-from handover_client.policy_client import PolicyClient
-from handover_client.proportions import PairedOutcomes
-from handover_client.replay_comparison import compare_replays
-from handover_client.replay_run import ReplaySettings, prepare_replay
-from handover_client.run_folder import write_json
-from handover_proto.contract import ActionChunk, Limits, ServerInfo
-from handover_proto.messages import encode_chunk, encode_info
+from handover_client.commands import main as cli
+from handover_client.comparison.comparison import SHARE, Change, Pairing
+from handover_client.comparison.replays import compare_replays
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.replay.run import ReplaySettings, prepare_replay
+from handover_client.results.run_folder import write_json
+from handover_client.results.statistics import PairedOutcomes
+from handover_proto.types import ActionChunk, Limits, ServerInfo
+from handover_proto.wire.messages import encode_chunk, encode_info
 
 
 @pytest.fixture

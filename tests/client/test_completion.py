@@ -4,8 +4,8 @@ import shutil
 import subprocess
 
 import pytest
-from handover_client import cli
-from handover_client.completion import CompletionConfig, config_class, main
+from handover_client.commands import main as cli
+from handover_client.commands.completion import CompletionConfig, config_class, main
 
 
 def script_of(shell, capsys):

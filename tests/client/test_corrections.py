@@ -8,12 +8,12 @@ import pytest
 pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
-from handover_client.corrections import CorrectionsConfig, main  # noqa: E402
-from handover_envs.aloha import AlohaSimulator  # noqa: E402
-from handover_envs.experts import Expert  # noqa: E402
-from handover_proto.contract import PolicyOutput  # noqa: E402
+from handover_envs.experts.expert import Expert  # noqa: E402
+from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 from handover_proto.embodiment import split_groups, widen  # noqa: E402
-from handover_server.policies import HoldPolicy  # noqa: E402
+from handover_proto.types import PolicyOutput  # noqa: E402
+from handover_server.policies.hold import HoldPolicy  # noqa: E402
+from handover_training.aloha_mini.data.corrections import CorrectionsConfig, main  # noqa: E402
 
 CHUNK_S = np.arange(16) / 20
 

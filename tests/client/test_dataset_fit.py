@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from handover_client.dataset_fit import check_fit, check_run, choose_episodes
 from handover_client.errors import EvaluationError
-from handover_proto.contract import ActionSpec, CameraSpec, StateSpec
+from handover_client.replay.compatibility import check_fit, check_run, choose_episodes
 from handover_proto.errors import UsageError
+from handover_proto.types import ActionSpec, CameraSpec, StateSpec
 
 
 def test_a_fitting_dataset_is_laid_out_in_the_policys_order(recordings):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_client.policy_client import PolicyClient
-from handover_client.policy_stream import PolicyStream
-from handover_proto.codec import decode_image
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.policy_stream import PolicyStream
 from handover_proto.embodiment import narrow, widen
 from handover_proto.errors import DeadlinePassed
-from handover_server.policies import HoldPolicy
+from handover_proto.wire.codec import decode_image
+from handover_server.policies.hold import HoldPolicy
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -5,16 +5,16 @@ import time
 
 import numpy as np
 import pytest
-from handover_client.ask_schedule import AskSchedule
-from handover_client.asking import Inquiry
-from handover_client.chunk_player import chunk_steps_per_control_step
-from handover_client.chunk_source import Sight
-from handover_client.episode_loop import EpisodeSetup, play_episode
+from handover_client.control.chunk_player import chunk_steps_per_control_step
+from handover_client.control.chunk_sources import Sight
+from handover_client.control.lockstep import LockstepAsking
+from handover_client.control.real_time import RealTimeAsking
+from handover_client.control.request_log import RequestLog
+from handover_client.control.request_schedule import AskSchedule
+from handover_client.control.requester import Inquiry
+from handover_client.control.retries import Outage
 from handover_client.errors import NoPlan
-from handover_client.lockstep import LockstepAsking
-from handover_client.outage import Outage
-from handover_client.real_time import RealTimeAsking
-from handover_client.request_log import RequestLog
+from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import InvalidRequest, ServerUnavailable
 
 from .stand_ins import PointRobot, RampSource

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_client.episode_score import EpisodeScore, jerk_rms
+from handover_client.rollout.score import EpisodeScore, jerk_rms
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
 
 

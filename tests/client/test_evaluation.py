@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from handover_client.baselines import HOLD
-from handover_client.evaluation import (
+from handover_client.replay.action_groups import Part
+from handover_client.replay.baselines import HOLD
+from handover_client.replay.evaluation import (
     POLICY,
     Evaluation,
     difficulty_groups,
@@ -11,8 +12,7 @@ from handover_client.evaluation import (
     error_over_time,
     evaluate,
 )
-from handover_client.parts import Part
-from handover_client.trajectory import Trajectory
+from handover_client.replay.replayer import Trajectory
 
 # the headline is about the first two columns of three
 PARTS = (

@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from handover_client.policy_client import PolicyClient
+from handover_client.connection.policy_client import PolicyClient
 from handover_proto.errors import (
     BY_STATUS,
     InvalidRequest,
@@ -10,7 +10,7 @@ from handover_proto.errors import (
     PolicyError,
     UnmetPrecondition,
 )
-from handover_proto.messages import ERROR_METADATA_KEY, encode_error
+from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error
 
 
 @pytest.mark.parametrize("kind", sorted(BY_STATUS.values(), key=lambda kind: kind.status))

@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import os, signal, sys, time, types, weakref
-from handover_client import cli
+from handover_client.commands import main as cli
 
 class Thing:
     pass

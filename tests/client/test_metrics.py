@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_client.metrics import interval_95, pool, score, slope
+from handover_client.replay.error_metrics import interval_95, pool, score, slope
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from handover_client import cli
+from handover_client.commands import main as cli
 
 # command -> a line that makes sense, and a package that only its extra brings
 LINES = {
@@ -18,7 +18,7 @@ LINES = {
 BLOCKED = """
 import sys
 sys.modules[{package!r}] = None  # as Python remembers a package that is not there
-from handover_client.cli import run
+from handover_client.commands.main import run
 sys.exit(run({words!r}))
 """
 

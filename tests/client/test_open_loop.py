@@ -13,15 +13,15 @@ import pytest
 pytest.importorskip("jinja2", reason="the report needs the extra replay")
 pytest.importorskip("pyarrow")
 
-from handover_client import cli
+from handover_client.commands import main as cli
+from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import EvaluationError
-from handover_client.policy_client import PolicyClient
-from handover_client.replay_run import ReplaySettings, prepare_replay
-from handover_conversion.groot_dataset import GrootDataset
-from handover_proto.contract import CameraSpec, Limits, ServerInfo, TrainingRecord
-from handover_proto.messages import encode_info
-from handover_server.policies import HoldPolicy
-from handover_server.replay_policy import ReplayPolicy
+from handover_client.replay.run import ReplaySettings, prepare_replay
+from handover_conversion.groot.dataset import GrootDataset
+from handover_proto.types import CameraSpec, Limits, ServerInfo, TrainingRecord
+from handover_proto.wire.messages import encode_info
+from handover_server.policies.hold import HoldPolicy
+from handover_server.policies.replay import ReplayPolicy
 
 PARTS = ("joints_14", "slots_29", "arms_12", "grippers_2")
 
@@ -145,7 +145,7 @@ def test_the_run_tells_what_the_checkpoint_was_trained_on(serve_policy, aloha_da
 def test_another_robots_groups_are_judged_by_name(start_server, recordings):
     def hold(request, context):
         from handover_proto import policy_pb2 as pb
-        from handover_proto.codec import decode_tensor, encode_tensor
+        from handover_proto.wire.codec import decode_tensor, encode_tensor
 
         state = request.observation.state
         return pb.InferReply(
@@ -252,7 +252,14 @@ class HeldBack:
 
 
 def killed_replay(server, held_back, dataset, output):
-    command = [sys.executable, "-m", "handover_client.cli", "replay", "--server", server.address]
+    command = [
+        sys.executable,
+        "-m",
+        "handover_client.commands.main",
+        "replay",
+        "--server",
+        server.address,
+    ]
     process = Popen([*command, "--dataset-path", dataset, "--output", output])
     assert held_back.reached.wait(60)
     process.kill()

@@ -1,8 +1,8 @@
 """Trying again within a bound."""
 
 import pytest
+from handover_client.control.retries import Retries, ask_patiently
 from handover_client.errors import ServerLost
-from handover_client.outage import Retries, ask_patiently
 from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable
 
 from .stand_ins import RampSource
@@ -71,6 +71,6 @@ def test_an_error_that_would_come_again_is_raised_at_once():
 
 def source_sight():
     import numpy as np
-    from handover_client.chunk_source import Sight
+    from handover_client.control.chunk_sources import Sight
 
     return Sight(0, np.zeros(14), None)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_client.parts import Layout, parts_of
+from handover_client.replay.action_groups import Layout, parts_of
 from handover_proto.embodiment import ALOHA_JOINTS, GR1_DIMS, narrow, widen
 
 

@@ -8,19 +8,10 @@ from dataclasses import replace
 import grpc
 import numpy as np
 import pytest
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.requests import seal
 from handover_client.errors import InvalidReply, WrongProtocol
-from handover_client.exchange import seal
-from handover_client.policy_client import PolicyClient
 from handover_proto import policy_pb2 as pb
-from handover_proto.codec import encode_tensor
-from handover_proto.contract import (
-    ActionChunk,
-    ImageCodec,
-    Limits,
-    Observation,
-    PolicyRequest,
-    ServerInfo,
-)
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -28,7 +19,16 @@ from handover_proto.errors import (
     UnmetPrecondition,
     UsageError,
 )
-from handover_proto.messages import (
+from handover_proto.types import (
+    ActionChunk,
+    ImageCodec,
+    Limits,
+    Observation,
+    PolicyRequest,
+    ServerInfo,
+)
+from handover_proto.wire.codec import encode_tensor
+from handover_proto.wire.messages import (
     encode_chunk,
     encode_info,
 )

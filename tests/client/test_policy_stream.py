@@ -6,9 +6,9 @@ import traceback
 import grpc
 import numpy as np
 import pytest
-from handover_client.exchange import SealedRequest
-from handover_client.policy_client import PolicyClient
-from handover_client.policy_stream import Outbox
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.policy_stream import Outbox
+from handover_client.connection.requests import SealedRequest
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import (
     DeadlinePassed,
@@ -17,7 +17,7 @@ from handover_proto.errors import (
     ServerUnavailable,
     Superseded,
 )
-from handover_proto.messages import encode_error
+from handover_proto.wire.messages import encode_error
 
 
 def test_answers_name_their_request(start_server, observation):

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from handover_client.proportions import mcnemar_exact, pair, wilson_95
+from handover_client.results.statistics import mcnemar_exact, pair, wilson_95
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """Whether evaluated episodes were trained on, told only where it is known."""
 
-from handover_client.provenance import describe_training, membership, versions
-from handover_proto.contract import TrainingRecord
+from handover_client.results.provenance import describe_training, membership, versions
+from handover_proto.types import TrainingRecord
 
 RECORD = TrainingRecord("cubes", "aa", (0, 1), (2,))
 

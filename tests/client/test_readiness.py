@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from handover_client import readiness
-from handover_client.readiness import Patience
+from handover_client.connection import readiness
+from handover_client.connection.readiness import Patience
 from handover_proto.errors import DeadlinePassed, ServerUnavailable
 
 

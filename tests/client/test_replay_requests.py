@@ -7,15 +7,13 @@ import time
 import grpc
 import numpy as np
 import pytest
-from handover_client import recorded_requests
-from handover_client.cli import run
-from handover_client.policy_client import PolicyClient
-from handover_client.recorded_requests import compare_recording
-from handover_proto.contract import Observation, PolicyRequest
+from handover_client.commands.main import run
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.diagnostics import request_replay as recorded_requests
+from handover_client.diagnostics.request_replay import compare_recording
 from handover_proto.embodiment import aloha_state_groups
 from handover_proto.errors import Overloaded
-from handover_proto.messages import ERROR_METADATA_KEY, encode_error, serialise_request
-from handover_proto.recording import (
+from handover_proto.request_log import (
     RecordedAnswer,
     RecordedRequest,
     frame,
@@ -24,6 +22,8 @@ from handover_proto.recording import (
     segment_start,
     segments_of,
 )
+from handover_proto.types import Observation, PolicyRequest
+from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, serialise_request
 
 from .conftest import hold
 from .serving import ServerProcess

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 import pytest
-from handover_client.async_client import AsyncPolicyClient
-from handover_client.channel import channel_target, check_address
-from handover_client.channel_security import ChannelSecurity
+from handover_client.connection.async_client import AsyncPolicyClient
+from handover_client.connection.channel import channel_target, check_address
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.security import ChannelSecurity
 from handover_client.errors import UntrustedServer
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import Observation
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable, UsageError
+from handover_proto.types import Observation
 
 from .conftest import hold
 from .serving import ServerProcess

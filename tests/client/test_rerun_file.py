@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("jinja2", reason="evaluations need the extra replay")
 
-from handover_client import cli
-from handover_client.episode_trace import EpisodeTrace
-from handover_client.rerun_file import check_rerun, write_replay_rrd, write_rollout_rrd
-from handover_client.rollout_video import encode_h264
+from handover_client.commands import main as cli
+from handover_client.report.rerun import check_rerun, write_replay_rrd, write_rollout_rrd
+from handover_client.rollout.trace import EpisodeTrace
+from handover_client.rollout.video import encode_h264
 from handover_proto.errors import UsageError
 
 from .report.made_up import make_evaluation

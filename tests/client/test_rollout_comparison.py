@@ -5,10 +5,10 @@ import pytest
 pytest.importorskip("rich", reason="handover compare needs the extra replay")
 pytest.importorskip("jinja2")
 
-from handover_client import cli
-from handover_client.rollout_comparison import compare_rollouts
-from handover_client.rollout_figures import rollout_figures
-from handover_client.run_folder import write_json
+from handover_client.commands import main as cli
+from handover_client.comparison.rollouts import compare_rollouts
+from handover_client.results.run_folder import write_json
+from handover_client.rollout.figures import rollout_figures
 
 from .test_rollout_folder import record
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from handover_client.errors import EvaluationError
-from handover_client.rollout_config import RolloutConfig, check_usage
-from handover_client.rollout_seeds import episode_seeds
+from handover_client.rollout.config import RolloutConfig, check_usage
+from handover_client.rollout.seeds import episode_seeds
 from handover_proto.errors import UsageError
 
 

@@ -1,10 +1,10 @@
 """The figures of a rollout against hand-counted episodes."""
 
 import pytest
-from handover_client.episode_record import STAGES
-from handover_client.outage import Outage
-from handover_client.proportions import wilson_95
-from handover_client.rollout_figures import rollout_figures
+from handover_client.control.retries import Outage
+from handover_client.results.statistics import wilson_95
+from handover_client.rollout.figures import rollout_figures
+from handover_client.rollout.record import STAGES
 
 from .test_rollout_folder import record
 

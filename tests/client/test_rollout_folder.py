@@ -6,11 +6,11 @@ import os
 
 import numpy as np
 import pytest
-from handover_client.episode_record import EpisodeRecord
-from handover_client.episode_trace import EpisodeTrace
+from handover_client.control.retries import Outage
 from handover_client.errors import EvaluationError
-from handover_client.outage import Outage
-from handover_client.rollout_folder import RolloutFolder
+from handover_client.rollout.folder import RolloutFolder
+from handover_client.rollout.record import EpisodeRecord
+from handover_client.rollout.trace import EpisodeTrace
 
 PLAN = {"task": "transfer_cube", "seeds": {"0": 1000, "1": 1001, "2": 1002}, "latency_ms": 0.0}
 

@@ -9,11 +9,11 @@ pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
 
 from handover_client.errors import EvaluationError
-from handover_client.rollout_config import RolloutConfig
-from handover_client.rollout_episode import EpisodeTask, play_task
-from handover_client.rollout_run import run_rollout
-from handover_proto.contract import Limits, PolicySpec, ServerInfo
+from handover_client.rollout.config import RolloutConfig
+from handover_client.rollout.episode import EpisodeTask, play_task
+from handover_client.rollout.run import run_rollout
 from handover_proto.errors import ServerUnavailable
+from handover_proto.types import Limits, PolicySpec, ServerInfo
 
 from .stand_ins import PointRobot, RampSource
 

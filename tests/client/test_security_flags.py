@@ -1,8 +1,8 @@
 """The flags that protect a connection, and the commands that take them, against a real server."""
 
 import pytest
-from handover_client.cli import run
-from handover_client.security_flags import SecurityFlags, read_security
+from handover_client.commands.main import run
+from handover_client.connection.flags import SecurityFlags, read_security
 from handover_proto.errors import UsageError
 
 from .serving import ServerProcess

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from handover_client.ask_schedule import AskSchedule
-from handover_client.asking import Inquiry
-from handover_client.chunk_player import chunk_steps_per_control_step
-from handover_client.chunk_source import Answer, Sight
-from handover_client.episode_loop import EpisodeSetup, play_episode
-from handover_client.lockstep import LockstepAsking
-from handover_client.request_log import RequestLog
-from handover_client.simulated_time import SimulatedTimeAsking
-from handover_proto.contract import StageDurations
+from handover_client.control.chunk_player import chunk_steps_per_control_step
+from handover_client.control.chunk_sources import Answer, Sight
+from handover_client.control.lockstep import LockstepAsking
+from handover_client.control.request_log import RequestLog
+from handover_client.control.request_schedule import AskSchedule
+from handover_client.control.requester import Inquiry
+from handover_client.control.simulated_time import SimulatedTimeAsking
+from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import ServerUnavailable
+from handover_proto.types import StageDurations
 
 from .stand_ins import HORIZON, PointRobot, RampSource
 

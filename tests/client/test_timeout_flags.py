@@ -1,7 +1,7 @@
 """A wait without an end is refused before anything is asked."""
 
 import pytest
-from handover_client import cli
+from handover_client.commands import main as cli
 
 ASKS = "--server 127.0.0.1:1"
 LINES = {

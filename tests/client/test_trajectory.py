@@ -4,21 +4,21 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_client.baselines import HOLD, MEAN_TRAJECTORY, MeanTrajectory
+from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import EvaluationError
-from handover_client.parts import Layout
-from handover_client.policy_client import PolicyClient
-from handover_client.trajectory import (
+from handover_client.replay.action_groups import Layout
+from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY, MeanTrajectory
+from handover_client.replay.replayer import (
     Replayer,
     ReplayPlan,
     inference_steps,
     request_seed,
     select_groups,
 )
-from handover_proto.codec import decode_tensor
-from handover_proto.contract import ActionChunk, CameraSpec, Limits, ServerInfo
 from handover_proto.errors import Overloaded, PolicyFailed
-from handover_proto.messages import (
+from handover_proto.types import ActionChunk, CameraSpec, Limits, ServerInfo
+from handover_proto.wire.codec import decode_tensor
+from handover_proto.wire.messages import (
     ERROR_METADATA_KEY,
     encode_chunk,
     encode_error,

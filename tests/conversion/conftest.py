@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from handover_conversion import conversion
-from handover_conversion.convert import ConvertConfig, main
-from handover_conversion.executor import Outcome
+from handover_common.parallel.executor import Outcome
+from handover_conversion.pipeline import run as conversion
+from handover_conversion.pipeline.command import ConvertConfig, main
 
 WIDTH, HEIGHT = 64, 48
 BITS = 8  # of a frame's number, drawn as stripes across the centre square

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from handover_conversion.check import check_dataset
-from handover_conversion.convert import ConvertConfig, main
-from handover_conversion.faults import DatasetError
+from handover_conversion.errors import DatasetError
+from handover_conversion.groot.check import check_dataset
+from handover_conversion.pipeline.command import ConvertConfig, main
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_a_fault_of_one_kind_hides_none_of_another(finished):
 
 
 def test_a_large_dataset_is_checked_by_a_sample(finished, monkeypatch):
-    from handover_conversion import check_statistics
+    from handover_conversion.groot import check_statistics
 
     monkeypatch.setattr(check_statistics, "_MOST_ROWS", 10)
     assert check_dataset(finished) == ()

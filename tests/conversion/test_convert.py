@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from handover_conversion.check import check_dataset
-from handover_conversion.convert import ConvertConfig, main
-from handover_conversion.faults import DatasetError
-from handover_conversion.groot_dataset import GrootDataset
+from handover_conversion.errors import DatasetError
+from handover_conversion.groot.check import check_dataset
+from handover_conversion.groot.dataset import GrootDataset
+from handover_conversion.pipeline.command import ConvertConfig, main
 from handover_proto.embodiment import ALOHA_SLOTS, widen
 from handover_proto.errors import UsageError
 
@@ -188,7 +188,7 @@ def test_an_output_in_the_source_is_refused(record, convert):
 
 
 def test_a_full_disk_is_told_before_the_work(record, convert, monkeypatch):
-    from handover_conversion import space
+    from handover_conversion.pipeline import preflight as space
 
     class Usage:
         free = 1000

@@ -10,8 +10,8 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from handover_conversion.ctrl_c import ctrl_c_held_back
-from handover_conversion.executor import WorkerLost, open_executor
+from handover_common.parallel.executor import WorkerLost, open_executor
+from handover_common.parallel.signals import ctrl_c_held_back
 from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
 
@@ -100,7 +100,7 @@ def test_workers_are_kept_for_the_next_tasks_and_gone_at_the_end():
 FIRST_WORKER_OF_A_PROCESS = """
 import signal
 from functools import partial
-from handover_conversion.executor import open_executor
+from handover_common.parallel.executor import open_executor
 with open_executor(2, None) as executor:
     blocked = partial(signal.pthread_sigmask, signal.SIG_BLOCK)
     print([outcome.unwrap() for outcome in executor.map_unordered(blocked, [(), (), ()])])

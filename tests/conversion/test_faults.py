@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from handover_conversion.check import check_dataset
-from handover_conversion.faults import DatasetError
-from handover_conversion.groot_dataset import GrootDataset
+from handover_conversion.errors import DatasetError
+from handover_conversion.groot.check import check_dataset
+from handover_conversion.groot.dataset import GrootDataset
 
 LENGTHS = (40,) * 12
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from handover_conversion.faults import DatasetError
-from handover_conversion.groot_dataset import GrootDataset
+from handover_conversion.errors import DatasetError
+from handover_conversion.groot.dataset import GrootDataset
 from handover_proto.embodiment import GR1_SLICES
 
 

@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import pytest
-from handover_conversion.image import SquareResizer, centre_square, square_resize
+from handover_conversion.video.resize import SquareResizer, centre_square, square_resize
 from PIL import Image
 
 

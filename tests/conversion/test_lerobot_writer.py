@@ -11,8 +11,8 @@ import pytest
 av = pytest.importorskip("av", reason="needs the extra 'convert' or 'replay'")
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'convert' or 'replay'")
 
-from handover_conversion.lerobot_video import VideoRecorder  # noqa: E402
-from handover_conversion.lerobot_writer import (  # noqa: E402
+from handover_conversion.lerobot.frame_statistics import VideoRecorder  # noqa: E402
+from handover_conversion.lerobot.writer import (  # noqa: E402
     RecordedSteps,
     RecordingFormat,
     column_statistics,
@@ -171,7 +171,7 @@ def test_parquet_schema_is_lerobots(dataset):
 
 
 def test_our_reader_takes_the_recordings(dataset):
-    from handover_conversion.lerobot import open_lerobot
+    from handover_conversion.lerobot.open import open_lerobot
 
     recordings = open_lerobot(dataset, CAMERA)
     assert [episode.length for episode in recordings.episodes] == list(LENGTHS)

@@ -8,9 +8,9 @@ import pytest
 ray = pytest.importorskip("ray", reason="Ray is not installed (extra: cluster)")
 pytestmark = pytest.mark.slow
 
-from handover_conversion.check import check_dataset  # noqa: E402
-from handover_conversion.convert import ConvertConfig, main  # noqa: E402
-from handover_conversion.executor import WorkerLost, open_executor  # noqa: E402
+from handover_common.parallel.executor import WorkerLost, open_executor  # noqa: E402
+from handover_conversion.groot.check import check_dataset  # noqa: E402
+from handover_conversion.pipeline.command import ConvertConfig, main  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_lost_machines_tasks_are_done_again(cluster, record, tmp_path, content
     source = record(lengths=(60,) * 8)
     main(ConvertConfig(str(source), tmp_path / "local", workers=2))
     node = cluster.add_node(num_cpus=2)
-    from handover_conversion import conversion
+    from handover_conversion.pipeline import run as conversion
 
     kept = []
     keep = conversion.Staging.keep

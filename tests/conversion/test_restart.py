@@ -10,21 +10,22 @@ import time
 from pathlib import Path
 
 import pytest
-from handover_conversion import conversion, staging
-from handover_conversion.convert import ConvertConfig, main
-from handover_conversion.faults import DatasetError
+from handover_conversion.errors import DatasetError
+from handover_conversion.pipeline import run as conversion
+from handover_conversion.pipeline import staging
+from handover_conversion.pipeline.command import ConvertConfig, main
 
 COMMAND = """
 import sys
 from pathlib import Path
-from handover_conversion.convert import ConvertConfig, main
+from handover_conversion.pipeline.command import ConvertConfig, main
 if __name__ == "__main__":
     main(ConvertConfig(source=sys.argv[1], output=Path(sys.argv[2]), workers=2))
 """
 
 NEVER_ENDING = """
 import time
-from handover_conversion import conversion
+from handover_conversion.pipeline import run as conversion
 conversion.assemble = lambda *_: time.sleep(600)
 """
 
@@ -49,7 +50,7 @@ def test_a_run_that_ends_before_its_nth_file_goes_on(
     """They are the plan, 3 videos, 3 tables, 3 numbered tables, 7 of metadata and the mark."""
     source, expected = reference
     left = [written]
-    from handover_conversion import meta_files
+    from handover_conversion import metadata_files as meta_files
 
     whole = meta_files.write_whole
 
@@ -60,7 +61,7 @@ def test_a_run_that_ends_before_its_nth_file_goes_on(
         left[0] -= 1
         whole(path, content)
 
-    from handover_conversion import assembly
+    from handover_conversion.pipeline import assembly
 
     with monkeypatch.context() as patch:
         for module in (staging, assembly):

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from handover_conversion.dataset_statistics import float_statistics, relative_statistics
-from handover_conversion.faults import DatasetError
-from handover_conversion.groot_dataset import GrootDataset
-from handover_conversion.statistics import describe, relative_windows
+from handover_conversion.errors import DatasetError
+from handover_conversion.groot.dataset import GrootDataset
+from handover_conversion.groot.dataset_statistics import float_statistics, relative_statistics
+from handover_conversion.groot.statistics import describe, relative_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -39,7 +39,7 @@ def test_streamed_statistics_equal_numpys_on_the_whole_array(values, cut):
     batches = [values[start : start + cut] for start in range(0, len(values), cut)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "handover_conversion.statistics._BATCH_ROWS", 1
+            "handover_conversion.groot.statistics._BATCH_ROWS", 1
         )  # else all of these would be one batch
         found = describe(lambda: batches, len(values), values.shape[1])
     scale = max(1e-30, float(np.abs(values).max()))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from handover_conversion.faults import DatasetError
-from handover_conversion.video import VideoSpan, read_video
+from handover_conversion.errors import DatasetError
+from handover_conversion.video.decode import VideoSpan, read_video
 
 GOPS = {
     "no frame refers forward": (("g", "6"), ("bf", "0"), ("sc_threshold", "0")),
@@ -39,7 +39,7 @@ def test_frames_that_nobody_wants_are_not_decoded(tmp_path, draw_video, monkeypa
     path = tmp_path / "video.mp4"
     draw_video(path, range(60), options=GOPS["no frame refers forward"])
     decoded = []
-    from handover_conversion import video
+    from handover_conversion.video import decode as video
 
     choose = video._packets
 

@@ -17,8 +17,8 @@ from typing import get_type_hints
 
 import tomllib
 import tyro
-from handover_client.cli import COMMANDS
-from handover_client.completion import config_class
+from handover_client.commands.completion import config_class
+from handover_client.commands.main import COMMANDS
 
 from .pages import PAGES, ROOT, Block, blocks
 

@@ -5,8 +5,8 @@ import shlex
 from functools import cache
 
 import pytest
-from handover_client.cli import COMMANDS
-from handover_client.completion import config_class
+from handover_client.commands.completion import config_class
+from handover_client.commands.main import COMMANDS
 
 from .commands import command_lines, flags_of, handover_problem, problem, unaccounted
 from .pages import PAGES, ROOT, Block, blocks, code_spans

@@ -2,8 +2,8 @@
 
 import grpc
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import PROTOCOL_VERSION
 from handover_proto.errors import BY_STATUS
+from handover_proto.types import PROTOCOL_VERSION
 
 from .pages import ROOT
 

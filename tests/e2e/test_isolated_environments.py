@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import Observation
+from handover_client.connection.policy_client import PolicyClient
+from handover_proto.types import Observation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +16,7 @@ IN_PROCESS = """
 import sys
 import numpy as np
 from handover_model.policy import load_policy
-from handover_proto.contract import Observation, PolicyRequest
+from handover_proto.types import Observation, PolicyRequest
 
 given = np.load(sys.argv[2])
 state = {name[6:]: given[name] for name in given.files if name.startswith("state.")}
@@ -29,7 +29,7 @@ np.savez(sys.argv[3], **output.action)
 
 @pytest.fixture(scope="session")
 def observation(dataset) -> Observation:
-    from handover_conversion.groot_dataset import GrootDataset
+    from handover_conversion.groot.dataset import GrootDataset
 
     recorded = GrootDataset.open(dataset)
     episode = recorded.read_episode(0)

@@ -7,11 +7,11 @@ from handover_proto.errors import UsageError
 pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
-from handover_conversion.image import square_resize  # noqa: E402
-from handover_envs.aloha import AlohaSimulator, SimulationFailed  # noqa: E402
-from handover_envs.experts import Expert  # noqa: E402
-from handover_envs.graphics import choose_backend  # noqa: E402
-from handover_envs.tasks import TASKS  # noqa: E402
+from handover_conversion.video.resize import square_resize  # noqa: E402
+from handover_envs.experts.expert import Expert  # noqa: E402
+from handover_envs.simulator.rendering import choose_backend  # noqa: E402
+from handover_envs.simulator.simulator import AlohaSimulator, SimulationFailed  # noqa: E402
+from handover_envs.simulator.tasks import TASKS  # noqa: E402
 
 HOME = np.array([0, -0.96, 1.16, 0, -0.3, 0, 0] * 2)  # gym_aloha/constants.py, START_ARM_POSE
 EVERY_TASK = pytest.mark.parametrize("task", list(TASKS))

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from handover_envs import graphics
-from handover_envs.graphics import GraphicsMissing, choose_backend, graphics_missing
+from handover_envs.simulator import rendering as graphics
+from handover_envs.simulator.rendering import GraphicsMissing, choose_backend, graphics_missing
 from handover_proto.errors import HandoverError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="EGL is Linux's")
@@ -80,9 +80,9 @@ def test_the_error_crosses_process_borders_as_it_is():
 def test_opengl_is_chosen_before_anything_imports_mujoco(module, no_screen):
     pytest.importorskip("dm_control", reason="needs the extra 'sim'")
     code = (
-        f"import sys, handover_envs.experts, handover_envs.{module}\n"
+        f"import sys, handover_envs.experts.expert, handover_envs.{module}\n"
         "assert 'mujoco' not in sys.modules\n"
-        "handover_envs.experts.Expert('insertion')\n"
+        "handover_envs.experts.expert.Expert('insertion')\n"
         "assert 'glfw' not in sys.modules  # MuJoCo's choice where nobody has chosen"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -11,16 +11,16 @@ pytestmark = pytest.mark.sim
 gymnasium = pytest.importorskip("gymnasium", reason="needs the extra 'sim'")
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
-from handover_envs.aloha import AlohaSimulator  # noqa: E402
-from handover_envs.experts import Expert  # noqa: E402
-from handover_envs.gymnasium_env import ENVIRONMENTS, register  # noqa: E402
+from handover_envs.experts.expert import Expert  # noqa: E402
+from handover_envs.simulator.gymnasium_env import ENVIRONMENTS, register  # noqa: E402
+from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 
 TRANSFER, INSERTION = ENVIRONMENTS
 
 
 def test_importing_registers_nothing():
     code = (
-        "import gymnasium, handover_envs.gymnasium_env\n"
+        "import gymnasium, handover_envs.simulator.gymnasium_env\n"
         "assert not any(name.startswith('handover/') for name in gymnasium.registry)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

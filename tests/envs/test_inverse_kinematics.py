@@ -6,13 +6,13 @@ import pytest
 pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
-from handover_envs.inverse_kinematics import (  # noqa: E402
+from handover_envs.experts.inverse_kinematics import (  # noqa: E402
     HOME_ANGLES,
     ArmKinematics,
     GripperPose,
     OutOfReach,
 )
-from handover_envs.loading import load_world  # noqa: E402
+from handover_envs.simulator.loading import load_world  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["left", "right"])
@@ -22,7 +22,7 @@ def arm(request) -> ArmKinematics:
 
 def test_home_is_where_gym_aloha_says(arm):
     # gym_aloha/tasks/sim_end_effector.py, initialize_robots: the gripper_link at home
-    from handover_envs.inverse_kinematics import GRASP_POINT
+    from handover_envs.experts.inverse_kinematics import GRASP_POINT
 
     pose = arm.pose(np.array(HOME_ANGLES))
     gripper_link = pose.position - pose.rotation @ GRASP_POINT

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from handover_envs.aloha import AlohaSimulator
-from handover_envs.experts import Expert
-from handover_envs.plan_follower import PlanFollower
-from handover_envs.snapshot_file import CHUNK_TIMES_S
+from handover_envs.experts.expert import Expert
+from handover_envs.simulator.simulator import AlohaSimulator
+from handover_training.aloha_mini.data.plan_follower import PlanFollower
+from handover_training.aloha_mini.data.snapshot_file import CHUNK_TIMES_S
 
 pytestmark = pytest.mark.sim
 

@@ -18,14 +18,15 @@ pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'sim'")
 
-from handover_conversion.executor import Outcome  # noqa: E402
-from handover_conversion.faults import DatasetError  # noqa: E402
-from handover_conversion.lerobot_video import VideoRecorder  # noqa: E402
-from handover_envs import demonstration, recording  # noqa: E402
-from handover_envs.aloha import AlohaSimulator  # noqa: E402
-from handover_envs.demonstration import Demonstration, Order, demonstrate  # noqa: E402
-from handover_envs.experts import Expert, Plan  # noqa: E402
-from handover_envs.record import RecordConfig, main  # noqa: E402
+from handover_common.parallel.executor import Outcome  # noqa: E402
+from handover_conversion.errors import DatasetError  # noqa: E402
+from handover_conversion.lerobot.frame_statistics import VideoRecorder  # noqa: E402
+from handover_envs.record import run as recording  # noqa: E402
+from handover_envs.experts.expert import Expert, Plan  # noqa: E402
+from handover_envs.record import demonstration  # noqa: E402
+from handover_envs.record.command import RecordConfig, main  # noqa: E402
+from handover_envs.record.demonstration import Demonstration, Order, demonstrate  # noqa: E402
+from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 from handover_proto.errors import UsageError  # noqa: E402
 
 
@@ -240,7 +241,7 @@ def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypat
 
 
 def command(output: Path, episodes: int) -> list[str]:
-    code = "from handover_envs.record import cli; cli()"
+    code = "from handover_envs.record.command import cli; cli()"
     arguments = ["--task", "transfer_cube", "--output", str(output), "--episodes", str(episodes)]
     return [sys.executable, "-c", code, *arguments, "--render", "fast", "--workers", "1"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_envs.snapshots import CHUNK_STEPS, SnapshotsConfig, main
+from handover_training.aloha_mini.data.draw import CHUNK_STEPS, SnapshotsConfig, main
 
 pytestmark = pytest.mark.sim
 
@@ -26,7 +26,7 @@ def test_a_file_holds_images_states_chunks_and_poses(tmp_path: Path) -> None:
 
 
 def test_pushes_are_smooth() -> None:
-    from handover_envs.snapshot_episode import pushes
+    from handover_training.aloha_mini.data.snapshot_episode import pushes
 
     drawn = [pushes(np.random.default_rng(seed), 400) for seed in range(30)]
     assert any(not push.any() for push in drawn)

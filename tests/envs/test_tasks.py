@@ -1,7 +1,7 @@
 """When an object counts as held for good, from what touches what."""
 
 import pytest
-from handover_envs.tasks import LEFT_FINGERS, RIGHT_FINGERS, TASKS, find_task
+from handover_envs.simulator.tasks import LEFT_FINGERS, RIGHT_FINGERS, TASKS, find_task
 from handover_proto.errors import UsageError
 
 CUBE, PEG, PIN, SOCKET, TABLE = "red_box", "red_peg", "pin", "socket-3", "table"

@@ -1,7 +1,7 @@
 """Demonstrations differ a little, within bounds, and alike for the same seed."""
 
 import numpy as np
-from handover_envs.variation import Variation
+from handover_envs.experts.variation import Variation
 from hypothesis import given
 from hypothesis import strategies as st
 

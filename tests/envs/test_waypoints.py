@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_envs.waypoints import Waypoint, blend, progress, rotation
+from handover_envs.experts.waypoints import Waypoint, blend, progress, rotation
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_model.mini import MiniConfig, main
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.embodiment import GR1_SLICES, GR1_WIDTH, RELATIVE_GROUPS
+from handover_training.aloha_mini.random_checkpoint import MiniConfig, main
 
 HORIZON = 16
 CONSTANT_SLOT = 28  # a slot that never moves

@@ -1,8 +1,8 @@
 """Made-up observations for the small checkpoint."""
 
 import numpy as np
-from handover_proto.contract import Observation, PolicyRequest
 from handover_proto.embodiment import GR1_DIMS
+from handover_proto.types import Observation, PolicyRequest
 
 
 def state_groups(seed: int = 0) -> dict[str, np.ndarray]:

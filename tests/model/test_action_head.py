@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from handover_model.backbone import BackboneOutput
-from handover_model.flow import FlowDraw, draw_flow, flow_point
-from handover_model.sinusoids import action_sinusoid, dit_sinusoid
+from handover_model.network.backbone import BackboneOutput
+from handover_model.network.flow_matching import FlowDraw, draw_flow, flow_point
+from handover_model.network.timestep_embedding import action_sinusoid, dit_sinusoid
 
 from . import tiny
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from handover_model.backbone import causal_mask, fold_patches
 from handover_model.errors import ModalityError
-from handover_model.vision import cut_patches
+from handover_model.network.backbone import causal_mask, fold_patches
+from handover_model.network.siglip import cut_patches
 
 from . import tiny
 

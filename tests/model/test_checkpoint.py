@@ -4,20 +4,20 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from handover_model import hub
-from handover_model.checkpoint import (
+from handover_common import hub
+from handover_model.checkpoints.checkpoint import (
     MASK_TOKEN,
     choose_tag,
     load_checkpoint,
     read_unused,
     save_checkpoint,
 )
+from handover_model.checkpoints.hashes import weights_hash
+from handover_model.checkpoints.metadata import CheckpointNotes
+from handover_model.checkpoints.weights import weight_files, weight_shapes
 from handover_model.errors import CheckpointError
-from handover_model.hashes import weights_hash
-from handover_model.network import LM_HEAD, unused_shapes
-from handover_model.notes import CheckpointNotes
-from handover_model.weights import weight_files, weight_shapes
-from handover_proto.contract import TrainingRecord
+from handover_model.network.groot import LM_HEAD, unused_shapes
+from handover_proto.types import TrainingRecord
 from safetensors.torch import load_file, save_file
 
 
@@ -197,12 +197,14 @@ def test_hashes_follow_content_and_nothing_else(mini, copy, tmp_path):
 
 
 def test_a_kept_hash_is_that_of_the_file(copy, tmp_path, monkeypatch):
-    monkeypatch.setattr("handover_model.hashes.CACHED_BYTES", 0)
+    monkeypatch.setattr("handover_model.checkpoints.hashes.CACHED_BYTES", 0)
     cache = tmp_path / "cache"
     plain = weights_hash(copy)
     assert weights_hash(copy, cache) == plain
     assert len(list(cache.iterdir())) == 1
-    monkeypatch.setattr("handover_model.hashes._read_hash", lambda _path: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "handover_model.checkpoints.hashes._read_hash", lambda _path: pytest.fail("read again")
+    )
     assert weights_hash(copy, cache) == plain
 
 

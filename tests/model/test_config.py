@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from handover_model.config import ModelConfig, load_config, parse_config
-from handover_model.eagle import EagleConfig, load_eagle, parse_eagle
 from handover_model.errors import CheckpointError
-from handover_model.network import build_empty, unused_shapes
+from handover_model.network.config import ModelConfig, load_config, parse_config
+from handover_model.network.eagle_config import EagleConfig, load_eagle, parse_eagle
+from handover_model.network.groot import build_empty, unused_shapes
 
 PUBLISHED_SIZES = {"max_state_dim": 128, "max_action_dim": 128, "action_horizon": 50}
 

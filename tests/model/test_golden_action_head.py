@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from handover_model.action_head import ActionHead
-from handover_model.backbone import BackboneOutput
-from handover_model.config import parse_config
-from handover_model.dit import TIME_WIDTH
-from handover_model.flow import FlowDraw, flow_point
-from handover_model.sinusoids import dit_sinusoid
+from handover_model.network.action_head import ActionHead
+from handover_model.network.backbone import BackboneOutput
+from handover_model.network.config import parse_config
+from handover_model.network.dit import TIME_WIDTH
+from handover_model.network.flow_matching import FlowDraw, flow_point
+from handover_model.network.timestep_embedding import dit_sinusoid
 from torch import Tensor, nn
 
 from . import golden
@@ -53,7 +53,7 @@ def test_one_pass_of_the_transformer(case, monkeypatch):
     # with the wider tolerance that the specification has for it
     waves = values["out.timestep_sinusoid_256"]
     golden.assert_near(dit_sinusoid(values["in.timestep"], TIME_WIDTH), waves, 1e-4, "sinusoid")
-    monkeypatch.setattr("handover_model.dit.dit_sinusoid", lambda _bucket, _width: waves)
+    monkeypatch.setattr("handover_model.network.dit.dit_sinusoid", lambda _bucket, _width: waves)
     dit, parts = head.model, {"temb": head.model.timestep_encoder}
     parts["proj_out_1_out_shift_then_scale"] = dit.proj_out_1
     parts["norm_out_plain"] = dit.norm_out

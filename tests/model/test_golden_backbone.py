@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from handover_model.backbone import Backbone, fold_patches
-from handover_model.eagle import parse_eagle
-from handover_model.network import unused_shapes
-from handover_model.vision import cut_patches
+from handover_model.network.backbone import Backbone, fold_patches
+from handover_model.network.eagle_config import parse_eagle
+from handover_model.network.groot import unused_shapes
+from handover_model.network.siglip import cut_patches
 from torch import Tensor
 
 from . import golden

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from handover_model.checkpoint import Checkpoint, load_checkpoint
-from handover_model.flow import FlowDraw
-from handover_model.network import ModelInput, TrainingTarget
+from handover_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from handover_model.network.flow_matching import FlowDraw
+from handover_model.network.groot import ModelInput, TrainingTarget
 from handover_model.policy import GrootPolicy
-from handover_model.processor import Processor
-from handover_proto.contract import Limits, Observation, PolicyRequest
-from handover_proto.observation import check_request
+from handover_model.processing.processor import Processor
+from handover_proto.types import Limits, Observation, PolicyRequest
+from handover_proto.validation import check_request
 from torch import Tensor
 
 from . import golden

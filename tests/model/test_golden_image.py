@@ -5,7 +5,7 @@ from typing import Any
 
 import PIL
 import pytest
-from handover_model.image import (
+from handover_model.processing.image import (
     ImageOptions,
     crop_frame,
     prepare_frame,

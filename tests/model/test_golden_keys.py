@@ -1,9 +1,9 @@
 """The network's weights against the list of the published checkpoint's."""
 
 import pytest
-from handover_model.config import parse_config
-from handover_model.eagle import EagleConfig, parse_eagle
-from handover_model.network import build_empty, unused_shapes
+from handover_model.network.config import parse_config
+from handover_model.network.eagle_config import EagleConfig, parse_eagle
+from handover_model.network.groot import build_empty, unused_shapes
 
 from . import golden
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handover_model.modality import parse_modality_config
-from handover_model.padding import cut_action, pad_action, pad_state
-from handover_model.state_action import NormaliseOptions, StateActionCodec
-from handover_model.statistics import (
+from handover_model.processing.modality import parse_modality_config
+from handover_model.processing.padding import cut_action, pad_action, pad_state
+from handover_model.processing.state_action import NormaliseOptions, StateActionCodec
+from handover_model.processing.statistics import (
     EmbodimentStatistics,
     merge_statistics,
     parse_statistics,

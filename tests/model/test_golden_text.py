@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
-from handover_model.image import ImageOptions, crop_frame, prepare_frame
-from handover_model.processor_config import EMBODIMENT_IDS
-from handover_model.text import IMAGE_END, IMAGE_START, IMAGE_TOKEN, formalise, render_prompt
-from handover_model.tokenizer import PromptTokenizer, load_tokenizer
+from handover_model.processing.image import ImageOptions, crop_frame, prepare_frame
+from handover_model.processing.processor_config import EMBODIMENT_IDS
+from handover_model.processing.text import (
+    IMAGE_END,
+    IMAGE_START,
+    IMAGE_TOKEN,
+    formalise,
+    render_prompt,
+)
+from handover_model.processing.tokenizer import PromptTokenizer, load_tokenizer
 
 from . import golden
 
@@ -64,7 +70,7 @@ def test_prompts_of_a_batch(case, tokenizer):
 
 
 def prepare_size(size: list[int]) -> tuple[int, int]:
-    from handover_model.image import token_grid_size
+    from handover_model.processing.image import token_grid_size
 
     return token_grid_size(size[0], size[1], SIDE)
 

@@ -2,9 +2,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from handover_model.augment import Augmentation, augment, draw_augmentation
 from handover_model.errors import ModalityError
-from handover_model.image import (
+from handover_model.processing.augmentation import Augmentation, augment, draw_augmentation
+from handover_model.processing.image import (
     MAX_TOKENS,
     MIN_TOKENS,
     ImageOptions,

@@ -1,7 +1,7 @@
 import pytest
+from handover_model.checkpoints.weights import weight_files, weight_shapes
 from handover_model.errors import CheckpointError
-from handover_model.mini import MiniConfig, main
-from handover_model.weights import weight_files, weight_shapes
+from handover_training.aloha_mini.random_checkpoint import MiniConfig, main
 
 
 def test_it_is_small_and_says_what_it_is(mini):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from handover_model.errors import CheckpointError, ModalityError, TokenizerError
 from handover_model.policy import GrootPolicy, load_policy
-from handover_proto.contract import EncodedImage, ImageCodec, Limits, Policy, PolicyRequest
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import InvalidRequest
-from handover_proto.observation import check_request
+from handover_proto.types import EncodedImage, ImageCodec, Limits, Policy, PolicyRequest
+from handover_proto.validation import check_request
 
 from .observations import frame, request
 
@@ -152,7 +152,7 @@ def test_a_checkpoint_without_tokenizer_names_the_option(mini, tmp_path, monkeyp
     def unreachable(*_args, **_options):
         raise CheckpointError("no hub here")
 
-    monkeypatch.setattr("handover_model.tokenizer.fetch", unreachable)
+    monkeypatch.setattr("handover_model.processing.tokenizer.fetch", unreachable)
     with pytest.raises(TokenizerError, match="--tokenizer DIR"):
         load_policy(bare, device="cpu")
     chosen = load_policy(bare, device="cpu", tokenizer=mini)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from handover_model.policy import load_policy
-from handover_model.prefix import prepare_prefix
-from handover_proto.contract import ActionPrefix, Limits, PolicyOutput
+from handover_model.processing.action_prefix import prepare_prefix
 from handover_proto.embodiment import ALOHA_SLOTS, GR1_DIMS, join_groups
 from handover_proto.errors import InvalidRequest
-from handover_proto.observation import check_request
+from handover_proto.types import ActionPrefix, Limits, PolicyOutput
+from handover_proto.validation import check_request
 
 from .observations import request, state_groups
 

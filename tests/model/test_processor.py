@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from handover_model.augment import Augmentation
-from handover_model.checkpoint import load_checkpoint
+from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.errors import CheckpointError, ModalityError
-from handover_model.modality import Modality
-from handover_model.processor import make_processor
-from handover_model.processor_config import (
+from handover_model.processing.augmentation import Augmentation
+from handover_model.processing.modality import Modality
+from handover_model.processing.processor import make_processor
+from handover_model.processing.processor_config import (
     load_processor_config,
     processor_files,
     save_processor_config,

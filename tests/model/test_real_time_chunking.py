@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from handover_model.real_time_chunking import (
+from handover_model.network.real_time_chunking import (
     PrefixGuide,
     guidance,
     sample,

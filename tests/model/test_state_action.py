@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from handover_model.errors import ModalityError, StatisticsError
-from handover_model.modality import (
+from handover_model.processing.modality import (
     ActionConfig,
     ActionRep,
     Modality,
@@ -12,10 +12,10 @@ from handover_model.modality import (
     modality_config_json,
     parse_modality_config,
 )
-from handover_model.normalise import by_range
-from handover_model.padding import cut_action, pad_action, pad_state
-from handover_model.state_action import NormaliseOptions, StateActionCodec
-from handover_model.statistics import EmbodimentStatistics, KeyStatistics
+from handover_model.processing.normalise import by_range
+from handover_model.processing.padding import cut_action, pad_action, pad_state
+from handover_model.processing.state_action import NormaliseOptions, StateActionCodec
+from handover_model.processing.statistics import EmbodimentStatistics, KeyStatistics
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 

@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from handover_model.aloha import aloha_processor, dataset_notes, dataset_statistics
 from handover_model.errors import StatisticsError
-from handover_model.statistics import (
+from handover_model.processing.aloha import aloha_processor, dataset_notes, dataset_statistics
+from handover_model.processing.statistics import (
     NAMES,
     EmbodimentStatistics,
     merge_statistics,

@@ -1,15 +1,20 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from handover_model import tokenizer as module
 from handover_model.errors import CheckpointError, TokenizerError
-from handover_model.mini_tokenizer import CHAT_TOKENS, TASKS, save_tokenizer, train_tokenizer
-from handover_model.text import IMAGE_TOKEN, formalise, render_prompt
-from handover_model.tokenizer import (
+from handover_model.processing import tokenizer as module
+from handover_model.processing.text import IMAGE_TOKEN, formalise, render_prompt
+from handover_model.processing.tokenizer import (
     IMAGE_TOKENS,
     find_tokenizer,
     load_tokenizer,
     pad_left,
+)
+from handover_training.aloha_mini.tokenizer import (
+    CHAT_TOKENS,
+    TASKS,
+    save_tokenizer,
+    train_tokenizer,
 )
 from hypothesis import given, settings
 

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from handover_model.flow import draw_flow
-from handover_model.network import ModelInput, TrainingTarget
-from handover_model.tuning import apply_tuning, train_mode
+from handover_model.network.flow_matching import draw_flow
+from handover_model.network.groot import ModelInput, TrainingTarget
+from handover_training.network.tuning import apply_tuning, train_mode
 
 from . import tiny
 

@@ -3,10 +3,10 @@
 import dataclasses
 
 import torch
-from handover_model.backbone import BackboneOutput
-from handover_model.config import DitConfig, ModelConfig
-from handover_model.eagle import EagleConfig, TextConfig, VisionConfig
-from handover_model.network import Gr00tNetwork
+from handover_model.network.backbone import BackboneOutput
+from handover_model.network.config import DitConfig, ModelConfig
+from handover_model.network.eagle_config import EagleConfig, TextConfig, VisionConfig
+from handover_model.network.groot import Gr00tNetwork
 
 IMAGE_TOKEN = 60
 EAGLE = EagleConfig(

@@ -8,15 +8,15 @@ import zlib
 import numpy as np
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.codec import (
+from handover_proto.errors import InvalidRequest
+from handover_proto.types import MAX_IMAGE_PIXELS, EncodedImage, ImageCodec
+from handover_proto.wire.codec import (
     compress,
     decode_image,
     decode_tensor,
     encode_frame,
     encode_tensor,
 )
-from handover_proto.contract import MAX_IMAGE_PIXELS, EncodedImage, ImageCodec
-from handover_proto.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -1,8 +1,8 @@
 """What `python -m` starts ends as the handover command does."""
 
 import pytest
+from handover_common.command import exit_status
 from handover_proto.errors import HandoverError, UsageError
-from handover_proto.exit_status import exit_status
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What never leaves the machine may go unencrypted; nothing else may."""
 
 import pytest
-from handover_proto.loopback import is_loopback
+from handover_common.network import is_loopback
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])

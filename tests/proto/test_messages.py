@@ -7,7 +7,14 @@ import tracemalloc
 import numpy as np
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import (
+from handover_proto.errors import (
+    BY_STATUS,
+    InvalidRequest,
+    Overloaded,
+    PolicyError,
+    UnmetPrecondition,
+)
+from handover_proto.types import (
     ActionChunk,
     ActionPrefix,
     ActionSpec,
@@ -22,14 +29,7 @@ from handover_proto.contract import (
     StateSpec,
     TrainingRecord,
 )
-from handover_proto.errors import (
-    BY_STATUS,
-    InvalidRequest,
-    Overloaded,
-    PolicyError,
-    UnmetPrecondition,
-)
-from handover_proto.messages import (
+from handover_proto.wire.messages import (
     decode_chunk,
     decode_error,
     decode_info,

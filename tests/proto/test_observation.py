@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_proto.contract import (
+from handover_proto.errors import InvalidRequest, UnmetPrecondition
+from handover_proto.types import (
     ActionPrefix,
     ActionSpec,
     CameraSpec,
@@ -16,8 +17,7 @@ from handover_proto.contract import (
     PolicySpec,
     StateSpec,
 )
-from handover_proto.errors import InvalidRequest, UnmetPrecondition
-from handover_proto.observation import check_request
+from handover_proto.validation import check_request
 
 SPEC = PolicySpec(
     policy="test",

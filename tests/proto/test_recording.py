@@ -7,7 +7,7 @@ import zlib
 import msgpack
 import numpy as np
 import pytest
-from handover_proto.recording import (
+from handover_proto.request_log import (
     Damage,
     RecordedAnswer,
     RecordedRequest,

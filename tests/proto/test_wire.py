@@ -2,7 +2,7 @@
 
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.wire import field
+from handover_proto.wire.fields import field
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 16383, 16384, 2**21])

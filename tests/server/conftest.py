@@ -13,21 +13,21 @@ import grpc
 import numpy as np
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import (
+from handover_proto.embodiment import aloha_state_groups
+from handover_proto.errors import InvalidRequest, PolicyError
+from handover_proto.policy_pb2_grpc import PolicyServiceStub
+from handover_proto.types import (
     Observation,
     Policy,
     PolicyOutput,
     PolicyRequest,
     StageDurations,
 )
-from handover_proto.embodiment import aloha_state_groups
-from handover_proto.errors import InvalidRequest, PolicyError
-from handover_proto.messages import ERROR_METADATA_KEY, decode_error, encode_request
-from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_server.observer import Observer
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.policy_server import PolicyServer, ServerSettings
-from handover_server.ticket import Lane, Ticket
+from handover_proto.wire.messages import ERROR_METADATA_KEY, decode_error, encode_request
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.requests.observer import Observer
+from handover_server.requests.request import Lane, Ticket
+from handover_server.rpc.server import PolicyServer, ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0  # of every call; never reached where all is well
@@ -285,7 +285,7 @@ def typed_error() -> Callable[[grpc.RpcError], PolicyError]:
 @pytest.fixture(scope="session")
 def groot_dataset(tmp_path_factory) -> Path:
     """The small recordings of tests/data as a GR00T dataset."""
-    from handover_conversion.convert import ConvertConfig, main
+    from handover_conversion.pipeline.command import ConvertConfig, main
 
     output = tmp_path_factory.mktemp("groot") / "dataset"
     main(ConvertConfig(str(ROOT / "tests/data/aloha_sim_transfer_cube"), output, workers=1))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 from handover_proto import policy_pb2 as pb
-from handover_proto.codec import compress, encode_frame, encode_tensor
-from handover_proto.contract import ImageCodec
+from handover_proto.types import ImageCodec
+from handover_proto.wire.codec import compress, encode_frame, encode_tensor
 
 CAMERA = "ego_view"
 Fault = Callable[[pb.InferRequest, random.Random], str]  # returns the path of the broken field

@@ -87,7 +87,7 @@ def test_a_server_is_encrypted_wants_a_token_and_says_how_it_is(name):
 
 
 def test_the_drain_bound_ends_before_the_engines_patience():
-    from handover_server.serve import ServeConfig
+    from handover_server.serve.command import ServeConfig
 
     for name in SERVERS:
         assert int(SERVICES[name]["stop_grace_period"].rstrip("s")) > ServeConfig.drain_s
@@ -156,7 +156,7 @@ def test_no_image_is_given_more_than_the_packages():
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     allowed = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
-    roles = ("proto", "model", "conversion", "training", "server", "client", "envs")
+    roles = ("common", "proto", "model", "conversion", "training", "server", "client", "envs")
     packages = {f"{role}/handover_{role}" for role in roles}
     assert allowed == {"pyproject.toml", "README.md", "LICENSE", "*/constraints.txt", *packages}
 

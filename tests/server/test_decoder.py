@@ -5,15 +5,15 @@ import threading
 
 import numpy as np
 import pytest
-from handover_proto.codec import compress
-from handover_proto.contract import ImageCodec, Limits, Observation, PolicyRequest
 from handover_proto.errors import InvalidRequest, Overloaded, PolicyFailed, Superseded
-from handover_proto.messages import serialise_request
-from handover_server import decoder as module
-from handover_server.decoder import Decoder
-from handover_server.message_guard import RequestHead
-from handover_server.policies import ALOHA_HOLD
-from handover_server.ticket import Lane, Ticket
+from handover_proto.types import ImageCodec, Limits, Observation, PolicyRequest
+from handover_proto.wire.codec import compress
+from handover_proto.wire.messages import serialise_request
+from handover_server.inference import decoder as module
+from handover_server.inference.decoder import Decoder
+from handover_server.policies.hold import ALOHA_HOLD
+from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.wire_head import RequestHead
 
 TIMEOUT_S = 60
 

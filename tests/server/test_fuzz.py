@@ -10,12 +10,12 @@ from pathlib import Path
 import grpc
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import Limits
 from handover_proto.errors import InvalidRequest, UnmetPrecondition
-from handover_proto.messages import decode_chunk, encode_error
-from handover_server.decoder import decode_bytes
-from handover_server.message_guard import RequestHead
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
+from handover_proto.types import Limits
+from handover_proto.wire.messages import decode_chunk, encode_error
+from handover_server.inference.decoder import decode_bytes
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.requests.wire_head import RequestHead
 
 from .mutations import FAULTS, damaged, good_request
 

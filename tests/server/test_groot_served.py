@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_conversion.groot_dataset import GrootDataset
+from handover_conversion.groot.dataset import GrootDataset
 from handover_proto import policy_pb2 as pb
-from handover_proto.codec import compress, decode_image, encode_frame
-from handover_proto.contract import (
+from handover_proto.types import (
     MAX_IMAGE_PIXELS,
     ActionPrefix,
     ImageCodec,
     Observation,
     PolicyRequest,
 )
-from handover_proto.messages import decode_chunk, encode_request, serialise_request
-from handover_server.serve import ServeConfig
-from handover_server.serving import load_policy
+from handover_proto.wire.codec import compress, decode_image, encode_frame
+from handover_proto.wire.messages import decode_chunk, encode_request, serialise_request
+from handover_server.serve.command import ServeConfig
+from handover_server.serve.run import load_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ torch = pytest.importorskip("torch", reason="the model needs torch")
 @pytest.fixture(scope="module")
 def policy(groot_dataset, tmp_path_factory):
     """A small checkpoint with random weights, loaded as `handover serve` loads it."""
-    from handover_model.mini import MiniConfig, main
+    from handover_training.aloha_mini.random_checkpoint import MiniConfig, main
 
     folder = main(MiniConfig(groot_dataset, tmp_path_factory.mktemp("mini") / "checkpoint"))
     return load_policy(ServeConfig(checkpoint=str(folder), device="cpu", threads=1))

@@ -6,8 +6,8 @@ import struct
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from handover_server.intake import Bounds
-from handover_server.policies import HoldPolicy
+from handover_server.inference.admission import Bounds
+from handover_server.policies.hold import HoldPolicy
 
 TIMEOUT_S = 60
 DATA, HEADERS, SETTINGS = 0, 1, 4

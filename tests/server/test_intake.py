@@ -3,16 +3,16 @@
 import asyncio
 
 import pytest
-from handover_proto.codec import compress
-from handover_proto.contract import ImageCodec, Limits, Observation, PolicyRequest, ServerInfo
 from handover_proto.errors import Overloaded, ServerUnavailable
-from handover_proto.messages import serialise_request
-from handover_server.intake import Bounds, Intake
-from handover_server.message_guard import RequestHead
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.scheduler import Scheduler
-from handover_server.security import Identity
-from handover_server.ticket import Lane
+from handover_proto.types import ImageCodec, Limits, Observation, PolicyRequest, ServerInfo
+from handover_proto.wire.codec import compress
+from handover_proto.wire.messages import serialise_request
+from handover_server.inference.admission import Bounds, Intake
+from handover_server.inference.scheduler import Scheduler
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.requests.request import Lane
+from handover_server.requests.wire_head import RequestHead
+from handover_server.security.tokens import Identity
 
 FIRST, SECOND, THIRD = (Identity(name) for name in ("first", "second", "third"))
 INFO = ServerInfo(ALOHA_HOLD, Limits())

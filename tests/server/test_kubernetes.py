@@ -29,7 +29,7 @@ def test_the_name_resolves_to_every_server():
 
 
 def test_every_flag_is_one_of_handover_serve():
-    from handover_server.serve import ServeConfig
+    from handover_server.serve.command import ServeConfig
 
     command, *flags = CONTAINER["args"]
     assert command == "serve"
@@ -69,7 +69,7 @@ def test_a_pod_can_do_no_more_than_it_has_to():
 
 
 def test_probes_and_monitor_ask_the_port_of_the_metrics():
-    from handover_server.serve import ServeConfig
+    from handover_server.serve.command import ServeConfig
 
     ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
     assert f"--metrics-port={ports['metrics']}" in CONTAINER["args"]
@@ -82,7 +82,7 @@ def test_probes_and_monitor_ask_the_port_of_the_metrics():
 
 
 def test_a_pod_has_the_time_to_drain():
-    from handover_server.serve import ServeConfig
+    from handover_server.serve.command import ServeConfig
 
     pause_s = int(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1])
     assert POD["terminationGracePeriodSeconds"] > pause_s + ServeConfig.drain_s
@@ -93,5 +93,5 @@ def test_it_is_scaled_by_a_metric_that_the_server_has():
     assert scaler["scaleTargetRef"]["name"] == OBJECTS["Deployment"]["metadata"]["name"]
     (metric,) = scaler["metrics"]
     name = metric["pods"]["metric"]["name"]
-    levels = (ROOT / "server/handover_server/intake.py").read_text()
+    levels = (ROOT / "server/handover_server/inference/admission.py").read_text()
     assert re.search(rf'"{name.removeprefix("handover_")}":', levels)

@@ -6,10 +6,10 @@ import weakref
 
 import pytest
 from handover_proto.errors import ServerUnavailable, Superseded
-from handover_server.lane_queue import LaneQueue
-from handover_server.message_guard import RequestHead
-from handover_server.security import Identity
-from handover_server.ticket import Lane, Ticket
+from handover_server.requests.fair_queue import LaneQueue
+from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.wire_head import RequestHead
+from handover_server.security.tokens import Identity
 
 
 @pytest.fixture

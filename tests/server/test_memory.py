@@ -11,7 +11,7 @@ ROUNDS = 50
 # together are more than glibc would keep by itself, which is twice the largest.
 SCRIPT = f"""
 import resource, sys
-from handover_server.memory import keep_freed_memory
+from handover_server.inference.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -5,10 +5,10 @@ import contextlib
 import pytest
 from google.protobuf.message import DecodeError
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import MAX_TAG_BYTES
 from handover_proto.errors import InvalidRequest
-from handover_server import message_guard
-from handover_server.message_guard import MAX_FIELDS, RequestHead
+from handover_proto.types import MAX_TAG_BYTES
+from handover_server.requests import wire_head as message_guard
+from handover_server.requests.wire_head import MAX_FIELDS, RequestHead
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,14 +10,14 @@ import types
 
 import grpc
 import pytest
-from handover_server import monitor as monitor_module
 from handover_server.errors import ServingError
-from handover_server.intake import Bounds
-from handover_server.metrics import Metrics
-from handover_server.monitor import Monitor
-from handover_server.policies import HoldPolicy
-from handover_server.security import TokenCheck
-from handover_server.tls import TlsFiles, renewing_context
+from handover_server.inference.admission import Bounds
+from handover_server.operations import monitor as monitor_module
+from handover_server.operations.metrics import Metrics
+from handover_server.operations.monitor import Monitor
+from handover_server.policies.hold import HoldPolicy
+from handover_server.security.tls import TlsFiles, renewing_context
+from handover_server.security.tokens import TokenCheck
 from prometheus_client.parser import text_string_to_metric_families
 
 from .conftest import wait_until

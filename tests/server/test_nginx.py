@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_client.channel_security import ChannelSecurity
-from handover_client.policy_client import PolicyClient
-from handover_proto.contract import Observation
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.security import ChannelSecurity
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import NotAuthorised, ServerUnavailable
+from handover_proto.types import Observation
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0

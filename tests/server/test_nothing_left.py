@@ -7,8 +7,8 @@ from collections import Counter
 
 import grpc
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_server.stream import StreamSession
-from handover_server.ticket import Lane, Ticket
+from handover_server.requests.request import Lane, Ticket
+from handover_server.rpc.stream import StreamSession
 
 TIMEOUT_S = 60
 VISITS = 30

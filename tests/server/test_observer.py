@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from handover_server.observer import Observer, Observers
+from handover_server.requests.observer import Observer, Observers
 
 CALLS = {
     name: tuple(inspect.signature(call).parameters)[1:]

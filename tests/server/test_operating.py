@@ -12,9 +12,9 @@ import grpc
 import pytest
 from handover_proto import policy_pb2 as pb
 from handover_server.errors import ReloadRefused
-from handover_server.operating import Reloads
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.security import TokenCheck
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.security.tokens import TokenCheck
+from handover_server.serve.reloads import Reloads
 
 from .conftest import TIMEOUT_S, wait_until
 
@@ -95,7 +95,15 @@ def test_what_cannot_be_used_is_told_and_leaves_all_as_it_was(reloading, token_f
 
 
 def test_sighup_reloads_and_the_metrics_port_shows_it(tmp_path):
-    command = [sys.executable, "-m", "handover_server.serve", "--policy", "hold", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "handover_server.serve.command",
+        "--policy",
+        "hold",
+        "--port",
+        "0",
+    ]
     extras = ["--metrics-port", "0", "--record", f"{tmp_path}/box", "--record-max-gb", "0.001"]
     process = subprocess.Popen(
         [*command, *extras], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

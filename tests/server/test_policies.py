@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_proto.contract import ActionSpec, CameraSpec, Limits, PolicyRequest, StateSpec
 from handover_proto.embodiment import GR1_DIMS, aloha_targets
-from handover_proto.observation import check_request
+from handover_proto.types import ActionSpec, CameraSpec, Limits, PolicyRequest, StateSpec
+from handover_proto.validation import check_request
 from handover_server.errors import ServingError
-from handover_server.output_check import BadOutput, check_output
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.warm_up import dummy_request
+from handover_server.inference.output_check import BadOutput, check_output
+from handover_server.inference.warm_up import dummy_request
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
 
 def test_hold_keeps_every_joint_where_it_is(observation):

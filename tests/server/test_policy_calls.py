@@ -6,13 +6,13 @@ import types
 import weakref
 
 import pytest
-from handover_proto.contract import PolicyOutput, PolicyRequest
 from handover_proto.errors import InvalidRequest, Overloaded, PolicyFailed
+from handover_proto.types import PolicyOutput, PolicyRequest
 from handover_server.errors import ServingError
-from handover_server.memory import ran_out_of_memory, release_memory
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.policy_calls import PolicyCalls
-from handover_server.warm_up import warm_up
+from handover_server.inference.batch_runner import PolicyCalls
+from handover_server.inference.memory import ran_out_of_memory, release_memory
+from handover_server.inference.warm_up import warm_up
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
 
 class NarrowPolicy(HoldPolicy):
@@ -57,7 +57,8 @@ def test_only_the_request_that_fits_nowhere_fails_and_it_may_try_again(ask):
 def test_the_memory_of_the_batch_that_failed_is_let_go_before_the_next_try(ask, monkeypatch):
     held: list[BaseException | None] = []
     monkeypatch.setattr(
-        "handover_server.policy_calls.release_memory", lambda: held.append(sys.exc_info()[1])
+        "handover_server.inference.batch_runner.release_memory",
+        lambda: held.append(sys.exc_info()[1]),
     )
     ask(NarrowPolicy(fits=1), "", "")
     assert held == [None]
@@ -160,7 +161,7 @@ def test_a_call_tells_since_when_it_lasts_and_where_it_stands(observation):
 def test_warming_up_finds_the_largest_batch_that_fits_and_gives_memory_back(monkeypatch):
     held: list[BaseException | None] = []
     monkeypatch.setattr(
-        "handover_server.warm_up.release_memory", lambda: held.append(sys.exc_info()[1])
+        "handover_server.inference.warm_up.release_memory", lambda: held.append(sys.exc_info()[1])
     )
     policy = NarrowPolicy(fits=3)
     assert warm_up(policy, 8) == 3

@@ -13,8 +13,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import ServerUnavailable
 from handover_server.errors import ServingError
-from handover_server.policies import HoldPolicy
-from handover_server.policy_server import PolicyServer, ServerSettings
+from handover_server.policies.hold import HoldPolicy
+from handover_server.rpc.server import PolicyServer, ServerSettings
 
 from .conftest import wait_until
 

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import PolicyFailed
-from handover_proto.messages import decode_chunk
-from handover_proto.recording import (
+from handover_proto.request_log import (
     RecordedAnswer,
     RecordedRequest,
     RecordedServer,
     read_recording,
     segments_of,
 )
-from handover_server import recorder as recorder_module
+from handover_proto.wire.messages import decode_chunk
 from handover_server.errors import ServingError
-from handover_server.message_guard import RequestHead
-from handover_server.policies import HoldPolicy
-from handover_server.recorder import Recorder
-from handover_server.segments import SegmentWriter
-from handover_server.ticket import Lane, Ticket
+from handover_server.operations import recorder as recorder_module
+from handover_server.operations.recorder import Recorder
+from handover_server.operations.segments import SegmentWriter
+from handover_server.policies.hold import HoldPolicy
+from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.wire_head import RequestHead
 
 from .conftest import Kept, wait_until
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import CameraSpec, TrainingRecord
-from handover_proto.messages import decode_chunk
+from handover_proto.types import CameraSpec, TrainingRecord
+from handover_proto.wire.messages import decode_chunk
 from handover_server.errors import ReloadRefused
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.reload import check_fits
+from handover_server.inference.reload import check_fits
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
 TIMEOUT_S = 60
 

@@ -4,14 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_conversion.groot_dataset import GrootDataset
-from handover_proto.contract import Limits, Observation, PolicyRequest
+from handover_conversion.groot.dataset import GrootDataset
 from handover_proto.errors import InvalidRequest
-from handover_proto.messages import decode_chunk, encode_request
-from handover_proto.observation import check_request
-from handover_server.output_check import check_output
-from handover_server.replay_policy import ReplayPolicy
-from handover_server.warm_up import dummy_request
+from handover_proto.types import Limits, Observation, PolicyRequest
+from handover_proto.validation import check_request
+from handover_proto.wire.messages import decode_chunk, encode_request
+from handover_server.inference.output_check import check_output
+from handover_server.inference.warm_up import dummy_request
+from handover_server.policies.replay import ReplayPolicy
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import types
 import weakref
 
 import pytest
-from handover_proto.contract import PolicyOutput, PolicyRequest
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -17,11 +16,12 @@ from handover_proto.errors import (
     ServerUnavailable,
     Superseded,
 )
-from handover_server import scheduler as module
-from handover_server.message_guard import RequestHead
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.scheduler import Scheduler
-from handover_server.ticket import Lane, Ticket
+from handover_proto.types import PolicyOutput, PolicyRequest
+from handover_server.inference import scheduler as module
+from handover_server.inference.scheduler import Scheduler
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.wire_head import RequestHead
 
 from .conftest import wait_until
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 from handover_proto.errors import NotAuthorised
 from handover_server.errors import ServingError
-from handover_server.security import (
+from handover_server.security.tokens import (
     ANYONE,
     Identity,
     TokenCheck,

@@ -13,10 +13,10 @@ import pytest
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import UsageError
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_server.exposure import host_port
-from handover_server.serve import ServeConfig, main
+from handover_server.security.exposure import host_port
+from handover_server.serve.command import ServeConfig, main
 
-COMMAND = (sys.executable, "-m", "handover_server.serve")
+COMMAND = (sys.executable, "-m", "handover_server.serve.command")
 TIMEOUT_S = 120  # a process that imports torch takes 30 s on a busy machine
 
 
@@ -257,7 +257,7 @@ def test_a_missing_extra_is_told_by_name(tmp_path, missing):
 
 def test_help_needs_no_heavy_import():
     program = (
-        "import sys, handover_server.serve as s; "
+        "import sys, handover_server.serve.command as s; "
         "print([m for m in ('grpc', 'torch', 'numpy', 'pyarrow', 'asyncio') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -269,8 +269,9 @@ def test_help_needs_no_heavy_import():
 
 IMPROVING_SERVER = """
 import atexit, sys, threading
-from handover_proto.contract import IMPROVER
-from handover_server import serve, serving
+from handover_proto.types import IMPROVER
+from handover_server.serve import command as serve
+from handover_server.serve import run as serving
 
 atexit.register(print, "Python's own end")
 make_policy = serving.load_policy

@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
-from handover_proto.codec import compress, decode_image, encode_frame
-from handover_proto.contract import MAX_IMAGE_PIXELS, ImageCodec, Observation, PolicyRequest
-from handover_proto.messages import decode_chunk, encode_request
-from handover_server.policies import HoldPolicy
+from handover_proto.types import MAX_IMAGE_PIXELS, ImageCodec, Observation, PolicyRequest
+from handover_proto.wire.codec import compress, decode_image, encode_frame
+from handover_proto.wire.messages import decode_chunk, encode_request
+from handover_server.policies.hold import HoldPolicy
 
 
 def frames_of(observation: Observation, codec: ImageCodec) -> tuple[Observation, Observation]:

@@ -10,7 +10,6 @@ import grpc
 import numpy as np
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import Limits
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -19,12 +18,13 @@ from handover_proto.errors import (
     ServerUnavailable,
     UnmetPrecondition,
 )
-from handover_proto.messages import decode_chunk, decode_info
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_server.intake import Bounds
-from handover_server.observer import Observer
-from handover_server.policies import HoldPolicy
-from handover_server.ticket import Ticket
+from handover_proto.types import Limits
+from handover_proto.wire.messages import decode_chunk, decode_info
+from handover_server.inference.admission import Bounds
+from handover_server.policies.hold import HoldPolicy
+from handover_server.requests.observer import Observer
+from handover_server.requests.request import Ticket
 
 from .conftest import wait_until
 

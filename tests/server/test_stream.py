@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 from handover_proto import policy_pb2 as pb
-from handover_proto.contract import Limits, ServerInfo
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -20,13 +19,14 @@ from handover_proto.errors import (
     ServerUnavailable,
     Superseded,
 )
-from handover_proto.messages import decode_chunk
-from handover_server.intake import Bounds, Intake
-from handover_server.observer import Observer
-from handover_server.policies import HoldPolicy
-from handover_server.scheduler import Scheduler
-from handover_server.stream import StreamSession
-from handover_server.ticket import Lane
+from handover_proto.types import Limits, ServerInfo
+from handover_proto.wire.messages import decode_chunk
+from handover_server.inference.admission import Bounds, Intake
+from handover_server.inference.scheduler import Scheduler
+from handover_server.policies.hold import HoldPolicy
+from handover_server.requests.observer import Observer
+from handover_server.requests.request import Lane
+from handover_server.rpc.stream import StreamSession
 
 from .conftest import Kept
 

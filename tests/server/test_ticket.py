@@ -4,11 +4,11 @@ import time
 import types
 
 import pytest
-from handover_proto.contract import Observation, PolicyOutput, PolicyRequest
 from handover_proto.errors import DeadlinePassed, ServerUnavailable, Superseded
-from handover_server import ticket as module
-from handover_server.message_guard import RequestHead
-from handover_server.ticket import Lane, Ticket
+from handover_proto.types import Observation, PolicyOutput, PolicyRequest
+from handover_server.requests import request as module
+from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.wire_head import RequestHead
 
 REQUEST = PolicyRequest(Observation({}, {}, "lift"))
 

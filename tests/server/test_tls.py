@@ -12,10 +12,10 @@ from handover_proto import policy_pb2 as pb
 from handover_proto.errors import NotAuthorised
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.errors import ServingError
-from handover_server.policies import HoldPolicy
-from handover_server.policy_server import PolicyServer, ServerSettings
-from handover_server.security import TokenCheck
-from handover_server.tls import TlsFiles
+from handover_server.policies.hold import HoldPolicy
+from handover_server.rpc.server import PolicyServer, ServerSettings
+from handover_server.security.tls import TlsFiles
+from handover_server.security.tokens import TokenCheck
 
 TIMEOUT_S = 60
 TOKEN = "a-token-0123456789"
@@ -59,7 +59,7 @@ def test_a_server_with_a_client_authority_refuses_who_has_no_certificate_of_it(
 
 
 def test_a_renewed_certificate_is_used_without_a_restart(serve, authority, new_authority, caplog):
-    caplog.set_level(logging.INFO, "handover_server.tls")
+    caplog.set_level(logging.INFO, "handover_server.security.tls")
     certificate, key = authority.sign("renewed")
     server = serve(HoldPolicy(), tls=TlsFiles(certificate, key))
     with channel_to(server, authority) as channel:

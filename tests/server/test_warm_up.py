@@ -2,12 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_proto.contract import Limits
 from handover_proto.errors import InvalidRequest, PolicyFailed
-from handover_proto.observation import check_request
+from handover_proto.types import Limits
+from handover_proto.validation import check_request
 from handover_server.errors import ServingError
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.warm_up import dummy_with_prefix, warm_up
+from handover_server.inference.warm_up import dummy_with_prefix, warm_up
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
 
 class PrefixPolicy(HoldPolicy):

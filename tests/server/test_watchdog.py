@@ -7,8 +7,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from handover_proto.errors import ServerUnavailable
-from handover_server import watchdog as module
-from handover_server.watchdog import Watchdog, WatchdogSettings
+from handover_server.operations import watchdog as module
+from handover_server.operations.watchdog import Watchdog, WatchdogSettings
 
 TIMEOUT_S = 60
 STUCK_S = 0.5
@@ -117,7 +117,7 @@ def test_a_policy_whose_gpu_fails_is_given_up(
     with pytest.raises(grpc.RpcError) as failed:
         server.infer(message(client_tag="raise"))
     assert failed.value.code() is grpc.StatusCode.INTERNAL  # the GPU still answers
-    monkeypatch.setattr("handover_server.policy_calls.gpu_is_lost", lambda: True)
+    monkeypatch.setattr("handover_server.inference.batch_runner.gpu_is_lost", lambda: True)
     for _ in range(2):
         with pytest.raises(grpc.RpcError) as failed:
             server.infer(message(client_tag="raise"))

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from handover_conversion.conversion import convert
-from handover_conversion.convert import ConvertConfig
-from handover_model.aloha import aloha_processor, dataset_notes, dataset_statistics
-from handover_model.checkpoint import save_checkpoint
-from handover_model.image import ImageOptions
-from handover_model.mini_network import draw_network, zero_unused
-from handover_model.mini_tokenizer import save_tokenizer, train_tokenizer
-from handover_training.finetune_config import FinetuneConfig
+from handover_conversion.pipeline.command import ConvertConfig
+from handover_conversion.pipeline.run import convert
+from handover_model.checkpoints.checkpoint import save_checkpoint
+from handover_model.processing.aloha import aloha_processor, dataset_notes, dataset_statistics
+from handover_model.processing.image import ImageOptions
+from handover_training.aloha_mini.random_network import draw_network, zero_unused
+from handover_training.aloha_mini.tokenizer import save_tokenizer, train_tokenizer
+from handover_training.finetuning.config import FinetuneConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDINGS = ROOT / "tests/data/aloha_sim_transfer_cube"

@@ -5,7 +5,7 @@ import sys
 
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
-from handover_training.finetune import module
+from handover_training.finetuning.command import module
 
 first = PartialState.__init__
 

@@ -6,7 +6,9 @@ import sys
 import time
 
 
-def command(settings, launcher=(sys.executable,), program=("-m", "handover_training.finetune")):
+def command(
+    settings, launcher=(sys.executable,), program=("-m", "handover_training.finetuning.command")
+):
     flags = {
         "base-model-path": settings.base_model_path,
         "output-dir": settings.output_dir,

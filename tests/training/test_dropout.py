@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from handover_training.dropout import SampleDropout, SampleKeys, use_sample_dropout
+from handover_training.network.dropout import SampleDropout, SampleKeys, use_sample_dropout
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from handover_model.checkpoint import load_checkpoint
+from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.policy import load_policy
-from handover_model.statistics import statistics_json
-from handover_proto.contract import Observation, PolicyRequest
+from handover_model.processing.statistics import statistics_json
 from handover_proto.errors import UsageError
-from handover_training import finetuning
-from handover_training.base_model import BaseModel
-from handover_training.batches import Slot
+from handover_proto.types import Observation, PolicyRequest
+from handover_training.checkpoints.run_folder import RunStart
+from handover_training.data.dataset import TrainingWindows
+from handover_training.data.sampler import Slot
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
-from handover_training.finetuning import make_data, make_plan, make_trainer, run
-from handover_training.run_folder import RunStart
-from handover_training.samples import TrainingWindows
+from handover_training.finetuning import run as finetuning
+from handover_training.finetuning.run import make_data, make_plan, make_trainer, run
+from handover_training.network.base_model import BaseModel
 from safetensors.torch import load_file
 from transformers.trainer import Trainer
 

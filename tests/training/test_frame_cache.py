@@ -4,10 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-from handover_conversion.groot_dataset import GrootDataset
-from handover_model.image import ImageOptions, crop_frame, scale_to_edge
+from handover_conversion.groot.dataset import GrootDataset
+from handover_model.processing.image import ImageOptions, crop_frame, scale_to_edge
+from handover_training.data.frame_cache import FrameCache, open_cache
 from handover_training.errors import TrainingError
-from handover_training.frame_cache import FrameCache, open_cache
 
 CAMERA = "ego_view"
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from handover_model.checkpoint import load_checkpoint
-from handover_model.settings import read_json
+from handover_model.checkpoints.checkpoint import load_checkpoint
+from handover_model.network.json_settings import read_json
+from handover_training.aloha_mini.checkpoint import write_mini
+from handover_training.aloha_mini.head_features import see_samples
+from handover_training.aloha_mini.head_stage import HeadStage, equal_tasks
+from handover_training.aloha_mini.head_start import open_start
+from handover_training.aloha_mini.network import draw_network
+from handover_training.aloha_mini.stage_state import save_tensors
+from handover_training.aloha_mini.train_head import HeadConfig
 from handover_training.errors import TrainingError
-from handover_training.head_data import see_samples
-from handover_training.head_stage import HeadStage, equal_tasks
-from handover_training.head_start import open_start
-from handover_training.mini_base import draw_network
-from handover_training.mini_checkpoint import write_mini
-from handover_training.stage_state import save_tensors
-from handover_training.train_head import HeadConfig
 
 ALOHA_SLOTS = [*range(6), 7, *range(13, 19), 20]
 

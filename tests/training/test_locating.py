@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from handover_training.locating import Located, location_loss, patch_targets, see
-from handover_training.mini_base import draw_network
-from handover_training.prompts import TaskPrompts
+from handover_training.aloha_mini.locating import Located, location_loss, patch_targets, see
+from handover_training.aloha_mini.network import draw_network
+from handover_training.aloha_mini.prompts import TaskPrompts
 
 GRID = 12
 NOWHERE = np.full(3, np.nan, np.float32)

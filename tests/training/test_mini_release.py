@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_model.settings import read_json
-from handover_training.mini_base import chunk_statistics, draw_network, mini_processor
-from handover_training.mini_checkpoint import write_mini
-from handover_training.mini_release import release
-from handover_training.ship_mini import ShipConfig
+from handover_model.network.json_settings import read_json
+from handover_training.aloha_mini.checkpoint import write_mini
+from handover_training.aloha_mini.network import chunk_statistics, draw_network, mini_processor
+from handover_training.aloha_mini.release import release
+from handover_training.aloha_mini.ship_mini import ShipConfig
 
 
 @pytest.fixture

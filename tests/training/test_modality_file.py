@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from handover_model.aloha import aloha_modality
 from handover_model.errors import ModalityError
-from handover_model.modality import ActionRep, modality_config_json
-from handover_training.finetuning import ALOHA_FILE
-from handover_training.modality_file import read_modality_file
+from handover_model.processing.aloha import aloha_modality
+from handover_model.processing.modality import ActionRep, modality_config_json
+from handover_training.finetuning.modality_config import read_modality_file
+from handover_training.finetuning.run import ALOHA_FILE
 
 NVIDIA_STYLE = '''
 """A robot of one's own."""

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from handover_conversion.conversion import convert
-from handover_conversion.convert import ConvertConfig
+from handover_conversion.pipeline.command import ConvertConfig
+from handover_conversion.pipeline.run import convert
 from handover_model.policy import load_policy
 from handover_proto.errors import UsageError
+from handover_training.checkpoints.run_folder import RunStart
 from handover_training.errors import TrainingError
-from handover_training.finetuning import make_data, make_plan, run
-from handover_training.run_folder import RunStart
+from handover_training.finetuning.run import make_data, make_plan, run
 
 from .conftest import RECORDINGS
 

@@ -1,8 +1,8 @@
 """Open-loop errors by hand-computed numbers."""
 
 import numpy as np
-from handover_training.open_loop import ErrorSums, compare, evaluation_rows
-from handover_training.windows import WindowTable
+from handover_training.data.windows import WindowTable
+from handover_training.loop.validation import ErrorSums, compare, evaluation_rows
 
 from .test_windows import MODALITY, recording
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from handover_training.finetuning import run
+from handover_training.finetuning.run import run
 from safetensors.torch import load_file
 
 from .processes import start

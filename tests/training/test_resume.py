@@ -10,19 +10,20 @@ import time
 from dataclasses import replace
 
 import pytest
-from handover_training import checkpoint_folders, trainer
-from handover_training.checkpoint_folders import TRASH
+from handover_training.checkpoints import folders as checkpoint_folders
+from handover_training.checkpoints.folders import TRASH
 from handover_training.errors import RunFolderError, TrainingError
-from handover_training.finetuning import run
-from handover_training.trainer import FinetuneTrainer
+from handover_training.finetuning.run import run
+from handover_training.loop import trainer
+from handover_training.loop.trainer import FinetuneTrainer
 
 from .processes import start, wait_for
 
 KILLS = 4
 STOPS_AFTER_A_CHECKPOINT = """
 import os, signal
-from handover_training import checkpoint_folders
-from handover_training.finetune import module
+from handover_training.checkpoints import folders as checkpoint_folders
+from handover_training.finetuning.command import module
 
 publish = checkpoint_folders.publish
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from handover_proto.errors import UsageError
-from handover_training.finetune_config import FinetuneConfig
-from handover_training.run_arguments import check_settings, training_arguments
+from handover_training.finetuning.arguments import check_settings, training_arguments
+from handover_training.finetuning.config import FinetuneConfig
 
 SETTINGS = FinetuneConfig(dataset_path=(Path("data"),), report_to=("none",))
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from handover_training import checkpoint_folders as folders
+from handover_training.checkpoints import folders
+from handover_training.checkpoints.run_folder import RunFolder
 from handover_training.errors import RunFolderError
-from handover_training.run_folder import RunFolder
 
 SETTINGS = {"max_steps": 10, "learning_rate": 0.1, "seed": 1}
 

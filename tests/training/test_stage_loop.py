@@ -1,8 +1,8 @@
 """The stages' loop: the learning rate's schedule, going on, and averaged weights."""
 
 import torch
-from handover_training.averaged_weights import AveragedWeights, put_back
-from handover_training.stage_loop import run_stage, schedule
+from handover_training.aloha_mini.averaged_weights import AveragedWeights, put_back
+from handover_training.aloha_mini.stage import run_stage, schedule
 from torch import nn
 
 

@@ -1,10 +1,15 @@
 """Errors put on states leave the absolute targets where they were."""
 
 import numpy as np
-from handover_model.padding import pad_action, pad_state
+from handover_model.processing.padding import pad_action, pad_state
 from handover_proto.embodiment import ALOHA_SLOTS, GRIPPER_JOINTS, narrow
-from handover_training.mini_base import chunk_statistics, groups_of, mini_processor, open_processor
-from handover_training.state_noise import StateNoise, make_noise
+from handover_training.aloha_mini.network import (
+    chunk_statistics,
+    groups_of,
+    mini_processor,
+    open_processor,
+)
+from handover_training.aloha_mini.state_noise import StateNoise, make_noise
 
 
 def test_absolute_targets_stay_and_grippers_are_told_exactly() -> None:

@@ -6,7 +6,7 @@ import sys
 PROGRAM = """
 import os, socket, sys
 from multiprocessing import resource_sharer
-from handover_training.trainer import _start_worker
+from handover_training.loop.trainer import _start_worker
 
 _start_worker(0)
 sharer = resource_sharer.DupFd(os.pipe()[0])

@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_model.modality import Modality, ModalityConfig
+from handover_model.processing.modality import Modality, ModalityConfig
 from handover_proto.errors import UsageError
-from handover_training.batches import BatchPlan, ProcessBatches, generator
-from handover_training.recordings import Recording, divide
-from handover_training.windows import WindowTable
+from handover_training.data.episodes import Recording, divide
+from handover_training.data.sampler import BatchPlan, ProcessBatches, generator
+from handover_training.data.windows import WindowTable
 from hypothesis import given
 from hypothesis import strategies as st
 

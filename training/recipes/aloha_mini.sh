@@ -20,29 +20,29 @@ export OMP_NUM_THREADS=1
 # Demonstrations, and snapshots of many more episodes (1 CPU second an episode).
 for task in transfer_cube insertion; do
     if [ ! -e "$work/groot_$task" ]; then
-        "$SIM" -m handover_client.cli record --task $task --episodes "$DEMONSTRATIONS" \
+        "$SIM" -m handover_client.commands.main record --task $task --episodes "$DEMONSTRATIONS" \
             --seed 5000 --render fast --output "$work/rec_$task"
-        "$SERVER" -m handover_client.cli convert --source "$work/rec_$task" \
+        "$SERVER" -m handover_client.commands.main convert --source "$work/rec_$task" \
             --output "$work/groot_$task"
     fi
 done
-"$SIM" -m handover_envs.snapshots --output "$work/snap" --seed 30000 --episodes "$SNAPSHOTS" \
+"$SIM" -m handover_training.aloha_mini.data.draw --output "$work/snap" --seed 30000 --episodes "$SNAPSHOTS" \
     --on-the-way "$ON_THE_WAY" --loose 12 --shadows 0.06
 
 # The backbone learns to see, then is frozen.
-"$SERVER" -m handover_training.locate_objects --snapshots "$work/snap" \
+"$SERVER" -m handover_training.aloha_mini.locate_objects --snapshots "$work/snap" \
     --output "$work/backbone.safetensors" --steps "$VISION_STEPS"
 
 # The action head learns from its features, then from its own mistakes as well.
 head() { # STEPS FOLDER …
     steps=$1
     shift
-    "$SERVER" -m handover_training.train_head --snapshots "$@" \
+    "$SERVER" -m handover_training.aloha_mini.train_head --snapshots "$@" \
         --recordings "$work/groot_transfer_cube" "$work/groot_insertion" \
         --backbone "$work/backbone.safetensors" --output "$work/head" --steps "$steps"
 }
 serve() { # CHECKPOINT
-    "$SERVER" -m handover_client.cli serve --checkpoint "$1" --port "$PORT" &
+    "$SERVER" -m handover_client.commands.main serve --checkpoint "$1" --port "$PORT" &
     server=$!
     trap 'kill $server' EXIT
 }
@@ -53,7 +53,7 @@ done_serving() {
 }
 head "$HEAD_STEPS" "$work/snap"
 serve "$work/head/step-$HEAD_STEPS"
-"$SIM" -m handover_client.corrections --server 127.0.0.1:"$PORT" --output "$work/lessons" \
+"$SIM" -m handover_training.aloha_mini.data.corrections --server 127.0.0.1:"$PORT" --output "$work/lessons" \
     --episodes "$LESSONS"
 done_serving
 head "$LAST_STEPS" "$work/snap" "$work/lessons"
@@ -61,12 +61,12 @@ head "$LAST_STEPS" "$work/snap" "$work/lessons"
 # Measure on unseen seeds, and put it together.
 serve "$work/head/final"
 for task in transfer_cube insertion; do
-    [ -e "$work/rollout_$task" ] || "$SIM" -m handover_client.cli rollout \
+    [ -e "$work/rollout_$task" ] || "$SIM" -m handover_client.commands.main rollout \
         --server 127.0.0.1:"$PORT" --task $task --seed 10000 --episodes "$ROLLOUTS" \
         --execute-steps 4 --videos none --output "$work/rollout_$task"
 done
 done_serving
-"$SERVER" -m handover_training.ship_mini --trained "$work/head/final" \
+"$SERVER" -m handover_training.aloha_mini.ship_mini --trained "$work/head/final" \
     --snapshots "$work/snap" "$work/lessons" \
     --recordings "$work/groot_transfer_cube" "$work/groot_insertion" --output "$checkpoint" \
     --rollouts "$work/rollout_transfer_cube/metrics.json" "$work/rollout_insertion/metrics.json"

@@ -1,1 +1,1 @@
-"""Self-contained HTML reports of evaluations: one look, light and dark, no file beside them."""
+"""Reports of evaluation runs: HTML pages, terminal tables, Rerun recordings."""

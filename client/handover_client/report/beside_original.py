@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from handover_client.original import ORIGINAL
-from handover_client.score_table import percent
+from handover_client.replay.original import ORIGINAL
+from handover_client.replay.score_table import percent
 
 _PARTS = ("slots_29", "joints_14")
 

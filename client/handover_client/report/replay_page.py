@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from handover_client.evaluation import Evaluation
+from handover_client.replay.evaluation import Evaluation
 from handover_client.report.page import render_runs
-from handover_client.report.replay_section import episode_charts, replay_section, summary_charts
+from handover_client.report.replay import episode_charts, replay_section, summary_charts
 from handover_client.report.sheet import write_sheet
-from handover_client.run_folder import write_file, write_json, write_json_lines
+from handover_client.results.run_folder import write_file, write_json, write_json_lines
 
 
 def write_replay(folder: Path, evaluation: Evaluation, figures: Mapping[str, Any]) -> None:

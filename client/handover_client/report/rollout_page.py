@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from handover_client.episode_record import EpisodeRecord
 from handover_client.report.page import render_runs
-from handover_client.report.rollout_section import rollout_charts, rollout_section
+from handover_client.report.rollout import rollout_charts, rollout_section
 from handover_client.report.sheet import write_sheet
-from handover_client.run_folder import write_file, write_json
+from handover_client.results.run_folder import write_file, write_json
+from handover_client.rollout.record import EpisodeRecord
 
 
 def write_rollout(

@@ -5,9 +5,9 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from handover_client.report.chart import Chart, chart_body
-from handover_client.report.palette import css_variables
-from handover_client.run_folder import write_file
+from handover_client.report.charts.palette import css_variables
+from handover_client.report.charts.svg import Chart, chart_body
+from handover_client.results.run_folder import write_file
 
 _WIDTH_PX = 960
 _LEFT_PX, _RIGHT_PX, _ABOVE_PX, _BELOW_PX = 56, 24, 56, 48

@@ -1,1 +1,1 @@
-"""The fast inference path: the same weights as functions of plain tensors, constants folded."""
+"""Inference engines: the reference path, and faster ones held against it."""

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from handover_model.checkpoint import Checkpoint
+from handover_model.checkpoints.checkpoint import Checkpoint
 from handover_model.engine.agreement import compare
-from handover_model.engine.fp8 import quantise, watch
-from handover_model.engine.fp8_scales import ActionError, Fp8Scales
+from handover_model.engine.cpu.engine import RowEngine
+from handover_model.engine.fp8.linear import quantise, watch
+from handover_model.engine.fp8.scales import ActionError, Fp8Scales
+from handover_model.engine.functional.tables import take_weights
 from handover_model.engine.reference import reference_chunks
-from handover_model.engine.rows import RowEngine
-from handover_model.engine.tables import take_weights
 from handover_model.errors import ModalityError
-from handover_model.processor import Processor
-from handover_model.samples import PreparedSample
+from handover_model.processing.processor import Processor
+from handover_model.processing.samples import PreparedSample
 
 SMALLEST = 1e-6  # for a layer that has read zeros alone
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from handover_model.network import Gr00tNetwork
-from handover_model.processor import Processor
-from handover_model.samples import PreparedSample
+from handover_model.network.groot import Gr00tNetwork
+from handover_model.processing.processor import Processor
+from handover_model.processing.samples import PreparedSample
 
 
 @torch.inference_mode()

@@ -1,1 +1,1 @@
-"""Clients that people already have: openpi's websocket and Isaac-GR00T's ZMQ."""
+"""Gateways for the clients of openpi and Isaac-GR00T."""

@@ -5,8 +5,8 @@ environments observe and command them so. Nothing is flipped or rescaled.
 """
 
 import numpy as np
-from handover_proto.contract import PolicySpec
 from handover_proto.embodiment import ALOHA_JOINTS, GR1_DIMS, GRIPPER_JOINTS
+from handover_proto.types import PolicySpec
 
 TOP_CAMERA = "cam_high"  # openpi's name for the one camera of gym-aloha
 
@@ -42,7 +42,7 @@ def at_rate(targets: np.ndarray, rate_hz: float, control_rate_hz: float) -> np.n
     """Turn a chunk into one target per control step: (steps, 14) -> (more or fewer, 14), float32.
 
     Step j of a chunk is due j / rate_hz after its observation. Arms go linearly from one step to
-    the next, grippers jump: what handover_client.chunk_player does in our own client.
+    the next, grippers jump: what handover_client.control.chunk_player does in our own client.
     """
     count = int(len(targets) * control_rate_hz / rate_hz + 1e-9)
     places = np.arange(count) * (rate_hz / control_rate_hz)

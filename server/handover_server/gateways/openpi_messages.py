@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from handover_proto.contract import (
+from handover_proto.embodiment import ALOHA_JOINTS, aloha_state_groups, aloha_targets
+from handover_proto.errors import InvalidRequest
+from handover_proto.types import (
     Observation,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,
     ServerInfo,
 )
-from handover_proto.embodiment import ALOHA_JOINTS, aloha_state_groups, aloha_targets
-from handover_proto.errors import InvalidRequest
-from handover_proto.observation import check_names
+from handover_proto.validation import check_names
 
 from handover_server.gateways.aloha_layout import (
     TOP_CAMERA,

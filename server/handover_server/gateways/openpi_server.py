@@ -10,13 +10,13 @@ import ssl
 import time
 from http import HTTPStatus
 
-from handover_proto.contract import MAX_MESSAGE_BYTES
 from handover_proto.errors import InvalidRequest, NotAuthorised, PolicyError
+from handover_proto.types import MAX_MESSAGE_BYTES
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from handover_server.gateways.asking import ask, refusals_counted, unless_gone
+from handover_server.gateways.calls import ask, refusals_counted, unless_gone
 from handover_server.gateways.msgpack_guard import unpack
 from handover_server.gateways.openpi_messages import (
     Adaptation,
@@ -25,10 +25,10 @@ from handover_server.gateways.openpi_messages import (
     read_observation,
     reply,
 )
-from handover_server.incident import record_incident
-from handover_server.intake import Intake
-from handover_server.security import Identity, TokenCheck, bearer_token
-from handover_server.ticket import Lane
+from handover_server.inference.admission import Intake
+from handover_server.requests.incident import record_incident
+from handover_server.requests.request import Lane
+from handover_server.security.tokens import Identity, TokenCheck, bearer_token
 
 _SCHEMES = ("api-key", "bearer")  # openpi-client says "Authorization: Api-Key KEY"
 _CLOSE_S = 1.0  # for a client to say goodbye when it is told that the server goes

@@ -4,18 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from handover_client.episode_record import STAGES, EpisodeRecord
-from handover_client.evaluation import Evaluation, evaluate
-from handover_client.figures import figures
-from handover_client.latency import Call
-from handover_client.parts import Layout, parts_of
+from handover_client.replay.action_groups import Layout, parts_of
+from handover_client.replay.evaluation import Evaluation, evaluate
+from handover_client.replay.figures import figures
+from handover_client.replay.replayer import Trajectory
 from handover_client.report.replay_page import write_replay
 from handover_client.report.rollout_page import write_rollout
-from handover_client.rollout_figures import rollout_figures
-from handover_client.rollout_folder import RolloutFolder
-from handover_client.trajectory import Trajectory
-from handover_proto.contract import StageDurations
+from handover_client.results.latency import Call
+from handover_client.rollout.figures import rollout_figures
+from handover_client.rollout.folder import RolloutFolder
+from handover_client.rollout.record import STAGES, EpisodeRecord
 from handover_proto.embodiment import GR1_DIMS, widen
+from handover_proto.types import StageDurations
 
 VIDEO = b"not a film, but as long as one " * 100
 

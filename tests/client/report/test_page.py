@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("jinja2", reason="reports need the extra replay")
 pytest.importorskip("rich")
 
-from handover_client import cli
+from handover_client.commands import main as cli
 from handover_client.report import videos
-from handover_client.report.palette import PALETTE
+from handover_client.report.charts.palette import PALETTE
 
 from .made_up import VIDEO, make_replay, make_rollout
 from .pages import Page, foreign_addresses

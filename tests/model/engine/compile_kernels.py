@@ -1,8 +1,9 @@
 """Compiles the kernels for an H100 as they are started there; a line for each."""
 
 import triton
-from handover_model.engine import attention_kernel, thin_kernel
-from handover_model.engine.kernels import CUTS
+from handover_model.engine.cuda.kernel_selection import CUTS
+from handover_model.engine.cuda.triton_kernels import skinny_linear as thin_kernel
+from handover_model.engine.cuda.triton_kernels import small_attention as attention_kernel
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 

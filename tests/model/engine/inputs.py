@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import torch
-from handover_model.engine.chunk import ChunkInput
-from handover_model.engine.inputs import chunk_input, move
-from handover_model.engine.layout import Layout, find_layout
-from handover_model.image import to_pixels
-from handover_model.network import Gr00tNetwork, ModelInput
-from handover_model.samples import PreparedSample
-from handover_model.tokenizer import pad_left_to
+from handover_model.engine.functional.chunk import ChunkInput
+from handover_model.engine.functional.inputs import chunk_input, move
+from handover_model.engine.functional.token_layout import Layout, find_layout
+from handover_model.network.groot import Gr00tNetwork, ModelInput
+from handover_model.processing.image import to_pixels
+from handover_model.processing.samples import PreparedSample
+from handover_model.processing.tokenizer import pad_left_to
 
 from ..tiny import EAGLE, IMAGE_TOKEN, normal
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 import torch._dynamo
-from handover_model.engine import compiling
-from handover_model.engine.compiling import TURN, compile_whole, keep_compiled
-from handover_proto.contract import IMPROVER
+from handover_model.engine.cuda import background_compiler as compiling
+from handover_model.engine.cuda.background_compiler import TURN, compile_whole, keep_compiled
+from handover_proto.types import IMPROVER
 
 from ..tiny import network
 from .inputs import noise_of, samples

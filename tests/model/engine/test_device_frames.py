@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from handover_model.engine.device_frames import (
+from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.image_resize import (
     KEPT_SIZES,
     DeviceFrames,
     apply_resizes,
     can_prepare,
     plan_resizes,
 )
-from handover_model.engine.graphs import GraphEngine
-from handover_model.image import ImageOptions, prepare_frame, prepared_size, to_pixels
-from handover_model.samples import PreparedSample, RawSample
+from handover_model.processing.image import ImageOptions, prepare_frame, prepared_size, to_pixels
+from handover_model.processing.samples import PreparedSample, RawSample
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..tiny import EAGLE, IMAGE_TOKEN, network

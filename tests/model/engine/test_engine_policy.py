@@ -5,11 +5,14 @@ import logging
 
 import numpy as np
 import pytest
-from handover_model.checkpoint import load_checkpoint
-from handover_model.engine import agreement, choose, prompt_start, rows
+from handover_model.checkpoints.checkpoint import load_checkpoint
+from handover_model.engine import agreement
+from handover_model.engine import build as choose
+from handover_model.engine.cpu import engine as rows
+from handover_model.engine.functional import prompt_kv_cache as prompt_start
 from handover_model.errors import ModalityError
 from handover_model.policy import GrootPolicy, load_policy
-from handover_proto.contract import ActionPrefix
+from handover_proto.types import ActionPrefix
 
 from ..observations import request
 

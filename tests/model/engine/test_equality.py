@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 import torch
-from handover_model.config import DitConfig
-from handover_model.engine.chunk import make_chunk
-from handover_model.engine.prompt_start import make_start, split_start
-from handover_model.engine.tables import make_tables, take_weights
+from handover_model.engine.functional.chunk import make_chunk
+from handover_model.engine.functional.prompt_kv_cache import make_start, split_start
+from handover_model.engine.functional.tables import make_tables, take_weights
+from handover_model.network.config import DitConfig
 
 from ..tiny import CONFIG, network
 from .inputs import engine_input, layout_of, noise_of, reference_input, samples

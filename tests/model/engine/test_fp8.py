@@ -7,16 +7,16 @@ import logging
 import numpy as np
 import pytest
 import torch
-from handover_model.checkpoint import load_checkpoint
+from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.engine import agreement
 from handover_model.engine.calibration import calibrate
-from handover_model.engine.fp8 import FP8, Fp8Linear, quantise, quantise_layer, round_to_fp8
-from handover_model.engine.fp8_scales import SCALES_FILE, load_scales, save_scales
-from handover_model.engine.linear import Dense, Norm
-from handover_model.engine.tables import take_weights
+from handover_model.engine.fp8.linear import FP8, Fp8Linear, quantise, quantise_layer, round_to_fp8
+from handover_model.engine.fp8.scales import SCALES_FILE, load_scales, save_scales
+from handover_model.engine.functional.linear import Dense, Norm
+from handover_model.engine.functional.tables import take_weights
 from handover_model.errors import CheckpointError, ModalityError
 from handover_model.policy import GrootPolicy, load_policy
-from handover_proto.contract import ActionPrefix
+from handover_proto.types import ActionPrefix
 from torch.nn import functional
 
 from ..observations import request

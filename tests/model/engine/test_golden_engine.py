@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from handover_model.engine.chunk import make_chunk
-from handover_model.engine.inputs import chunk_input
-from handover_model.engine.layout import Layout, find_layout
-from handover_model.engine.tables import make_tables, take_weights
-from handover_model.network import Gr00tNetwork
+from handover_model.engine.functional.chunk import make_chunk
+from handover_model.engine.functional.inputs import chunk_input
+from handover_model.engine.functional.tables import make_tables, take_weights
+from handover_model.engine.functional.token_layout import Layout, find_layout
+from handover_model.network.groot import Gr00tNetwork
 from handover_model.policy import GrootPolicy
-from handover_model.samples import PreparedSample
-from handover_proto.contract import Observation, PolicyRequest
+from handover_model.processing.samples import PreparedSample
+from handover_proto.types import Observation, PolicyRequest
 from torch import Tensor
 
 from .. import golden

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from handover_model.checkpoint import load_checkpoint
+from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.engine.agreement import compare
 from handover_model.engine.calibration import calibrate
-from handover_model.engine.cuda_graph import CapturedChunk
-from handover_model.engine.graphs import GraphEngine
-from handover_model.engine.kernels import KernelCompiler, clock_on_gpu
+from handover_model.engine.cuda.cuda_graph import CapturedChunk
+from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.kernel_selection import KernelCompiler, clock_on_gpu
 from handover_model.policy import GrootPolicy, load_policy
-from handover_proto.contract import IMPROVER
+from handover_proto.types import IMPROVER
 
 from ..observations import request
 

@@ -6,9 +6,9 @@ export writes down every operation, and dynamo with fullgraph refuses to break.
 
 import pytest
 import torch
-from handover_model.engine.buckets import find_bucket, make_buckets, stretch
-from handover_model.engine.tables import make_tables, take_weights
-from handover_model.engine.whole_chunk import WholeChunk, empty_inputs
+from handover_model.engine.cuda.buckets import find_bucket, make_buckets, stretch
+from handover_model.engine.cuda.chunk_module import WholeChunk, empty_inputs
+from handover_model.engine.functional.tables import make_tables, take_weights
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from handover_model.engine.cuda_graph import CapturedChunk
-from handover_model.engine.graphs import GraphEngine
-from handover_model.real_time_chunking import PrefixGuide
+from handover_model.engine.cuda.cuda_graph import CapturedChunk
+from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.network.real_time_chunking import PrefixGuide
 
 from ..tiny import network
 from .inputs import PAD, layout_of, noise_of, reference_input, samples

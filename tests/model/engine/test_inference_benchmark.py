@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from handover_model.checkpoint import load_checkpoint
-from handover_model.engine.fp8 import FP8, Fp8Linear
-from handover_model.engine.layers import replace_layers
-from handover_model.engine.tables import take_weights
+from handover_model.checkpoints.checkpoint import load_checkpoint
+from handover_model.engine.fp8.linear import FP8, Fp8Linear
+from handover_model.engine.functional.layer_replacement import replace_layers
+from handover_model.engine.functional.tables import take_weights
 from handover_model.policy import GrootPolicy
 from handover_model.policy_spec import probe_request
 

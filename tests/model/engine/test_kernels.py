@@ -6,13 +6,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from handover_model.engine import kernels
-from handover_model.engine.fp8 import quantise
-from handover_model.engine.kernel_choices import read_choices, write_choices
-from handover_model.engine.kernels import CUTS, KernelCompiler, ThinLinear, mix_small, use_kernels
-from handover_model.engine.linear import Dense, mix
-from handover_model.engine.tables import make_tables, take_weights
-from handover_model.engine.whole_chunk import WholeChunk
+from handover_model.engine.cuda import kernel_selection as kernels
+from handover_model.engine.cuda.chunk_module import WholeChunk
+from handover_model.engine.cuda.kernel_choices import read_choices, write_choices
+from handover_model.engine.cuda.kernel_selection import (
+    CUTS,
+    KernelCompiler,
+    ThinLinear,
+    mix_small,
+    use_kernels,
+)
+from handover_model.engine.fp8.linear import quantise
+from handover_model.engine.functional.linear import Dense, mix
+from handover_model.engine.functional.tables import make_tables, take_weights
 
 from ..tiny import CONFIG, network
 from .inputs import engine_input, layout_of, noise_of, samples
@@ -72,8 +78,12 @@ def test_attention_is_chosen_for_itself():
 
 @pytest.mark.parametrize("precision", ["full", "fp8"])
 def test_a_kernel_that_cannot_be_built_is_not_chosen(precision, monkeypatch):
-    monkeypatch.setitem(sys.modules, "handover_model.engine.thin_kernel", None)
-    monkeypatch.setitem(sys.modules, "handover_model.engine.attention_kernel", None)
+    monkeypatch.setitem(
+        sys.modules, "handover_model.engine.cuda.triton_kernels.skinny_linear", None
+    )
+    monkeypatch.setitem(
+        sys.modules, "handover_model.engine.cuda.triton_kernels.small_attention", None
+    )
 
     def change(weights):
         return quantise(weights, AnyLayer()) if precision == "fp8" else weights

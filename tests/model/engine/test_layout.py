@@ -1,7 +1,7 @@
 """Image tokens have the same places in every row that is padded on the left."""
 
 import numpy as np
-from handover_model.engine.layout import Layout, find_layout
+from handover_model.engine.functional.token_layout import Layout, find_layout
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,11 +8,11 @@ import types
 import numpy as np
 import pytest
 from handover_model.policy import load_policy
-from handover_proto.contract import ActionPrefix
+from handover_proto.types import ActionPrefix
 
 from ..observations import request
 
-ONNX_ROWS = "handover_model.engine.onnx_rows"
+ONNX_ROWS = "handover_model.engine.cpu.onnx"
 TASKS = ("go", "insert the peg into the socket, slowly", "Transfer the cube!")
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from handover_model.engine import prompt_cache
-from handover_model.engine.prompt_cache import remember_prompts
-from handover_model.mini_tokenizer import train_tokenizer
-from handover_model.tokenizer import PromptTokenizer
+from handover_model.engine.functional import tokenizer_cache as prompt_cache
+from handover_model.engine.functional.tokenizer_cache import remember_prompts
+from handover_model.processing.tokenizer import PromptTokenizer
+from handover_training.aloha_mini.tokenizer import train_tokenizer
 
 
 @pytest.fixture(scope="module")

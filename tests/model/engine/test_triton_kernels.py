@@ -18,11 +18,11 @@ pytest.importorskip("triton", reason="Triton is not installed: pip install trito
 if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("without a GPU they want TRITON_INTERPRET=1", allow_module_level=True)
 
-from handover_model.engine.attention_kernel import small_attention
-from handover_model.engine.fp8 import FP8, quantise_layer
-from handover_model.engine.kernels import ThinLinear, use_kernels
-from handover_model.engine.linear import Dense, Norm
-from handover_model.engine.thin_kernel import thin_linear
+from handover_model.engine.cuda.kernel_selection import ThinLinear, use_kernels
+from handover_model.engine.cuda.triton_kernels.skinny_linear import thin_linear
+from handover_model.engine.cuda.triton_kernels.small_attention import small_attention
+from handover_model.engine.fp8.linear import FP8, quantise_layer
+from handover_model.engine.functional.linear import Dense, Norm
 
 from ..tiny import network, normal
 from .test_kernels import TOKENS, chunk_of

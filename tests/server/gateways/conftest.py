@@ -7,7 +7,7 @@ import msgpack
 import numpy as np
 import pytest
 from handover_server.gateways.arrays import npy, openpi_array, read_npy, read_openpi_array
-from handover_server.gateways.ports import GatewaySettings
+from handover_server.gateways.listeners import GatewaySettings
 
 TIMEOUT_S = 60.0
 

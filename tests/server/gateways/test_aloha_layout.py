@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_proto.contract import StateSpec
+from handover_proto.types import StateSpec
 from handover_server.gateways.aloha_layout import at_rate, is_aloha_shaped, training_square
-from handover_server.policies import ALOHA_HOLD
+from handover_server.policies.hold import ALOHA_HOLD
 
 
 def test_the_bars_of_openpis_letterbox_are_cut_off_and_the_square_is_kept():

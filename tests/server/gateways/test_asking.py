@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from handover_proto.contract import Limits, PolicyRequest, ServerInfo
 from handover_proto.errors import Overloaded
-from handover_server.gateways.asking import ask
-from handover_server.intake import Bounds, Intake
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.scheduler import Scheduler
-from handover_server.ticket import Lane
+from handover_proto.types import Limits, PolicyRequest, ServerInfo
+from handover_server.gateways.calls import ask
+from handover_server.inference.admission import Bounds, Intake
+from handover_server.inference.scheduler import Scheduler
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.requests.request import Lane
 
 
 def test_a_batch_that_does_not_fit_whole_leaves_no_part_of_it_under_way(observation):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from handover_proto.errors import MissingExtra, UsageError
 from handover_server.errors import ServingError
-from handover_server.exposure import check_exposure
-from handover_server.gateways.ports import Gateways, GatewaySettings
-from handover_server.policies import HoldPolicy
-from handover_server.policy_server import PolicyServer, ServerSettings
-from handover_server.serve import ServeConfig, main
+from handover_server.gateways.listeners import Gateways, GatewaySettings
+from handover_server.policies.hold import HoldPolicy
+from handover_server.rpc.server import PolicyServer, ServerSettings
+from handover_server.security.exposure import check_exposure
+from handover_server.serve.command import ServeConfig, main
 
 from .conftest import TIMEOUT_S
 

@@ -5,9 +5,9 @@ import ssl
 
 import msgpack
 import pytest
-from handover_server.policies import HoldPolicy
-from handover_server.security import TokenCheck
-from handover_server.tls import TlsFiles
+from handover_server.policies.hold import HoldPolicy
+from handover_server.security.tls import TlsFiles
+from handover_server.security.tokens import TokenCheck
 
 from .conftest import TIMEOUT_S, _pack, _unpack
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
-from handover_proto.contract import (
+from handover_proto.embodiment import RELATIVE_GROUPS
+from handover_proto.types import (
     ActionSpec,
     CameraSpec,
     PolicyOutput,
     PolicySpec,
     StateSpec,
 )
-from handover_proto.embodiment import RELATIVE_GROUPS
 from handover_server.gateways.groot_messages import action_reply, modality_config_reply, read_batch
 from handover_server.gateways.msgpack_guard import unpack
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.security import TokenCheck
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.security.tokens import TokenCheck
 
 GR1 = dataclasses.replace(
     ALOHA_HOLD,

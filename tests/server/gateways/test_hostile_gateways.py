@@ -7,8 +7,8 @@ import socket
 import msgpack
 import numpy as np
 import pytest
-from handover_server.gateways.ports import GatewaySettings
-from handover_server.policies import HoldPolicy
+from handover_server.gateways.listeners import GatewaySettings
+from handover_server.policies.hold import HoldPolicy
 
 from ..conftest import wait_until
 from .conftest import TIMEOUT_S, GrootClient, WebsocketByHand, _pack

@@ -8,12 +8,12 @@ import urllib.request
 import msgpack
 import numpy as np
 import pytest
-from handover_proto.contract import CameraSpec, StateSpec
 from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
+from handover_proto.types import CameraSpec, StateSpec
 from handover_server.gateways.openpi_messages import Adaptation
-from handover_server.intake import Bounds
-from handover_server.policies import ALOHA_HOLD, HoldPolicy
-from handover_server.security import TokenCheck
+from handover_server.inference.admission import Bounds
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+from handover_server.security.tokens import TokenCheck
 
 from ..conftest import wait_until
 

@@ -1,0 +1,1 @@
+"""Connection to a policy server over gRPC: clients, streams, security."""

@@ -1,0 +1,188 @@
+"""The robot's connection to a policy server, for asyncio."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import grpc
+import grpc.aio
+from handover_proto.errors import PolicyError, ServerUnavailable
+from handover_proto.types import (
+    ActionChunk,
+    ActionPrefix,
+    ImageCodec,
+    Observation,
+    PolicyRequest,
+    ServerInfo,
+)
+
+from handover_client.connection.async_stream import AsyncPolicyStream
+from handover_client.connection.channel import (
+    PolicyCalls,
+    channel_options,
+    channel_target,
+    check_address,
+)
+from handover_client.connection.grpc_errors import typed_error
+from handover_client.connection.readiness import (
+    HEALTH_METHOD,
+    HEALTH_REQUEST,
+    Patience,
+    check_health,
+    check_info,
+)
+from handover_client.connection.requests import check_codec, read_chunk, seal
+from handover_client.connection.security import UNPROTECTED, ChannelSecurity
+from handover_client.connection.tls_diagnosis import find_tls_fault
+
+
+class AsyncPolicyClient:
+    """PolicyClient for asyncio: the same arguments, checks, deadlines and errors, awaited.
+
+    Made by `connect`, inside the event loop that will use it; an async context manager.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        image_codec: ImageCodec,
+        call_timeout_s: float,
+        security: ChannelSecurity = UNPROTECTED,
+    ) -> None:
+        security.check(check_address(address))
+        self.address = address
+        self.image_codec = image_codec
+        self.call_timeout_s = call_timeout_s
+        self._info: ServerInfo | None = None
+        self._closed = False
+        self._security = security
+        self._metadata = security.metadata()
+        target, options = channel_target(address), channel_options(address)
+        credentials = security.credentials()
+        self._channel = (
+            grpc.aio.insecure_channel(target, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, options=options)
+        )
+        self._calls = PolicyCalls(self._channel)
+        self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
+
+    @classmethod
+    async def connect(
+        cls,
+        address: str,
+        *,
+        timeout_s: float = 60.0,
+        call_timeout_s: float = 10.0,
+        image_codec: ImageCodec = ImageCodec.RAW_RGB8,
+        security: ChannelSecurity = UNPROTECTED,
+    ) -> "AsyncPolicyClient":
+        """Wait until the server at HOST:PORT is ready; as PolicyClient.connect."""
+        client = cls(address, image_codec, call_timeout_s, security)
+        try:
+            await client.wait_until_ready(timeout_s)
+            check_codec(image_codec, client.info)
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    @property
+    def info(self) -> ServerInfo:
+        """What the server serves, as of the last handshake."""
+        if self._info is None:
+            raise ServerUnavailable(
+                f"not connected to {self.address}: use AsyncPolicyClient.connect"
+            )
+        return self._info
+
+    async def wait_until_ready(self, timeout_s: float) -> ServerInfo:
+        """Try until the server is ready and shakes hands; also after it was restarted."""
+        patience = Patience(self.address, timeout_s)
+        while True:
+            try:
+                return await self._handshake(patience.attempt_s())
+            except patience.errors as error:
+                await asyncio.sleep(patience.pause_s(error))
+
+    async def get_info(self, *, timeout_s: float | None = None) -> ServerInfo:
+        """Ask the server what it serves, now."""
+        reply = await self._call(self._calls.get_info, b"", timeout_s)
+        self._info = check_info(reply, self.address)
+        return self._info
+
+    async def infer(
+        self,
+        observation: Observation,
+        *,
+        seed: int | None = None,
+        sequence: int = 0,
+        client_tag: str = "",
+        prefix: ActionPrefix | None = None,
+        max_age_ms: int | None = None,
+        timeout_s: float | None = None,
+    ) -> ActionChunk:
+        """Ask for the chunk that follows `observation`; as PolicyClient.infer."""
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
+        sealed = seal(request, self.info, self.image_codec)
+        reply = await self._call(self._calls.infer, sealed.data, timeout_s)
+        return read_chunk(reply, sealed, self.info.spec)
+
+    def stream(self) -> AsyncPolicyStream:
+        """Open a stream, on which the newest observation supersedes those that still wait."""
+        self._check_open()
+        method = partial(self._calls.infer_stream, metadata=self._metadata)
+        return AsyncPolicyStream(method, self.info, self.image_codec, self.address)
+
+    async def close(self) -> None:
+        """Close the connection; calls under way end with ServerUnavailable."""
+        self._closed = True
+        await self._channel.close()
+
+    async def __aenter__(self) -> "AsyncPolicyClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _handshake(self, timeout_s: float) -> ServerInfo:
+        try:
+            health = await self._check_health(
+                HEALTH_REQUEST, timeout=timeout_s, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            # a server without a health service may still be one of ours: GetInfo will tell
+            if error.code() != grpc.StatusCode.UNIMPLEMENTED:  # type: ignore[attr-defined]
+                raise await self._explain(error, timeout_s) from None
+        else:
+            check_health(health, self.address)
+        return await self.get_info(timeout_s=timeout_s)
+
+    async def _explain(self, error: grpc.RpcError, timeout_s: float) -> PolicyError:
+        """Tell why the server was not reached; TLS keeps its reasons to itself."""
+        fault = None
+        if error.code() is grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+            fault = await asyncio.to_thread(find_tls_fault, self.address, self._security, timeout_s)
+        return fault or typed_error(error, self.address)
+
+    async def _call(self, method: Callable[..., Any], data: bytes, timeout_s: float | None) -> Any:
+        self._check_open()
+        timeout_s = self.call_timeout_s if timeout_s is None else timeout_s
+        try:
+            return await method(data, timeout=timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise typed_error(error, self.address) from None
+        except asyncio.CancelledError:  # also what grpc.aio raises when the channel is closed
+            self._check_open()
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ServerUnavailable(f"the client of {self.address} was closed")

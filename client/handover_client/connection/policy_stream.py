@@ -1,0 +1,139 @@
+"""A stream of observations to a policy server, for ordinary (blocking) code."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+import grpc
+from handover_proto.errors import DeadlinePassed, PolicyError, ServerUnavailable, Superseded
+from handover_proto.types import (
+    ActionPrefix,
+    ImageCodec,
+    Observation,
+    PolicyRequest,
+    ServerInfo,
+)
+
+from handover_client.connection.grpc_errors import typed_error
+from handover_client.connection.requests import SealedRequest, StreamAnswer, read_answer, seal
+
+
+class Outbox:
+    """Room for one request on its way out: a newer one takes the place of one that still waits."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: SealedRequest | None = None
+        self._closed = False
+
+    def put(self, request: SealedRequest) -> SealedRequest | None:
+        """Leave a request to be sent; return the one whose place it took."""
+        with self._changed:
+            superseded, self._waiting = self._waiting, request
+            self._changed.notify()
+        return superseded
+
+    def close(self) -> None:
+        """End the iteration."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._waiting is not None)
+                if self._closed:
+                    return
+                request, self._waiting = self._waiting, None
+            assert request is not None
+            yield request.data
+
+
+class PolicyStream:
+    """Observations out, answers back, in their own time; a context manager.
+
+    Sending never blocks. An observation that has not left yet, or that still waits on the server,
+    is superseded by the next: its answer's error is Superseded. Made by `PolicyClient.stream`.
+    """
+
+    def __init__(
+        self, method: Callable[..., Any], info: ServerInfo, codec: ImageCodec, address: str
+    ) -> None:
+        self._info, self._codec, self._address = info, codec, address
+        self._outbox = Outbox()
+        self._answers: queue.SimpleQueue[StreamAnswer | None] = queue.SimpleQueue()
+        self._end: PolicyError | None = None
+        self._call = method(iter(self._outbox))
+        self._reader = threading.Thread(target=self._read, name="policy-stream", daemon=True)
+        self._reader.start()
+
+    def send(
+        self,
+        observation: Observation,
+        *,
+        sequence: int,
+        seed: int | None = None,
+        client_tag: str = "",
+        prefix: ActionPrefix | None = None,
+        max_age_ms: int | None = None,
+    ) -> None:
+        """Send an observation; `sequence` names its answer and grows within the stream.
+
+        max_age_ms: how long it may wait on the server: a stream has no deadline for each request
+        Raises InvalidRequest or UnmetPrecondition before anything is sent, and ServerUnavailable
+        (or what else ended the stream) once it has ended.
+        """
+        request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
+        sealed = seal(request, self._info, self._codec)
+        if self._end is not None:
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
+        superseded = self._outbox.put(sealed)
+        if superseded is not None:
+            error = Superseded(f"a newer observation ({sequence}) took its place before it left")
+            self._answers.put(StreamAnswer(superseded.sequence, superseded.client_tag, None, error))
+
+    def receive(self, *, timeout_s: float) -> StreamAnswer:
+        """Wait for the next answer; raises DeadlinePassed, or what ended the stream."""
+        try:
+            answer = self._answers.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            raise DeadlinePassed(
+                f"no answer from {self._address} on the stream within {timeout_s:g} s"
+            ) from None
+        if answer is None:
+            self._answers.put(None)  # the next call is told as well
+            assert self._end is not None
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
+        return answer
+
+    def close(self) -> None:
+        """End the stream; what still waits is given up."""
+        self._outbox.close()
+        self._call.cancel()
+        self._reader.join()
+
+    def __enter__(self) -> "PolicyStream":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        end: PolicyError = ServerUnavailable(f"the server at {self._address} ended the stream")
+        try:
+            for reply in self._call:
+                self._answers.put(read_answer(reply, self._info.spec))
+        except grpc.RpcError as error:
+            end = typed_error(error, self._address)
+        finally:
+            self._end = end
+            self._outbox.close()  # gRPC's sending thread waits there
+            self._answers.put(None)

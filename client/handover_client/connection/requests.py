@@ -1,0 +1,134 @@
+"""One observation out, one chunk back: what is checked on the way, for every kind of call."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+from handover_proto import policy_pb2 as pb
+from handover_proto.errors import InvalidRequest, PolicyError, UnmetPrecondition
+from handover_proto.types import (
+    ActionChunk,
+    EncodedImage,
+    Frame,
+    ImageCodec,
+    PolicyRequest,
+    PolicySpec,
+    ServerInfo,
+)
+from handover_proto.validation import are_finite, check_request
+from handover_proto.wire.codec import compress
+from handover_proto.wire.messages import decode_chunk, decode_error, serialise_request
+
+from handover_client.errors import InvalidReply
+
+
+@dataclass(frozen=True)
+class SealedRequest:
+    """A request as it travels, and what its answer has to echo."""
+
+    data: bytes = field(repr=False)
+    sequence: int
+    client_tag: str
+
+    @classmethod
+    def of(cls, message: pb.InferRequest) -> "SealedRequest":
+        """Serialise a message."""
+        return cls(message.SerializeToString(), message.sequence, message.client_tag)
+
+
+@dataclass(frozen=True)
+class StreamAnswer:
+    """What a stream says about one request: its chunk, or why there is none."""
+
+    sequence: int
+    client_tag: str
+    chunk: ActionChunk | None
+    error: PolicyError | None
+
+    def result(self) -> ActionChunk:
+        """Return the chunk; raise the error where there is none."""
+        if self.chunk is None:
+            raise self.error or PolicyError("the stream gave neither a chunk nor an error")
+        return self.chunk
+
+
+def seal(request: PolicyRequest, info: ServerInfo, codec: ImageCodec) -> SealedRequest:
+    """Serialise a request that the server will accept, frames compressed by `codec`.
+
+    Raises InvalidRequest or UnmetPrecondition before anything is sent.
+    """
+    check_request(request, info.spec, info.limits)
+    if codec is not ImageCodec.RAW_RGB8:
+        request = _compress_frames(request, codec)
+    sealed = SealedRequest(serialise_request(request), request.sequence, request.client_tag)
+    size, limit = len(sealed.data), info.limits.max_message_bytes
+    if size > limit:
+        raise InvalidRequest("request", f"at most {limit} bytes", f"{size}; compress the images")
+    return sealed
+
+
+def check_codec(codec: ImageCodec, info: ServerInfo) -> None:
+    """Raise UnmetPrecondition unless the server reads images of this codec."""
+    if codec not in info.image_codecs:
+        known = ", ".join(known.name for known in info.image_codecs) or "none"
+        raise UnmetPrecondition(f"the server reads no {codec.name} images; it reads {known}")
+
+
+def _compress_frames(request: PolicyRequest, codec: ImageCodec) -> PolicyRequest:
+    def small(frame: Frame) -> Frame:
+        return frame if isinstance(frame, EncodedImage) else compress(frame, codec)
+
+    cameras = {
+        name: [small(frame) for frame in frames]
+        for name, frames in request.observation.cameras.items()
+    }
+    observation = dataclasses.replace(request.observation, cameras=cameras)
+    return dataclasses.replace(request, observation=observation)
+
+
+def read_chunk(reply: pb.InferReply, request: SealedRequest, spec: PolicySpec) -> ActionChunk:
+    """Turn the reply to `request` into a chunk that is safe to look at.
+
+    Raises InvalidReply unless it has exactly the spec's groups, each (horizon, dim) float32 and
+    finite, and echoes the request's sequence and tag.
+    """
+    chunk = _decode(reply, spec)
+    for name in ("sequence", "client_tag"):
+        sent, got = getattr(request, name), getattr(reply, name)
+        if got != sent:
+            raise InvalidReply(name, f"the request's {sent!r}", repr(got))
+    return chunk
+
+
+def read_answer(reply: pb.InferReply, spec: PolicySpec) -> StreamAnswer:
+    """Turn a stream's reply into its answer, an error of its own included."""
+    chunk, error = None, None
+    if reply.HasField("error"):
+        error = decode_error(reply.error)
+    else:
+        try:
+            chunk = _decode(reply, spec)
+        except InvalidReply as invalid:
+            error = invalid
+    return StreamAnswer(reply.sequence, reply.client_tag, chunk, error)
+
+
+def _decode(reply: pb.InferReply, spec: PolicySpec) -> ActionChunk:
+    try:
+        chunk = decode_chunk(reply)
+    except InvalidRequest as error:  # the codec's word for bytes that do not fit their shape
+        raise InvalidReply(error.field, error.expected, error.got) from None
+    wanted = {group.name: group.dim for group in spec.action}
+    if set(chunk.action) != set(wanted):
+        raise InvalidReply(
+            "action", f"the groups {', '.join(wanted)}", ", ".join(sorted(chunk.action)) or "none"
+        )
+    for name, dim in wanted.items():
+        values, shape = chunk.action[name], (spec.horizon, dim)
+        if values.dtype != np.float32 or values.shape != shape:
+            got = f"{values.dtype} {values.shape}"
+            raise InvalidReply(f'action["{name}"]', f"float32 {shape}", got)
+    if not are_finite(chunk.action.values()):
+        name = next(name for name, values in chunk.action.items() if not are_finite([values]))
+        raise InvalidReply(f'action["{name}"]', "finite numbers", "NaN or infinity")
+    return chunk

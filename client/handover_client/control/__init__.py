@@ -1,0 +1,1 @@
+"""Action chunks in a control loop: requesting, playing, blending, timing."""

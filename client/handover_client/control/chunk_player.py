@@ -1,0 +1,149 @@
+"""A policy's chunks as joint targets at any control step: the way from 20 Hz to a robot's 50 Hz.
+
+Times are counted in control steps, and places in a chunk are exact fractions of its steps: no
+rounding decides which target is played.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, get_args
+
+import numpy as np
+from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
+
+from handover_client.control.blending import Blend, ensemble_weights, fading
+
+Interpolation = Literal["linear", "hold"]
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """(steps, 14) float32 targets, and the control steps of their observation and first play."""
+
+    targets: np.ndarray
+    observed_at: int
+    since: int
+
+
+class ChunkPlayer:
+    """Plays the newest chunk; before the first, and past a chunk's end, it holds the last target.
+
+    Step j of a chunk is due j / `chunk_rate_hz` seconds after the observation that it answers,
+    however late it comes: the steps that have passed by then are never played. Arms go linearly
+    from one step's target to the next (`linear`) or jump to it (`hold`); grippers always jump.
+
+    blend: `newest` plays that one alone; `ensemble` plays the weighted mean of all chunks that are
+    not over; `crossfade` goes from the old one to the new one while the old one lasts.
+    """
+
+    def __init__(
+        self,
+        start: np.ndarray,
+        chunk_rate_hz: float = 20.0,
+        control_rate_hz: float = 50.0,
+        interpolation: Interpolation = "linear",
+        blend: Blend = "newest",
+    ) -> None:
+        """`start` is what is held before the first chunk: (14,), rad, grippers 0 … 1."""
+        if interpolation not in get_args(Interpolation):
+            raise ValueError(f"interpolation {interpolation!r}: expected linear or hold")
+        if blend not in get_args(Blend):
+            raise ValueError(f"blend {blend!r}: expected newest, ensemble or crossfade")
+        self._steps_per_control_step = chunk_steps_per_control_step(chunk_rate_hz, control_rate_hz)
+        self._is_linear, self._blend = interpolation == "linear", blend
+        self._start = _check(np.asarray(start), ndim=1).astype(np.float32)
+        self._chunks: list[_Chunk] = []  # the newest is the last, and alone if it is played alone
+        self.borders: list[int] = []
+        """The control steps at which a chunk took over from another, or joined it."""
+
+    def add(self, targets: np.ndarray, observed_at: int, now: int) -> int:
+        """Play this chunk from control step `now` on; returns how many of its steps had passed.
+
+        targets: (steps, 14), absolute: rad, grippers 0 … 1
+        observed_at: the control step of the observation that the chunk answers
+
+        A chunk that has passed as a whole, or that answers an older observation than the one
+        being played, changes nothing. Raises ValueError for another shape, and for a chunk from
+        the future.
+        """
+        chunk = _Chunk(_check(np.asarray(targets), ndim=2).astype(np.float32), observed_at, now)
+        if observed_at > now:
+            raise ValueError(f"a chunk for control step {observed_at} at control step {now}")
+        is_older = bool(self._chunks) and observed_at < self._chunks[-1].observed_at
+        if is_older or self._left(chunk, now) <= 0:
+            return len(targets)
+        if self._chunks:
+            self.borders.append(now)
+        kept = [] if self._blend == "newest" else self._chunks
+        self._chunks = [*(old for old in kept if self._left(old, now) > 0), chunk]
+        return int(self._place(chunk, now))
+
+    def target_at(self, step: int | Fraction) -> np.ndarray:
+        """Give the joint targets of a control step, or of a moment between two: (14,) float32."""
+        if not self._chunks:
+            return self._start.copy()
+        running = [chunk for chunk in self._chunks if self._left(chunk, step) > 0]
+        running = running or self._chunks[-1:]
+        targets = [self._interpolate(chunk.targets, self._place(chunk, step)) for chunk in running]
+        if self._blend == "ensemble":
+            weights = ensemble_weights(len(targets))
+            return np.average(targets, axis=0, weights=weights).astype(np.float32)
+        played = targets[0]
+        for old, chunk, target in zip(running, running[1:], targets[1:], strict=False):
+            # one step more than is left, as in the soft mask: the first target is new in part
+            whole = self._left(old, chunk.since) + 1
+            share = np.float32(fading(float(self._left(old, step)), float(whole)))
+            played = share * played + (1 - share) * target
+        return played
+
+    def rest(self, step: int) -> np.ndarray:
+        """Give what is still to play from a control step on, at the chunks' own rate.
+
+        (steps, 14) float32; the first is due at `step`. Empty where nothing is left.
+        """
+        rest: list[np.ndarray] = []
+        if self._chunks:
+            newest, moment = self._chunks[-1], Fraction(step)
+            while self._left(newest, moment) >= 1:
+                rest.append(self.target_at(moment))
+                moment += 1 / self._steps_per_control_step
+        return np.array(rest, np.float32).reshape(-1, len(ALOHA_JOINTS))
+
+    def is_dry(self, step: int) -> bool:
+        """Tell whether the chunk is over at a control step, so that its last target is held."""
+        return bool(self._chunks) and self._left(self._chunks[-1], step) <= 0
+
+    def _interpolate(self, targets: np.ndarray, place: Fraction) -> np.ndarray:
+        index = min(int(place), len(targets) - 1)
+        target = targets[index].copy()
+        if self._is_linear and index + 1 < len(targets):
+            share = np.float32(place - index)
+            moved = target + share * (targets[index + 1] - target)
+            moved[list(GRIPPER_JOINTS)] = target[list(GRIPPER_JOINTS)]
+            return moved
+        return target
+
+    def _place(self, chunk: _Chunk, step: int | Fraction) -> Fraction:
+        return (step - chunk.observed_at) * self._steps_per_control_step
+
+    def _left(self, chunk: _Chunk, step: int | Fraction) -> Fraction:
+        """Count a chunk's steps that are to come; 0 or less where it is over."""
+        return len(chunk.targets) - self._place(chunk, step)
+
+
+def chunk_steps_per_control_step(chunk_rate_hz: float, control_rate_hz: float) -> Fraction:
+    """Give the ratio of two rates exactly: 20 Hz and 50 Hz -> 2/5."""
+    if not (chunk_rate_hz > 0 and control_rate_hz > 0):
+        raise ValueError(f"rates {chunk_rate_hz} Hz and {control_rate_hz} Hz: expected above 0")
+    chunk_rate, control_rate = (
+        Fraction(rate).limit_denominator(1000) for rate in (chunk_rate_hz, control_rate_hz)
+    )
+    return chunk_rate / control_rate
+
+
+def _check(targets: np.ndarray, ndim: int) -> np.ndarray:
+    width = len(ALOHA_JOINTS)
+    if targets.ndim != ndim or targets.shape[-1] != width or 0 in targets.shape:
+        shape = f"(steps, {width})" if ndim == 2 else f"({width},)"
+        raise ValueError(f"targets have shape {targets.shape}, expected {shape}")
+    return targets

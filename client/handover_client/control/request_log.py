@@ -1,0 +1,40 @@
+"""What happened between robot and policy during one episode."""
+
+from dataclasses import dataclass, field
+
+from handover_client.control.chunk_player import ChunkPlayer
+from handover_client.control.chunk_sources import Answer
+from handover_client.control.retries import Outage
+from handover_client.rollout.record import STAGES
+
+
+@dataclass
+class RequestLog:
+    """Latencies, outages, and the times when the robot had nothing left to play."""
+
+    latency_ms: list[float] = field(default_factory=list)
+    stage_ms: dict[str, list[float]] = field(
+        default_factory=lambda: {stage: [] for stage in STAGES}
+    )
+    outages: list[Outage] = field(default_factory=list)
+    dropped_steps: int = 0
+    dry_steps: int = 0
+    dry_spells: list[int] = field(default_factory=list)
+    _was_dry: bool = False
+
+    def add(self, answer: Answer) -> None:
+        """Note a server's latency, as the robot saw it and as the server reports it."""
+        if answer.durations is None:
+            return
+        self.latency_ms.append(round(answer.latency_ms, 3))
+        for stage in STAGES:
+            self.stage_ms[stage].append(round(getattr(answer.durations, f"{stage}_ms"), 3))
+
+    def watch(self, player: ChunkPlayer, step: int) -> None:
+        """Note whether the robot holds its last target for want of a chunk."""
+        is_dry = player.is_dry(step)
+        if is_dry:
+            self.dry_steps += 1
+            if not self._was_dry:
+                self.dry_spells.append(step)
+        self._was_dry = is_dry

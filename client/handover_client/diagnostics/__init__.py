@@ -1,0 +1,1 @@
+"""Load generation, replay of recorded requests, and server information."""

@@ -1,0 +1,1 @@
+"""Open-loop evaluation: a served policy's chunks beside recorded actions."""

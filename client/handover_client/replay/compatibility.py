@@ -1,0 +1,119 @@
+"""Whether a dataset, a served policy and a run fit together; one clear line where they do not."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from handover_proto.errors import UsageError
+from handover_proto.types import PolicySpec
+
+from handover_client.errors import EvaluationError
+from handover_client.replay.action_groups import Layout
+from handover_client.replay.recordings import EpisodeEntry, Recordings
+
+_RATE_TOLERANCE = 0.01  # 1 %: 29.97 and 30 frames per second are the same to a policy
+
+
+def check_fit(recordings: Recordings, spec: PolicySpec) -> Layout:
+    """Return the columns to compare, in the policy's order.
+
+    Raises EvaluationError naming the cameras and groups that the dataset lacks, or the rate.
+    """
+    lacks = [
+        *_missing("camera", (cam.name for cam in spec.cameras), recordings.cameras),
+        *_missing("state group", (group.name for group in spec.state), recordings.state_groups),
+        *_missing("action group", (group.name for group in spec.action), recordings.action_groups),
+    ]
+    if lacks:
+        raise EvaluationError(
+            f"the dataset {recordings.path.name} lacks what the policy "
+            f"{spec.checkpoint_name or spec.policy} needs: {'; '.join(lacks)}; replay a dataset "
+            "converted for this checkpoint's embodiment"
+        )
+    _check_steps(spec)
+    _check_dims("state", {group.name: group.dim for group in spec.state}, recordings.state_groups)
+    dims = {group.name: group.dim for group in spec.action}
+    _check_dims("action", dims, recordings.action_groups)
+    if spec.rate_hz and abs(recordings.fps / spec.rate_hz - 1) > _RATE_TOLERANCE:
+        raise EvaluationError(
+            f"the dataset has {recordings.fps:g} steps per second, the policy {spec.rate_hz:g}: "
+            f"convert the recordings with --fps {spec.rate_hz:g}"
+        )
+    return Layout(dims)
+
+
+def choose_episodes(recordings: Recordings, traj_ids: Sequence[int]) -> list[EpisodeEntry]:
+    """Find the episodes to replay, in the order asked for; all of them for none named.
+
+    Raises UsageError for an id that the dataset does not have, or one named twice.
+    """
+    known = {entry.index: entry for entry in recordings.episodes}
+    unknown = sorted({index for index in traj_ids if index not in known})
+    if unknown:
+        raise UsageError(
+            f"--traj-ids: the dataset {recordings.path.name} has no episode "
+            f"{', '.join(map(str, unknown))}; it has {_ranges(known)}"
+        )
+    if len(set(traj_ids)) != len(traj_ids):
+        raise UsageError("--traj-ids: an episode is named twice")
+    chosen = [known[index] for index in traj_ids] or list(known.values())
+    if not chosen:
+        raise EvaluationError(f"the dataset {recordings.path.name} has no episodes")
+    empty = [entry.index for entry in chosen if entry.length < 1]
+    if empty:
+        raise EvaluationError(f"episode {empty[0]} of {recordings.path.name} has no steps")
+    return chosen
+
+
+def check_run(steps: int, action_horizon: int, seed: int, spec: PolicySpec) -> None:
+    """Raise UsageError unless the run's numbers make sense for the policy."""
+    if not 1 <= action_horizon <= spec.horizon:
+        raise UsageError(
+            f"--action-horizon {action_horizon}: expected 1 to {spec.horizon}, "
+            "the steps of this policy's chunk"
+        )
+    if steps < 1:
+        raise UsageError(f"--steps {steps}: expected at least 1")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: expected 0 or more")
+
+
+def _check_steps(spec: PolicySpec) -> None:
+    """Make sure that it is known which steps an observation is made of, and that they are past."""
+    vague = [
+        part.name
+        for part in (*spec.cameras, *spec.state)
+        if len(part.delta_indices or (0,)) != part.steps or max(part.delta_indices or (0,)) > 0
+    ]
+    if vague:
+        raise EvaluationError(
+            f"the policy wants several steps of {', '.join(vague)} in an observation, and its "
+            "server does not tell which past ones: serve it with this version of handover"
+        )
+
+
+def _missing(kind: str, wanted: Iterable[str], known: Iterable[str]) -> list[str]:
+    known = list(known)
+    missing = [name for name in wanted if name not in known]
+    if not missing:
+        return []
+    return [f"{kind} {', '.join(missing)} (it has {', '.join(known) or 'none'})"]
+
+
+def _check_dims(kind: str, wanted: Mapping[str, int], known: Mapping[str, slice]) -> None:
+    for name, dim in wanted.items():
+        width = known[name].stop - known[name].start
+        if width != dim:
+            raise EvaluationError(
+                f"the {kind} group {name!r} has {width} values in the dataset and {dim} in the "
+                "policy: they are made for different robots"
+            )
+
+
+def _ranges(known: Iterable[int]) -> str:
+    """Write numbers briefly: 0-4, 7."""
+    runs: list[list[int]] = []
+    for number in sorted(known):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -1,0 +1,105 @@
+"""Scores of replayed trajectories: in every way of predicting them, for every part, over time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from handover_client.replay.action_groups import Part
+from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY
+from handover_client.replay.error_metrics import Score, pool, score, step_mse
+from handover_client.replay.replayer import Trajectory
+
+POLICY = "policy"
+WAYS = (POLICY, HOLD, MEAN_TRAJECTORY)  # of predicting a trajectory, in the tables' order
+GROUP_NAMES = ("easiest", "average", "hardest")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every trajectory's scores: one for each way of predicting it and each part of its values."""
+
+    parts: tuple[Part, ...]
+    trajectories: tuple[Trajectory, ...]
+    scores: tuple[Mapping[str, Mapping[str, Score]], ...]  # per trajectory: {way: {part: score}}
+
+    @property
+    def headline(self) -> Part:
+        """The part that groups, bars and plots are about."""
+        return self.parts[0]
+
+    def of(self, way: str, part: str) -> list[Score]:
+        """List the trajectories' scores of one way of predicting, where it exists."""
+        return [scores[way][part] for scores in self.scores if way in scores]
+
+    def pooled(self, way: str, part: str) -> Score | None:
+        """Pool one way's scores; None where some trajectory cannot be predicted that way."""
+        scores = self.of(way, part)
+        return pool(scores) if len(scores) == len(self.trajectories) else None
+
+
+def evaluate(trajectories: Sequence[Trajectory], parts: tuple[Part, ...]) -> Evaluation:
+    """Score every trajectory in every way and part."""
+    return Evaluation(
+        parts, tuple(trajectories), tuple(_score_ways(each, parts) for each in trajectories)
+    )
+
+
+def predictions(trajectory: Trajectory) -> dict[str, np.ndarray]:
+    """Name the ways in which a trajectory was predicted: {way: (T, D)}."""
+    ways = {POLICY: trajectory.predicted, **trajectory.baselines}
+    return {way: ways[way] for way in WAYS if way in ways}
+
+
+def _score_ways(trajectory: Trajectory, parts: Sequence[Part]) -> dict[str, dict[str, Score]]:
+    return {
+        way: {
+            part.key: score(predicted[:, part.columns], trajectory.demonstrated[:, part.columns])
+            for part in parts
+        }
+        for way, predicted in predictions(trajectory).items()
+    }
+
+
+def difficulty_groups(evaluation: Evaluation) -> dict[str, list[int]]:
+    """Split the trajectories by their MSE into three groups of nearly equal size.
+
+    Returns {group: places in evaluation.trajectories}; nothing for fewer than three.
+    """
+    scores = evaluation.of(POLICY, evaluation.headline.key)
+    if len(scores) < len(GROUP_NAMES):
+        return {}
+    order = np.argsort([item.mse for item in scores], kind="stable")
+    return {
+        name: [int(place) for place in places]
+        for name, places in zip(GROUP_NAMES, np.array_split(order, len(GROUP_NAMES)), strict=True)
+    }
+
+
+def error_over_time(evaluation: Evaluation) -> dict[str, list[float]]:
+    """Average the per-step MSE over the trajectories that have the step: {way: one per step}."""
+    columns = evaluation.headline.columns
+    longest = max(len(each.demonstrated) for each in evaluation.trajectories)
+    curves = {}
+    for way in WAYS:
+        if evaluation.pooled(way, evaluation.headline.key) is None:
+            continue
+        sums, counts = np.zeros(longest), np.zeros(longest)
+        for each in evaluation.trajectories:
+            errors = step_mse(predictions(each)[way][:, columns], each.demonstrated[:, columns])
+            sums[: len(errors)] += errors
+            counts[: len(errors)] += 1
+        curves[way] = (sums / counts).tolist()
+    return curves
+
+
+def error_in_chunk(evaluation: Evaluation, action_horizon: int) -> list[float]:
+    """Average the policy's per-step MSE by the step's place in its chunk: one per place."""
+    columns = evaluation.headline.columns
+    sums, counts = np.zeros(action_horizon), np.zeros(action_horizon)
+    for each in evaluation.trajectories:
+        errors = step_mse(each.predicted[:, columns], each.demonstrated[:, columns])
+        places = np.arange(len(errors)) % action_horizon
+        np.add.at(sums, places, errors)
+        np.add.at(counts, places, 1)
+    return [float(total / count) for total, count in zip(sums, counts, strict=True) if count]

@@ -1,0 +1,71 @@
+"""The folder of a replay under way: the policy's answers about each finished trajectory.
+
+    .NAME.partial/
+      lock, plan.json   as in unfinished_run
+      answers/          episode_NNNNNN.npz, whole or not there
+
+Everything else about a trajectory is read from the dataset again.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from handover_proto.types import StageDurations
+
+from handover_client.replay.replayer import Answers
+from handover_client.results.latency import Call
+from handover_client.results.unfinished_run import UnfinishedRun, no_room
+
+_ANSWERS = "answers"
+
+
+class ReplayFolder(UnfinishedRun):
+    """A replay under way."""
+
+    def __init__(self, output: Path, plan: Mapping[str, Any]) -> None:
+        """See UnfinishedRun."""
+        super().__init__(output, plan, "replay", (_ANSWERS,))
+
+    def answers(self, episode: int) -> Answers | None:
+        """Give what the policy answered about an episode, if the run came that far."""
+        try:
+            with np.load(self._file(episode), allow_pickle=False) as kept:
+                calls = tuple(
+                    Call(float(client_ms), StageDurations(*map(float, stages)))
+                    for client_ms, *stages in kept["calls_ms"]
+                )
+                return Answers(kept["predicted"], calls)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None  # not there, or cut short by a machine that went down: asked again
+
+    def keep(self, episode: int, answers: Answers) -> None:
+        """Put a finished trajectory's answers on the disk; EvaluationError when it is full."""
+        calls_ms = [(call.client_ms, *dataclasses.astuple(call.server)) for call in answers.calls]
+        partial = self._file(episode).with_suffix(".partial")
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, predicted=answers.predicted, calls_ms=np.array(calls_ms))
+            partial.replace(self._file(episode))
+        except OSError as error:
+            raise no_room(self.path, error, f"{self._finished()} trajectories") from None
+
+    def publish(self) -> None:
+        """Move the finished run to its place: its answers are in actions.npz by then."""
+        shutil.rmtree(self.path / _ANSWERS)
+        (self.path / _ANSWERS).mkdir()
+        super().publish()
+
+    def is_worth_keeping(self) -> bool:
+        """Tell whether a trajectory is finished."""
+        return self._finished() > 0
+
+    def _finished(self) -> int:
+        return len(list((self.path / _ANSWERS).glob("*.npz")))
+
+    def _file(self, episode: int) -> Path:
+        return self.path / _ANSWERS / f"episode_{episode:06d}.npz"

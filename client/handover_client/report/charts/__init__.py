@@ -1,0 +1,1 @@
+"""SVG charts of the HTML reports."""

@@ -1,0 +1,145 @@
+"""A run as a recording for the viewer of rerun.io; the only module that imports rerun-sdk.
+
+    EPISODE/camera                    images
+    EPISODE/joints/NAME/target        what was predicted, or played
+    EPISODE/joints/NAME/demonstrated  of a replay
+    EPISODE/joints/NAME/measured      of a rollout
+    EPISODE/reward                    of a rollout, 0 … 4
+
+Every value is on the timeline `time`, which starts at 0 s in each episode.
+"""
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from handover_proto.embodiment import ALOHA_JOINTS
+from handover_proto.errors import MissingExtra, UsageError
+
+from handover_client.errors import EvaluationError
+from handover_client.results.run_folder import make_folders_above
+from handover_client.rollout.record import EpisodeRecord
+from handover_client.rollout.trace import EpisodeTrace
+
+if TYPE_CHECKING:
+    from handover_client.replay.evaluation import Evaluation
+    from handover_client.replay.recordings import Recordings
+
+_TIMELINE = "time"
+_JPEG_QUALITY = 90
+
+
+def check_rerun(path: Path) -> None:
+    """Raise MissingExtra without the extra `viz`, UsageError for a file that cannot be written."""
+    if importlib.util.find_spec("rerun") is None:
+        raise MissingExtra("rerun-sdk", "viz")
+    if path.suffix != ".rrd" or path.is_dir():
+        raise UsageError(f"--rerun {path}: expected the name of a file that ends in .rrd")
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):  # told before the run, not after it
+        raise UsageError(f"--rerun {path}: {folder} is no folder that can be written to")
+
+
+def write_replay_rrd(path: Path, evaluation: "Evaluation", recordings: "Recordings") -> None:
+    """Write the frames that the policy saw, and its joints beside the demonstrated ones."""
+    part, rate_hz = evaluation.headline, recordings.fps
+    with _recording(path, "handover replay") as recording:
+        for each in evaluation.trajectories:
+            root = f"episode_{each.episode}"
+            times_s = np.arange(len(each.predicted)) / rate_hz
+            for column, name in zip(part.columns, part.names, strict=True):
+                joint = f"{root}/joints/{_entity(name)}"
+                _log_curve(recording, f"{joint}/target", times_s, each.predicted[:, column])
+                _log_curve(
+                    recording, f"{joint}/demonstrated", times_s, each.demonstrated[:, column]
+                )
+            asked = list(each.inference_steps)
+            for camera in recordings.cameras:
+                frames = recordings.read_frames(each.episode, camera, asked)
+                _log_frames(recording, f"{root}/{_entity(camera)}", times_s[asked], frames)
+
+
+def write_rollout_rrd(
+    path: Path, run: Path, records: Sequence[EpisodeRecord], rate_hz: float
+) -> None:
+    """Write each episode's joints, rewards and, where it was filmed, its video.
+
+    run: the rollout's folder; rate_hz: of its control steps.
+    """
+    with _recording(path, "handover rollout") as recording:
+        for record in records:
+            root = f"episode_{record.episode}"
+            trace = EpisodeTrace.load(run / f"traces/episode_{record.episode:06d}.npz")
+            times_s = np.arange(record.steps) / rate_hz
+            for kind, rows in (("target", trace.targets), ("measured", trace.measured)):
+                for name, values in zip(ALOHA_JOINTS, np.array(rows).T, strict=False):
+                    _log_curve(recording, f"{root}/joints/{name}/{kind}", times_s, values)
+            _log_curve(recording, f"{root}/reward", times_s + 1 / rate_hz, trace.rewards)
+            if record.video:
+                _log_video(recording, f"{root}/camera", (run / record.video).read_bytes())
+
+
+@contextmanager
+def _recording(path: Path, title: str) -> Iterator[Any]:
+    """Open a recording whose file is at `path` when all went well, and nothing otherwise."""
+    rerun = _sdk()
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    make_folders_above(path)
+    try:
+        with rerun.RecordingStream(title) as recording:
+            recording.save(partial)
+            yield recording
+            recording.disconnect()  # what is still under way is written
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # rerun's word for a file that it cannot write
+        raise EvaluationError(f"cannot write {path}: {error}") from error
+    finally:
+        with suppress(OSError):  # not there, or no folder to be in
+            partial.unlink()
+
+
+def _log_curve(
+    recording: Any, entity: str, times_s: np.ndarray, values: Sequence[float] | np.ndarray
+) -> None:
+    rerun = _sdk()
+    recording.send_columns(
+        entity,
+        indexes=[rerun.TimeColumn(_TIMELINE, duration=times_s)],
+        columns=rerun.Scalars.columns(scalars=np.asarray(values, np.float64)),
+    )
+
+
+def _log_frames(
+    recording: Any, entity: str, times_s: np.ndarray, frames: Iterable[np.ndarray]
+) -> None:
+    rerun = _sdk()
+    for time_s, frame in zip(times_s, frames, strict=True):
+        recording.set_time(_TIMELINE, duration=float(time_s))
+        recording.log(entity, rerun.Image(frame).compress(jpeg_quality=_JPEG_QUALITY))
+
+
+def _log_video(recording: Any, entity: str, mp4: bytes) -> None:
+    """Keep a video as it is, and show each of its frames at its time."""
+    rerun = _sdk()
+    video = rerun.AssetVideo(contents=mp4, media_type="video/mp4")
+    recording.log(entity, video, static=True)
+    times_ns = video.read_frame_timestamps_nanos()
+    recording.send_columns(
+        entity,
+        indexes=[rerun.TimeColumn(_TIMELINE, duration=1e-9 * times_ns)],
+        columns=rerun.VideoFrameReference.columns_nanos(times_ns),
+    )
+
+
+def _sdk() -> Any:
+    return importlib.import_module("rerun")
+
+
+def _entity(name: str) -> str:
+    """Turn a name from outside into one part of a path."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in name)

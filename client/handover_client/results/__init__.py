@@ -1,0 +1,1 @@
+"""Ground of every evaluation: latency, provenance, interval statistics, run folders."""

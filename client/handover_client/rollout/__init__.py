@@ -1,0 +1,1 @@
+"""Closed-loop evaluation: a served policy plays episodes in simulation."""

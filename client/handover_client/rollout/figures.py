@@ -1,0 +1,123 @@
+"""The figures of a rollout as metrics.json has them; terminal and report show no others."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from handover_proto.types import StageDurations
+
+from handover_client.results.latency import Call, latency_figures, percentiles
+from handover_client.results.statistics import wilson_95
+from handover_client.rollout.record import EpisodeRecord
+from handover_client.rollout.score import SUCCESS_REWARD
+
+DEFINITIONS = {
+    "success": "reward 4 in at least one control step, as gym-aloha counts",
+    "strict_success": "the object held for good for 10 control steps in a row: the cube off the "
+    "table in the left hand alone; the peg in the socket, each hand holding its part off the table",
+    "wilson_95": "Wilson's 95 % interval of a share of episodes",
+    "funnel": "episodes that reached a reward at least once",
+    "time_to_success_s": "simulated seconds until reward 4, over the successful episodes",
+    "jerk_rms": "root mean square third derivative of the arms' joint targets as played, rad/s³",
+    "border_jerk_rms": "the same over the windows of four control steps that hold targets of both "
+    "sides of a border, where one chunk took over from another, rad/s³",
+    "border_acceleration": "of a border: the larger Euclidean norm, over the arms' joints, of the "
+    "two second differences of the targets that hold targets of both sides, times the control rate "
+    "squared; of an episode: the mean over its borders, rad/s²",
+    "latency_ms": "from the observation at hand to the chunk at hand; added latency is part of it, "
+    "simulated latency is not",
+    "dropped_steps": "chunk steps that had passed when their chunk came",
+    "dry_steps": "control steps for which the last target was held, the chunk being over",
+    "late_steps": "control steps that began more than a period late (real time)",
+}
+
+
+def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) -> dict[str, Any]:
+    """Sum the episodes up; at least one."""
+    return {
+        "definitions": DEFINITIONS,
+        "episodes": len(records),
+        **_share([record.success for record in records]),
+        "strict": _share([record.strict_success for record in records]),
+        "funnel": {
+            str(reward): _share([record.max_reward >= reward for record in records])
+            for reward in range(1, SUCCESS_REWARD + 1)
+        },
+        "time_to_success_s": spread(
+            [
+                record.first_steps[SUCCESS_REWARD] / control_rate_hz
+                for record in records
+                if record.success
+            ]
+        ),
+        **{
+            name: spread(
+                [value for record in records if (value := getattr(record, name)) is not None]
+            )
+            for name in ("jerk_rms", "border_jerk_rms", "border_acceleration")
+        },
+        "latency_ms": _latency(records),
+        "endings": dict(Counter(record.ended for record in records)),
+        "outages": _outages(records),
+        **{
+            name: sum(getattr(record, name) for record in records)
+            for name in ("dropped_steps", "dry_steps", "late_steps")
+        },
+        "wall_s": round(sum(record.wall_s for record in records), 1),
+        "per_episode": [_episode(record, control_rate_hz) for record in records],
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """Give p50, p95, p99, mean and max; None where there are no values."""
+    return percentiles(values) if values else None
+
+
+def _share(outcomes: Sequence[bool]) -> dict[str, Any]:
+    successes = sum(outcomes)
+    return {
+        "successes": successes,
+        "success_rate": successes / len(outcomes),
+        "wilson_95": list(wilson_95(successes, len(outcomes))),
+    }
+
+
+def _latency(records: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
+    calls = [
+        Call(client_ms, StageDurations(**{f"{stage}_ms": ms[k] for stage, ms in stages.items()}))
+        for record in records
+        for stages in (record.stage_ms,)
+        for k, client_ms in enumerate(record.latency_ms)
+    ]
+    return latency_figures(calls) if calls else None
+
+
+def _outages(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    outages = [outage for record in records for outage in record.outages]
+    return {
+        "count": len(outages),
+        "recovered": sum(outage.recovered for outage in outages),
+        "longest_s": max((outage.lasted_s for outage in outages), default=0.0),
+        "episodes": [record.episode for record in records if record.outages],
+    }
+
+
+def _episode(record: EpisodeRecord, control_rate_hz: float) -> dict[str, Any]:
+    reached = record.first_steps.get(SUCCESS_REWARD)
+    return {
+        "episode": record.episode,
+        "seed": record.seed,
+        "success": record.success,
+        "strict_success": record.strict_success,
+        "max_reward": record.max_reward,
+        "time_to_success_s": None if reached is None else reached / control_rate_hz,
+        "steps": record.steps,
+        "ended": record.ended,
+        "outages": len(record.outages),
+        "jerk_rms": record.jerk_rms,
+        "border_jerk_rms": record.border_jerk_rms,
+        "border_acceleration": record.border_acceleration,
+        "start_poses": record.start_poses,
+        "video": record.video,
+        "error": record.error,
+    }

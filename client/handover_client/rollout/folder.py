@@ -1,0 +1,97 @@
+"""The folder of a rollout under way, beside unfinished_run's lock and plan.
+
+.NAME.partial/
+  episodes.jsonl   a line for each finished episode, in the order in which they finished
+  videos/          episode_NNNNNN.mp4, there before its episode's line
+  traces/          episode_NNNNNN.npz, the same
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from handover_client.errors import EvaluationError
+from handover_client.results.run_folder import write_file
+from handover_client.results.unfinished_run import UnfinishedRun, no_room
+from handover_client.rollout.record import EpisodeRecord
+from handover_client.rollout.trace import EpisodeTrace
+
+_LINES = "episodes.jsonl"
+
+
+class RolloutFolder(UnfinishedRun):
+    """A rollout under way."""
+
+    def __init__(self, output: Path, plan: Mapping[str, Any]) -> None:
+        """See UnfinishedRun."""
+        super().__init__(output, plan, "rollout", ("videos", "traces"))
+        try:
+            self.finished = _read_lines(self.path / _LINES)
+            lines = "".join(record.to_line() for record in self.finished.values())
+            write_file(self.path / _LINES, lines)  # without what a kill cut short
+        except BaseException:
+            self.close()
+            raise
+
+    def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
+        """Put a finished episode on the disk: first its trace and its video, then its line.
+
+        Raises EvaluationError when it cannot be written.
+        """
+        try:
+            self._write(record, video, trace)
+        except OSError as error:
+            raise no_room(self.path, error, f"{len(self.finished)} episodes") from None
+        self.finished[record.episode] = record
+
+    def _write(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None) -> None:
+        if trace:
+            trace.save(self._trace_path(record.episode))
+        if video:
+            path = self.path / record.video
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(video)
+            partial.replace(path)
+        with (self.path / _LINES).open("a", encoding="utf-8") as lines:
+            lines.write(record.to_line())
+            lines.flush()
+            os.fsync(lines.fileno())
+
+    def trace(self, episode: int) -> EpisodeTrace:
+        """Read what a finished episode's robot did; raises EvaluationError where it is not kept."""
+        try:
+            return EpisodeTrace.load(self._trace_path(episode))
+        except (OSError, ValueError, KeyError) as error:
+            raise EvaluationError(f"{self.path} has no trace of {episode}: {error}") from None
+
+    def _trace_path(self, episode: int) -> Path:
+        return self.path / f"traces/episode_{episode:06d}.npz"
+
+    def records(self) -> list[EpisodeRecord]:
+        """List the finished episodes by number."""
+        return [self.finished[episode] for episode in sorted(self.finished)]
+
+    def is_worth_keeping(self) -> bool:
+        """Tell whether an episode is finished."""
+        return bool(self.finished)
+
+    def publish(self) -> None:
+        """Move the finished rollout to its place, its lines in the episodes' order."""
+        write_file(self.path / _LINES, "".join(record.to_line() for record in self.records()))
+        super().publish()
+
+
+def _read_lines(path: Path) -> dict[int, EpisodeRecord]:
+    """Read the finished episodes; those that lost their server are to be played again."""
+    finished = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = EpisodeRecord.from_line(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # the line that was being written when the run was killed
+            finished[record.episode] = record
+    return {
+        episode: record for episode, record in finished.items() if record.ended != "server_lost"
+    }

@@ -1,0 +1,166 @@
+"""One episode: a robot, a source of chunks, and a control loop between them."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from handover_proto.errors import HandoverError
+
+from handover_client.control.blending import BLENDS, Switching
+from handover_client.control.chunk_player import ChunkPlayer, Interpolation
+from handover_client.control.request_log import RequestLog
+from handover_client.control.requester import Asking
+from handover_client.errors import NoPlan, ServerLost
+from handover_client.rollout.record import Ending, EpisodeRecord
+from handover_client.rollout.score import SUCCESS_REWARD, EpisodeScore, jerk_rms
+from handover_client.rollout.smoothness import border_acceleration, border_jerk_rms
+from handover_client.rollout.trace import EpisodeTrace
+
+
+class Robot(Protocol):
+    """The simulated robot as the loop sees it."""
+
+    @property
+    def state(self) -> np.ndarray:
+        """Joint positions: (14,), rad, grippers 0 … 1."""
+        ...
+
+    @property
+    def start_poses(self) -> np.ndarray:
+        """Where the objects were put: (objects, 7), m and quaternions."""
+        ...
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the task is done for good at this moment."""
+        ...
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Start the episode of a seed; returns the state."""
+        ...
+
+    def step(self, targets: np.ndarray) -> int:
+        """Play one control step; returns the reward, 0 … 4. Raises HandoverError."""
+        ...
+
+    def render(self, size: int | None = None) -> np.ndarray:
+        """Draw the top camera: (480, 640, 3) uint8, or square."""
+        ...
+
+
+@dataclass(frozen=True)
+class EpisodeSetup:
+    """Which episode is played, and how its chunks become joint targets."""
+
+    episode: int
+    seed: int
+    max_steps: int  # control steps
+    chunk_rate_hz: float
+    control_rate_hz: float
+    interpolation: Interpolation
+    switching: Switching = "naive"
+
+
+@dataclass(frozen=True)
+class PlayedEpisode:
+    """An episode's record, and its every control step."""
+
+    record: EpisodeRecord
+    trace: EpisodeTrace
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What was played: (steps, 14) float32."""
+        return self.trace.target_array()
+
+
+def play_episode(
+    robot: Robot, asking: Asking, log: RequestLog, setup: EpisodeSetup
+) -> PlayedEpisode:
+    """Drive a robot that was reset to the episode's seed, until a strict success or the last step.
+
+    A server that is gone for longer than the bound, or in real time for the whole episode, physics
+    that diverge and a script without a plan are noted as its end; errors that would come again in
+    every episode are raised.
+    """
+    start_s = time.perf_counter()
+    score = EpisodeScore()
+    trace = EpisodeTrace()
+    player = ChunkPlayer(
+        robot.state,
+        setup.chunk_rate_hz,
+        setup.control_rate_hz,
+        setup.interpolation,
+        BLENDS[setup.switching],
+    )
+    try:
+        ended, error = _drive(robot, asking, log, setup.max_steps, player, score, trace)
+    finally:
+        asking.close()
+    if ended == "max_steps" and (never := _never_answered(log)):
+        ended, error = "server_lost", never
+    targets = trace.target_array()
+    record = EpisodeRecord(
+        episode=setup.episode,
+        seed=setup.seed,
+        ended=ended,
+        success=score.success,
+        strict_success=score.strict_success,
+        max_reward=score.max_reward,
+        steps=score.steps,
+        first_steps=score.first_steps,
+        start_poses=robot.start_poses.tolist(),
+        jerk_rms=jerk_rms(targets, setup.control_rate_hz),
+        borders=player.borders,
+        border_jerk_rms=border_jerk_rms(targets, player.borders, setup.control_rate_hz),
+        border_acceleration=border_acceleration(targets, player.borders, setup.control_rate_hz),
+        latency_ms=log.latency_ms,
+        stage_ms=log.stage_ms,
+        dropped_steps=log.dropped_steps,
+        dry_steps=log.dry_steps,
+        dry_spells=log.dry_spells,
+        late_steps=asking.late_steps,
+        outages=log.outages,
+        wall_s=round(time.perf_counter() - start_s, 3),
+        error=error,
+    )
+    return PlayedEpisode(record, trace)
+
+
+def _drive(
+    robot: Robot,
+    asking: Asking,
+    log: RequestLog,
+    max_steps: int,
+    player: ChunkPlayer,
+    score: EpisodeScore,
+    trace: EpisodeTrace,
+) -> tuple[Ending, str]:
+    """Fill `score` and `trace` step by step; returns how the episode ended, and the error."""
+    while score.steps < max_steps:
+        try:
+            asking.before(score.steps, player)
+        except ServerLost as error:
+            return "server_lost", str(error)
+        except NoPlan as error:
+            return "no_plan", str(error)
+        log.watch(player, score.steps)
+        target, measured = player.target_at(score.steps), robot.state
+        try:
+            reward = robot.step(target)
+        except HandoverError as error:
+            return "simulation_failed", str(error)
+        trace.add(measured, target, reward)
+        score.add(reward, reward == SUCCESS_REWARD and robot.is_held)
+        if score.strict_success:
+            return "done", ""
+    return "max_steps", ""
+
+
+def _never_answered(log: RequestLog) -> str:
+    """Tell of the outage that lasted from the first step to the last: in real time it may."""
+    for outage in log.outages:
+        if outage.step == 0 and not outage.recovered:
+            return f"no chunk in the whole episode: {outage.error}"
+    return ""

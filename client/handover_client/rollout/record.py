@@ -1,0 +1,52 @@
+"""What a rollout keeps of one episode: a line of episodes.jsonl."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from handover_client.control.retries import Outage
+
+Ending = Literal["done", "max_steps", "server_lost", "simulation_failed", "no_plan"]
+STAGES = ("queue", "decode", "preprocess", "backbone", "action_head", "encode")
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """One episode's outcome; steps are control steps, a step's time is steps · 0.02 s at 50 Hz."""
+
+    episode: int
+    seed: int
+    ended: Ending
+    success: bool  # gym-aloha's: reward 4 in one control step
+    strict_success: bool  # held off the table for 10 control steps in a row
+    max_reward: int
+    steps: int
+    first_steps: dict[int, int]  # {reward: control steps until it was reached}
+    start_poses: list[list[float]]  # of the objects: x, y, z in m, quaternion w, x, y, z
+    jerk_rms: float | None  # rad/s³, arms
+    latency_ms: list[float]  # of every answer, as the robot waited for it
+    stage_ms: dict[str, list[float]]  # of every answer, as the server reports it
+    borders: list[int] = field(default_factory=list)  # control steps at which chunks took over
+    border_jerk_rms: float | None = None  # rad/s³, arms, across the borders
+    border_acceleration: float | None = None  # rad/s², arms, mean over the borders
+    dropped_steps: int = 0  # chunk steps that had passed when their chunk came
+    dry_steps: int = 0  # control steps for which the chunk was over and its last target was held
+    dry_spells: list[int] = field(default_factory=list)  # the control steps at which they began
+    late_steps: int = 0  # real time: control steps that began more than one period late
+    outages: list[Outage] = field(default_factory=list)
+    wall_s: float = 0.0
+    error: str = ""
+    video: str = ""  # path inside the run's folder
+
+    def to_line(self) -> str:
+        """Write the record as one line of JSON."""
+        return json.dumps(dataclasses.asdict(self), allow_nan=False) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> "EpisodeRecord":
+        """Read such a line. Raises ValueError, KeyError or TypeError for any other."""
+        values: dict[str, Any] = json.loads(line)
+        values["first_steps"] = {int(key): step for key, step in values["first_steps"].items()}
+        values["outages"] = [Outage(**outage) for outage in values["outages"]]
+        return cls(**values)

@@ -1,0 +1,55 @@
+"""An episode as an H.264 video, drawn after it was played, from the targets that were played.
+
+Physics repeats bit for bit, so the video shows what happened, costs the episode no time, and need
+only be drawn where somebody will look at it.
+"""
+
+import io
+from collections.abc import Iterator
+
+import av
+import numpy as np
+from handover_proto.errors import HandoverError
+
+from handover_client.rollout.loop import Robot
+
+# baseline: what every browser and phone plays
+_ENCODING = {"preset": "veryfast", "crf": "26", "profile": "baseline"}
+
+
+def draw_again(
+    robot: Robot, seed: int, targets: np.ndarray, every: int, max_reward: int
+) -> Iterator[np.ndarray]:
+    """Play an episode's targets again, and draw the start and then every `every`-th control step.
+
+    Yields (480, 640, 3) uint8. Raises HandoverError when it does not reach the same reward.
+    """
+    robot.reset(seed)
+    yield robot.render()
+    reached = 0
+    for step, target in enumerate(targets, start=1):
+        reached = max(reached, robot.step(target))
+        if step % every == 0:
+            yield robot.render()
+    if reached != max_reward:
+        raise HandoverError(
+            f"seed {seed} reached reward {max_reward} when it was played and {reached} when it was "
+            "drawn: the simulator does not repeat itself on this machine"
+        )
+
+
+def encode_h264(frames: Iterator[np.ndarray], rate_hz: int) -> bytes:
+    """Encode (height, width, 3) uint8 RGB frames of even size as an mp4 that browsers play."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=rate_hz, options=_ENCODING)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # the cores belong to the other simulators
+        for index, pixels in enumerate(frames):
+            if index == 0:
+                stream.height, stream.width = pixels.shape[:2]
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""Independent tasks on this machine's processes or on a Ray cluster."""

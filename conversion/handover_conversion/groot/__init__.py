@@ -1,0 +1,1 @@
+"""The GR00T dataset: layout, reading, writing, statistics, validation."""

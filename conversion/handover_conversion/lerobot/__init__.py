@@ -1,0 +1,1 @@
+"""LeRobot datasets (2.0, 2.1, 3.0): reading and writing."""

@@ -1,0 +1,200 @@
+"""Writing recordings as a LeRobot v2.1 dataset, file by file as lerobot 0.3 writes them."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from handover_proto.embodiment import ALOHA_JOINTS
+
+from handover_conversion.lerobot.frame_statistics import PIXEL_FORMAT, RecordingCodec
+from handover_conversion.metadata_files import json_bytes, json_lines_bytes, write_whole
+
+VERSION = "v2.1"
+CHUNK_SIZE = 1000
+DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
+VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
+
+_JOINTS = pa.list_(pa.float32(), len(ALOHA_JOINTS))
+_COLUMNS = {
+    "observation.state": _JOINTS,
+    "action": _JOINTS,
+    "next.done": pa.bool_(),
+    "timestamp": pa.float32(),
+    "frame_index": pa.int64(),
+    "episode_index": pa.int64(),
+    "index": pa.int64(),
+    "task_index": pa.int64(),
+}
+_DTYPES = {"bool": "bool", "float": "float32", "int64": "int64"}  # Arrow's names, LeRobot's names
+
+
+@dataclass(frozen=True)
+class RecordedSteps:
+    """One recorded episode: state before, and action of, each step; and its video on the disk.
+
+    `state` and `action` are (L, 14) float32, rad, grippers 0 … 1. The video shows the camera at
+    the moments of the states. `image_statistics` are VideoRecorder's.
+    """
+
+    state: np.ndarray
+    action: np.ndarray
+    video: Path
+    image_statistics: dict[str, list]
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+
+@dataclass(frozen=True)
+class RecordingFormat:
+    """What all episodes of a dataset have in common."""
+
+    task: str
+    fps: int
+    camera: str  # such as observation.images.top
+    height: int
+    width: int
+    codec: RecordingCodec
+
+
+def write_recordings(
+    folder: Path, form: RecordingFormat, episodes: Iterable[RecordedSteps]
+) -> None:
+    """Write the dataset into an empty folder; videos are linked or copied there.
+
+    Not atomic by itself: write into a folder that is renamed when this has returned.
+    """
+    lengths: list[int] = []
+    described, listed = [], []
+    for index, episode in enumerate(episodes):
+        columns = _columns(episode, index, first_row=sum(lengths), fps=form.fps)
+        _write_rows(_place(folder, DATA_PATH, index), columns)
+        _link(episode.video, _place(folder, VIDEO_PATH, index, form.camera))
+        statistics = {form.camera: episode.image_statistics}
+        statistics |= {name: column_statistics(values) for name, values in columns.items()}
+        described.append({"episode_index": index, "stats": statistics})
+        listed.append({"episode_index": index, "tasks": [form.task], "length": len(episode)})
+        lengths.append(len(episode))
+    meta = folder / "meta"
+    meta.mkdir(exist_ok=True)
+    write_whole(meta / "episodes_stats.jsonl", json_lines_bytes(described))
+    write_whole(meta / "episodes.jsonl", json_lines_bytes(listed))
+    write_whole(meta / "tasks.jsonl", json_lines_bytes([{"task_index": 0, "task": form.task}]))
+    write_whole(meta / "info.json", json_bytes(_describe(form, lengths)))
+
+
+def column_statistics(values: np.ndarray) -> dict[str, list]:
+    """Describe a column as episodes_stats.jsonl does: (L,) or (L, D), population std."""
+    rows = values if values.ndim == 2 else values[:, None]
+    numbers = rows.astype(np.float64)
+    return {
+        "min": rows.min(axis=0).tolist(),
+        "max": rows.max(axis=0).tolist(),
+        "mean": numbers.mean(axis=0).tolist(),
+        "std": numbers.std(axis=0).tolist(),
+        "count": [len(rows)],
+    }
+
+
+def _columns(episode: RecordedSteps, index: int, first_row: int, fps: int) -> dict[str, np.ndarray]:
+    steps = np.arange(len(episode))
+    return {
+        "observation.state": episode.state.astype(np.float32),
+        "action": episode.action.astype(np.float32),
+        "next.done": steps == len(episode) - 1,
+        "timestamp": (steps / fps).astype(np.float32),
+        "frame_index": steps,
+        "episode_index": np.full(len(episode), index),
+        "index": first_row + steps,
+        "task_index": np.zeros(len(episode), np.int64),
+    }
+
+
+def _write_rows(path: Path, columns: dict[str, np.ndarray]) -> None:
+    arrays = [
+        pa.FixedSizeListArray.from_arrays(pa.array(columns[name].ravel()), type=kind)
+        if kind == _JOINTS
+        else pa.array(columns[name], kind)
+        for name, kind in _COLUMNS.items()
+    ]
+    schema = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _datasets_schema()})
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
+
+
+def _datasets_schema() -> str:
+    """Describe the columns to the `datasets` package, through which lerobot reads them."""
+    features: dict[str, Any] = {}
+    for name, kind in _COLUMNS.items():
+        if kind == _JOINTS:
+            value = {"dtype": "float32", "_type": "Value"}
+            features[name] = {"feature": value, "length": len(ALOHA_JOINTS), "_type": "Sequence"}
+        else:
+            features[name] = {"dtype": _DTYPES[str(kind)], "_type": "Value"}
+    return json.dumps({"info": {"features": features}})
+
+
+def _describe(form: RecordingFormat, lengths: Sequence[int]) -> dict[str, Any]:
+    count = len(lengths)
+    return {
+        "codebase_version": VERSION,
+        "robot_type": "aloha",
+        "total_episodes": count,
+        "total_frames": sum(lengths),
+        "total_tasks": 1,
+        "total_videos": count,
+        "total_chunks": -(-count // CHUNK_SIZE),
+        "chunks_size": CHUNK_SIZE,
+        "fps": form.fps,
+        "splits": {"train": f"0:{count}"},
+        "data_path": DATA_PATH,
+        "video_path": VIDEO_PATH,
+        "features": _features(form),
+    }
+
+
+def _features(form: RecordingFormat) -> dict[str, Any]:
+    features: dict[str, Any] = {
+        form.camera: {
+            "dtype": "video",
+            "shape": [form.height, form.width, 3],
+            "names": ["height", "width", "channel"],
+            "info": {
+                "video.height": form.height,
+                "video.width": form.width,
+                "video.codec": form.codec,
+                "video.pix_fmt": PIXEL_FORMAT,
+                "video.is_depth_map": False,
+                "video.fps": form.fps,
+                "video.channels": 3,
+                "has_audio": False,
+            },
+        }
+    }
+    for name, kind in _COLUMNS.items():
+        if kind == _JOINTS:
+            names = {"motors": list(ALOHA_JOINTS)}
+            features[name] = {"dtype": "float32", "shape": [len(ALOHA_JOINTS)], "names": names}
+        else:
+            features[name] = {"dtype": _DTYPES[str(kind)], "shape": [1], "names": None}
+    return features
+
+
+def _place(folder: Path, pattern: str, index: int, video_key: str = "") -> Path:
+    chunk = index // CHUNK_SIZE
+    name = pattern.format(episode_chunk=chunk, episode_index=index, video_key=video_key)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    return folder / name
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)

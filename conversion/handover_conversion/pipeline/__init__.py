@@ -1,0 +1,1 @@
+"""The conversion of a LeRobot dataset to a GR00T dataset."""

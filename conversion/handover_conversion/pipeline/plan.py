@@ -1,0 +1,82 @@
+"""What decides a conversion's result, written down before it starts and kept with the dataset."""
+
+from importlib import metadata
+from typing import Any
+
+import av
+import pyarrow as pa
+from handover_common.parallel.executor import Executor
+
+from handover_conversion.lerobot.dataset import Recordings
+from handover_conversion.pipeline.command import ConvertConfig
+from handover_conversion.pipeline.episode import Target
+from handover_conversion.pipeline.resample import METHOD
+from handover_conversion.pipeline.source import hash_files
+from handover_conversion.video.encode import encoder_settings
+from handover_conversion.video.resize import CROP, FILTER
+
+
+def make_plan(
+    source: str,
+    config: ConvertConfig,
+    recordings: Recordings,
+    target: Target,
+    executor: Executor,
+) -> dict[str, Any]:
+    """Record source, parameters and tools; an interrupted run goes on only with an equal plan."""
+    embodiment = target.embodiment
+    return {
+        "tool": {"handover": tool_version(), "pyarrow": pa.__version__, **_av_versions()},
+        "source": {
+            "name": source,
+            "revision": config.revision,
+            "codebase_version": recordings.version,
+            "fps": recordings.fps,
+            "episodes": len(recordings.episodes),
+            "sha256": _source_hash(recordings, executor),
+        },
+        "parameters": {
+            "video_key": config.video_key,
+            "fps": config.fps,
+            "image_size": config.image_size,
+            "codec": config.codec,
+            "horizon": config.horizon,
+        },
+        "resampling": METHOD,
+        "image": {"crop": CROP, "resize": FILTER},
+        "encoder": encoder_settings(config.codec),
+        "embodiment": {
+            "name": embodiment.name,
+            "slots": list(embodiment.slots),
+            "groups": {name: [part.start, part.stop] for name, part in embodiment.groups.items()},
+            "relative": list(embodiment.relative_groups),
+            "nearest": list(embodiment.nearest_columns),
+        },
+    }
+
+
+def named_alike(plan: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Give `plan` with the other's path to the source: it is the source's content that decides."""
+    return {**plan, "source": {**plan["source"], "name": other["source"]["name"]}}
+
+
+def tool_version() -> str:
+    """Give the installed version of handover."""
+    try:
+        return metadata.version("handover")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _av_versions() -> dict[str, str]:
+    libraries = ("libavcodec", "libavformat", "libswscale")
+    versions = {name: ".".join(map(str, av.library_versions[name])) for name in libraries}
+    return {"av": av.__version__, **versions}
+
+
+def _source_hash(recordings: Recordings, executor: Executor) -> str:
+    """Hash the files that the conversion reads: metadata, rows and the one camera's videos."""
+    meta = [path for path in (recordings.root / "meta").rglob("*") if path.is_file()]
+    rows = [episode.rows.path for episode in recordings.episodes]
+    videos = [episode.video.path for episode in recordings.episodes]
+    return hash_files(recordings.root, [*meta, *rows, *videos], executor)

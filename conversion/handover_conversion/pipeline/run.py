@@ -1,0 +1,208 @@
+"""Converting a whole dataset: plan, convert what is not finished yet, put together, publish."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handover_common.parallel.executor import Executor, Outcome, open_executor
+from handover_common.progress import ConversionProgress
+from handover_proto.errors import UsageError
+
+from handover_conversion.errors import (
+    DatasetError,
+    Fault,
+    FaultyDataset,
+    FaultyEpisode,
+    disk_faults_told,
+    in_reading_order,
+    report,
+)
+from handover_conversion.groot.dataset import GrootDataset
+from handover_conversion.groot.embodiment_map import choose_embodiment
+from handover_conversion.lerobot.dataset import Recordings
+from handover_conversion.lerobot.open import open_lerobot
+from handover_conversion.pipeline import preflight as space
+from handover_conversion.pipeline.assembly import assemble
+from handover_conversion.pipeline.command import ConvertConfig
+from handover_conversion.pipeline.episode import (
+    ConvertedEpisode,
+    EpisodeTask,
+    Target,
+    convert_episode,
+)
+from handover_conversion.pipeline.plan import make_plan, named_alike
+from handover_conversion.pipeline.resample import exact_rate, resampled_length
+from handover_conversion.pipeline.rows import ACTION, STATE, RowFormat
+from handover_conversion.pipeline.source import find_source
+from handover_conversion.pipeline.staging import Staging, finish_publishing
+from handover_conversion.video.encode import can_encode
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What was made, and what was left out."""
+
+    output: Path
+    episodes: int
+    rows: int
+    resumed: int  # episodes that an earlier, interrupted run had finished
+    left_out: tuple[Fault, ...]
+    seconds: float
+
+    def summary(self) -> str:
+        """Say it for the terminal; the first line stands for itself."""
+        line = f"{self.output}: {self.episodes} episodes, {self.rows} rows, {self.seconds:.1f} s"
+        if self.resumed:
+            line += f" ({self.resumed} episodes were finished before)"
+        if not self.left_out:
+            return line
+        episodes = {fault.episode for fault in self.left_out if fault.episode is not None}
+        return report(f"{line}; left out {len(episodes)} episodes:", self.left_out)
+
+
+def convert(source: str, output: Path, config: ConvertConfig) -> ConversionReport:
+    """Convert the dataset `source` to `output`. Raises DatasetError, naming every fault found."""
+    started = time.monotonic()
+    root = find_source(source, config.revision, config.video_key)
+    output = output.expanduser().absolute()
+    published = finish_publishing(output)
+    if published is None:
+        space.check_place(root, output, config.overwrite)
+    recordings = open_lerobot(root, config.video_key)
+    target = _target(recordings, config)
+    _check_lengths(recordings, target, config.horizon)
+    space.check_free(output, recordings, target)
+    with open_executor(config.workers, config.cluster) as executor:
+        plan = make_plan(source, config, recordings, target, executor)
+        if published is not None and named_alike(published, plan) == plan:
+            return _report_finished(output, time.monotonic() - started)
+        space.check_place(root, output, config.overwrite)  # again: reading the source takes time
+        with disk_faults_told(output):
+            return _convert_planned(recordings, target, output, plan, config, executor, started)
+
+
+def _convert_planned(
+    recordings: Recordings,
+    target: Target,
+    output: Path,
+    plan: dict[str, Any],
+    config: ConvertConfig,
+    executor: Executor,
+    started: float,
+) -> ConversionReport:
+    with Staging(output, plan, start_over=config.overwrite) as staging:
+        resumed = len(staging.finished())
+        faults = _convert_episodes(recordings, target, staging, executor)
+        chosen = _good_episodes(recordings, faults, config.skip_bad, output)
+        rows = assemble(staging, recordings, target, chosen, faults, plan)
+        space.check_place(recordings.root, output, config.overwrite)  # what came there meanwhile?
+        staging.publish()
+    seconds = time.monotonic() - started
+    return ConversionReport(output, len(chosen), rows, resumed, faults, seconds)
+
+
+def _report_finished(output: Path, seconds: float) -> ConversionReport:
+    """Report a dataset that an earlier run had finished and moved into place."""
+    dataset = GrootDataset.open(output)
+    left_out = tuple(
+        Fault(fault["file"], fault["fault"], fault["source_episode_index"])
+        for fault in (dataset.conversion or {}).get("left_out", [])
+    )
+    episodes, rows = len(dataset.episodes), sum(entry.length for entry in dataset.episodes)
+    return ConversionReport(output, episodes, rows, episodes, left_out, seconds)
+
+
+def _target(recordings: Recordings, config: ConvertConfig) -> Target:
+    for name in (STATE, ACTION):
+        if name not in recordings.features:
+            raise DatasetError(f"{recordings.root}: meta/info.json describes no {name!r}")
+    state, action = recordings.features[STATE], recordings.features[ACTION]
+    try:
+        to_hz = exact_rate(config.fps)
+    except ValueError as error:
+        raise UsageError(f"{error} (--fps)") from None
+    if not can_encode(config.image_size, to_hz, config.codec):
+        raise UsageError(
+            f"{config.codec} cannot be written with {config.image_size} × {config.image_size} "
+            f"pixels at {to_hz} frames/s (--image-size, --fps, --codec)"
+        )
+    return Target(
+        embodiment=choose_embodiment(config.embodiment, state, action),
+        row_format=RowFormat(
+            columns=recordings.columns,
+            state_width=state.width,
+            action_width=action.width,
+            fps=recordings.fps,
+            tasks=frozenset(recordings.tasks),
+        ),
+        from_hz=exact_rate(recordings.fps),
+        to_hz=to_hz,
+        image_size=config.image_size,
+        codec=config.codec,
+    )
+
+
+def _check_lengths(recordings: Recordings, target: Target, horizon: int) -> None:
+    lengths = [
+        resampled_length(episode.length, target.from_hz, target.to_hz)
+        for episode in recordings.episodes
+    ]
+    if not lengths and not recordings.faults:
+        raise DatasetError(f"{recordings.root} has no episodes")
+    if lengths and max(lengths) < horizon and target.embodiment.relative_groups:
+        raise DatasetError(
+            f"the longest episode has {max(lengths)} rows at {float(target.to_hz):g} Hz: "
+            f"expected at least one of {horizon}, the action chunk's length (--horizon)"
+        )
+
+
+def _convert_episodes(
+    recordings: Recordings, target: Target, staging: Staging, executor: Executor
+) -> tuple[Fault, ...]:
+    """Convert every episode that is whole and not finished; give all faults found."""
+    faults = list(recordings.faults)
+    named = {fault.episode for fault in faults}
+    finished = staging.finished()
+    whole = [episode for episode in recordings.episodes if episode.index not in named]
+    tasks = [
+        EpisodeTask(recordings.root, episode, target)
+        for episode in whole
+        if episode.index not in finished
+    ]
+    with ConversionProgress(len(whole), len(whole) - len(tasks)) as progress:
+        for outcome in executor.map_unordered(convert_episode, tasks):
+            if outcome.error is None:
+                staging.keep(outcome.task.episode.index, outcome.unwrap())
+            else:
+                faults += _faults_of(outcome, recordings)
+            progress.advance(outcome.task.episode.length)
+    return in_reading_order(faults)
+
+
+def _faults_of(
+    outcome: Outcome[EpisodeTask, ConvertedEpisode], recordings: Recordings
+) -> tuple[Fault, ...]:
+    """Turn an episode's error into faults: one episode never keeps the others from conversion."""
+    error, episode = outcome.error, outcome.task.episode
+    if isinstance(error, FaultyEpisode):
+        return error.faults
+    what = f"cannot be converted: {type(error).__name__}: {error}"
+    return (Fault(recordings.name_of(episode.video.path), what, episode.index),)
+
+
+def _good_episodes(
+    recordings: Recordings, faults: Sequence[Fault], skip_bad: bool, output: Path
+) -> list[int]:
+    if faults and not skip_bad:
+        summary = (
+            f"{recordings.root}: {len(faults)} faults, so {output.name} was not made "
+            "(--skip-bad converts the rest; finished episodes are kept for that)"
+        )
+        raise FaultyDataset(summary, faults)
+    bad = {fault.episode for fault in faults}
+    good = [episode.index for episode in recordings.episodes if episode.index not in bad]
+    if not good:
+        raise FaultyDataset(f"{recordings.root}: no episode is without faults", faults)
+    return good

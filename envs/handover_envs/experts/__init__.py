@@ -1,0 +1,1 @@
+"""Scripted experts for the ALOHA tasks: planning and inverse kinematics."""

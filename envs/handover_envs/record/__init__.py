@@ -1,0 +1,1 @@
+"""The command `handover record`: scripted demonstrations as a LeRobot dataset."""

@@ -1,0 +1,161 @@
+"""Recording a dataset of demonstrations: which seeds, and what is told about them."""
+
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from handover_common.parallel.executor import Executor, open_executor
+from handover_conversion.errors import DatasetError, disk_faults_told
+from handover_conversion.lerobot.frame_statistics import RecordingCodec, encoder_settings
+from handover_conversion.lerobot.writer import RecordingFormat, write_recordings
+from handover_conversion.metadata_files import json_bytes, write_whole
+
+from handover_envs.record.command import RecordConfig
+from handover_envs.record.demonstration import Order, demonstrate, join_differences
+from handover_envs.record.folder import RecordingFolder
+from handover_envs.record.progress import RecordingProgress
+from handover_envs.simulator.loading import check_packages
+from handover_envs.simulator.rendering import LOOKS
+from handover_envs.simulator.simulator import FRAME_HEIGHT, FRAME_WIDTH
+from handover_envs.simulator.tasks import CONTROL_RATE_HZ, find_task
+from handover_envs.simulator.versions import simulator_versions
+
+CAMERA = "observation.images.top"
+METADATA = "meta/recording.json"  # beside LeRobot's own files, which stay as lerobot writes them
+
+# Measured on these scenes and rounded up; films are linked into the dataset, not copied.
+_BYTES_PER_EPISODE: dict[RecordingCodec, int] = {"h264": 3_000_000, "av1": 2_000_000}
+_FEWEST_SUCCESSES = 0.5  # of the seeds tried, from the 10th on
+
+
+class ExpertFailed(DatasetError):
+    """The expert fails so often that something is wrong with it or with the simulator."""
+
+
+@dataclass(frozen=True)
+class RecordingReport:
+    """What was made."""
+
+    output: Path
+    episodes: int
+    failed_seeds: tuple[int, ...]
+    resumed: int  # episodes that an earlier, interrupted run had finished
+    seconds: float
+
+    def summary(self) -> str:
+        """Say it in a line for the terminal."""
+        line = f"{self.output}: {self.episodes} episodes, {self.seconds:.0f} s"
+        if self.failed_seeds:
+            line += f"; {len(self.failed_seeds)} seeds did not succeed and are left out"
+        if self.resumed:
+            line += f"; {self.resumed} episodes were there already"
+        return line
+
+
+def record(config: RecordConfig) -> RecordingReport:
+    """Record the first `episodes` successes from `seed` on. Raises HandoverError.
+
+    The same configuration gives the same actions, whatever the workers and interruptions.
+    """
+    if config.cluster is None:
+        check_packages()
+    started = time.monotonic()
+    plan = _plan(config)
+    with (
+        open_executor(config.workers, config.cluster) as executor,
+        RecordingFolder(config.output, plan) as folder,
+        disk_faults_told(config.output),
+    ):
+        resumed = len(folder.finished())
+        _check_space(config, folder, config.episodes - resumed)
+        with RecordingProgress(config.episodes, min(resumed, config.episodes)) as progress:
+            seeds = _record_seeds(config, folder, executor, progress)
+        failed = tuple(sorted(seed for seed in folder.failed() if seed < seeds[-1]))
+        _assemble(config, folder, seeds, plan | {"failed_seeds": failed})
+        folder.publish()
+    seconds = time.monotonic() - started
+    return RecordingReport(config.output, len(seeds), failed, resumed, seconds)
+
+
+def _plan(config: RecordConfig) -> dict[str, Any]:
+    """Name all that decides an episode; an interrupted run goes on only with an equal plan."""
+    return {
+        "tool": simulator_versions(),
+        "task": config.task,
+        "seed": config.seed,
+        "control_rate_hz": CONTROL_RATE_HZ,
+        "look": {"name": config.render, **asdict(LOOKS[config.render])},
+        "encoder": encoder_settings(config.codec),
+    }
+
+
+def _check_space(config: RecordConfig, folder: RecordingFolder, missing: int) -> None:
+    needed = missing * _BYTES_PER_EPISODE[config.codec]
+    free = shutil.disk_usage(folder.folder).free
+    if free < needed:
+        raise DatasetError(
+            f"{missing} episodes need about {needed / 1e9:.2g} GB, "
+            f"{config.output.parent} has {free / 1e9:.2g} GB free (--output)"
+        )
+
+
+def _record_seeds(
+    config: RecordConfig,
+    folder: RecordingFolder,
+    executor: Executor,
+    progress: RecordingProgress,
+) -> list[int]:
+    """Try seeds in order until there are enough successes; returns the successes' seeds."""
+    while True:
+        failed = len(folder.failed())
+        tried = range(config.seed, config.seed + config.episodes + failed)
+        known = folder.finished() | folder.failed()
+        orders = [
+            Order(config.task, seed, config.render, config.codec)
+            for seed in tried
+            if seed not in known
+        ]
+        for outcome in executor.map_unordered(demonstrate, orders):
+            episode = outcome.unwrap()
+            if episode is None:
+                folder.drop(outcome.task.seed)
+                progress.fail()
+            else:
+                folder.keep(episode)
+                progress.advance()
+            _check_successes(folder)
+        kept = sorted(folder.finished())
+        if len(kept) >= config.episodes:
+            return kept[: config.episodes]
+
+
+def _check_successes(folder: RecordingFolder) -> None:
+    failed, kept = len(folder.failed()), len(folder.finished())
+    if failed + kept >= 10 and kept < _FEWEST_SUCCESSES * (failed + kept):
+        raise ExpertFailed(
+            f"only {kept} of {failed + kept} demonstrations succeeded, expected nearly all: "
+            "are the versions of mujoco and gym-aloha those of the extra 'sim'?"
+        )
+
+
+def _assemble(
+    config: RecordConfig, folder: RecordingFolder, seeds: list[int], plan: dict[str, Any]
+) -> None:
+    """Put the dataset together, with a record of how it was made."""
+    form = RecordingFormat(
+        task=find_task(config.task).text,
+        fps=CONTROL_RATE_HZ,
+        camera=CAMERA,
+        height=FRAME_HEIGHT,
+        width=FRAME_WIDTH,
+        codec=config.codec,
+    )
+    dataset = folder.fresh_dataset()
+    write_recordings(dataset, form, (folder.read(seed).steps for seed in seeds))
+    told = [folder.read(seed) for seed in seeds]
+    difference = join_differences(episode.difference for episode in told if episode.difference)
+    look = plan["look"] | {"difference_from_default": difference and asdict(difference)}
+    episodes = [episode.summary for episode in told]
+    write_whole(dataset / METADATA, json_bytes(plan | {"look": look, "episodes": episodes}))

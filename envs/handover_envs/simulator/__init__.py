@@ -1,0 +1,1 @@
+"""The ALOHA robot in MuJoCo: world, rendering, tasks, Gymnasium environments."""

@@ -1,0 +1,155 @@
+"""The simulated ALOHA robot: gym-aloha's physics bit for bit, drawn only when asked."""
+
+from types import TracebackType
+
+import numpy as np
+from handover_conversion.video.resize import square_resize
+from handover_proto.embodiment import ALOHA_JOINTS
+from handover_proto.errors import HandoverError, UsageError
+
+from handover_envs.simulator.loading import load_world
+from handover_envs.simulator.rendering import LOOKS, LookName, apply_look, graphics_missing
+from handover_envs.simulator.tasks import Contacts, TaskName, find_task
+
+FRAME_HEIGHT, FRAME_WIDTH = 480, 640  # gym-aloha's cameras
+_CAMERA = "top"
+
+
+class SimulationFailed(HandoverError):
+    """The simulator was driven wrongly, or its physics diverged."""
+
+
+class AlohaSimulator:
+    """One simulated robot at one table; use it from one thread.
+
+    `step` advances 20 ms (50 Hz) without drawing anything; `render` draws the top camera. Targets
+    are never clipped to gym-aloha's `action_space` ([-1, 1], though joints are in rad), and an
+    episode ends when the caller says so. Several simulators may live in one process.
+    """
+
+    def __init__(self, task: TaskName = "transfer_cube", look: LookName = "default") -> None:
+        """Build the world; raises UsageError, MissingExtra or GraphicsMissing."""
+        self.task = find_task(task)
+        if look not in LOOKS:
+            raise UsageError(f"unknown look {look!r}; expected one of: {', '.join(LOOKS)}")
+        self.look = look
+        self._world_module = load_world()
+        self._world = self._world_module.build_world(self.task.name)
+        apply_look(self._world.physics, look)
+        self._start_poses: np.ndarray | None = None
+        self.reward = 0
+        self.steps = 0
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Put the robot at home and the objects where gym-aloha's reset(seed) does.
+
+        Returns the state, (14,) float64. Raises UsageError for a seed outside 0 … 2³² − 1.
+        """
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed {seed}: expected 0 <= seed < 2**32")
+        self._start_poses = self._world_module.start_poses(self.task.name, seed)
+        self._world_module.reset_world(self._world, self._start_poses)
+        self.reward = 0
+        self.steps = 0
+        return self.state
+
+    def step(self, targets: np.ndarray) -> int:
+        """Hold joint targets for 20 ms: (14,), rad, grippers 0 … 1; returns the reward, 0 … 4.
+
+        Raises SimulationFailed for targets of another shape or not finite, before the first
+        reset, and when the physics diverge.
+        """
+        targets = self._check(targets)
+        if self._start_poses is None:
+            raise SimulationFailed("the simulator was stepped before its first reset(seed)")
+        try:
+            time_step = self._world.step(targets)
+        except self._world_module.control.PhysicsError as error:
+            raise SimulationFailed(
+                f"the physics diverged at step {self.steps} ({error}); check the targets: {targets}"
+            ) from error
+        self.reward = int(time_step.reward)
+        self.steps += 1
+        return self.reward
+
+    @property
+    def state(self) -> np.ndarray:
+        """The joint positions: (14,) float64, rad, grippers 0 (closed) … 1 (open)."""
+        return self._world_module.joint_state(self._world)
+
+    @property
+    def start_poses(self) -> np.ndarray:
+        """Where the objects were put at reset: (objects, 7) float64, m and w-x-y-z quaternions."""
+        if self._start_poses is None:
+            raise SimulationFailed("no start poses before the first reset(seed)")
+        return self._start_poses.copy()
+
+    @property
+    def object_poses(self) -> np.ndarray:
+        """Where the objects are now: (objects, 7) float64, m and w-x-y-z quaternions."""
+        count = len(self.task.objects)
+        return self._world.physics.data.qpos[-7 * count :].reshape(count, 7).copy()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the task is done for good at this moment, more strictly than reward 4.
+
+        Transfer: the cube is off the table in the left hand and the right hand has let go.
+        Insertion: the peg touches the socket's pin, and each hand holds its part off the table.
+        """
+        return self.task.is_held(self.contacts())
+
+    def contacts(self) -> Contacts:
+        """List what touches what: unordered pairs of geom names."""
+        physics = self._world.physics
+        names = physics.model.id2name
+        return frozenset(
+            frozenset((names(contact.geom1, "geom"), names(contact.geom2, "geom")))
+            for contact in physics.data.contact[: physics.data.ncon]
+        )
+
+    def render(self, size: int | None = None) -> np.ndarray:
+        """Draw the top camera: (480, 640, 3) uint8, or (size, size, 3) as conversion makes it.
+
+        Raises UsageError for a size below 1, GraphicsMissing when there is nothing to draw with.
+        """
+        if size is None:
+            return self._draw()
+        if size < 1:
+            raise UsageError(f"an image of size {size}: expected at least 1 pixel")
+        return square_resize(self._draw(), size)
+
+    def _draw(self) -> np.ndarray:
+        physics = self._world.physics
+        try:
+            _ = physics.contexts  # made on the first render, where a missing driver shows
+        except Exception as error:  # each OpenGL backend has errors of its own
+            raise graphics_missing(error) from error
+        return physics.render(FRAME_HEIGHT, FRAME_WIDTH, camera_id=_CAMERA)
+
+    def close(self) -> None:
+        """Free the drawing context."""
+        self._world.physics.free()
+
+    def __enter__(self) -> "AlohaSimulator":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check(self, targets: np.ndarray) -> np.ndarray:
+        # the dtype stays as it came: gym-aloha's arithmetic differs between float32 and float64
+        targets = np.asarray(targets)
+        if targets.shape != (len(ALOHA_JOINTS),):
+            raise SimulationFailed(
+                f"targets have shape {targets.shape}, expected (14,): {', '.join(ALOHA_JOINTS)}"
+            )
+        if not np.isfinite(targets).all():
+            bad = [ALOHA_JOINTS[joint] for joint in np.flatnonzero(~np.isfinite(targets))]
+            raise SimulationFailed(f"targets are not finite numbers for: {', '.join(bad)}")
+        return targets

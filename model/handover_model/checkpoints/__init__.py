@@ -1,0 +1,1 @@
+"""Checkpoint folders: weights, configuration, hashes, metadata, model card."""

@@ -1,0 +1,207 @@
+"""Checkpoint folders in NVIDIA's published layout: loading one whole, and writing one.
+
+Weights are safetensors only; nothing is unpickled and no code of a checkpoint is run.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from handover_common.hub import resolve
+from torch import Tensor, nn
+
+from handover_model.checkpoints.hashes import processor_hash, weights_hash
+from handover_model.checkpoints.metadata import CheckpointNotes, load_notes, save_notes
+from handover_model.checkpoints.weights import SHARD_BYTES, load_weights, read_weights, save_weights
+from handover_model.errors import CheckpointError
+from handover_model.network.action_head import MASK_TOKEN_SCALE
+from handover_model.network.config import CONFIG_FILE, ModelConfig, load_config
+from handover_model.network.eagle_config import EAGLE_FILES, EagleConfig, load_eagle
+from handover_model.network.groot import Gr00tNetwork, build_empty, unused_shapes
+from handover_model.processing.processor import Processor, make_processor
+from handover_model.processing.processor_config import (
+    ProcessorConfig,
+    load_processor_config,
+    save_processor_config,
+)
+from handover_model.processing.tokenizer import copy_tokenizer, find_tokenizer, load_tokenizer
+
+MASK_TOKEN = "action_head.mask_token"
+HASH_CACHE = Path(".cache", "handover", "weight-hashes")  # in the user's home
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory."""
+
+    name: str
+    """Its name on the hub, or its folder's name"""
+    folder: Path
+    network: Gr00tNetwork
+    processor_config: ProcessorConfig
+    notes: CheckpointNotes
+    tokenizer: Path | None
+    """The folder that the user chose for the tokenizer, if any"""
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network's configuration."""
+        return self.network.config
+
+    def processor(self, tag: str | None = None) -> Processor:
+        """Make the processor of an embodiment; see choose_tag for None."""
+        folder = find_tokenizer(self.folder, self.tokenizer)
+        eagle = self.network.eagle
+        tokenizer = load_tokenizer(folder, eagle.image_token_index)
+        chosen = choose_tag(self.processor_config, tag)
+        processor = make_processor(self.processor_config, tokenizer, chosen, eagle.pixels_per_token)
+        _check_widths(self.config, processor)
+        return processor
+
+    def weights_hash(self) -> str:
+        """Hash the weights as they lie on disk; kept in the user's cache."""
+        return weights_hash(self.folder, Path.home() / HASH_CACHE)
+
+    def processor_hash(self) -> str:
+        """Hash the processor's settings."""
+        return processor_hash(self.processor_config)
+
+
+def load_checkpoint(
+    name_or_dir: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    tokenizer: Path | None = None,
+) -> Checkpoint:
+    """Load a checkpoint from a folder or the hub, strictly, ready for inference.
+
+    dtype: what the weights become; None keeps each as it is stored. Raises CheckpointError when
+    any file, key or shape is not as expected.
+    """
+    folder = resolve(name_or_dir)
+    config = load_config(folder)
+    eagle = load_eagle(folder, config.model_name)
+    processor_config = load_processor_config(folder)
+    network = load_network(folder, config, eagle, device=torch.device(device), dtype=dtype)
+    name = folder.resolve().name if Path(name_or_dir).is_dir() else str(name_or_dir)
+    return Checkpoint(name, folder, network, processor_config, load_notes(folder), tokenizer)
+
+
+def load_network(
+    folder: Path,
+    config: ModelConfig,
+    eagle: EagleConfig,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> Gr00tNetwork:
+    """Build a network and fill it with a folder's weights; it takes no more memory than they do."""
+    network = build_empty(config, eagle)
+    mask_shape = (1, 1, config.input_embedding_dim)
+    load_weights(
+        network,
+        folder,
+        device=device,
+        dtype=dtype,
+        ignored={**unused_shapes(eagle), MASK_TOKEN: mask_shape},
+        optional=frozenset({MASK_TOKEN}),
+    )
+    head = network.action_head
+    if config.state_dropout_prob > 0 and head.mask_token.is_meta:
+        fresh = MASK_TOKEN_SCALE * torch.randn(mask_shape, device=device, dtype=head.dtype)
+        head.mask_token = nn.Parameter(fresh)
+    network.backbone.model.language_model.make_frequencies(device)
+    return network.eval()
+
+
+def save_checkpoint(
+    folder: Path,
+    network: Gr00tNetwork,
+    processor_config: ProcessorConfig,
+    *,
+    notes: CheckpointNotes | None = None,
+    tokenizer: Path | None = None,
+    unused: Mapping[str, Tensor] | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write a checkpoint folder in the published layout; it is there whole or not at all.
+
+    tokenizer: a folder whose tokenizer files the checkpoint shall carry. unused: the weights that
+    no computation reads (see read_unused), so that other loaders of the layout find every key.
+    Raises CheckpointError when the folder exists already.
+    """
+    if folder.exists():
+        raise CheckpointError(f"{folder} exists already; choose another folder or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.new-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    save_weights(fresh, {**network.state_dict(), **(unused or {})}, shard_bytes)
+    _write_json(fresh / CONFIG_FILE, network.config.to_json())
+    if network.eagle != EagleConfig():
+        _write_json(fresh / EAGLE_FILES[0], network.eagle.to_json())
+    save_processor_config(processor_config, fresh)
+    save_notes(notes or CheckpointNotes(), fresh)
+    if tokenizer is not None:
+        copy_tokenizer(tokenizer, fresh)
+    fresh.rename(folder)
+
+
+def read_unused(folder: Path, eagle: EagleConfig) -> dict[str, Tensor]:
+    """Read the weights of a base checkpoint that no computation reads, to pass them on."""
+    return dict(read_weights(folder, set(unused_shapes(eagle))))
+
+
+def choose_tag(config: ProcessorConfig, tag: str | None) -> str:
+    """Choose the embodiment: the given one, or the only one that has both parts it needs.
+
+    Raises CheckpointError listing the embodiments when none or several could be meant.
+    """
+    usable = sorted(set(config.modalities) & set(config.statistics) & set(config.embodiment_ids))
+    if tag is None:
+        if len(usable) == 1:
+            return usable[0]
+        raise CheckpointError(
+            f"the checkpoint has {len(usable)} embodiments, choose one with --embodiment-tag: "
+            f"{_listed(usable)}"
+        )
+    if tag not in usable:
+        raise CheckpointError(
+            f"the checkpoint cannot serve the embodiment {tag!r}; it has modality configuration, "
+            f"statistics and slot for: {_listed(usable)}"
+        )
+    return tag
+
+
+def _check_widths(config: ModelConfig, processor: Processor) -> None:
+    """Compare what the processor pads to with what the network reads."""
+    pairs = {
+        "max_state_dim": (processor.config.max_state_dim, config.max_state_dim),
+        "max_action_dim": (processor.config.max_action_dim, config.max_action_dim),
+        "action horizon": (processor.config.max_action_horizon, config.action_horizon),
+    }
+    for name, (padded, read) in pairs.items():
+        if padded != read:
+            raise CheckpointError(
+                f"processor_config.json has {name} {padded}, but config.json has {read}; "
+                "they must be equal"
+            )
+    if processor.config.embodiment_ids[processor.tag] >= config.max_num_embodiments:
+        raise CheckpointError(
+            f"embodiment {processor.tag!r} has slot "
+            f"{processor.config.embodiment_ids[processor.tag]}, but the network has "
+            f"{config.max_num_embodiments} slots"
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Inference on a CPU: PyTorch or ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Inference on an NVIDIA GPU: CUDA graphs and compiled kernels."""

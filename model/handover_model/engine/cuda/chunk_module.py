@@ -1,0 +1,63 @@
+"""The whole chunk as a module of one layout: what is captured, compiled and checked for it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from handover_model.engine.functional.chunk import ChunkInput, EngineWeights, Tables, make_chunk
+from handover_model.engine.functional.token_layout import Layout
+
+
+class WholeChunk(nn.Module):
+    """From frames, text, padding, state and noise to actions; every shape is the layout's."""
+
+    def __init__(self, weights: EngineWeights, layout: Layout, tables: Tables) -> None:
+        super().__init__()
+        self.weights, self.layout, self.tables = weights, layout, tables
+
+    def forward(
+        self, text_ids: Tensor, real: Tensor, state: Tensor, noise: Tensor, *frames: Tensor
+    ) -> Tensor:
+        """Denoise chunks: see ChunkInput for the shapes -> (B, horizon, max_action_dim) float32."""
+        inputs = ChunkInput(frames, text_ids, real, state)
+        return make_chunk(self.weights, self.layout, self.tables, inputs, noise)
+
+
+def empty_inputs(
+    layout: Layout,
+    pixels_per_token: int,
+    state: tuple[int, int],
+    noise: tuple[int, int],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    """Make the static inputs of a layout, zeros; state: (steps, dim), noise: (horizon, dim)."""
+    batch, side = layout.batch, pixels_per_token
+    frames = [
+        torch.zeros(batch, down * side, right * side, 3, dtype=torch.uint8, device=device)
+        for down, right in layout.grids
+    ]
+    return [
+        torch.zeros(batch, layout.text_tokens, dtype=torch.int64, device=device),
+        torch.ones(batch, layout.length, dtype=torch.bool, device=device),
+        torch.zeros(batch, *state, dtype=dtype, device=device),
+        torch.zeros(batch, *noise, device=device),
+        *frames,
+    ]
+
+
+def random_inputs(empty: Sequence[Tensor], vocabulary: int, seed: int = 0) -> list[Tensor]:
+    """Draw inputs of these shapes, with one place of padding: to hold two ways side by side."""
+    generator = torch.Generator().manual_seed(seed)
+    text_ids, real, state, noise, *frames = empty
+    visible = torch.ones(real.shape, dtype=torch.bool)
+    visible[:, 0] = False
+    drawn = [
+        torch.randint(vocabulary, text_ids.shape, generator=generator),
+        visible,
+        torch.randn(state.shape, generator=generator),
+        torch.randn(noise.shape, generator=generator),
+        *(torch.randint(256, frame.shape, generator=generator) for frame in frames),
+    ]
+    return [values.to(like.device, like.dtype) for values, like in zip(drawn, empty, strict=True)]

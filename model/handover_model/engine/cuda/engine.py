@@ -1,0 +1,202 @@
+"""The engine of a GPU: every bucket captured at load, and replayed for what fits into it."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handover_model.engine.agreement import check_alike
+from handover_model.engine.cuda.background_compiler import (
+    TURN,
+    BackgroundCompiler,
+    Compile,
+    Function,
+    Job,
+)
+from handover_model.engine.cuda.buckets import Bucket, find_bucket, make_buckets
+from handover_model.engine.cuda.chunk_module import WholeChunk, empty_inputs, random_inputs
+from handover_model.engine.functional.chunk import EngineWeights
+from handover_model.engine.functional.inputs import Stack, chunk_input, stack_frames
+from handover_model.engine.functional.tables import make_tables, take_weights
+from handover_model.engine.functional.token_layout import Layout, find_layout
+from handover_model.engine.interface import Chunks
+from handover_model.errors import ModalityError
+from handover_model.network.groot import Gr00tNetwork
+from handover_model.network.real_time_chunking import PrefixGuide
+from handover_model.processing.processor import PreparedSample
+
+logger = logging.getLogger(__name__)
+
+Replay = Callable[[Sequence[Tensor]], Tensor]
+Capture = Callable[[Function, list[Tensor], Any], Replay]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What answers a bucket."""
+
+    chunk: WholeChunk
+    inputs: list[Tensor]
+    """Static: the graph reads them where they are"""
+    replay: Replay
+
+
+class GraphEngine:
+    """Answers batches of known shapes; others, and those with a prefix, are left to the modules.
+
+    A batch is filled up to its bucket by repeating its last row. For one thread.
+    """
+
+    name = "fast (CUDA graphs)"
+
+    def __init__(
+        self,
+        network: Gr00tNetwork,
+        embodiment: int,
+        pad_token: int,
+        probe: PreparedSample,
+        largest_batch: int,
+        capture: Capture,
+        stack: Stack = stack_frames,
+        weights: EngineWeights | None = None,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        """Capture the buckets for frames like the probe's, from its length of instruction on.
+
+        capture: makes something that replays a function: see handover_model.engine.cuda.cuda_graph.
+        stack: what samples' frames go through: handover_model.engine.cuda.image_resize prepares them.
+        weights: in place of the network's own; precision: of these, where it is not the network's.
+        Raises ModalityError when the probe's prompt has no layout, or a graph does not give what
+        its function gives.
+        """
+        self._network, self._embodiment, self._pad = network, embodiment, pad_token
+        self._stack = stack
+        shortest = self._layout([probe])
+        if shortest is None:
+            raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
+        self.weights = weights or take_weights(network, embodiment)
+        self.buckets = make_buckets(shortest, largest_batch)
+        self._precision = precision or network.action_head.dtype
+        self._capture, self._pool = capture, None
+        self._compiler: BackgroundCompiler | None = None
+        self._captured: dict[Bucket, Captured] = {}
+        with TURN:
+            for bucket in reversed(self.buckets):  # the largest first: its memory serves all others
+                self._captured[bucket] = self._capture_plain(bucket, probe.state.shape[0])
+        self.compiled: set[Bucket] = set()
+
+    def run(
+        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
+    ) -> Chunks | None:
+        """Denoise rows (B, horizon, max_action_dim) float32; None for what has no bucket.
+
+        One replay is the whole chunk: all its time is the action head's in the result.
+        """
+        layout = self._layout(samples) if guide is None else None
+        bucket = find_bucket(self.buckets, layout) if layout is not None else None
+        if bucket is None:
+            return None
+        begin = time.perf_counter()
+        more = bucket.rows - len(samples)
+        filled = [*samples, *[samples[-1]] * more]
+        inputs = chunk_input(filled, bucket.layout, self._pad, self._stack)
+        assert inputs.real is not None  # the buckets' layouts are padded
+        noises = torch.from_numpy(np.concatenate([noise, np.repeat(noise[-1:], more, axis=0)]))
+        given = [inputs.text_ids, inputs.real, inputs.state, noises, *inputs.frames]
+        if torch.cuda.is_available():
+            given = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in given]
+        chunks = self._captured[bucket].replay(given)[: len(samples)].cpu().numpy()
+        return Chunks(chunks, 0.0, 1e3 * (time.perf_counter() - begin))
+
+    def compile(self, compile_one: Compile) -> None:
+        """Begin to compile the buckets in the background, the smallest first."""
+        work = [(bucket, self._captured[bucket]) for bucket in self.buckets]
+        jobs = [Job(bucket, captured.chunk, captured.inputs) for bucket, captured in work]
+        self._compiler = BackgroundCompiler(jobs, compile_one)
+
+    @property
+    def compiling(self) -> bool:
+        """Whether graphs are to be compiled, and none has failed."""
+        return self._compiler is not None
+
+    def improve(self) -> None:
+        """Answer one more bucket by its compiled chunk, if another is ready and agrees.
+
+        In the policy's thread, between two batches: what waits for its turn is tried after the
+        next. Once one fails the rest stay as they are.
+        """
+        if self._compiler is None or not TURN.acquire(blocking=False):
+            return
+        try:
+            self._take_over(self._compiler)
+        finally:
+            TURN.release()
+
+    def _take_over(self, compiler: BackgroundCompiler) -> None:
+        ready = compiler.take()
+        if ready is None:
+            return
+        bucket, function = ready
+        try:
+            if isinstance(function, Exception):
+                raise function
+            self._captured[bucket] = self._capture_compiled(bucket, function)
+        except Exception as error:  # the compiler's, the driver's, a difference: a graph is left
+            self._compiler = None
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            count, of = len(self.compiled), len(self.buckets)
+            logger.warning("%d of %d graphs are compiled, no more: %s", count, of, reason)
+            return
+        compiler.go_on()
+        self.compiled.add(bucket)
+        if len(self.compiled) == len(self.buckets):
+            logger.info("all %d graphs are compiled", len(self.buckets))
+
+    def _capture_plain(self, bucket: Bucket, state_steps: int) -> Captured:
+        network, config = self._network, self._network.config
+        layout, head = bucket.layout, network.action_head
+        chunk = WholeChunk(self.weights, layout, make_tables(network, layout)).eval()
+        inputs = empty_inputs(
+            layout,
+            network.eagle.pixels_per_token,
+            (state_steps, config.max_state_dim),
+            (config.action_horizon, config.max_action_dim),
+            head.action_encoder.W1.W.device,
+            head.dtype,
+        )
+        captured = Captured(chunk, inputs, self._capture_one(chunk, inputs))
+        self._check(bucket, captured.replay, lambda given: chunk(*given), inputs)
+        return captured
+
+    def _capture_compiled(self, bucket: Bucket, function: Function) -> Captured:
+        former = self._captured[bucket]
+        fresh = replace(former, replay=self._capture_one(function, former.inputs))
+        self._check(bucket, fresh.replay, former.replay, former.inputs)
+        return fresh
+
+    def _capture_one(self, function: Function, inputs: list[Tensor]) -> Replay:
+        with torch.inference_mode(False), torch.no_grad():  # as the compiler ran it
+            captured = self._capture(function, inputs, self._pool)
+        self._pool = self._pool or getattr(captured, "pool", None)
+        return captured
+
+    def _check(self, bucket: Bucket, new: Replay, old: Replay, inputs: Sequence[Tensor]) -> None:
+        """Hold what is captured against what it stands for; raises ModalityError."""
+        given = random_inputs(inputs, self.weights.language.embeddings.shape[0])
+        with torch.no_grad():
+            got, want = (way(given).float().cpu().numpy() for way in (new, old))
+        check_alike(got, want, self._precision, f"two ways to compute {bucket}")
+
+    def _layout(self, samples: Sequence[PreparedSample]) -> Layout | None:
+        """Give a batch's layout; None when its frames differ or it is another embodiment's."""
+        eagle = self._network.eagle
+        grids = {tuple(sample.grids(eagle.pixels_per_token)) for sample in samples}
+        if len(grids) != 1 or any(sample.embodiment != self._embodiment for sample in samples):
+            return None
+        rows = [sample.input_ids for sample in samples]
+        return find_layout(rows, grids.pop(), eagle.image_token_index)

@@ -1,0 +1,1 @@
+"""FP8 linear layers and their scales."""

@@ -1,0 +1,1 @@
+"""The network's computation with constants folded, as functions of tensors."""

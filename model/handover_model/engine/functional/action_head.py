@@ -1,0 +1,173 @@
+"""The action head on plain tensors, for one embodiment and the fixed denoising steps.
+
+What depends on the step alone is a table made at load: the timestep's scales and shifts are the
+weights of each norm, and its part of the action encoder is a bias. What depends on the observation
+alone (state tokens, keys and values of the features) is computed once, before the steps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from handover_model.engine.functional.linear import Linear, Mix, Norm, mix
+from handover_model.network.real_time_chunking import Velocity
+
+SELF, TEXT, IMAGE = "self", "text", "image"  # what a block attends to
+Sampler = Callable[[Velocity, Tensor, int], Tensor]  # velocity, noise, steps -> actions
+
+
+@dataclass(frozen=True)
+class BlockWeights:
+    """One block of the transformer. Its first norm is the step's: see StepWeights."""
+
+    reads: str
+    """SELF, TEXT or IMAGE"""
+    project: Linear
+    """Queries, keys and values for SELF; queries alone for the others"""
+    out: Linear
+    norm2: Norm
+    up: Linear
+    down: Linear
+
+
+@dataclass(frozen=True)
+class StepWeights:
+    """What one denoising step adds to the shared weights."""
+
+    encoder_bias: Tensor
+    """(width,): the timestep's part of the action encoder, and its first layers' biases"""
+    norms: tuple[Norm, ...]
+    """Each block's first norm, scaled and shifted by the timestep"""
+    output_norm: Norm
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Two linear layers of one embodiment with a ReLU between; (in, out) as the weights have it."""
+
+    weight1: Tensor
+    bias1: Tensor
+    weight2: Tensor
+    bias2: Tensor
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Transform tokens: (N, in) -> (N, out)."""
+        hidden = torch.addmm(self.bias1, tokens, self.weight1)
+        return torch.addmm(self.bias2, hidden.relu_(), self.weight2)
+
+
+@dataclass(frozen=True)
+class HeadWeights:
+    """The action head of one embodiment."""
+
+    features: Norm | None
+    text_memory: Linear | None
+    """Keys and values of all text blocks: (hidden) -> (text blocks x 2 x width)"""
+    image_memory: Linear | None
+    """The same of all image blocks"""
+    state: Mlp
+    encode_in: Tensor
+    """(action dim, width): the encoder's first two linear layers in one"""
+    encode_out: Tensor
+    """(width, width)"""
+    positions: Tensor
+    """(horizon, width): position embeddings and the encoder's last bias"""
+    blocks: tuple[BlockWeights, ...]
+    steps: tuple[StepWeights, ...]
+    decode: Mlp
+    """From the transformer's normed output; its projection is folded into the first layer"""
+    heads: int
+    mix: Mix = mix
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the head computes in."""
+        return self.encode_in.dtype
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The features as one block sees them."""
+
+    key: Tensor
+    """(B, heads, tokens, head size)"""
+    value: Tensor
+    mask: Tensor | None
+    """(B, 1, 1, tokens) bool, or None when all count"""
+
+
+def split_memory(weights: HeadWeights, projected: Tensor, mask: Tensor | None) -> list[Memory]:
+    """Cut what text_memory or image_memory gives into blocks: (B, tokens, blocks x 2 x width)."""
+    width = weights.encode_in.shape[1]
+    parts = projected.view(*projected.shape[:2], -1, 2, weights.heads, width // weights.heads)
+    keys, values = parts.permute(3, 2, 0, 4, 1, 5).unbind(0)
+    return [
+        Memory(key, value, mask)
+        for key, value in zip(keys.unbind(0), values.unbind(0), strict=True)
+    ]
+
+
+def order_memories(
+    weights: HeadWeights, text: list[Memory], image: list[Memory]
+) -> list[Memory | None]:
+    """Give each block its memory; None to those that attend to themselves."""
+    kinds = {TEXT: iter(text), IMAGE: iter(image)}
+    return [None if block.reads == SELF else next(kinds[block.reads]) for block in weights.blocks]
+
+
+def encode_state(weights: HeadWeights, state: Tensor) -> Tensor:
+    """Turn states into tokens: (B, T, max_state_dim) -> (B, T, width)."""
+    return weights.state(state.flatten(0, 1)).view(*state.shape[:2], -1)
+
+
+def velocity_of(
+    weights: HeadWeights, state_tokens: Tensor, memories: list[Memory | None]
+) -> Velocity:
+    """Give the velocity as a function of noisy actions and step; it can be differentiated."""
+
+    def velocity(actions: Tensor, step: int) -> Tensor:
+        return predict_velocity(weights, actions, step, state_tokens, memories)
+
+    return velocity
+
+
+def predict_velocity(
+    weights: HeadWeights,
+    actions: Tensor,
+    step: int,
+    state_tokens: Tensor,
+    memories: list[Memory | None],
+) -> Tensor:
+    """Predict where noisy actions should go: (B, H, A) float32 -> (B, H, A) float32."""
+    batch, horizon, _ = actions.shape
+    own = weights.steps[step]
+    inner = torch.addmm(
+        own.encoder_bias, actions.flatten(0, 1).to(weights.dtype), weights.encode_in
+    )
+    tokens = torch.mm(functional.silu(inner), weights.encode_out).view(batch, horizon, -1)
+    joined = torch.cat([state_tokens, tokens + weights.positions], dim=1)
+    length = joined.shape[1]
+    hidden = joined.flatten(0, 1)
+    for block, norm, memory in zip(weights.blocks, own.norms, memories, strict=True):
+        mixed = attend(weights, block.project(hidden, norm), memory, batch)
+        hidden = block.out(mixed, residual=hidden)
+        inner = block.up(hidden, block.norm2, gelu=True)
+        hidden = block.down(inner, residual=hidden)
+    last = hidden.view(batch, length, -1)[:, length - horizon :].reshape(batch * horizon, -1)
+    return weights.decode(own.output_norm(last)).view(batch, horizon, -1).float()
+
+
+def attend(weights: HeadWeights, projected: Tensor, memory: Memory | None, batch: int) -> Tensor:
+    """Mix tokens: (B x T, width or 3 x width) -> (B x T, width), as one row per token."""
+    rows, heads = projected.shape[0], weights.heads
+    if memory is None:
+        parts = projected.view(batch, rows // batch, 3, heads, -1)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        mask = None
+    else:
+        query = projected.view(batch, rows // batch, heads, -1).transpose(1, 2)
+        key, value, mask = memory.key, memory.value, memory.mask
+    return weights.mix(query, key, value, mask).flatten(0, 1)

@@ -1,0 +1,54 @@
+"""From prepared samples to the tensors of a layout."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handover_model.engine.functional.chunk import ChunkInput
+from handover_model.engine.functional.token_layout import Layout
+from handover_model.processing.samples import PreparedSample
+from handover_model.processing.tokenizer import pad_left_to
+
+Stack = Callable[[Sequence[np.ndarray]], Tensor]  # frames (h, w, 3) uint8 -> (B, H, W, 3) uint8
+
+
+def stack_frames(frames: Sequence[np.ndarray]) -> Tensor:
+    """Stack frames that are prepared: each (H, W, 3) uint8 -> (B, H, W, 3)."""
+    return torch.from_numpy(np.stack(frames))
+
+
+def chunk_input(
+    samples: Sequence[PreparedSample], layout: Layout, pad_token: int, stack: Stack = stack_frames
+) -> ChunkInput:
+    """Put samples of one layout into its tensors, on the CPU; the state is float32 there.
+
+    stack: makes one tensor of all samples' frames at one place; it may prepare them on a device.
+    """
+    ids, mask = pad_left_to([sample.input_ids for sample in samples], pad_token, layout.length)
+    text = np.concatenate([ids[:, start:stop] for start, stop in layout.texts], axis=1)
+    frames = tuple(
+        stack([sample.frames[place] for sample in samples]) for place in range(len(layout.images))
+    )
+    return ChunkInput(
+        frames,
+        torch.from_numpy(text),
+        torch.from_numpy(mask == 1) if layout.padded else None,
+        torch.from_numpy(np.stack([sample.state for sample in samples])),
+    )
+
+
+def start_ids(sample: PreparedSample, layout: Layout) -> Tensor:
+    """Give the ids before the first image: (1, tokens) int64."""
+    return torch.from_numpy(sample.input_ids[None, : layout.known].copy())
+
+
+def move(inputs: ChunkInput, device: torch.device, dtype: torch.dtype) -> ChunkInput:
+    """Move to a device, and the state to the head's type."""
+    return ChunkInput(
+        tuple(frame.to(device, non_blocking=True) for frame in inputs.frames),
+        inputs.text_ids.to(device, non_blocking=True),
+        None if inputs.real is None else inputs.real.to(device, non_blocking=True),
+        inputs.state.to(device, dtype, non_blocking=True),
+    )

@@ -1,0 +1,1 @@
+"""The GR00T N1.6 network in PyTorch."""

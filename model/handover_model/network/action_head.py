@@ -1,0 +1,137 @@
+"""The action head: from the backbone's features and the robot's state to a chunk of actions.
+
+Each embodiment has its own state encoder, action encoder and action decoder around one shared
+diffusion transformer. A chunk is denoised from noise in a few Euler steps along its velocity.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from handover_model.network.backbone import BackboneOutput
+from handover_model.network.config import ModelConfig
+from handover_model.network.dit import Dit, Memory
+from handover_model.network.embodiment_layers import ActionEncoder, EmbodimentMlp
+from handover_model.network.flow_matching import FlowDraw, flow_point
+from handover_model.network.real_time_chunking import PrefixGuide, sample, sample_guided
+
+MASK_TOKEN_SCALE = 0.02  # spread of a new mask token, when a checkpoint has none
+MASK_SUM_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class FlowLoss:
+    """The training objective on one batch."""
+
+    loss: Tensor
+    """() float32: masked squared error of the velocity, one ratio over the whole batch"""
+    errors: Tensor
+    """(B, horizon, action dim) float32: squared errors, 0 where the mask is 0"""
+
+
+class ActionHead(nn.Module):
+    """Everything after the backbone. Submodule names give the keys of the published weights."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        embodiments, width = config.max_num_embodiments, config.input_embedding_dim
+        features, hidden = config.backbone_embedding_dim, config.hidden_size
+        alternates = config.use_alternate_vl_dit
+        period = config.attend_text_every_n_blocks if alternates else None
+        self.model = Dit(config.diffusion_model_cfg, features, period)
+        self.state_encoder = EmbodimentMlp(embodiments, config.max_state_dim, hidden, width)
+        self.action_encoder = ActionEncoder(embodiments, config.max_action_dim, width)
+        self.action_decoder = EmbodimentMlp(embodiments, hidden, hidden, config.max_action_dim)
+        self.vlln = nn.LayerNorm(features) if config.use_vlln else nn.Identity()
+        if config.add_pos_embed:
+            self.position_embedding = nn.Embedding(config.max_seq_len, width)
+        if config.state_dropout_prob > 0:
+            self.mask_token = nn.Parameter(MASK_TOKEN_SCALE * torch.randn(1, 1, width))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the head computes in."""
+        return self.action_encoder.W1.W.dtype
+
+    def encode_state(self, state: Tensor, embodiment: Tensor) -> Tensor:
+        """Turn states into tokens: (B, T, max_state_dim), (B,) int64 -> (B, T, width)."""
+        return self.state_encoder(state.to(self.dtype), embodiment)
+
+    def remember(self, backbone: BackboneOutput) -> list[Memory | None]:
+        """Prepare the features for every block, once for all denoising steps."""
+        return self.model.remember(self.vlln(backbone.features.to(self.dtype)), backbone)
+
+    def velocity(
+        self,
+        actions: Tensor,
+        bucket: Tensor,
+        state_tokens: Tensor,
+        embodiment: Tensor,
+        memories: list[Memory | None],
+    ) -> Tensor:
+        """Predict where noisy actions should go: (B, H, A), (B,) int64 -> (B, H, A)."""
+        tokens = self.action_encoder(actions.to(self.dtype), bucket, embodiment)
+        if self.config.add_pos_embed:
+            tokens = tokens + self.position_embedding.weight[: tokens.shape[1]]
+        output = self.model(torch.cat([state_tokens, tokens], dim=1), bucket, memories)
+        return self.action_decoder(output, embodiment)[:, -actions.shape[1] :]
+
+    def generate(
+        self,
+        backbone: BackboneOutput,
+        state: Tensor,
+        embodiment: Tensor,
+        noise: Tensor,
+        guide: PrefixGuide | None = None,
+    ) -> Tensor:
+        """Denoise a chunk: noise (B, H, A) -> actions (B, H, A) float32 in normalised units.
+
+        With a guide the chunks go on from it; then not in inference mode (see `sample_guided`).
+        """
+        memories = self.remember(backbone)
+        state_tokens = self.encode_state(state, embodiment)
+
+        def velocity(actions: Tensor, step: int) -> Tensor:
+            bucket = torch.full_like(embodiment, self._bucket(step))
+            return self.velocity(actions, bucket, state_tokens, embodiment, memories)
+
+        steps = self.config.num_inference_timesteps
+        if guide is None:
+            return sample(velocity, noise, steps)
+        return sample_guided(velocity, noise, steps, guide)
+
+    def loss(
+        self,
+        backbone: BackboneOutput,
+        state: Tensor,
+        embodiment: Tensor,
+        action: Tensor,
+        action_mask: Tensor,
+        draw: FlowDraw,
+    ) -> FlowLoss:
+        """Compare the velocity at a random point of the flow with the one that leads to `action`.
+
+        action, action_mask: (B, horizon, max_action_dim); the mask is 1 where actions are real.
+        """
+        point = flow_point(action, draw.noise, draw.time, self.config.num_timestep_buckets)
+        state_tokens = self._disturb(self.encode_state(state, embodiment), draw)
+        memories = self.remember(backbone)
+        velocity = self.velocity(point.noisy, point.bucket, state_tokens, embodiment, memories)
+        mask = action_mask.float()
+        errors = (velocity.float() - point.velocity).square() * mask
+        return FlowLoss(errors.sum() / (mask.sum() + MASK_SUM_FLOOR), errors)
+
+    def _disturb(self, state_tokens: Tensor, draw: FlowDraw) -> Tensor:
+        """Drop or blur state tokens, so that the policy does not learn to copy its state."""
+        if self.config.state_dropout_prob > 0:
+            mask_token = self.mask_token.to(state_tokens.dtype)
+            state_tokens = torch.where(draw.drops_state[:, None, None], mask_token, state_tokens)
+        if draw.state_noise is not None:
+            state_tokens = state_tokens + draw.state_noise.to(state_tokens.dtype)
+        return state_tokens
+
+    def _bucket(self, step: int) -> int:
+        config = self.config
+        return int(step / config.num_inference_timesteps * config.num_timestep_buckets)

@@ -1,0 +1,85 @@
+"""Flow matching: what is drawn for a training step, and the point between noise and action.
+
+Everything here is float32 whatever the network computes in: rounded to bfloat16, the time alone
+would fall into 254 of the 1000 buckets.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handover_model.network.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class FlowDraw:
+    """The random numbers of one training step, for a batch of B samples."""
+
+    noise: Tensor
+    """(B, horizon, action dim) float32, standard normal"""
+    time: Tensor
+    """(B,) float32 in [0, noise_s]: 0 is noise, 1 is the action"""
+    drops_state: Tensor
+    """(B,) bool: samples whose state token is replaced by the learned mask token"""
+    state_noise: Tensor | None = None
+    """(B, state steps, width) float32 added to the state tokens, scaled already; None for none"""
+
+    def to(self, device: torch.device) -> "FlowDraw":
+        """Move all tensors to a device."""
+        state_noise = None if self.state_noise is None else self.state_noise.to(device)
+        return FlowDraw(
+            self.noise.to(device), self.time.to(device), self.drops_state.to(device), state_noise
+        )
+
+
+@dataclass(frozen=True)
+class FlowPoint:
+    """A point on the way from noise to action, and where it should go."""
+
+    noisy: Tensor
+    """(B, horizon, action dim) float32"""
+    velocity: Tensor
+    """(B, horizon, action dim) float32, action - noise"""
+    bucket: Tensor
+    """(B,) int64: the time as the network is told it"""
+
+
+def draw_flow(
+    config: ModelConfig,
+    samples: int,
+    generator: np.random.Generator,
+    *,
+    state_steps: int = 1,
+    training: bool = True,
+) -> FlowDraw:
+    """Draw a training step's random numbers on the CPU; the same generator state, the same draw.
+
+    State tokens are dropped with the configured probability also when not training, as the
+    weights' own objective does; noise on them is for training alone.
+    """
+    shape = (samples, config.action_horizon, config.max_action_dim)
+    noise = generator.standard_normal(shape, dtype=np.float32)
+    beta = generator.beta(config.noise_beta_alpha, config.noise_beta_beta, samples)
+    time = ((1.0 - beta) * config.noise_s).astype(np.float32)
+    drops_state = generator.random(samples) < config.state_dropout_prob
+    state_noise = None
+    if training and config.state_additive_noise_scale > 0:
+        tokens = (samples, state_steps, config.input_embedding_dim)
+        drawn = generator.standard_normal(tokens, dtype=np.float32)
+        state_noise = torch.from_numpy(drawn * np.float32(config.state_additive_noise_scale))
+    return FlowDraw(
+        torch.from_numpy(noise),
+        torch.from_numpy(time),
+        torch.from_numpy(drops_state),
+        state_noise,
+    )
+
+
+def flow_point(action: Tensor, noise: Tensor, time: Tensor, buckets: int) -> FlowPoint:
+    """Go the share `time` of the way from noise to action: (B, H, A), (B, H, A), (B,) float32."""
+    action, noise, time = action.float(), noise.float(), time.float()
+    share = time[:, None, None]
+    noisy = (1 - share) * noise + share * action
+    return FlowPoint(noisy, action - noise, (time * buckets).long())

@@ -1,0 +1,1 @@
+"""From observations to network inputs, and from network outputs to actions."""

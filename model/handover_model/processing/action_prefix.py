@@ -1,0 +1,131 @@
+"""What a robot has not yet executed of its last chunk, in the units of the network.
+
+The prefix comes as absolute targets; the network thinks of some of them relative to the state of
+the new observation, step by step, and in normalised units.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from handover_proto.errors import InvalidRequest
+from handover_proto.types import ActionPrefix, PolicyRequest
+
+from handover_model.errors import ModalityError
+from handover_model.network.real_time_chunking import PrefixGuide, soft_mask
+from handover_model.processing.padding import pad_action
+from handover_model.processing.processor import Processor
+from handover_model.processing.state_action import Groups
+
+
+@dataclass(frozen=True)
+class PreparedPrefix:
+    """One request's prefix, ready to be put into a batch; (horizon, max_action_dim) each."""
+
+    target: np.ndarray
+    """float32, normalised"""
+    weight: np.ndarray
+    """float32, 0 … 1; 0 at padded places"""
+    frozen: np.ndarray
+    """bool"""
+
+
+def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) -> PreparedPrefix:
+    """Turn a prefix's absolute actions into what a chunk for `state` goes on from.
+
+    state: the raw state groups of the request's observation, {group: (steps, dim)}. Targets are
+    clipped as training's were: the robot may be where no demonstration was. Raises ModalityError
+    for a prefix that does not fit.
+    """
+    length = _check(processor, prefix)
+    horizon = processor.horizon
+    # statistics of relative actions differ from step to step: the prefix is padded to all of them
+    padded = {
+        key: np.concatenate([values, np.repeat(values[-1:], horizon - length, axis=0)])
+        for key, values in prefix.action.items()
+    }
+    config = processor.config
+    normalised = processor.codec.normalise_action(padded, state)
+    target, mask = pad_action(normalised, config.max_action_horizon, config.max_action_dim)
+    weights = soft_mask(prefix.delay_steps, length, config.max_action_horizon)
+    is_frozen = np.arange(config.max_action_horizon) < prefix.delay_steps
+    return PreparedPrefix(
+        target,
+        (mask * weights[:, None]).astype(np.float32),
+        (mask > 0) & is_frozen[:, None],
+    )
+
+
+def make_guide(processor: Processor, requests: Sequence[PolicyRequest]) -> PrefixGuide | None:
+    """Put the prefixes of a batch together, of which all requests have one or none has.
+
+    Raises InvalidRequest for a prefix that the processor cannot use.
+    """
+    prepared = []
+    for request in requests:
+        if request.prefix is None:
+            continue
+        try:
+            state = request.observation.state
+            prepared.append(prepare_prefix(processor, request.prefix, state))
+        except ModalityError as error:
+            raise InvalidRequest("prefix", "what GetInfo describes", str(error)) from error
+    if not prepared:
+        return None
+    return PrefixGuide(
+        torch.from_numpy(np.stack([prefix.target for prefix in prepared])),
+        torch.from_numpy(np.stack([prefix.weight for prefix in prepared])),
+        torch.from_numpy(np.stack([prefix.frozen for prefix in prepared])),
+    )
+
+
+def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarray]:
+    """Put what the robot will have executed at a chunk's start: {group: (horizon, dim)} float32.
+
+    The network's way there and back would move it: by rounding, and by clipping to the range of
+    the demonstrations.
+    """
+    if prefix is None:
+        return dict(action)
+    delay = prefix.delay_steps
+    return {
+        key: np.concatenate([prefix.action[key][:delay], values[delay:]])
+        for key, values in action.items()
+    }
+
+
+def batches_by_kind(requests: Sequence[PolicyRequest], size: int) -> list[list[int]]:
+    """Put the places of requests without a prefix, and with one, into batches of their own."""
+    batches = []
+    for has_prefix in (False, True):
+        places = [
+            k for k, request in enumerate(requests) if (request.prefix is not None) is has_prefix
+        ]
+        batches += [places[start : start + size] for start in range(0, len(places), size)]
+    return batches
+
+
+def _check(processor: Processor, prefix: ActionPrefix) -> int:
+    """Give the number of a prefix's steps, the same in every group."""
+    keys = processor.codec.modality.action.keys
+    if set(prefix.action) != set(keys):
+        raise ModalityError(
+            f"the prefix has the groups {', '.join(prefix.action)}, expected {', '.join(keys)}"
+        )
+    shapes = {key: prefix.action[key].shape for key in keys}
+    length = shapes[keys[0]][0] if shapes[keys[0]] else 0
+    if not 1 <= length <= processor.horizon:
+        raise ModalityError(f"the prefix has {length} steps, expected 1 to {processor.horizon}")
+    for key in keys:
+        expected = (length, processor.codec.action_dim(key))
+        if shapes[key] != expected or not np.isfinite(prefix.action[key]).all():
+            raise ModalityError(
+                f"the prefix's {key!r} has shape {shapes[key]}, expected {expected}, finite"
+            )
+    if not 0 <= prefix.delay_steps <= length:
+        raise ModalityError(
+            f"the prefix has {length} steps and a delay of {prefix.delay_steps}, expected 0 to "
+            f"{length}"
+        )
+    return length

@@ -1,0 +1,169 @@
+"""The backbone's tokenizer: a byte-level BPE of Qwen's family, with tokens for images added.
+
+Published N1.6 checkpoints bring no tokenizer files. They are taken from the checkpoint's folder if
+it has them, from the folder that the user names, or from the hub's Qwen3 plus the added tokens.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from handover_common.hub import fetch
+from tokenizers import AddedToken, Regex, Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.normalizers import NFC
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+
+from handover_model.errors import CheckpointError, TokenizerError
+from handover_model.processing.text import IMAGE_END, IMAGE_START, IMAGE_TOKEN, PAD_TOKEN
+
+# the words that Qwen's tokenizers split text into before merging bytes
+QWEN_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# added to Qwen3's, in this order
+IMAGE_TOKENS = (
+    *(IMAGE_TOKEN, IMAGE_START, IMAGE_END, "<box>", "</box>", "<quad>", "</quad>"),
+    *("<ref>", "</ref>", "<interval>", "</interval>"),
+)
+HUB_TOKENIZER = "Qwen/Qwen3-1.7B"
+TOKENIZER_FILE = "tokenizer.json"
+VOCABULARY_FILES = ("vocab.json", "merges.txt")
+ADDED_FILE = "added_tokens.json"
+TOKENIZER_FILES = (TOKENIZER_FILE, *VOCABULARY_FILES, ADDED_FILE, "tokenizer_config.json")
+
+
+@dataclass(frozen=True)
+class PromptTokenizer:
+    """Turns rendered prompts into token ids."""
+
+    tokenizer: Tokenizer
+    image_token: int
+    pad_token: int
+
+    def encode(self, text: str) -> np.ndarray:
+        """Tokenise a rendered prompt: (S,) int64."""
+        return np.asarray(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
+
+    def encode_batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Tokenise prompts and pad them on the left: ids and mask, both (B, S) int64."""
+        return pad_left([self.encode(text) for text in texts], self.pad_token)
+
+
+def pad_left(rows: list[np.ndarray], pad_token: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pad token ids on the left: B of (S_i,) -> ids and mask, both (B, S) int64."""
+    return pad_left_to(rows, pad_token, max(len(row) for row in rows))
+
+
+def pad_left_to(
+    rows: list[np.ndarray], pad_token: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pad token ids on the left to a length that holds them all: see pad_left."""
+    ids = np.full((len(rows), length), pad_token, np.int64)
+    mask = np.zeros((len(rows), length), np.int64)
+    for place, row in enumerate(rows):
+        ids[place, length - len(row) :] = row
+        mask[place, length - len(row) :] = 1
+    return ids, mask
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Tell whether a folder holds a tokenizer's files."""
+    return (folder / TOKENIZER_FILE).is_file() or all(
+        (folder / name).is_file() for name in VOCABULARY_FILES
+    )
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy a tokenizer's files from one folder into another."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def find_tokenizer(checkpoint: Path, chosen: Path | None) -> Path:
+    """Find the folder of a checkpoint's tokenizer: the chosen one, its own, or the hub's.
+
+    Raises TokenizerError naming --tokenizer when none can be had.
+    """
+    if chosen is not None:
+        if not has_tokenizer(chosen):
+            raise TokenizerError(
+                f"--tokenizer {chosen}: expected a folder with {TOKENIZER_FILE}, or with "
+                f"{' and '.join(VOCABULARY_FILES)}"
+            )
+        return chosen
+    if has_tokenizer(checkpoint):
+        return checkpoint
+    try:
+        return fetch(HUB_TOKENIZER, files=TOKENIZER_FILES)
+    except CheckpointError as error:
+        raise TokenizerError(
+            f"{checkpoint} brings no tokenizer and {HUB_TOKENIZER} cannot be had from the hub "
+            f"({error}); name a folder that holds Qwen3's with --tokenizer DIR"
+        ) from error
+
+
+def load_tokenizer(folder: Path, image_token: int) -> PromptTokenizer:
+    """Read a tokenizer and add the image tokens that it lacks.
+
+    image_token: the id that the network knows as an image placeholder. Raises TokenizerError when
+    the tokenizer gives that token another id, or cannot be read.
+    """
+    try:
+        tokenizer = _read(folder)
+    except TokenizerError:
+        raise
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise TokenizerError(f"the tokenizer in {folder} cannot be read: {error}") from error
+    lacking = [token for token in IMAGE_TOKENS if tokenizer.token_to_id(token) is None]
+    tokenizer.add_special_tokens([_special(token) for token in lacking])
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    got = tokenizer.token_to_id(IMAGE_TOKEN)
+    if got != image_token:
+        raise TokenizerError(
+            f"the tokenizer in {folder} gives {IMAGE_TOKEN} the id {got}, the checkpoint expects "
+            f"{image_token}; name the tokenizer that it was trained with by --tokenizer DIR"
+        )
+    pad_token = tokenizer.token_to_id(PAD_TOKEN)
+    if pad_token is None:
+        raise TokenizerError(f"the tokenizer in {folder} has no {PAD_TOKEN} to pad with")
+    return PromptTokenizer(tokenizer, image_token, pad_token)
+
+
+def _read(folder: Path) -> Tokenizer:
+    if (folder / TOKENIZER_FILE).is_file():
+        return Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    if not has_tokenizer(folder):
+        raise TokenizerError(f"{folder} holds no tokenizer; name a folder with --tokenizer DIR")
+    model = BPE.from_file(*(str(folder / name) for name in VOCABULARY_FILES))
+    tokenizer = byte_level(model)
+    if (folder / ADDED_FILE).is_file():
+        added = json.loads((folder / ADDED_FILE).read_text(encoding="utf-8"))
+        for token, number in sorted(added.items(), key=lambda item: item[1]):
+            tokenizer.add_special_tokens([_special(token)])
+            if tokenizer.token_to_id(token) != number:
+                raise TokenizerError(
+                    f"{folder / ADDED_FILE}: {token} should get the id {number}, got "
+                    f"{tokenizer.token_to_id(token)}; is it of another vocabulary?"
+                )
+    return tokenizer
+
+
+def byte_level(model: BPE) -> Tokenizer:
+    """Put Qwen's normalisation and splitting around a BPE model."""
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = NFC()
+    split = Split(Regex(QWEN_WORDS), behavior="isolated")
+    tokenizer.pre_tokenizer = Sequence([split, ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = ByteLevelDecoder()
+    return tokenizer
+
+
+def _special(token: str) -> AddedToken:
+    return AddedToken(token, special=True, normalized=False)

@@ -1,0 +1,282 @@
+"""Requests, replies, info and errors: policy.proto's messages from and to the contract's types."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from handover_proto import policy_pb2 as pb
+from handover_proto.errors import BY_STATUS, InvalidRequest, Overloaded, PolicyError
+from handover_proto.types import (
+    ActionChunk,
+    ActionPrefix,
+    ActionSpec,
+    CameraSpec,
+    ImageCodec,
+    Limits,
+    Observation,
+    PolicyRequest,
+    PolicySpec,
+    ServerInfo,
+    StageDurations,
+    StateSpec,
+    TrainingRecord,
+)
+from handover_proto.validation import check_names, check_request
+from handover_proto.wire.codec import decode_image, decode_tensor, fill_tensor, lay_out_image
+from handover_proto.wire.fields import Part, field
+
+ERROR_METADATA_KEY = "handover-error-bin"  # trailing metadata: a serialised ErrorDetail
+_MAX_ERROR_CHARS = 400
+_LONGEST_RETRY_S = 60.0
+_OBSERVATION = pb.InferRequest.OBSERVATION_FIELD_NUMBER
+_CAMERAS = pb.Observation.CAMERAS_FIELD_NUMBER
+_FRAMES = pb.CameraFrames.FRAMES_FIELD_NUMBER
+_MAP_KEY, _MAP_VALUE = 1, 2  # a map's entry is a message of these two
+_STAGES = tuple(stage.name for stage in dataclasses.fields(StageDurations))
+
+
+def serialise_request(request: PolicyRequest) -> bytes:
+    """Serialise a request as an InferRequest, without checking it against a server's spec.
+
+    Protobuf merges the parts of a submessage: an observation without cameras, and one for each.
+    """
+    message = pb.InferRequest(
+        seed=request.seed,
+        sequence=request.sequence,
+        client_tag=request.client_tag,
+        max_age_ms=request.max_age_ms,
+    )
+    message.observation.task = request.observation.task
+    for name, values in request.observation.state.items():
+        fill_tensor(message.observation.state[name], values)
+    if request.prefix is not None:
+        message.prefix.delay_steps = request.prefix.delay_steps
+        for name, values in request.prefix.action.items():
+            fill_tensor(message.prefix.action[name], values)
+    parts: list[Part] = [message.SerializeToString()]
+    for name, frames in request.observation.cameras.items():
+        images = [part for frame in frames for part in field(_FRAMES, lay_out_image(frame))]
+        camera = [*field(_MAP_KEY, [name.encode()]), *field(_MAP_VALUE, images)]
+        parts += field(_OBSERVATION, field(_CAMERAS, camera))
+    return b"".join(parts)
+
+
+def encode_request(request: PolicyRequest) -> pb.InferRequest:
+    """Turn a request into its message, as serialise_request does, for who wants to change it."""
+    return pb.InferRequest.FromString(serialise_request(request))
+
+
+def decode_request(message: pb.InferRequest, spec: PolicySpec, limits: Limits) -> PolicyRequest:
+    """Turn a message into a request that fits `spec`, its frames decompressed.
+
+    Raises InvalidRequest naming the field, or UnmetPrecondition. What is unknown to the spec is
+    refused before any array is made or image decompressed.
+    """
+    _check_cameras_known(message.observation.cameras, spec)
+    check_names("observation.state", message.observation.state, _names(spec.state))
+    cameras = {
+        name: [
+            decode_image(
+                image,
+                f'observation.cameras["{name}"].frames[{index}]',
+                limits.max_image_pixels,
+            )
+            for index, image in enumerate(camera.frames)
+        ]
+        for name, camera in message.observation.cameras.items()
+    }
+    prefix = None
+    if message.HasField("prefix"):
+        if spec.supports_prefix:
+            check_names("prefix.action", message.prefix.action, _names(spec.action))
+        prefix = ActionPrefix(
+            _decode_groups(message.prefix.action, "prefix.action"), message.prefix.delay_steps
+        )
+    request = PolicyRequest(
+        observation=Observation(
+            cameras=cameras,
+            state=_decode_groups(message.observation.state, "observation.state"),
+            task=message.observation.task,
+        ),
+        seed=message.seed if message.HasField("seed") else None,
+        sequence=message.sequence,
+        client_tag=message.client_tag,
+        prefix=prefix,
+        max_age_ms=message.max_age_ms if message.HasField("max_age_ms") else None,
+    )
+    check_request(request, spec, limits)
+    return request
+
+
+def _names(groups: Iterable[StateSpec | ActionSpec]) -> list[str]:
+    return [group.name for group in groups]
+
+
+def _check_cameras_known(cameras: Mapping[str, pb.CameraFrames], spec: PolicySpec) -> None:
+    steps = {camera.name: camera.steps for camera in spec.cameras}
+    for name, camera in cameras.items():
+        if name not in steps:
+            raise InvalidRequest(
+                "observation.cameras", f"exactly {', '.join(steps)}", f"unknown {name[:40]!r}"
+            )
+        if len(camera.frames) != steps[name]:
+            raise InvalidRequest(
+                f'observation.cameras["{name}"]',
+                f"{steps[name]} frame(s)",
+                f"{len(camera.frames)}",
+            )
+
+
+def _decode_groups(groups: Mapping[str, pb.Tensor], path: str) -> dict[str, np.ndarray]:
+    return {
+        name: decode_tensor(tensor, f'{path}["{name[:40]}"]') for name, tensor in groups.items()
+    }
+
+
+def encode_chunk(chunk: ActionChunk) -> pb.InferReply:
+    """Turn a chunk into its message."""
+    message = pb.InferReply(
+        seed=chunk.seed,
+        sequence=chunk.sequence,
+        client_tag=chunk.client_tag,
+        durations=pb.StageDurations(**vars(chunk.durations)),
+        checkpoint_hash=chunk.checkpoint_hash,
+    )
+    for name, values in chunk.action.items():
+        fill_tensor(message.action[name], values)
+    return message
+
+
+def decode_chunk(message: pb.InferReply) -> ActionChunk:
+    """Turn a message into a chunk; raises what its `error` says, if it is set."""
+    if message.HasField("error"):
+        raise decode_error(message.error)
+    durations = message.durations
+    return ActionChunk(
+        action=_decode_groups(message.action, "action"),
+        seed=message.seed,
+        sequence=message.sequence,
+        client_tag=message.client_tag,
+        durations=StageDurations(**{stage: getattr(durations, stage) for stage in _STAGES}),
+        checkpoint_hash=message.checkpoint_hash,
+    )
+
+
+def encode_error(error: PolicyError) -> pb.ErrorDetail:
+    """Turn an error into the message that goes with its status."""
+    detail = pb.ErrorDetail(status=error.status, message=_cut(str(error)))
+    if isinstance(error, InvalidRequest):
+        detail.field, detail.expected, detail.got = map(
+            _cut, (error.field, error.expected, error.got)
+        )
+    if isinstance(error, Overloaded):
+        detail.retry_after_s = error.retry_after_s
+    return detail
+
+
+def _cut(text: str) -> str:
+    """What of a text fits into gRPC's metadata (8 KiB), however long a name in it may be."""
+    return text if len(text) <= _MAX_ERROR_CHARS else text[: _MAX_ERROR_CHARS - 1] + "…"
+
+
+def decode_error(detail: pb.ErrorDetail) -> PolicyError:
+    """Turn the message back into the error that it was."""
+    kind = BY_STATUS.get(detail.status, PolicyError)
+    if kind is InvalidRequest:
+        return InvalidRequest(detail.field, detail.expected, detail.got)
+    if kind is Overloaded:
+        retry_s = detail.retry_after_s
+        if not 0 <= retry_s <= _LONGEST_RETRY_S:  # nobody sleeps for a NaN or a year
+            retry_s = _LONGEST_RETRY_S if retry_s > 0 else 0.0
+        return Overloaded(detail.message, retry_s)
+    return kind(detail.message)
+
+
+def encode_info(info: ServerInfo) -> pb.GetInfoReply:
+    """Turn what is served into its message."""
+    spec = info.spec
+    return pb.GetInfoReply(
+        protocol_version=info.protocol_version,
+        server_version=info.server_version,
+        policy=spec.policy,
+        checkpoint_name=spec.checkpoint_name,
+        checkpoint_hash=spec.checkpoint_hash,
+        processor_hash=spec.processor_hash,
+        embodiment_tag=spec.embodiment_tag,
+        cameras=[pb.CameraSpec(**dataclasses.asdict(camera)) for camera in spec.cameras],
+        state=[pb.StateSpec(**dataclasses.asdict(group)) for group in spec.state],
+        action=[
+            pb.ActionSpec(
+                name=group.name,
+                dim=group.dim,
+                representation=pb.RELATIVE if group.relative else pb.ABSOLUTE,
+                unit=group.unit,
+            )
+            for group in spec.action
+        ],
+        horizon=spec.horizon,
+        rate_hz=spec.rate_hz,
+        denoising_steps=spec.denoising_steps,
+        image_codecs=[int(codec) for codec in info.image_codecs],  # type: ignore[arg-type]
+        limits=pb.Limits(**dataclasses.asdict(info.limits)),
+        supports_seed=spec.supports_seed,
+        supports_prefix=spec.supports_prefix,
+        device=spec.device,
+        dtype=spec.dtype,
+        training=[pb.TrainingRecord(**dataclasses.asdict(record)) for record in spec.training],
+    )
+
+
+def decode_info(message: pb.GetInfoReply) -> ServerInfo:
+    """Turn the message into what is served, without image codecs that this side does not know."""
+    limits = Limits(
+        message.limits.max_message_bytes,
+        message.limits.max_image_pixels,
+        message.limits.max_task_chars,
+        message.limits.max_batch,
+    )
+    spec = PolicySpec(
+        policy=message.policy,
+        cameras=tuple(
+            CameraSpec(cam.name, cam.steps, cam.height, cam.width, tuple(cam.delta_indices))
+            for cam in message.cameras
+        ),
+        state=tuple(
+            StateSpec(group.name, group.dim, group.steps, group.unit, tuple(group.delta_indices))
+            for group in message.state
+        ),
+        action=tuple(
+            ActionSpec(group.name, group.dim, group.representation == pb.RELATIVE, group.unit)
+            for group in message.action
+        ),
+        horizon=message.horizon,
+        rate_hz=message.rate_hz,
+        denoising_steps=message.denoising_steps,
+        checkpoint_name=message.checkpoint_name,
+        checkpoint_hash=message.checkpoint_hash,
+        processor_hash=message.processor_hash,
+        embodiment_tag=message.embodiment_tag,
+        device=message.device,
+        dtype=message.dtype,
+        supports_seed=message.supports_seed,
+        supports_prefix=message.supports_prefix,
+        max_batch=message.limits.max_batch,
+        training=tuple(
+            TrainingRecord(
+                record.dataset_name,
+                record.dataset_hash,
+                tuple(record.train_episodes),
+                tuple(record.held_out_episodes),
+            )
+            for record in message.training
+        ),
+    )
+    known = {int(codec) for codec in ImageCodec}
+    return ServerInfo(
+        spec=spec,
+        limits=limits,
+        protocol_version=message.protocol_version,
+        server_version=message.server_version,
+        image_codecs=tuple(ImageCodec(codec) for codec in message.image_codecs if codec in known),
+    )

@@ -1,0 +1,1 @@
+"""From admitted request to checked output: decoding, batching, warm-up, reload."""

@@ -1,0 +1,69 @@
+"""Another checkpoint for a running server: made in the background, refused unless clients fit."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from handover_proto.types import Policy, PolicySpec
+
+from handover_server.errors import ReloadRefused
+from handover_server.inference.warm_up import warm_up
+
+# What a client need not know, or is told with every chunk. Anything else that changes would break
+# a client that connected before.
+_MAY_CHANGE = frozenset(
+    {
+        *("checkpoint_name", "checkpoint_hash", "processor_hash", "training"),
+        *("denoising_steps", "device", "dtype", "max_batch"),
+    }
+)
+
+
+def prepare(load: Callable[[], Policy], served: PolicySpec) -> "Future[Policy]":
+    """Load and warm up a policy in a thread of its own, to take the place of what is served.
+
+    served: what clients were told, with the batch size that is in use
+    The future raises what loading raises, and ReloadRefused for a policy that clients do not fit.
+    """
+    done: Future[Policy] = Future()
+
+    def run() -> None:
+        try:
+            policy = load()
+            check_fits(served, policy.spec)
+            fitting = warm_up(policy, served.max_batch)
+            if fitting < served.max_batch:
+                raise ReloadRefused(
+                    f"beside the former one there is memory for batches of {fitting}, and "
+                    f"{served.max_batch} are in use"
+                )
+        except Exception as error:  # it belongs to whoever waits
+            done.set_exception(error)
+        except BaseException as error:  # SystemExit of a library: the event loop would end of it
+            done.set_exception(RuntimeError(f"loading ended with {error!r}"))
+        else:
+            done.set_result(policy)
+
+    threading.Thread(target=run, name="reload", daemon=True).start()
+    return done
+
+
+def check_fits(served: PolicySpec, new: PolicySpec) -> None:
+    """Raise ReloadRefused where a client that knows `served` would not fit `new`."""
+    for field in dataclasses.fields(PolicySpec):
+        before, after = getattr(served, field.name), getattr(new, field.name)
+        if field.name not in _MAY_CHANGE and before != after:
+            raise ReloadRefused(
+                f"its {field.name} differs from what connected clients were told: {_cut(before)} "
+                f"is now {_cut(after)}; start another server for it"
+            )
+    if new.max_batch < served.max_batch:
+        raise ReloadRefused(
+            f"it takes batches of {new.max_batch}, and {served.max_batch} are in use"
+        )
+
+
+def _cut(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"

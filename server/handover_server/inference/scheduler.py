@@ -1,0 +1,116 @@
+"""The one thread that owns the policy: it loads it, warms it up and runs every batch.
+
+A model on a GPU wants one thread, and Python gives it no second core anyway. Batches wait for
+nobody, unless told to for a moment: whatever is queued when the policy is free goes in together.
+"""
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from handover_proto.types import Policy, PolicySpec
+
+from handover_server.inference.batch_runner import PolicyCalls
+from handover_server.inference.warm_up import warm_up
+from handover_server.requests.fair_queue import LaneQueue
+from handover_server.requests.observer import Observer
+from handover_server.requests.request import Ticket
+
+logger = logging.getLogger(__name__)
+
+_MEMORY_OF_PAST_BATCHES = 0.8  # weight of the past in the running mean of a request's time
+
+
+class Scheduler:
+    """Runs a policy on the tickets that are submitted to it.
+
+    load: makes the policy; called in the policy's own thread
+    max_batch: upper bound for a batch, on top of the policy's own
+    window_s: how long a batch that is not full waits for more
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Policy],
+        max_batch: int | None = None,
+        window_s: float = 0.0,
+        observer: Observer | None = None,
+    ) -> None:
+        self._load = load
+        self._max_batch = max_batch
+        self._window_s = window_s
+        self._observer = observer or Observer()
+        self._queue = LaneQueue()
+        self._policy: Policy | None = None
+        self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
+        self._seconds_per_request = 0.0
+        self.calls = PolicyCalls()
+        self.ready: Future[PolicySpec] = Future()
+
+    def start(self) -> None:
+        """Load and warm up the policy; `ready` then has its spec, or the error."""
+        self._thread.start()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a decoded ticket, in place of an older one of its lane that still waits."""
+        self._queue.put(ticket)
+
+    def discard(self, ticket: Ticket) -> None:
+        """Forget a ticket that is settled."""
+        self._queue.discard(ticket)
+
+    @property
+    def waiting(self) -> int:
+        """How many tickets wait for the policy."""
+        return len(self._queue)
+
+    def seconds_for(self, requests: int) -> float:
+        """How long `requests` will take, going by the latest ones."""
+        return requests * self._seconds_per_request
+
+    def replace(self, policy: Policy) -> None:
+        """Go on with another policy, warm and with the same batch sizes, from the next batch on."""
+        self._policy = policy
+
+    def close(self, timeout_s: float) -> bool:
+        """Take no more; False when the policy is still busy after `timeout_s`."""
+        self._queue.close()
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            policy = self._load()
+            spec = policy.spec
+            max_batch = min(spec.max_batch, self._max_batch or spec.max_batch)
+            max_batch = warm_up(policy, max_batch)
+        except BaseException as error:
+            self.ready.set_exception(error)
+            return
+        self._policy = policy
+        del policy  # or one that was replaced would stay in memory
+        self.ready.set_result(dataclasses.replace(spec, max_batch=max_batch))
+        while tickets := self._queue.take(max_batch, self._window_s):
+            self._run_batch(self._policy, tickets)
+            tickets.clear()  # an idle policy holds no request's images
+            self.calls.improve(self._policy)
+
+    def _run_batch(self, policy: Policy, tickets: list[Ticket]) -> None:
+        began = time.perf_counter()
+        claimed = [(ticket, ticket.start()) for ticket in tickets]
+        batch = [(ticket, request) for ticket, request in claimed if request is not None]
+        if not batch:
+            return
+        self._observer.computed(len(batch))
+        outcomes = self.calls.outcomes(policy, [request for _, request in batch])
+        for (ticket, _), outcome in zip(batch, outcomes, strict=True):
+            ticket.checkpoint_hash = policy.spec.checkpoint_hash
+            ticket.settle(outcome)
+        seconds = (time.perf_counter() - began) / len(batch)
+        self._seconds_per_request += (1 - _MEMORY_OF_PAST_BATCHES) * (
+            seconds - self._seconds_per_request
+        )

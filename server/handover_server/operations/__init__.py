@@ -1,0 +1,1 @@
+"""Observability and supervision: metrics, request recording, watchdog."""

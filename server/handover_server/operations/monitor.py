@@ -1,0 +1,133 @@
+"""The port beside the service: /metrics for Prometheus and /healthz for whoever restarts servers.
+
+It has threads of its own, so that it answers while the event loop is busy, and a scrape costs no
+request its time.
+"""
+
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from handover_proto.errors import NotAuthorised
+
+from handover_server.errors import ServingError
+from handover_server.security.exposure import host_port
+from handover_server.security.tokens import TokenCheck, bearer_token
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 5.0  # with a client that sends or reads slowly
+_MOST_CONNECTIONS = 64  # a thread each; whoever comes then is hung up on
+_TEXT = "text/plain; charset=utf-8"
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Monitor:
+    """Serves until it is closed.
+
+    status: a word for how the server is; "serving" alone is healthy
+    exposition: the metrics in Prometheus's text format
+    tokens: needed for /metrics; /healthz tells one word and is open
+    tls: encrypts every connection (tls.renewing_context)
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        status: Callable[[], str],
+        exposition: Callable[[], bytes],
+        tokens: TokenCheck,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Raises ServingError when the address cannot be had."""
+        handler = type("Handler", (_Handler,), {"answer": staticmethod(self._answer)})
+        self._status, self._exposition, self._tokens = status, exposition, tokens
+        try:
+            self._server = _Server(address, handler, tls)
+        except OSError as error:
+            raise ServingError(
+                f"cannot listen on {host_port(*address)} for metrics: {error.strerror or error}; "
+                "choose another --metrics-port (0 takes a free one)"
+            ) from None
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="monitor", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, path: str, authorization: str | None) -> tuple[int, str, bytes]:
+        """Give status, content type and body for a GET of `path`."""
+        if path == "/healthz":
+            status = self._status()
+            return (200 if status == "serving" else 503), _TEXT, f"{status}\n".encode()
+        if path != "/metrics":
+            return 404, _TEXT, b"/metrics and /healthz are what there is\n"
+        try:
+            self._tokens.identify(bearer_token(authorization))
+        except NotAuthorised as error:
+            return 401, _TEXT, f"{error}\n".encode()
+        return 200, _EXPOSITION, self._exposition()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: Any, tls: ssl.SSLContext | None) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._tls = tls
+        self._room = threading.Semaphore(_MOST_CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection a thread, if there is one left."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve the connection and make room for another."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands in the connection's own thread: a silent client keeps only that one."""
+        request.settimeout(_PATIENCE_S)
+        if self._tls is not None:
+            request = self._tls.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a client that goes away is no event, and tracebacks are no log."""
+        logger.debug("a client of the metrics port went away", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    answer: Callable[[str, str | None], tuple[int, str, bytes]]
+    server_version, sys_version = "handover", ""
+
+    def do_GET(self) -> None:
+        status, kind, body = self.answer(self.path.partition("?")[0], self.headers["Authorization"])
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log no probe: one comes every few seconds."""

@@ -1,0 +1,1 @@
+"""Policies that the server can run: hold, replay, GR00T."""

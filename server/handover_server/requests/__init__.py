@@ -1,0 +1,1 @@
+"""Pending requests: their heads on the wire, their queue, their observers."""

@@ -1,0 +1,124 @@
+"""One request on its way through the server, from its bytes to its outcome."""
+
+import dataclasses
+import itertools
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+from handover_proto.errors import DeadlinePassed, PolicyError
+from handover_proto.types import PolicyOutput, PolicyRequest
+
+from handover_server.requests.wire_head import RequestHead
+from handover_server.security.tokens import ANYONE, Identity
+
+Outcome = PolicyOutput | PolicyError
+
+_SEED_BITS = 53  # what every client's number type holds exactly, JSON's too
+_arrivals = itertools.count(1)
+
+
+class Lane:
+    """Whose place in each queue it is: a stream has one, and its newest request takes it over."""
+
+    def __init__(self, client: Identity = ANYONE) -> None:
+        self.client = client
+        self.newest: Ticket | None = None  # while it is under way
+
+
+class Ticket:
+    """A request and what became of it; settled exactly once, by whichever thread comes first.
+
+    data: the serialised InferRequest, let go once it is decoded or the ticket is settled
+    request: what it says, from decoding until the policy has answered
+    seed: of the request, known from decoding on
+    sequence: as far as it could be read off the bytes; is_compressed: whether an image in them is
+    began_s: when it arrived, seconds of time.perf_counter()
+    checkpoint_hash: of the weights that answered, known from then on
+    deadline: seconds of time.monotonic() after which nobody waits for the outcome; None for never
+    on_settled: called once with the outcome, from whichever thread settles it
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        head: RequestHead,
+        lane: Lane,
+        deadline: float | None,
+        on_settled: Callable[[Outcome], None],
+    ) -> None:
+        self.data: bytes | None = data
+        self.request: PolicyRequest | None = None
+        self.seed = 0
+        self.sequence = head.sequence
+        self.is_compressed = head.is_compressed
+        self.lane = lane
+        self.arrival = next(_arrivals)
+        self.queue_ms = 0.0
+        self.decode_ms = 0.0
+        self.checkpoint_hash = ""
+        self._deadline = deadline
+        self._on_settled = on_settled
+        self._lock = threading.Lock()
+        self._started = False
+        self._settled = False
+        self.began_s = self._stage_began = time.perf_counter()
+
+    def start_decoding(self) -> bytes | None:
+        """The bytes to decode, or None when nobody waits for the outcome any more."""
+        self.queue_ms += self._stage_ms()
+        self._drop_if_late()
+        return self.data
+
+    def finish_decoding(self, request: PolicyRequest) -> None:
+        """Take the decoded request in, draw a seed if it has none, and let the bytes go."""
+        self.decode_ms = self._stage_ms()
+        if request.seed is None:
+            request = dataclasses.replace(request, seed=secrets.randbits(_SEED_BITS))
+        assert request.seed is not None
+        self.request, self.seed = request, request.seed
+        self.data = None
+
+    def start(self) -> PolicyRequest | None:
+        """Claim the request for the policy; None when nobody waits for the outcome any more.
+
+        From here on it cannot be withdrawn.
+        """
+        self.queue_ms += self._stage_ms()
+        self._drop_if_late()
+        with self._lock:
+            if self._settled:
+                return None
+            self._started = True
+        return self.request
+
+    def withdraw(self, error: PolicyError) -> bool:
+        """Settle with `error`, unless the policy has started on it; whether nothing else had."""
+        with self._lock:
+            if self._started or self._settled:
+                return False
+        self.settle(error)
+        return True
+
+    def settle(self, outcome: Outcome) -> None:
+        """Make the outcome known; only the first one counts."""
+        with self._lock:
+            if self._settled:
+                return
+            self._settled = True
+        self.data = self.request = None
+        self._on_settled(outcome)
+
+    def _drop_if_late(self) -> None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self.withdraw(
+                DeadlinePassed("the deadline, or max_age_ms, passed while the request was waiting")
+            )
+
+    def _stage_ms(self) -> float:
+        """Milliseconds since the last call."""
+        now = time.perf_counter()
+        duration_ms = (now - self._stage_began) * 1e3
+        self._stage_began = now
+        return duration_ms

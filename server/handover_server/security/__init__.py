@@ -1,0 +1,1 @@
+"""Tokens, TLS, and the addresses at which a server may listen."""

@@ -1,0 +1,1 @@
+"""The command `handover serve`: configuration, start, reload, stop."""

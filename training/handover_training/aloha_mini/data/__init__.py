@@ -1,0 +1,1 @@
+"""Training data of the recipe: rendered snapshots and corrections."""

@@ -1,0 +1,1 @@
+"""The command `handover calibrate`: FP8 scales from a dataset."""

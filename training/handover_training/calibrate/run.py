@@ -1,0 +1,64 @@
+"""Calibrating a checkpoint on a dataset: which observations, and where the result goes."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from handover_model.checkpoints.checkpoint import load_checkpoint
+from handover_model.device import choose_device
+from handover_model.engine.calibration import calibrate
+from handover_model.engine.fp8.scales import SCALES_FILE, Fp8Scales, save_scales
+from handover_model.policy import choose_dtype
+from handover_model.processing.processor import Processor
+from handover_model.processing.samples import PreparedSample
+from handover_proto.errors import UsageError
+
+from handover_training.calibrate.command import CalibrateConfig
+from handover_training.data.episodes import Source, open_sources, read_recordings
+from handover_training.data.windows import Window, WindowTable
+
+
+def run(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
+    """Calibrate and write; raises what is wrong with the checkpoint, the device or the dataset."""
+    device = choose_device(config.device)
+    dtype = choose_dtype(config.dtype, device)
+    checkpoint = load_checkpoint(
+        config.checkpoint, device=device, dtype=dtype, tokenizer=config.tokenizer
+    )
+    checkpoint.network.requires_grad_(False)
+    path = config.output or checkpoint.folder / SCALES_FILE
+    _check_writable(path)
+    processor = checkpoint.processor(config.embodiment_tag)
+    samples, name = read_observations(config.dataset_path, processor, config.observations)
+    scales = calibrate(checkpoint, processor, samples[::2], samples[1::2], name)
+    save_scales(scales, path)
+    return path, scales
+
+
+def read_observations(
+    path: Path, processor: Processor, count: int
+) -> tuple[list[PreparedSample], str]:
+    """Prepare observations at equal distances through a dataset, and give its name."""
+    modality = processor.codec.modality
+    (source,) = open_sources([path], modality, 0, 0)
+    table = WindowTable(read_recordings([source], modality, held_out=False), modality)
+    numbers = np.unique(np.linspace(0, len(table) - 1, count).astype(int))
+    return [_prepare(source, table, table[number], processor) for number in numbers], source.name
+
+
+def _check_writable(path: Path) -> None:
+    """Look before minutes of work whether its result can be kept."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written; name another file with --output")
+
+
+def _prepare(
+    source: Source, table: WindowTable, window: Window, processor: Processor
+) -> PreparedSample:
+    rows = sorted(set(window.frame_rows))
+    episode = table.recordings[window.recording].index
+    cameras: dict[str, list[np.ndarray]] = {}
+    for camera in table.modality.video.keys:
+        read = dict(zip(rows, source.dataset.read_frames(episode, camera, rows), strict=True))
+        cameras[camera] = [read[row] for row in window.frame_rows]
+    return processor.prepare_bytes(cameras, window.state, window.task)

@@ -1,0 +1,1 @@
+"""Training checkpoints: folders, writing, optimizer state, run record."""

@@ -1,0 +1,103 @@
+"""What a checkpoint says of its making: for the server in handover.json, in full beside it.
+
+training_record.json holds the episodes trained on and held out, the command, the settings, the
+modality config and the versions, so that a checkpoint can be made again.
+"""
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from handover_model.checkpoints.metadata import CheckpointNotes
+from handover_model.processing.aloha import UNITS
+from handover_model.processing.modality import ModalityConfig, modality_config_json
+from handover_proto.embodiment import GR1_DIMS
+from handover_proto.types import TrainingRecord
+
+from handover_training.checkpoints.folders import write_json
+from handover_training.data.episodes import Source
+
+RECORD_FILE = "training_record.json"
+PACKAGES = ("handover", "torch", "transformers", "accelerate", "peft", "numpy", "safetensors")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that is written down about a run."""
+
+    sources: Sequence[Source]
+    modality: ModalityConfig
+    tag: str
+    settings: Mapping[str, Any]
+    """The settings that decide the result, as JSON values"""
+
+    def notes(self) -> CheckpointNotes:
+        """Give what the server reads of it."""
+        return CheckpointNotes(
+            rate_hz=self.sources[0].dataset.fps,
+            units=_units(self.modality),
+            camera_sizes=_camera_sizes(self.sources[0], self.modality),
+            training=tuple(
+                TrainingRecord(
+                    source.name,
+                    source.content_hash,
+                    source.train_episodes,
+                    source.held_out_episodes,
+                )
+                for source in self.sources
+            ),
+        )
+
+    def write(self, folder: Path, progress: Mapping[str, Any]) -> None:
+        """Write training_record.json; progress: the step and the metrics at this point."""
+        content = {
+            "rate_hz": self.sources[0].dataset.fps,
+            "trained_on": [
+                {
+                    "dataset_name": source.name,
+                    "dataset_hash": source.content_hash,
+                    "train_episodes": list(source.train_episodes),
+                    "held_out_episodes": list(source.held_out_episodes),
+                }
+                for source in self.sources
+            ],
+            "embodiment_tag": self.tag,
+            "modality_config": modality_config_json(self.modality),
+            "command": sys.argv,
+            "settings": dict(self.settings),
+            "progress": dict(progress),
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+        write_json(folder / RECORD_FILE, content)
+
+
+def _units(modality: ModalityConfig) -> dict[str, str]:
+    """Units are known of ALOHA's groups alone."""
+    keys = {*modality.state.keys, *modality.action.keys}
+    return dict(UNITS) if keys == set(GR1_DIMS) else {}
+
+
+def _camera_sizes(source: Source, modality: ModalityConfig) -> dict[str, tuple[int, int]]:
+    """Read the cameras' (height, width) out of a dataset's meta/info.json."""
+    dataset = source.dataset
+    sizes = {}
+    for name in modality.video.keys:
+        key = dataset.modality["video"][name].get("original_key", f"observation.images.{name}")
+        shape = dataset.info.get("features", {}).get(key, {}).get("shape") or ()
+        if len(shape) == 3:
+            sizes[name] = (int(shape[0]), int(shape[1]))
+    return sizes
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,1 @@
+"""Training samples: episodes, windows, batches, cached frames."""

@@ -1,0 +1,143 @@
+"""From a window to what the network trains on: prepared by worker processes, then collated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from handover_model.network.config import ModelConfig
+from handover_model.network.flow_matching import FlowDraw, draw_flow
+from handover_model.processing.augmentation import Augmentation, draw_augmentation
+from handover_model.processing.image import CENTRE
+from handover_model.processing.processor import Processor
+from handover_model.processing.samples import TrainingSample
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from handover_training.data.frame_cache import FrameCache
+from handover_training.data.sampler import AUGMENTATION, DROPOUT, FLOW, BatchPlan, Slot, generator
+from handover_training.data.windows import Window, WindowTable
+
+OPEN_FILES = 256  # memory maps that a worker holds open at once
+
+
+class FrameReader:
+    """Gives a window's frames out of the caches of its dataset."""
+
+    def __init__(self, table: WindowTable, caches: Sequence[FrameCache]) -> None:
+        self._table, self._caches = table, caches
+        self._open: dict[tuple[int, str], np.ndarray] = {}
+
+    def frames(self, window: Window) -> dict[str, list[np.ndarray]]:
+        """Give {camera: frames, oldest first}, each (H, W, 3) uint8, not yet read from disk."""
+        return {
+            camera: [self._map(window.recording, camera)[row] for row in window.frame_rows]
+            for camera in self._table.modality.video.keys
+        }
+
+    def _map(self, place: int, camera: str) -> np.ndarray:
+        if (place, camera) not in self._open:
+            if len(self._open) >= OPEN_FILES:
+                self._open.pop(next(iter(self._open)))
+            recording = self._table.recordings[place]
+            cache = self._caches[recording.dataset]
+            self._open[place, camera] = cache.frames(recording.index, camera)
+        return self._open[place, camera]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What preparing a training sample depends on, besides the sample."""
+
+    processor: Processor
+    config: ModelConfig
+    trained_slots: np.ndarray
+    """(horizon, max_action_dim) float32: 1 where an action counts in the loss"""
+    seed: int
+    random_crop: bool
+    augments: bool
+    """Whether colours and rotation change, by the processor's options"""
+
+
+@dataclass(frozen=True)
+class PreparedSample:
+    """One slot of a batch, ready to be collated."""
+
+    slot: Slot
+    sample: TrainingSample
+    draw: FlowDraw
+    dropout_key: int
+    source: tuple[int, int]
+    """Dataset and episode, to be named when the loss is no number"""
+
+
+class TrainingWindows(Dataset[PreparedSample]):
+    """Prepares the windows that batches ask for; the random part depends on step and slot alone."""
+
+    def __init__(self, table: WindowTable, reader: FrameReader, how: Preparation) -> None:
+        self._table, self._reader, self._how = table, reader, how
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, slot: Slot) -> PreparedSample:
+        how, window = self._how, self._table[slot.window]
+        sample = how.processor.prepare_training(
+            self._reader.frames(window),
+            window.state,
+            window.task,
+            window.action,
+            self._augmentation(slot),
+        )
+        mask = sample.action_mask * how.trained_slots
+        mask[: len(window.real_steps)] *= window.real_steps[:, None]
+        flow = generator(how.seed, FLOW, slot.step, slot.slot)
+        steps = self._table.modality.state.steps
+        draw = draw_flow(how.config, 1, flow, state_steps=steps)
+        key = generator(how.seed, DROPOUT, slot.step, slot.slot).integers(-(2**31), 2**31)
+        recording = self._table.recordings[window.recording]
+        source = (recording.dataset, recording.index)
+        return PreparedSample(slot, replace(sample, action_mask=mask), draw, int(key), source)
+
+    def _augmentation(self, slot: Slot) -> Augmentation:
+        how = self._how
+        if not (how.random_crop or how.augments):
+            return Augmentation()
+        drawn = draw_augmentation(
+            how.processor.config.image, generator(how.seed, AUGMENTATION, slot.step, slot.slot)
+        )
+        place = drawn.place if how.random_crop else CENTRE
+        return replace(drawn, place=place) if how.augments else Augmentation(place=place)
+
+
+class Collator:
+    """Puts prepared samples into the tensors that Learner.forward takes."""
+
+    def __init__(self, table: WindowTable, plan: BatchPlan, how: Preparation) -> None:
+        self._table, self._plan, self._processor = table, plan, how.processor
+        horizon = table.modality.action.steps
+        self._slots_per_step = how.trained_slots[:horizon].sum(axis=1)
+
+    def __call__(self, samples: Sequence[PreparedSample]) -> dict[str, Tensor | list[Tensor]]:
+        """Collate a micro-batch."""
+        inputs, target = self._processor.collate_training([one.sample for one in samples])
+        state_noise = [one.draw.state_noise for one in samples if one.draw.state_noise is not None]
+        batch: dict[str, Tensor | list[Tensor]] = {
+            **vars(inputs),
+            "action": target.action,
+            "action_mask": target.action_mask,
+            "noise": torch.cat([one.draw.noise for one in samples]),
+            "time": torch.cat([one.draw.time for one in samples]),
+            "drops_state": torch.cat([one.draw.drops_state for one in samples]),
+            "dropout_keys": torch.tensor([one.dropout_key for one in samples], dtype=torch.int32),
+            "mask_total": torch.tensor(self._mask_total(samples[0].slot.step)),
+            "sources": torch.tensor([one.source for one in samples]),
+        }
+        if state_noise:
+            batch["state_noise"] = torch.cat(state_noise)
+        return batch
+
+    def _mask_total(self, step: int) -> float:
+        """Count the numbers that the whole global batch's loss is averaged over."""
+        real = sum(self._table.real_mask(slot.window) for slot in self._plan.step(step))
+        return float((np.asarray(real) * self._slots_per_step).sum())

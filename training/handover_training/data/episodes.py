@@ -1,0 +1,139 @@
+"""The episodes that a run learns from: their rows in memory, and which of them are held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from handover_conversion.groot.dataset import GrootDataset
+from handover_model.processing.modality import ModalityConfig
+from handover_proto.errors import UsageError
+
+from handover_training.errors import TrainingError
+
+DEFAULT_HELD_OUT = 0.1  # share of the episodes, where the command does not say
+TASK_KEYS = ("task", "annotation.human.task_description")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One episode's rows, by the groups of the modality config."""
+
+    dataset: int
+    """Its dataset's place on the command line"""
+    index: int
+    """The episode's number in its dataset"""
+    state: dict[str, np.ndarray]
+    """{group: (rows, dim) float32}, raw"""
+    action: dict[str, np.ndarray]
+    """{group: (rows, dim) float32}, raw"""
+    tasks: tuple[str, ...]
+    """The instruction in force at each row"""
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset of a run, and how its episodes are divided."""
+
+    dataset: GrootDataset
+    content_hash: str
+    train_episodes: tuple[int, ...]
+    held_out_episodes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The dataset's folder name."""
+        return self.dataset.path.resolve().name
+
+
+def open_sources(
+    paths: Sequence[Path], modality: ModalityConfig, held_out: int | None, seed: int
+) -> list[Source]:
+    """Open the datasets of a run and divide their episodes.
+
+    held_out: episodes of each dataset to keep for validation; None for a tenth of them.
+    Raises DatasetError, TrainingError for groups or cameras that a dataset lacks, UsageError.
+    """
+    if not paths:
+        raise UsageError("expected a dataset's folder (--dataset-path)")
+    sources = []
+    for path in paths:
+        dataset = GrootDataset.open(path)
+        _check_fits(dataset, modality)
+        episodes = [entry.index for entry in dataset.episodes if entry.length > 0]
+        train, kept = divide(episodes, held_out, seed)
+        sources.append(Source(dataset, dataset.content_hash(), train, kept))
+    rates = {source.dataset.fps for source in sources}
+    if len(rates) != 1:
+        raise TrainingError(f"the datasets run at {sorted(rates)} Hz, expected one rate for all")
+    return sources
+
+
+def divide(
+    episodes: Sequence[int], held_out: int | None, seed: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Divide episodes into those trained on and those held out, the same for the same seed.
+
+    Raises UsageError when nothing would be left to train on.
+    """
+    if held_out is None:
+        held_out = round(len(episodes) * DEFAULT_HELD_OUT) or int(len(episodes) > 1)
+    if held_out < 0 or held_out >= len(episodes):
+        raise UsageError(
+            f"--val-episodes {held_out} of {len(episodes)} episodes leaves none to train on; "
+            "expected 0 or more, and fewer than there are"
+        )
+    chosen = np.random.default_rng([seed, len(episodes)]).permutation(len(episodes))[:held_out]
+    kept = {episodes[place] for place in chosen}
+    return tuple(one for one in episodes if one not in kept), tuple(sorted(kept))
+
+
+def read_recordings(
+    sources: Sequence[Source], modality: ModalityConfig, *, held_out: bool
+) -> list[Recording]:
+    """Read the rows of all episodes trained on, or of all held out."""
+    recordings = []
+    for place, source in enumerate(sources):
+        dataset = source.dataset
+        for index in source.held_out_episodes if held_out else source.train_episodes:
+            episode = dataset.read_episode(index)
+            state, action = dataset.state_groups, dataset.action_groups
+            recordings.append(
+                Recording(
+                    dataset=place,
+                    index=index,
+                    state={key: episode.state[:, state[key]] for key in _state_keys(modality)},
+                    action={key: episode.action[:, action[key]] for key in modality.action.keys},
+                    tasks=tuple(episode.task_at(row) for row in range(len(episode))),
+                )
+            )
+    return recordings
+
+
+def _state_keys(modality: ModalityConfig) -> list[str]:
+    """Name the state groups that are read: the network's, and those that actions refer to."""
+    references = [modality.action_config(key).state_key or key for key in modality.relative_keys()]
+    return list(dict.fromkeys([*modality.state.keys, *references]))
+
+
+def _check_fits(dataset: GrootDataset, modality: ModalityConfig) -> None:
+    wanted = {
+        "state group": (_state_keys(modality), dataset.state_groups),
+        "action group": (modality.action.keys, dataset.action_groups),
+        "camera": (modality.video.keys, dataset.cameras),
+    }
+    for what, (names, there) in wanted.items():
+        for name in names:
+            if name not in there:
+                raise TrainingError(
+                    f"{dataset.path} has no {what} {name!r}, which the modality config reads; it "
+                    f"has {', '.join(there)} (--modality-config-path)"
+                )
+    annotations = [f"annotation.{name}" for name in dataset.modality.get("annotation", {})]
+    for name in modality.language.keys:
+        if name not in (*TASK_KEYS, *annotations):
+            known = ", ".join(dict.fromkeys([*TASK_KEYS, *annotations]))
+            raise TrainingError(f"language key {name!r} is not known, expected one of {known}")

@@ -1,0 +1,78 @@
+"""Windows: an observation and the chunk of actions that followed it, found by number.
+
+Every row of an episode starts a window. Where the chunk would run over the episode's end, the last
+action is repeated and masked, so that an episode's end is trained on as well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from handover_model.processing.modality import ModalityConfig
+
+from handover_training.data.episodes import Recording
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a policy is asked at one row, and what the demonstrator did."""
+
+    recording: int
+    """The episode's place among the recordings"""
+    row: int
+    frame_rows: tuple[int, ...]
+    """Rows of the images, oldest first"""
+    state: dict[str, np.ndarray]
+    """{group: (state steps, dim) float32}, raw"""
+    action: dict[str, np.ndarray]
+    """{group: (horizon, dim) float32}, raw"""
+    real_steps: np.ndarray
+    """(horizon,) bool: false where the chunk is beyond the episode's end"""
+    task: str
+
+
+class WindowTable:
+    """All windows of some recordings, numbered through."""
+
+    def __init__(self, recordings: Sequence[Recording], modality: ModalityConfig) -> None:
+        self.recordings = recordings
+        self.modality = modality
+        self._ends = np.cumsum([len(recording) for recording in recordings])
+        self._deltas = np.asarray(modality.action.delta_indices)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def locate(self, number: int) -> tuple[int, int]:
+        """Give a window's recording and row."""
+        recording = int(np.searchsorted(self._ends, number, side="right"))
+        start = int(self._ends[recording - 1]) if recording else 0
+        return recording, number - start
+
+    def real_mask(self, number: int) -> np.ndarray:
+        """Tell which steps of a window's chunk lie within its episode: (horizon,) bool."""
+        recording, row = self.locate(number)
+        rows = row + self._deltas
+        return (rows >= 0) & (rows < len(self.recordings[recording]))
+
+    def __getitem__(self, number: int) -> Window:
+        recording, row = self.locate(number)
+        return self.window(recording, row)
+
+    def window(self, recording: int, row: int) -> Window:
+        """Cut the window that starts at a row of a recording."""
+        source, modality = self.recordings[recording], self.modality
+        last = len(source) - 1
+        state_rows = np.clip(row + np.asarray(modality.state.delta_indices), 0, last)
+        frame_rows = np.clip(row + np.asarray(modality.video.delta_indices), 0, last)
+        wanted = row + self._deltas
+        rows = np.clip(wanted, 0, last)
+        return Window(
+            recording=recording,
+            row=row,
+            frame_rows=tuple(int(one) for one in frame_rows),
+            state={key: values[state_rows] for key, values in source.state.items()},
+            action={key: values[rows] for key, values in source.action.items()},
+            real_steps=rows == wanted,
+            task=source.tasks[row],
+        )

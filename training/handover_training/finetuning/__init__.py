@@ -1,0 +1,1 @@
+"""Finetuning: configuration, modality config, and one run from start to finish."""

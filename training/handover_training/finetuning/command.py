@@ -1,0 +1,65 @@
+"""`handover finetune`: from GR00T datasets and a base checkpoint to a checkpoint that serves.
+
+Equally, on several GPUs: torchrun --nproc_per_node=4 -m handover_training.finetuning.command …
+"""
+
+import atexit
+import logging
+import os
+import sys
+
+from handover_common.command import exit_status
+from handover_proto.errors import MissingExtra
+
+from handover_training.finetuning.config import FinetuneConfig
+
+
+def main(config: FinetuneConfig) -> None:
+    """Train, or go on with an interrupted run. Raises HandoverError."""
+    first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(
+        level=logging.INFO if first else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for noisy in ("httpx", "absl", "accelerate"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        from handover_training.finetuning.run import run
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "torch", "train") from error
+    summary = run(config)
+    if first:
+        print(summary)
+
+
+def cli() -> None:
+    """Parse the command line and run."""
+    import tyro
+
+    main(tyro.cli(FinetuneConfig))
+
+
+def module() -> None:
+    """What `python -m` and torchrun start, without the handover command around it."""
+    _leave(exit_status(cli))
+
+
+def _leave(status: int) -> None:
+    """Exit, without Python's tear-down where torchrun's connections were open.
+
+    Their threads last as long as anything trained with them, PyTorch's own caches included, and
+    one that gives back its last tensor during the tear-down aborts the process.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_initialized():
+        raise SystemExit(status)
+    if status == 0:
+        distributed.destroy_process_group()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    module()

@@ -1,0 +1,260 @@
+"""A finetuning run from beginning to end: data, network, training, the finished checkpoint."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.state import PartialState
+from handover_model.checkpoints.checkpoint import HASH_CACHE
+from handover_model.checkpoints.hashes import weights_hash
+from handover_model.processing.modality import ModalityConfig
+from handover_proto.errors import UsageError
+from transformers.trainer_callback import PrinterCallback
+from transformers.training_args import TrainingArguments
+
+from handover_training.checkpoints import folders
+from handover_training.checkpoints.optimizer_state import SETTINGS_FILE, TENSORS_FILE
+from handover_training.checkpoints.record import RunRecord
+from handover_training.checkpoints.run_folder import RunFolder, RunStart
+from handover_training.checkpoints.writer import ADAPTER_FILE, CheckpointWriter, load_trained
+from handover_training.data.dataset import Collator, FrameReader, Preparation, TrainingWindows
+from handover_training.data.episodes import Source, open_sources, read_recordings
+from handover_training.data.frame_cache import FrameCache, open_cache
+from handover_training.data.normalization import dataset_statistics, trained_slots
+from handover_training.data.sampler import BatchPlan, ProcessBatches
+from handover_training.data.windows import WindowTable
+from handover_training.finetuning.arguments import (
+    check_settings,
+    micro_batch,
+    run_identity,
+    training_arguments,
+)
+from handover_training.finetuning.config import FinetuneConfig
+from handover_training.finetuning.memory_errors import memory_told
+from handover_training.finetuning.modality_config import read_modality_file
+from handover_training.loop.progress_callback import TrainingProgress
+from handover_training.loop.trainer import FinetuneTrainer, TrainingData
+from handover_training.loop.validation import OpenLoop
+from handover_training.network.base_model import BaseModel, read_base
+from handover_training.network.lora import add_adapters
+from handover_training.network.training_module import Learner
+
+logger = logging.getLogger(__name__)
+
+ALOHA_FILE = Path(__file__).with_name("gr1_modality_config.py")
+# what only a resumed run needs of a checkpoint
+RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, folders.STATE_FILE, folders.MANIFEST)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a run that is known before its network is loaded."""
+
+    settings: FinetuneConfig
+    arguments: TrainingArguments
+    modality: ModalityConfig
+    sources: list[Source]
+    base: BaseModel
+    identity: dict[str, Any]
+
+
+def run(settings: FinetuneConfig) -> str:
+    """Train as told and give a line about the result. Raises HandoverError."""
+    check_settings(settings)
+    plan = make_plan(settings)
+    folder = RunFolder(settings.output_dir)
+    state = PartialState()
+    try:
+        start = _enter(folder, plan, state)
+        if start.finished:
+            return f"{settings.output_dir} is finished already; more --max-steps go on"
+        with memory_told(settings):
+            trainer = _begin(folder, plan, start)
+            train(trainer, plan, start)
+        state.wait_for_everyone()
+        if state.is_main_process:
+            _finish(folder, plan)
+        return _summary(settings.output_dir)
+    finally:
+        folder.release()
+
+
+def make_plan(settings: FinetuneConfig) -> Plan:
+    """Read the datasets and the base checkpoint's settings, and check that they fit together."""
+    modality = _modality(settings)
+    sources = open_sources(settings.dataset_path, modality, settings.val_episodes, settings.seed)
+    evaluates = any(source.held_out_episodes for source in sources)
+    arguments = training_arguments(settings, evaluates=evaluates)
+    base = read_base(settings, modality, dataset_statistics(sources, modality))
+    _check_kept(settings, base)
+    base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
+    identity = run_identity(settings, modality, sources, base_hash)
+    return Plan(settings, arguments, modality, sources, base, identity)
+
+
+def train(trainer: FinetuneTrainer, plan: Plan, start: RunStart) -> None:
+    """Train from the beginning or a checkpoint."""
+    if start.checkpoint is not None:
+        logger.info("going on from %s", start.checkpoint)
+        if folders.step_of(start.checkpoint) >= plan.settings.max_steps:
+            return
+    progress = TrainingProgress()
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(progress)
+    checkpoint = None if start.checkpoint is None else str(start.checkpoint)
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    finally:
+        progress.stop()
+
+
+def make_trainer(plan: Plan, start: RunStart) -> FinetuneTrainer:
+    """Load the network and connect it to the data."""
+    settings, arguments = plan.settings, plan.arguments
+    # cuDNN's attention, the first choice on an H100, can give NaN for the queries' gradients where
+    # there is a mask: pytorch/pytorch#196678
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    torch.manual_seed(settings.seed)  # of weights that the base does not have, and of adapters
+    network = plan.base.load(mixed_precision=bool(arguments.bf16))
+    if settings.lora_rank:
+        add_adapters(network, settings.lora_rank)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    logger.info("training %d weights", sum(weight.numel() for weight in weights))
+    learner = Learner(network, arguments.world_size * settings.gradient_accumulation_steps)
+    if start.checkpoint is not None and not arguments.deepspeed:
+        load_trained(learner, start.checkpoint)
+    data = make_data(plan, start)
+    record = RunRecord(plan.sources, plan.modality, settings.tag, plan.identity)
+    writer = CheckpointWriter(plan.base, record)
+    return FinetuneTrainer(learner, arguments, data, writer, settings.save_total_limit)
+
+
+def make_data(plan: Plan, start: RunStart) -> TrainingData:
+    """Decode frames that are not in the cache yet, and plan the batches."""
+    settings, arguments, base = plan.settings, plan.arguments, plan.base
+    caches = _fill_caches(plan)
+    table = WindowTable(read_recordings(plan.sources, plan.modality, held_out=False), plan.modality)
+    width = base.config.max_action_dim
+    shape = (base.config.action_horizon, width)
+    varying = settings.trained_slots == "varying"
+    slots = trained_slots(base.processor.codec, *shape, varying=varying)
+    image = base.processor_config.image
+    how = Preparation(
+        base.processor,
+        base.config,
+        slots,
+        settings.seed,
+        settings.random_crop,
+        bool(image.color_jitter_params or image.random_rotation_angle),
+    )
+    batch_plan = BatchPlan(len(table), settings.global_batch_size, settings.seed)
+    batches = ProcessBatches(
+        batch_plan,
+        batch=micro_batch(settings, arguments.world_size),
+        accumulation=settings.gradient_accumulation_steps,
+        rank=arguments.process_index,
+        world=arguments.world_size,
+        steps=settings.max_steps,
+    )
+    batches.start = 0 if start.checkpoint is None else folders.step_of(start.checkpoint)
+    logger.info("%d windows of %d episodes", len(table), len(table.recordings))
+    return TrainingData(
+        TrainingWindows(table, FrameReader(table, caches), how),
+        batches,
+        Collator(table, batch_plan, how),
+        _open_loop(plan, caches, batches),
+        tuple(source.name for source in plan.sources),
+    )
+
+
+def _open_loop(plan: Plan, caches: list[FrameCache], batches: ProcessBatches) -> OpenLoop | None:
+    held_out = read_recordings(plan.sources, plan.modality, held_out=True)
+    if not held_out:
+        return None
+    table = WindowTable(held_out, plan.modality)
+    reader = FrameReader(table, caches)
+    return OpenLoop(table, reader, plan.base.processor, plan.base.config, batches.batch)
+
+
+def _modality(settings: FinetuneConfig) -> ModalityConfig:
+    path = settings.modality_config_path
+    if path is None and settings.tag != "gr1":
+        raise UsageError(
+            f"--modality-config-path: expected the file for {settings.embodiment_tag}; only GR1 "
+            "has a default, ALOHA's"
+        )
+    modality = read_modality_file(path or ALOHA_FILE, settings.tag)
+    deltas = modality.action.delta_indices
+    if deltas != tuple(range(len(deltas))) or not deltas:
+        raise UsageError(
+            f"{path}: action delta_indices are {list(deltas)}, expected 0, 1, 2 … to the horizon"
+        )
+    return modality
+
+
+def _check_kept(settings: FinetuneConfig, base: BaseModel) -> None:
+    output = settings.output_dir.resolve()
+    for path in (base.folder, base.tokenizer):
+        if settings.overwrite and path.resolve().is_relative_to(output):
+            raise UsageError(
+                f"--overwrite would remove {path}, from which this run starts; choose another "
+                "folder (--output-dir)"
+            )
+
+
+def _fill_caches(plan: Plan) -> list[FrameCache]:
+    """Let one process of each machine decode; the others find everything there."""
+    settings = plan.settings
+    image = plan.base.processor_config.image
+    caches = [
+        open_cache(settings.cache_dir, source.dataset, source.content_hash, image)
+        for source in plan.sources
+    ]
+    with PartialState().local_main_process_first():
+        for source, cache in zip(plan.sources, caches, strict=True):
+            episodes = source.train_episodes + source.held_out_episodes
+            workers = max(1, settings.dataloader_num_workers)
+            cache.fill(episodes, plan.modality.video.keys, workers)
+    return caches
+
+
+def _enter(folder: RunFolder, plan: Plan, state: PartialState) -> RunStart:
+    """Let the first process decide how the run starts; the others read what it left."""
+    settings, start = plan.settings, None
+    if state.is_main_process:
+        folder.lock()
+        start = folder.start(plan.identity, resume=settings.resume, overwrite=settings.overwrite)
+        if start.checkpoint is not None:  # a run may be killed before it has marked its last one
+            folders.mark_if_best(start.checkpoint)
+    state.wait_for_everyone()
+    return start or RunStart(folders.latest_whole(folder.path), finished=folder.is_finished())
+
+
+def _begin(folder: RunFolder, plan: Plan, start: RunStart) -> FinetuneTrainer:
+    try:
+        return make_trainer(plan, start)
+    except BaseException:
+        folder.leave_no_trace()
+        raise
+
+
+def _finish(folder: RunFolder, plan: Plan) -> None:
+    last = folders.latest_whole(folder.path)
+    assert last is not None, "a run that ends has saved a checkpoint"
+    folders.link_files(last, folder.path, RESUME_FILES)
+    folders.sweep(folder.path)
+    folder.finish(plan.identity)
+
+
+def _summary(output: Path) -> str:
+    best = output / folders.BEST_FILE
+    if not best.is_file():
+        return f"finished: {output}"
+    found = json.loads(best.read_text(encoding="utf-8"))
+    return (
+        f"finished: {output}, best on held-out episodes: {output / found['checkpoint']} "
+        f"(open-loop MSE {found['open_loop_mse']:.6f})"
+    )

@@ -1,0 +1,1 @@
+"""The network in training: base checkpoint, loss, LoRA, dropout, trained parts."""

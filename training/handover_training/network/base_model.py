@@ -1,0 +1,192 @@
+"""What a run starts from: the base checkpoint's network, and a processor for the run's data.
+
+The base brings the weights and the image and text options. The modality config and the statistics
+are the run's own, stated for the embodiment tag that is trained and for no other: a base's
+statistics of the same tag are of other robots' data, and never win unless asked for.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from handover_common.hub import resolve
+from handover_model.checkpoints.checkpoint import load_network
+from handover_model.checkpoints.weights import open_weights, weight_files
+from handover_model.network.config import ModelConfig, load_config
+from handover_model.network.eagle_config import EagleConfig, load_eagle
+from handover_model.network.groot import Gr00tNetwork, build_empty
+from handover_model.processing.image import ImageOptions
+from handover_model.processing.modality import ModalityConfig
+from handover_model.processing.processor import Processor, make_processor
+from handover_model.processing.processor_config import (
+    EMBODIMENT_IDS,
+    ProcessorConfig,
+    load_processor_config,
+)
+from handover_model.processing.statistics import EmbodimentStatistics
+from handover_model.processing.tokenizer import find_tokenizer, load_tokenizer
+from torch import Tensor
+
+from handover_training.errors import TrainingError
+from handover_training.finetuning.config import FinetuneConfig
+from handover_training.network.lora import has_adapters, merge_adapters
+from handover_training.network.tuning import apply_tuning
+
+STORED_TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The base checkpoint's files, read with the run's settings."""
+
+    folder: Path
+    config: ModelConfig
+    eagle: EagleConfig
+    processor_config: ProcessorConfig
+    processor: Processor
+    tokenizer: Path
+    """The folder of the tokenizer's files"""
+
+    def load(self, *, mixed_precision: bool) -> Gr00tNetwork:
+        """Load the network: trained weights in float32, and which are trained is set.
+
+        mixed_precision: leave frozen weights in the type that they are stored in.
+        """
+        network = load_network(
+            self.folder, self.config, self.eagle, device=torch.device("cpu"), dtype=None
+        )
+        self._check_trained(apply_tuning(network))
+        for weight in network.parameters():
+            if weight.requires_grad or not mixed_precision:
+                weight.data = weight.data.float()
+        return network
+
+    def plain_network(self, network: torch.nn.Module, weights: dict[str, Tensor]) -> Gr00tNetwork:
+        """Make what is saved: adapters merged, frozen weights in the type that the base has.
+
+        network: the trained one; weights: its state dict, gathered if it was divided.
+        """
+        if has_adapters(list(weights)):
+            weights = merge_adapters(network, weights)
+        plain = build_empty(self.config, self.eagle)
+        trained, stored = set(apply_tuning(plain)), weight_types(self.folder)
+        for name, weight in weights.items():
+            if name not in trained and name in stored:
+                weights[name] = weight.to(stored[name])  # exact: it came from there
+        plain.load_state_dict(weights, assign=True)
+        return plain
+
+    def _check_trained(self, trained: list[str]) -> None:
+        if not trained:
+            raise TrainingError("nothing would be trained: every --tune-… flag is off")
+
+
+def read_base(
+    settings: FinetuneConfig, modality: ModalityConfig, statistics: EmbodimentStatistics
+) -> BaseModel:
+    """Read the base checkpoint's settings and put the run's in their place.
+
+    Raises CheckpointError, TokenizerError, or TrainingError when the data does not fit the sizes.
+    """
+    folder = resolve(settings.base_model_path)
+    config = load_config(folder)
+    eagle = load_eagle(folder, config.model_name)
+    base = load_processor_config(folder)
+    tag = settings.tag
+    if settings.use_base_statistics:
+        statistics = _base_statistics(base, tag)
+    processor_config = dataclasses.replace(
+        base,
+        modalities={tag: modality},
+        statistics={tag: statistics},
+        embodiment_ids={**base.embodiment_ids, tag: _slot(base, tag, config)},
+        image=_image_options(base.image, settings),
+        normalise=dataclasses.replace(
+            base.normalise,
+            use_relative_action=base.normalise.use_relative_action
+            or bool(modality.relative_keys()),
+        ),
+    )
+    tokenizer = find_tokenizer(folder, settings.tokenizer)
+    processor = make_processor(
+        processor_config,
+        load_tokenizer(tokenizer, eagle.image_token_index),
+        tag,
+        eagle.pixels_per_token,
+    )
+    _check_sizes(processor, config)
+    return BaseModel(
+        folder, _model_config(config, settings), eagle, processor_config, processor, tokenizer
+    )
+
+
+def weight_types(folder: Path) -> dict[str, torch.dtype]:
+    """List the types that a checkpoint's weights are stored in."""
+    types: dict[str, torch.dtype] = {}
+    for path in weight_files(folder):
+        with open_weights(path) as file:
+            for key in file.keys():  # noqa: SIM118
+                types[key] = STORED_TYPES.get(file.get_slice(key).get_dtype(), torch.float32)
+    return types
+
+
+def _model_config(config: ModelConfig, settings: FinetuneConfig) -> ModelConfig:
+    chosen: dict[str, Any] = {
+        "tune_projector": settings.tune_projector,
+        "tune_diffusion_model": settings.tune_diffusion_model,
+        "tune_vlln": settings.tune_vlln,
+        "tune_llm": settings.tune_llm,
+        "tune_visual": settings.tune_visual,
+    }
+    if settings.tune_top_llm_layers is not None:
+        chosen["tune_top_llm_layers"] = settings.tune_top_llm_layers
+    if settings.state_dropout_prob is not None:
+        chosen["state_dropout_prob"] = settings.state_dropout_prob
+    return dataclasses.replace(config, **chosen)
+
+
+def _image_options(base: ImageOptions, settings: FinetuneConfig) -> ImageOptions:
+    return dataclasses.replace(
+        base,
+        color_jitter_params=dict(settings.color_jitter_params or {}) or None,
+        random_rotation_angle=settings.random_rotation_angle,
+    )
+
+
+def _slot(base: ProcessorConfig, tag: str, config: ModelConfig) -> int:
+    """Find the tag's slot in the network; a small network may have none so high: its last then."""
+    ids = {**EMBODIMENT_IDS, **base.embodiment_ids}
+    if tag not in ids:
+        raise TrainingError(
+            f"--embodiment-tag {tag}: the base checkpoint has no slot for it; it has "
+            f"{', '.join(sorted(ids))}; a robot of one's own takes new_embodiment"
+        )
+    return min(ids[tag], config.max_num_embodiments - 1)
+
+
+def _base_statistics(base: ProcessorConfig, tag: str) -> EmbodimentStatistics:
+    if tag not in base.statistics:
+        raise TrainingError(
+            f"--use-base-statistics: the base checkpoint has none for {tag!r}; it has "
+            f"{', '.join(sorted(base.statistics)) or 'none'}"
+        )
+    return base.statistics[tag]
+
+
+def _check_sizes(processor: Processor, config: ModelConfig) -> None:
+    codec = processor.codec
+    state = sum(codec.state_dim(key) for key in codec.modality.state.keys)
+    action = sum(codec.action_dim(key) for key in codec.modality.action.keys)
+    wanted = {
+        "max_state_dim": (state, config.max_state_dim),
+        "max_action_dim": (action, config.max_action_dim),
+        "action_horizon": (codec.modality.action.steps, config.action_horizon),
+    }
+    for name, (needed, room) in wanted.items():
+        if needed > room:
+            raise TrainingError(
+                f"the modality config needs {name} {needed}, the base checkpoint has {room}; "
+                "use a larger base, or fewer groups (--modality-config-path)"
+            )

@@ -1,0 +1,94 @@
+"""The network as a training step sees it: a batch's tensors in, the loss out.
+
+Frozen parts are in evaluation mode and have no gradients; noising, masks and the loss itself are
+float32 whatever the network computes in.
+"""
+
+from typing import Any
+
+import torch
+from handover_model.network.flow_matching import FlowDraw
+from handover_model.network.groot import Gr00tNetwork, ModelInput, TrainingTarget
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from handover_training.network.dropout import SampleKeys, use_sample_dropout
+from handover_training.network.tuning import train_mode
+
+MASK_SUM_FLOOR = 1e-6
+
+
+class Learner(nn.Module):
+    """Wraps a network; its state dict is the network's under `network.`."""
+
+    _no_split_modules = ("VisionLayer", "Qwen3DecoderLayer", "Block")  # FSDP divides at these
+
+    def __init__(self, network: Gr00tNetwork, shares: int) -> None:
+        """shares: micro-batches (processes x accumulation) that a global batch is divided into."""
+        super().__init__()
+        self.network = network
+        self._shares = shares
+        self._keys = SampleKeys()
+        use_sample_dropout(network, self._keys)
+
+    def train(self, mode: bool = True) -> "Learner":
+        """Train what is tuned; the rest stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            train_mode(self.network)
+        return self
+
+    def forward(
+        self,
+        images: list[Tensor],
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        state: Tensor,
+        embodiment: Tensor,
+        noise: Tensor,
+        action: Tensor | None = None,
+        action_mask: Tensor | None = None,
+        time: Tensor | None = None,
+        drops_state: Tensor | None = None,
+        state_noise: Tensor | None = None,
+        dropout_keys: Tensor | None = None,
+        mask_total: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Give {"loss": ()} of a micro-batch; without `action`, {"chunk": (B, H, A)}.
+
+        The loss is this micro-batch's part of the global batch's, times the number of parts: the
+        trainer averages over them, and so gets one ratio over the global batch. Arguments: see
+        ModelInput, TrainingTarget and FlowDraw; mask_total: () sum of the global batch's masks.
+        """
+        inputs = ModelInput(images, input_ids, attention_mask, state, embodiment)
+        if action is None:
+            return {"chunk": self.network.generate(inputs, noise)}
+        assert action_mask is not None
+        assert time is not None
+        assert drops_state is not None
+        assert mask_total is not None
+        self._keys.keys = dropout_keys
+        draw = FlowDraw(noise, time, drops_state, state_noise)
+        losses = self.network(inputs, TrainingTarget(action, action_mask), draw)
+        part = losses.errors.sum() / (mask_total.float() + MASK_SUM_FLOOR)
+        return {"loss": part * self._shares}
+
+    def gradient_checkpointing_enable(self, **_: Any) -> None:
+        """Recompute the layers' activations in the backward pass instead of keeping them."""
+        eagle, head = self.network.backbone.model, self.network.action_head
+        language = eagle.language_model.model.layers
+        vision = eagle.vision_model.vision_model.encoder.layers
+        for layer in (*language, *vision, *head.model.transformer_blocks):
+            _recompute(layer)
+
+
+def _recompute(layer: nn.Module) -> None:
+    forward = layer.forward
+
+    def recomputed(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        # dropout does not depend on torch's random state: nothing to keep
+        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+    layer.forward = recomputed

@@ -1,0 +1,61 @@
+"""Which weights a fine-tune trains, by the flags of the model's configuration."""
+
+from collections.abc import Iterator
+
+from handover_model.network.config import ModelConfig
+from handover_model.network.groot import Gr00tNetwork
+from torch import nn
+
+
+def apply_tuning(network: Gr00tNetwork, config: ModelConfig | None = None) -> list[str]:
+    """Set requires_grad on every weight by the tune_* flags; give the names of the trained ones.
+
+    The last `tune_top_llm_layers` kept language layers are trained whatever `tune_llm` says.
+    """
+    flags = config or network.config
+    trained = [name for name, _ in network.named_parameters() if _is_trained(name, flags)]
+    chosen = set(trained)
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(name in chosen)
+    return trained
+
+
+def train_mode(network: Gr00tNetwork) -> None:
+    """Put what is trained into training mode (dropout on) and what is frozen into evaluation."""
+    network.eval()
+    for module in _leaves_of_trained(network):
+        module.train()
+
+
+def _is_trained(name: str, flags: ModelConfig) -> bool:
+    owner, _, rest = name.partition(".")
+    part = rest.split(".")[0]
+    if owner == "action_head":
+        if part == "model":
+            return flags.tune_diffusion_model
+        return flags.tune_vlln if part == "vlln" else flags.tune_projector
+    if rest.startswith("model.language_model."):
+        return flags.tune_llm or _language_layer(rest) >= _first_top_layer(flags)
+    return flags.tune_visual
+
+
+def _first_top_layer(flags: ModelConfig) -> int:
+    return max(0, flags.select_layer - flags.tune_top_llm_layers)
+
+
+def _language_layer(name: str) -> int:
+    """Read a language layer's number out of a weight's name; -1 for a weight outside the layers."""
+    _, found, rest = name.partition(".layers.")
+    return int(rest.split(".")[0]) if found else -1
+
+
+def _leaves_of_trained(network: Gr00tNetwork) -> Iterator[nn.Module]:
+    """Find the modules to train: those that hold trained weights, and dropouts beside them."""
+    for name, module in network.named_modules():
+        weights = list(module.parameters(recurse=False))
+        if any(weight.requires_grad for weight in weights):
+            yield module
+        elif not weights and not list(module.children()):
+            owner = network.get_submodule(name.rpartition(".")[0])
+            if any(weight.requires_grad for weight in owner.parameters()):
+                yield module
