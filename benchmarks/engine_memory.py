@@ -14,12 +14,12 @@ from typing import Any
 import torch
 import tyro
 from handover_model.engine.cuda.buckets import make_buckets
-from handover_model.engine.cuda.chunk_module import WholeChunk, empty_inputs
+from handover_model.engine.cuda.chunk_module import ChunkModule, empty_inputs
 from handover_model.engine.functional.chunk import EngineWeights
 from handover_model.engine.functional.layer_replacement import replace_layers
 from handover_model.engine.functional.linear import Dense, Linear
 from handover_model.engine.functional.tables import make_tables, take_weights
-from handover_model.engine.functional.token_layout import Layout
+from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.network.config import ModelConfig
 from handover_model.network.eagle_config import EagleConfig
 from handover_model.network.groot import Gr00tNetwork, build_empty
@@ -75,7 +75,7 @@ def main(config: EngineMemory) -> dict[str, object]:
     weights = take_weights(network, 0)
     own = {_storage(weight) for weight in network.parameters()}
     image = config.side**2
-    shortest = Layout(
+    shortest = TokenLayout(
         1, image + config.text, ((config.text - 8, config.text - 8 + image),), ((config.side,) * 2,)
     )
     rows = []
@@ -108,7 +108,7 @@ def main(config: EngineMemory) -> dict[str, object]:
 
 @torch.no_grad()
 def _count(
-    network: Gr00tNetwork, weights: EngineWeights, layout: Layout
+    network: Gr00tNetwork, weights: EngineWeights, layout: TokenLayout
 ) -> tuple[float, float, float]:
     """Give a bucket's static inputs, tables and largest sum of intermediates, MiB."""
     tables = make_tables(network, layout)
@@ -121,7 +121,7 @@ def _count(
         torch.bfloat16,
     )
     with LiveBytes([*inputs, *tensors_of(weights), *tensors_of(tables)]) as live:
-        WholeChunk(weights, layout, tables)(*inputs)
+        ChunkModule(weights, layout, tables)(*inputs)
     return _mib(inputs), _mib(list(tensors_of(tables))), round(live.peak / MIB, 1)
 
 

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from handover_envs.experts.expert import POLICY_RATE_HZ, Expert, Plan
+from handover_envs.experts.expert import POLICY_RATE_HZ, Expert, Trajectory
+from handover_envs.simulator.loading import simulator_versions
 from handover_envs.simulator.simulator import AlohaSimulator
 from handover_envs.simulator.tasks import (
     CONTROL_RATE_HZ,
@@ -23,14 +24,13 @@ from handover_envs.simulator.tasks import (
     TASKS,
     TaskName,
 )
-from handover_envs.simulator.versions import simulator_versions
 from handover_proto.embodiment import GRIPPER_JOINTS
 from machine import describe_run
 
 RESULT = Path(__file__).parent / "results" / "experts.json"
 
 
-def at_20_hz(plan: Plan) -> np.ndarray:
+def at_20_hz(plan: Trajectory) -> np.ndarray:
     """Take a plan's targets as a dataset at 20 Hz has them: (160, 14)."""
     rows = int((DEMONSTRATION_STEPS - 1) * POLICY_RATE_HZ / CONTROL_RATE_HZ) + 1
     return plan.at(np.arange(rows) / POLICY_RATE_HZ)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 import tyro
-from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.engine.functional.tables import take_weights
 from handover_model.policy import GrootPolicy
 from inference_floor import bytes_read, find_floor
@@ -135,7 +135,7 @@ def _time_variant(
     wall: Any = chunk["wall_ms"]
     floor, engine = run["floor"], policy._engine
     read_mb = floor["weights_read_mb"]
-    if isinstance(engine, GraphEngine):  # perhaps in FP8
+    if isinstance(engine, CudaGraphEngine):  # perhaps in FP8
         read_mb = round(bytes_read(engine.weights, run["tokens"]) / 1e6, 2)
     return {
         **chunk,

@@ -13,11 +13,11 @@ import torch
 from handover_model.checkpoints.checkpoint import Checkpoint
 from handover_model.engine.build import check_engine, choose_stack
 from handover_model.engine.calibration import calibrate
-from handover_model.engine.cpu.engine import RowEngine
+from handover_model.engine.cpu.engine import CpuEngine
 from handover_model.engine.cuda.background_compiler import Compile, compile_whole
 from handover_model.engine.cuda.buckets import find_bucket
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
-from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.engine.cuda.image_resize import can_prepare
 from handover_model.engine.cuda.kernel_selection import KernelCompiler
 from handover_model.engine.fp8.scales import Fp8Scales
@@ -65,7 +65,7 @@ def plain_engine(checkpoint: Checkpoint) -> GrootPolicy:
     """Run the engine's functions as they are; on a GPU batched, in the buckets."""
     if _on_gpu(checkpoint):
         return _with(checkpoint, lambda *made: _graphs(*made, capture=_called))
-    return _with(checkpoint, lambda policy, slot, pad: RowEngine(policy._network, slot, pad))
+    return _with(checkpoint, lambda policy, slot, pad: CpuEngine(policy._network, slot, pad))
 
 
 def onnx_engine(checkpoint: Checkpoint) -> GrootPolicy:
@@ -127,10 +127,10 @@ def _with(checkpoint: Checkpoint, make: Callable[[GrootPolicy, int, int], Any]) 
     return policy
 
 
-def _graphs(policy: GrootPolicy, slot: int, pad: int, capture: Any) -> GraphEngine:
+def _graphs(policy: GrootPolicy, slot: int, pad: int, capture: Any) -> CudaGraphEngine:
     probe = policy._prepare(probe_request(policy.spec))
     stack = choose_stack(policy._processor, probe, policy._device)
-    return GraphEngine(policy._network, slot, pad, probe, GPU_BATCH, capture, stack=stack)
+    return CudaGraphEngine(policy._network, slot, pad, probe, GPU_BATCH, capture, stack=stack)
 
 
 def _called(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -> Any:
@@ -152,7 +152,7 @@ def compile_graphs(
     Each of the 15 takes minutes to compile at the published size. Raises NotAvailable.
     """
     engine, sample = policy._engine, policy._prepare(request)
-    assert isinstance(engine, GraphEngine)
+    assert isinstance(engine, CudaGraphEngine)
     most = policy.spec.max_batch
     sizes = {rows for size in (1, *batches) for rows in (min(size, most), size % most) if rows}
     layouts = [engine._layout([sample] * size) for size in sizes]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from handover_envs.experts.expert import POLICY_RATE_HZ, Expert
+from handover_envs.simulator.loading import simulator_versions
 from handover_envs.simulator.rendering import LOOKS
 from handover_envs.simulator.simulator import AlohaSimulator
 from handover_envs.simulator.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TASKS, TaskName
-from handover_envs.simulator.versions import simulator_versions
 from machine import describe_run
 
 RESULT = Path(__file__).parent / "results" / "simulation.json"

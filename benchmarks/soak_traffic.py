@@ -19,7 +19,7 @@ from handover_proto.errors import PolicyError, Superseded
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import ImageCodec, Observation, PolicyRequest
 from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import encode_request, serialise_request
+from handover_proto.wire.messages import encode_request, serialize_request
 
 TIMEOUT_S = 20.0
 INFER = "/handover.policy.v1.PolicyService/Infer"
@@ -104,7 +104,7 @@ class Traffic:
     def _garbage(self) -> str:
         data = bytes(self.random.integers(0, 256, int(self.random.integers(1, 20_000)), np.uint8))
         if self.random.random() < 0.5:  # a message of ours that breaks in its middle
-            whole = serialise_request(PolicyRequest(self._jpeg))
+            whole = serialize_request(PolicyRequest(self._jpeg))
             data = whole[: int(self.random.integers(1, len(whole)))] + data[:50]
         with grpc.insecure_channel(self.address) as channel:
             try:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from handover_proto.errors import HandoverError, UsageError
+from handover_common.errors import HandoverError, UsageError
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 

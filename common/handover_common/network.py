@@ -1,4 +1,4 @@
-"""Which addresses never leave the machine: what may go over them unencrypted."""
+"""Network addresses: how they are written, and which of them never leave the machine."""
 
 import ipaddress
 
@@ -14,3 +14,8 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def host_port(host: str, port: int) -> str:
+    """Write an address as clients take it: of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_proto.errors import HandoverError
+from handover_common.errors import HandoverError
 
 
 class DatasetError(HandoverError):
@@ -49,7 +49,7 @@ class FaultyEpisode(DatasetError):
 
 
 @contextmanager
-def disk_faults_told(output: Path) -> Iterator[None]:
+def report_disk_errors(output: Path) -> Iterator[None]:
     """Raise DatasetError where the disk on which `output` grows is full or broken."""
     try:
         yield

@@ -10,7 +10,7 @@ import torch
 from handover_proto.errors import InvalidRequest
 from handover_proto.types import (
     Frame,
-    Improving,
+    IdleWork,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,
@@ -19,16 +19,16 @@ from handover_proto.types import (
 
 from handover_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from handover_model.device import choose_device
-from handover_model.engine.build import choose_engine
+from handover_model.engine.build import build_engine
 from handover_model.engine.cuda.image_resize import can_prepare
 from handover_model.engine.fp8.scales import SCALES_FILE, Fp8Scales, load_scales
 from handover_model.engine.functional.tokenizer_cache import remember_prompts
-from handover_model.engine.interface import Chunks
+from handover_model.engine.interface import EngineOutput
 from handover_model.errors import ModalityError
 from handover_model.network.real_time_chunking import PrefixGuide
 from handover_model.policy_spec import policy_spec, probe_request
 from handover_model.processing.action_prefix import batches_by_kind, make_guide, take_over
-from handover_model.processing.samples import PreparedSample
+from handover_model.processing.samples import ByteSample
 
 # Below this many weights a second CPU thread saves nothing, and takes two to three times the CPU
 # time: benchmarks/results/engine.json.
@@ -62,7 +62,7 @@ class GrootPolicy:
         # a GPU's engine prepares frames itself; all else takes them prepared
         self._raw = self._device.type == "cuda" and can_prepare(self._processor.config.image)
         probe = self._prepare(probe_request(self._spec))
-        self._engine = choose_engine(
+        self._engine = build_engine(
             engine, self._network, self._processor, probe, compiled=compiled, scales=scales
         )
         self._raw = self._raw and self._engine is not None
@@ -95,7 +95,7 @@ class GrootPolicy:
 
     def improve(self) -> None:
         """Let the engine take over what has been compiled: see contract.Improving."""
-        if isinstance(self._engine, Improving):
+        if isinstance(self._engine, IdleWork):
             self._engine.improve()
 
     def _answer(
@@ -121,8 +121,8 @@ class GrootPolicy:
         return [PolicyOutput(action, durations) for action in actions]
 
     def _denoise(
-        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None
-    ) -> Chunks:
+        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None
+    ) -> EngineOutput:
         # a guide needs gradients through the action head, which inference mode's tensors refuse
         with torch.inference_mode(guide is None), torch.no_grad():
             if self._engine is not None:
@@ -132,8 +132,8 @@ class GrootPolicy:
             return self._run_network(samples, noise, guide)
 
     def _run_network(
-        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None
-    ) -> Chunks:
+        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None
+    ) -> EngineOutput:
         begin = self._clock()
         scaled = [sample.scaled() for sample in samples]
         inputs = self._processor.collate(scaled).to(self._device, self._dtype)
@@ -145,9 +145,9 @@ class GrootPolicy:
             features, inputs.state, inputs.embodiment, start, guide
         )
         chunks = chunk.cpu().numpy()
-        return Chunks(chunks, 1e3 * (middle - begin), 1e3 * (self._clock() - middle))
+        return EngineOutput(chunks, 1e3 * (middle - begin), 1e3 * (self._clock() - middle))
 
-    def _prepare(self, request: PolicyRequest) -> PreparedSample:
+    def _prepare(self, request: PolicyRequest) -> ByteSample:
         observation = request.observation
         try:
             cameras = {

@@ -1,8 +1,6 @@
-"""Every error that Handover raises on purpose, and what each is called on the wire.
+"""Errors of a request to a policy server, and what each is called on the wire.
 
-HandoverError                    one clear line: what was wrong, what was expected, what to do
- ├─ UsageError                   the command line is off; the command exits with 2
- ├─ MissingExtra                 an optional dependency is not installed
+HandoverError
  └─ PolicyError                  a request to a policy server failed
      ├─ InvalidRequest           INVALID_ARGUMENT     the message breaks the contract
      ├─ UnmetPrecondition        FAILED_PRECONDITION  well-formed, but not for this server
@@ -13,33 +11,12 @@ HandoverError                    one clear line: what was wrong, what was expect
      ├─ ServerUnavailable        UNAVAILABLE          not reachable, starting, or draining
      └─ PolicyFailed             INTERNAL             the policy failed; the server's log says why
 
-Packages add their own below HandoverError (a bad dataset, a bad checkpoint). The number beside each
-PolicyError is gRPC's status code, so this module needs no grpc.
+The number beside each is gRPC's status code, so this module needs no grpc.
 """
 
 from typing import ClassVar
 
-
-class HandoverError(Exception):
-    """What a user can act on; commands print it as one line and exit with 1."""
-
-    def lines(self) -> list[str]:
-        """Give what a command prints: one line, and what that line announces below it."""
-        return [" ".join(str(self).split())]
-
-
-class UsageError(HandoverError):
-    """The command line does not make sense; commands exit with 2."""
-
-
-class MissingExtra(HandoverError):
-    """A command needs packages that its extra installs."""
-
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"the package {package!r} is not installed: "
-            f'this command needs the extra {extra!r}; run: pip install "handover[{extra}]"'
-        )
+from handover_common.errors import HandoverError
 
 
 class PolicyError(HandoverError):

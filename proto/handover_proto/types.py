@@ -232,12 +232,12 @@ class Policy(Protocol):
         ...
 
 
-IMPROVER = "improve-policy"
+COMPILER_THREAD = "improve-policy"
 """Name of the thread in which an Improving policy works on itself; nothing waits for it"""
 
 
 @runtime_checkable
-class Improving(Protocol):
+class IdleWork(Protocol):
     """A policy that becomes faster while it answers, in ways that its chunks do not show."""
 
     def improve(self) -> None:

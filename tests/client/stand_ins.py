@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from handover_client.control.chunk_sources import Answer, Sight
+from handover_client.control.chunk_sources import ChunkReply, RobotObservation
 from handover_proto.types import StageDurations
 
 HORIZON = 16
@@ -40,7 +40,7 @@ class PointRobot:
 
     def step(self, targets: np.ndarray) -> int:
         if self.diverges(len(self.played)):
-            from handover_proto.errors import HandoverError
+            from handover_common.errors import HandoverError
 
             raise HandoverError("the physics diverged")
         self.joints = targets.astype(np.float64)
@@ -60,11 +60,11 @@ class RampSource:
     slope: float = 0.05
     needs_frames: bool = True
     trouble: Callable[[int], None] = lambda call: None
-    sights: list[Sight] = field(default_factory=list)
+    sights: list[RobotObservation] = field(default_factory=list)
 
-    def ask(self, sight: Sight) -> Answer:
+    def ask(self, sight: RobotObservation) -> ChunkReply:
         self.sights.append(sight)
         self.trouble(len(self.sights))
         steps = self.slope * (sight.sequence + np.arange(HORIZON))
         targets = np.repeat(steps[:, None], 14, axis=1).astype(np.float32)
-        return Answer(targets, 5.0, StageDurations(queue_ms=1.0))
+        return ChunkReply(targets, 5.0, StageDurations(queue_ms=1.0))

@@ -17,8 +17,9 @@ from handover_client.diagnostics import load_run
 from handover_client.diagnostics.load_clients import Answered
 from handover_client.diagnostics.load_figures import load_figures, print_load
 from handover_client.diagnostics.load_run import Load
-from handover_client.diagnostics.load_schedule import Plan, arrivals
-from handover_proto.errors import HandoverError, NotAuthorised, UsageError
+from handover_client.diagnostics.load_schedule import LoadSchedule, arrivals
+from handover_common.errors import HandoverError, UsageError
+from handover_proto.errors import NotAuthorised
 from handover_proto.types import ServerInfo
 
 from .conftest import hold
@@ -27,24 +28,24 @@ from .serving import ServerProcess, source_environment
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def moments(plan: Plan, count: int) -> list[list[float]]:
+def moments(plan: LoadSchedule, count: int) -> list[list[float]]:
     """The first moments at which each of a process's clients asks."""
     return [list(itertools.islice(each, count)) for each in plan.schedules() if each is not None]
 
 
 def test_fixed_arrivals_of_several_processes_clients_interleave_evenly():
-    plans = [Plan(clients, 4, 20.0, "fixed", 0) for clients in ((0, 2), (1, 3))]
+    plans = [LoadSchedule(clients, 4, 20.0, "fixed", 0) for clients in ((0, 2), (1, 3))]
     merged = sorted(itertools.chain(*moments(plans[0], 3), *moments(plans[1], 3)))
     np.testing.assert_allclose(merged, np.arange(12) / 20)
 
 
 def test_every_client_of_every_seed_draws_moments_of_its_own():
-    plans = [Plan((0, 1), 2, 8.0, "poisson", seed) for seed in (0, 1, 2)]
+    plans = [LoadSchedule((0, 1), 2, 8.0, "poisson", seed) for seed in (0, 1, 2)]
     drawn = [client for plan in plans for client in moments(plan, 2000)]
     assert len({tuple(client) for client in drawn}) == 6
     assert [client[-1] for client in drawn] == pytest.approx([500.0] * 6, rel=0.1)  # 4 a second
     assert moments(plans[0], 2000) == drawn[:2]
-    assert Plan((0, 1), 2, None, "poisson", 0).schedules() == [None, None]
+    assert LoadSchedule((0, 1), 2, None, "poisson", 0).schedules() == [None, None]
 
 
 def test_poisson_arrivals_have_the_rate_and_repeat_with_the_seed():

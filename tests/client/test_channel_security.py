@@ -9,7 +9,8 @@ from handover_client.connection.async_client import AsyncPolicyClient
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.errors import UntrustedServer
-from handover_proto.errors import NotAuthorised, UnmetPrecondition, UsageError
+from handover_common.errors import UsageError
+from handover_proto.errors import NotAuthorised, UnmetPrecondition
 from handover_proto.types import ImageCodec
 
 TOKEN = "a-token-0123456789"

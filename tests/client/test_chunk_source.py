@@ -5,7 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 from handover_client.connection.policy_client import PolicyClient
-from handover_client.control.chunk_sources import ScriptedChunks, ServerChunks, Sight, sampler_seed
+from handover_client.control.chunk_sources import (
+    RobotObservation,
+    ScriptedChunks,
+    ServerChunks,
+    sampler_seed,
+)
 from handover_client.errors import EvaluationError
 from handover_proto.embodiment import GR1_DIMS, split_groups, widen
 from handover_proto.types import (
@@ -30,7 +35,7 @@ ALOHA = PolicySpec(
     checkpoint_hash="aa" * 32,
 )
 TARGETS = np.random.default_rng(0).normal(size=(16, 14)).astype(np.float32)
-SIGHT = Sight(40, np.linspace(-1, 1, 14), np.zeros((32, 32, 3), np.uint8))
+SIGHT = RobotObservation(40, np.linspace(-1, 1, 14), np.zeros((32, 32, 3), np.uint8))
 
 
 def answer(request, context, checkpoint_hash=ALOHA.checkpoint_hash):
@@ -116,5 +121,5 @@ def test_a_script_is_asked_by_time():
         return TARGETS
 
     source = ScriptedChunks(chunk, rate_hz=20.0)
-    assert source.ask(Sight(8, SIGHT.state, None)).durations is None
+    assert source.ask(RobotObservation(8, SIGHT.state, None)).durations is None
     assert times == [0.4]

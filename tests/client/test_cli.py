@@ -7,7 +7,7 @@ import types
 
 import pytest
 from handover_client.commands import main as cli
-from handover_proto.errors import HandoverError, UsageError
+from handover_common.errors import HandoverError, UsageError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from handover_client.errors import EvaluationError
 from handover_client.replay.compatibility import check_fit, check_run, choose_episodes
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 from handover_proto.types import ActionSpec, CameraSpec, StateSpec
 
 

@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 from handover_client.control.chunk_player import chunk_steps_per_control_step
-from handover_client.control.chunk_sources import Sight
-from handover_client.control.lockstep import LockstepAsking
-from handover_client.control.real_time import RealTimeAsking
+from handover_client.control.chunk_sources import RobotObservation
+from handover_client.control.lockstep import LockstepRequester
+from handover_client.control.real_time import RealTimeRequester
 from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import AskSchedule
-from handover_client.control.requester import Inquiry
+from handover_client.control.request_schedule import RequestSchedule
+from handover_client.control.requester import RequestContext
 from handover_client.control.retries import Outage
 from handover_client.errors import NoPlan
 from handover_client.rollout.loop import EpisodeSetup, play_episode
@@ -25,16 +25,16 @@ def play(source, max_steps=100, period_s=None, delay=lambda: 0.0, bound_s=60.0, 
     robot = robot or PointRobot()
     robot.reset(seed=0)
     log = RequestLog()
-    schedule = AskSchedule(chunk_steps_per_control_step(20, 50), 8, 16)
+    schedule = RequestSchedule(chunk_steps_per_control_step(20, 50), 8, 16)
 
     def look(step):
         frame = robot.render(32) if source.needs_frames else None
-        return Sight(schedule.sequence(step), robot.state, frame)
+        return RobotObservation(schedule.sequence(step), robot.state, frame)
 
-    inquiry = Inquiry(source, schedule, look, log, bound_s)
-    asking = LockstepAsking(inquiry)
+    inquiry = RequestContext(source, schedule, look, log, bound_s)
+    asking = LockstepRequester(inquiry)
     if period_s is not None:
-        asking = RealTimeAsking(inquiry, period_s, delay)
+        asking = RealTimeRequester(inquiry, period_s, delay)
     setup = EpisodeSetup(3, 1003, max_steps, 20.0, 50.0, "linear")
     try:
         return play_episode(robot, asking, log, setup), robot

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_client.replay.action_groups import Part
+from handover_client.replay.action_groups import ActionGroup
 from handover_client.replay.baselines import HOLD
 from handover_client.replay.evaluation import (
     POLICY,
@@ -16,8 +16,8 @@ from handover_client.replay.replayer import Trajectory
 
 # the headline is about the first two columns of three
 PARTS = (
-    Part("pair", "two values", (0, 1), ("a", "b")),
-    Part("last", "one value", (2,), ("c",)),
+    ActionGroup("pair", "two values", (0, 1), ("a", "b")),
+    ActionGroup("last", "one value", (2,), ("c",)),
 )
 
 

@@ -1,7 +1,7 @@
 """Trying again within a bound."""
 
 import pytest
-from handover_client.control.retries import Retries, ask_patiently
+from handover_client.control.retries import Retries, request_with_retries
 from handover_client.errors import ServerLost
 from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable
 
@@ -54,7 +54,7 @@ def test_a_source_that_recovers_gives_its_answer():
             raise GONE
 
     source, retries = RampSource(trouble=trouble), Retries(0, 60.0)
-    answer = ask_patiently(source, source_sight(), retries)
+    answer = request_with_retries(source, source_sight(), retries)
     assert answer.targets.shape == (16, 14)
     assert retries.failures == 2
 
@@ -65,12 +65,12 @@ def test_an_error_that_would_come_again_is_raised_at_once():
 
     source = RampSource(trouble=trouble)
     with pytest.raises(InvalidRequest):
-        ask_patiently(source, source_sight(), Retries(0, 60.0))
+        request_with_retries(source, source_sight(), Retries(0, 60.0))
     assert len(source.sights) == 1
 
 
 def source_sight():
     import numpy as np
-    from handover_client.control.chunk_sources import Sight
+    from handover_client.control.chunk_sources import RobotObservation
 
-    return Sight(0, np.zeros(14), None)
+    return RobotObservation(0, np.zeros(14), None)

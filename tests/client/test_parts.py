@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_client.replay.action_groups import Layout, parts_of
+from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_proto.embodiment import ALOHA_JOINTS, GR1_DIMS, narrow, widen
 
 
@@ -12,7 +12,7 @@ def aloha_actions(rows=3):
 
 def test_alohas_joints_are_what_narrow_takes_out():
     actions = aloha_actions()
-    parts = {part.key: part for part in parts_of(Layout(GR1_DIMS), actions)}
+    parts = {part.key: part for part in parts_of(ActionColumns(GR1_DIMS), actions)}
     assert list(parts) == ["joints_14", "slots_29", "arms_12", "grippers_2"]
     np.testing.assert_array_equal(actions[:, parts["joints_14"].columns], narrow(actions))
     assert parts["joints_14"].names == ALOHA_JOINTS
@@ -26,13 +26,13 @@ def test_alohas_joints_are_what_narrow_takes_out():
 def test_a_gr1_that_moves_its_waist_is_not_an_aloha():
     actions = aloha_actions()
     actions[1, 28] = 0.1
-    keys = [part.key for part in parts_of(Layout(GR1_DIMS), actions)]
+    keys = [part.key for part in parts_of(ActionColumns(GR1_DIMS), actions)]
     assert keys == ["all", *GR1_DIMS]
 
 
 @pytest.mark.parametrize("dims", [{"arm": 6, "gripper": 1}, {**GR1_DIMS, "neck": 2}])
 def test_another_embodiment_is_judged_by_its_own_groups(dims):
-    layout = Layout(dims)
+    layout = ActionColumns(dims)
     parts = parts_of(layout, np.zeros((2, layout.width), np.float32))
     assert [part.key for part in parts] == ["all", *dims]
     assert [len(part.columns) for part in parts] == [layout.width, *dims.values()]
@@ -40,7 +40,7 @@ def test_another_embodiment_is_judged_by_its_own_groups(dims):
 
 
 def test_a_layout_joins_groups_in_the_policys_order():
-    layout = Layout({"b": 2, "a": 1})
+    layout = ActionColumns({"b": 2, "a": 1})
     joined = layout.join({"a": np.array([[3.0]]), "b": np.array([[1.0, 2.0]])})
     np.testing.assert_array_equal(joined, np.array([[1, 2, 3]], np.float32))
     assert layout.column_names() == ("b[0]", "b[1]", "a[0]")

@@ -11,13 +11,13 @@ import pytest
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.requests import seal
 from handover_client.errors import InvalidReply, WrongProtocol
+from handover_common.errors import UsageError
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import (
     DeadlinePassed,
     InvalidRequest,
     ServerUnavailable,
     UnmetPrecondition,
-    UsageError,
 )
 from handover_proto.types import (
     ActionChunk,

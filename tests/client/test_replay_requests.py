@@ -23,7 +23,7 @@ from handover_proto.request_log import (
     segments_of,
 )
 from handover_proto.types import Observation, PolicyRequest
-from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, serialise_request
+from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, serialize_request
 
 from .conftest import hold
 from .serving import ServerProcess
@@ -122,7 +122,7 @@ def test_what_is_compared_refused_and_left_out_is_counted(start_server, observat
     data = segment_start()
     for number in range(7):
         request = PolicyRequest(observation, sequence=number, max_age_ms=5)
-        data += frame(RecordedRequest("s", number, 0, "me", serialise_request(request)))
+        data += frame(RecordedRequest("s", number, 0, "me", serialize_request(request)))
     for number, action in actions.items():
         outcome = "ok" if action else "internal"
         data += frame(RecordedAnswer("s", number, outcome, "", number + 9, "0ld", action))

@@ -13,8 +13,9 @@ from handover_client.connection.channel import channel_target, check_address
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.errors import UntrustedServer
+from handover_common.errors import UsageError
 from handover_proto.embodiment import GR1_DIMS
-from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable, UsageError
+from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable
 from handover_proto.types import Observation
 
 from .conftest import hold

@@ -14,7 +14,7 @@ from handover_client.commands import main as cli
 from handover_client.report.rerun import check_rerun, write_replay_rrd, write_rollout_rrd
 from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import encode_h264
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 
 from .report.made_up import make_evaluation
 from .test_rollout_folder import record

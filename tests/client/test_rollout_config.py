@@ -6,7 +6,7 @@ import pytest
 from handover_client.errors import EvaluationError
 from handover_client.rollout.config import RolloutConfig, check_usage
 from handover_client.rollout.seeds import episode_seeds
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 
 
 def config(tmp_path, **flags) -> RolloutConfig:

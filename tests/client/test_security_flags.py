@@ -3,7 +3,7 @@
 import pytest
 from handover_client.commands.main import run
 from handover_client.connection.flags import SecurityFlags, read_security
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 
 from .serving import ServerProcess
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from handover_client.control.chunk_player import chunk_steps_per_control_step
-from handover_client.control.chunk_sources import Answer, Sight
-from handover_client.control.lockstep import LockstepAsking
+from handover_client.control.chunk_sources import ChunkReply, RobotObservation
+from handover_client.control.lockstep import LockstepRequester
 from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import AskSchedule
-from handover_client.control.requester import Inquiry
-from handover_client.control.simulated_time import SimulatedTimeAsking
+from handover_client.control.request_schedule import RequestSchedule
+from handover_client.control.requester import RequestContext
+from handover_client.control.simulated_time import SimulatedTimeRequester
 from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import ServerUnavailable
 from handover_proto.types import StageDurations
@@ -24,14 +24,14 @@ class Undecided:
     """Wants another constant each time; goes on from the rest where it is given one."""
 
     needs_frames: bool = False
-    sights: list[Sight] = field(default_factory=list)
+    sights: list[RobotObservation] = field(default_factory=list)
 
-    def ask(self, sight: Sight) -> Answer:
+    def ask(self, sight: RobotObservation) -> ChunkReply:
         self.sights.append(sight)
         targets = np.full((HORIZON, 14), float(len(self.sights) % 2), np.float32)
         if sight.rest is not None:
             targets[: len(sight.rest)] = sight.rest
-        return Answer(targets, 5.0, StageDurations(queue_ms=1.0))
+        return ChunkReply(targets, 5.0, StageDurations(queue_ms=1.0))
 
 
 def play(
@@ -46,18 +46,18 @@ def play(
     """Play one episode: in lockstep, or with answers that take so long in simulated time."""
     robot, log = PointRobot(goals=(9.0, 9.0, 9.0, 9.0)), RequestLog()
     robot.reset(seed=0)
-    schedule = AskSchedule(chunk_steps_per_control_step(20, 50), execute_steps, HORIZON)
+    schedule = RequestSchedule(chunk_steps_per_control_step(20, 50), execute_steps, HORIZON)
 
     def look(step):
-        return Sight(schedule.sequence(step), robot.state, np.zeros((8, 8, 3), np.uint8))
+        return RobotObservation(schedule.sequence(step), robot.state, np.zeros((8, 8, 3), np.uint8))
 
-    inquiry = Inquiry(source, schedule, look, log, bound_s, switching)
-    asking = LockstepAsking(inquiry)
+    inquiry = RequestContext(source, schedule, look, log, bound_s, switching)
+    asking = LockstepRequester(inquiry)
     if delays is not None:
         left = iter(delays)
-        asking = SimulatedTimeAsking(inquiry, 0.02, lambda: next(left))
+        asking = SimulatedTimeRequester(inquiry, 0.02, lambda: next(left))
     elif delay_s is not None:
-        asking = SimulatedTimeAsking(inquiry, 0.02, lambda: delay_s)
+        asking = SimulatedTimeRequester(inquiry, 0.02, lambda: delay_s)
     setup = EpisodeSetup(3, 1003, max_steps, 20.0, 50.0, "linear", switching)
     return play_episode(robot, asking, log, setup)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import EvaluationError
-from handover_client.replay.action_groups import Layout
+from handover_client.replay.action_groups import ActionColumns
 from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY, MeanTrajectory
 from handover_client.replay.replayer import (
     Replayer,
@@ -25,7 +25,7 @@ from handover_proto.wire.messages import (
     encode_info,
 )
 
-LAYOUT = Layout({"arm": 2, "gripper": 1})
+LAYOUT = ActionColumns({"arm": 2, "gripper": 1})
 NO_MEAN = MeanTrajectory([], 1)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from handover_common.errors import UsageError
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.check import check_dataset
 from handover_conversion.groot.dataset import GrootDataset
 from handover_conversion.pipeline.command import ConvertConfig, main
 from handover_proto.embodiment import ALOHA_SLOTS, widen
-from handover_proto.errors import UsageError
 
 SHARED = Path(os.environ.get("HANDOVER_DATASETS", Path(__file__).parents[2] / "../shared/datasets"))
 

@@ -10,9 +10,9 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from handover_common.errors import HandoverError, MissingExtra, UsageError
 from handover_common.parallel.executor import WorkerLost, open_executor
 from handover_common.parallel.signals import ctrl_c_held_back
-from handover_proto.errors import HandoverError, MissingExtra, UsageError
 
 
 def square(number):

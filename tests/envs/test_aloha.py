@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 
 pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")

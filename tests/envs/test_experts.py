@@ -6,7 +6,7 @@ import pytest
 pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
-from handover_envs.experts.expert import Expert, Plan, ScriptedPolicy  # noqa: E402
+from handover_envs.experts.expert import Expert, ScriptedPolicy, Trajectory  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 from handover_envs.simulator.tasks import TASKS  # noqa: E402
 
@@ -14,7 +14,7 @@ EVERY_TASK = pytest.mark.parametrize("task", list(TASKS))
 SEEDS = range(2000, 2004)  # benchmarks/experts.py counts a hundred others
 
 
-def play(simulator: AlohaSimulator, plan: Plan) -> list[int]:
+def play(simulator: AlohaSimulator, plan: Trajectory) -> list[int]:
     simulator.reset(plan.seed)
     return [simulator.step(targets) for targets in plan.targets]
 
@@ -65,9 +65,9 @@ def test_20_hz_targets_played_back_at_50_hz_still_succeed(task):
             assert [simulator.step(target) for target in targets][-1] == 4, f"seed {seed}"
 
 
-def ramp() -> Plan:
+def ramp() -> Trajectory:
     steps = np.arange(400, dtype=np.float32)
-    return Plan("transfer_cube", 0, np.repeat(steps[:, None], 14, axis=1))
+    return Trajectory("transfer_cube", 0, np.repeat(steps[:, None], 14, axis=1))
 
 
 def test_between_steps_arms_are_linear_and_grippers_nearest():
@@ -91,7 +91,7 @@ def test_the_policys_chunk_is_the_plan_from_then_on():
 
 
 def test_an_unknown_task_is_refused():
-    from handover_proto.errors import UsageError
+    from handover_common.errors import UsageError
 
     with pytest.raises(UsageError, match="insertion"):
         Expert("juggling")  # type: ignore[arg-type]

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from handover_common.errors import HandoverError
 from handover_envs.simulator import rendering as graphics
 from handover_envs.simulator.rendering import GraphicsMissing, choose_backend, graphics_missing
-from handover_proto.errors import HandoverError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="EGL is Linux's")
 

@@ -18,16 +18,16 @@ pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'sim'")
 
+from handover_common.errors import UsageError  # noqa: E402
 from handover_common.parallel.executor import Outcome  # noqa: E402
 from handover_conversion.errors import DatasetError  # noqa: E402
 from handover_conversion.lerobot.frame_statistics import VideoRecorder  # noqa: E402
-from handover_envs.record import run as recording  # noqa: E402
-from handover_envs.experts.expert import Expert, Plan  # noqa: E402
+from handover_envs.experts.expert import Expert, Trajectory  # noqa: E402
 from handover_envs.record import demonstration  # noqa: E402
+from handover_envs.record import run as recording  # noqa: E402
 from handover_envs.record.command import RecordConfig, main  # noqa: E402
-from handover_envs.record.demonstration import Demonstration, Order, demonstrate  # noqa: E402
+from handover_envs.record.demonstration import Demonstration, DemonstrationTask, demonstrate  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
-from handover_proto.errors import UsageError  # noqa: E402
 
 
 def rows(dataset: Path, index: int):
@@ -48,7 +48,7 @@ class HereAndNow:
             yield Outcome(task, function(task), None)
 
 
-def made_up(order: Order) -> Demonstration | None:
+def made_up(order: DemonstrationTask) -> Demonstration | None:
     """A tiny episode; every third seed's does not succeed."""
     if order.seed % 3 == 2:
         return None
@@ -72,7 +72,7 @@ def asked(monkeypatch) -> list[int]:
     """Replace the simulation by made-up episodes; lists the seeds that were asked for."""
     seeds = []
 
-    def perform(order: Order) -> Demonstration | None:
+    def perform(order: DemonstrationTask) -> Demonstration | None:
         seeds.append(order.seed)
         return made_up(order)
 
@@ -217,16 +217,18 @@ def test_numbers_that_make_no_sense_are_usage_errors(wrong, tmp_path):
 
 
 def test_an_episode_that_does_not_end_in_success_is_not_filmed(monkeypatch):
-    still = Plan("insertion", 0, np.tile(np.float32([0, -0.96, 1.16, 0, -0.3, 0, 0] * 2), (20, 1)))
+    still = Trajectory(
+        "insertion", 0, np.tile(np.float32([0, -0.96, 1.16, 0, -0.3, 0, 0] * 2), (20, 1))
+    )
     monkeypatch.setattr(Expert, "plan", lambda expert, seed: still)
     monkeypatch.setattr(AlohaSimulator, "render", lambda simulator: pytest.fail("was filmed"))
-    assert demonstrate(Order("insertion", 0, "default", "h264")) is None
+    assert demonstrate(DemonstrationTask("insertion", 0, "default", "h264")) is None
 
 
 def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypatch):
     black = np.zeros((480, 640, 3), np.uint8)
     monkeypatch.setattr(AlohaSimulator, "render", lambda simulator: black)
-    episode = demonstrate(Order("insertion", 3, "fast", "h264"))
+    episode = demonstrate(DemonstrationTask("insertion", 3, "fast", "h264"))
     assert episode is not None
     np.testing.assert_array_equal(episode.action, Expert("insertion").plan(3).targets)
     with AlohaSimulator("insertion") as simulator:
@@ -237,7 +239,7 @@ def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypat
             states.append(simulator.state)
     np.testing.assert_array_equal(episode.state, np.float32(states[:-1]))
     np.testing.assert_array_equal(episode.rewards, rewards)
-    assert episode.look_difference == demonstration.LookDifference(3, 0.0, 0.0)
+    assert episode.look_difference == demonstration.RenderDifference(3, 0.0, 0.0)
 
 
 def command(output: Path, episodes: int) -> list[str]:

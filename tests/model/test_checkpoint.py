@@ -13,7 +13,7 @@ from handover_model.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from handover_model.checkpoints.hashes import weights_hash
-from handover_model.checkpoints.metadata import CheckpointNotes
+from handover_model.checkpoints.metadata import CheckpointMetadata
 from handover_model.checkpoints.weights import weight_files, weight_shapes
 from handover_model.errors import CheckpointError
 from handover_model.network.groot import LM_HEAD, unused_shapes
@@ -50,7 +50,7 @@ def test_saving_and_loading_is_lossless(mini, tmp_path, shard_bytes):
     loaded = load_checkpoint(mini)
     eagle = loaded.network.eagle
     record = TrainingRecord("aloha", "abc", (0, 1), (2,))
-    notes = CheckpointNotes(20.0, {"left_arm": "rad"}, {"ego_view": (256, 256)}, (record,))
+    notes = CheckpointMetadata(20.0, {"left_arm": "rad"}, {"ego_view": (256, 256)}, (record,))
     save_checkpoint(
         tmp_path / "again",
         loaded.network,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from handover_model.processing.modality import parse_modality_config
 from handover_model.processing.padding import cut_action, pad_action, pad_state
-from handover_model.processing.state_action import NormaliseOptions, StateActionCodec
+from handover_model.processing.state_action import NormalizeOptions, StateActionCodec
 from handover_model.processing.statistics import (
     EmbodimentStatistics,
     merge_statistics,
@@ -47,7 +47,7 @@ def statistics_for(case: dict[str, Any]) -> EmbodimentStatistics:
 
 def codec_of(case: dict[str, Any], statistics: EmbodimentStatistics) -> StateActionCodec:
     modality = parse_modality_config(case["modality_config"], case["name"])
-    return StateActionCodec(modality, statistics, NormaliseOptions(**case["options"]))
+    return StateActionCodec(modality, statistics, NormalizeOptions(**case["options"]))
 
 
 def assert_groups(got: dict[str, Any], want: dict[str, Any], atol: float, rtol: float = 0) -> None:

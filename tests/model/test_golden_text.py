@@ -8,7 +8,7 @@ from handover_model.processing.text import (
     IMAGE_END,
     IMAGE_START,
     IMAGE_TOKEN,
-    formalise,
+    formalize,
     render_prompt,
 )
 from handover_model.processing.tokenizer import PromptTokenizer, load_tokenizer
@@ -45,7 +45,7 @@ def test_special_tokens(case, tokenizer):
 @pytest.mark.parametrize("case", CASES)
 def test_instructions(case, tokenizer):
     for entry in golden.read(case)["language"]:
-        assert formalise(entry["raw"]) == entry["formalised"]
+        assert formalize(entry["raw"]) == entry["formalised"]
         ids = tokenizer.encode(entry["formalised"]).tolist()
         assert ids == entry["input_ids_of_formalised_text_alone"]
         assert tokenizer.encode(entry["raw"]).tolist() == entry["input_ids_of_raw_text_alone"]

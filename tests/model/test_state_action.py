@@ -14,7 +14,7 @@ from handover_model.processing.modality import (
 )
 from handover_model.processing.normalise import by_range
 from handover_model.processing.padding import cut_action, pad_action, pad_state
-from handover_model.processing.state_action import NormaliseOptions, StateActionCodec
+from handover_model.processing.state_action import NormalizeOptions, StateActionCodec
 from handover_model.processing.statistics import EmbodimentStatistics, KeyStatistics
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
@@ -41,7 +41,7 @@ def codec(modality: ModalityConfig | None = None, **options) -> StateActionCodec
         {"arm": relative},
     )
     chosen = {"use_relative_action": True, **options}
-    return StateActionCodec(modality or two_groups(), statistics, NormaliseOptions(**chosen))
+    return StateActionCodec(modality or two_groups(), statistics, NormalizeOptions(**chosen))
 
 
 def two_groups(**changes) -> ModalityConfig:
@@ -258,7 +258,7 @@ def test_an_unknown_representation_is_refused():
 
 
 def test_options_have_the_codes_defaults():
-    assert dataclasses.asdict(NormaliseOptions()) == {
+    assert dataclasses.asdict(NormalizeOptions()) == {
         "use_percentiles": False,
         "clip_outliers": True,
         "apply_sincos_state_encoding": False,

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from handover_model.errors import StatisticsError
-from handover_model.processing.aloha import aloha_processor, dataset_notes, dataset_statistics
+from handover_model.processing.aloha import aloha_processor, dataset_metadata, dataset_statistics
 from handover_model.processing.statistics import (
     NAMES,
     EmbodimentStatistics,
@@ -108,7 +108,7 @@ def test_aloha_s_processor_comes_from_the_dataset(dataset):
     assert modality.action.delta_indices == tuple(range(HORIZON))
     assert modality.relative_keys() == ("left_arm", "right_arm")
     assert modality.video.keys == ("ego_view",)
-    notes = dataset_notes(dataset)
+    notes = dataset_metadata(dataset)
     assert notes.rate_hz == 20
     assert notes.camera_sizes == {"ego_view": (256, 256)}
 

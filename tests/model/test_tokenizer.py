@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from handover_model.errors import CheckpointError, TokenizerError
 from handover_model.processing import tokenizer as module
-from handover_model.processing.text import IMAGE_TOKEN, formalise, render_prompt
+from handover_model.processing.text import IMAGE_TOKEN, formalize, render_prompt
 from handover_model.processing.tokenizer import (
     IMAGE_TOKENS,
     find_tokenizer,
@@ -32,8 +32,8 @@ def small(folder):
 
 
 def test_formalising_drops_case_and_punctuation_alone():
-    assert formalise("Pick up: the_CUBE, 2×3!  ") == "pick up the_cube 23  "
-    assert formalise("Élan — 你好！\n") == "élan  你好\n"
+    assert formalize("Pick up: the_CUBE, 2×3!  ") == "pick up the_cube 23  "
+    assert formalize("Élan — 你好！\n") == "élan  你好\n"
 
 
 def test_the_prompt_is_the_chat_frame():
@@ -63,7 +63,7 @@ def test_special_tokens_are_one_token_each(small):
 
 
 def test_the_learnt_tasks_are_short(small):
-    text = render_prompt(formalise(TASKS[0]), [0])
+    text = render_prompt(formalize(TASKS[0]), [0])
     assert len(small.encode(text)) < len(text.encode()) / 3
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from handover_common.command import exit_status
-from handover_proto.errors import HandoverError, UsageError
+from handover_common.errors import HandoverError, UsageError
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from handover_proto.wire.messages import (
     encode_error,
     encode_info,
     encode_request,
-    serialise_request,
+    serialize_request,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,7 +106,7 @@ def assert_same_groups(one, other):
 
 @given(requests())
 def test_a_request_comes_back_as_it_was_sent(request):
-    wire = pb.InferRequest.FromString(serialise_request(request))
+    wire = pb.InferRequest.FromString(serialize_request(request))
     back = decode_request(wire, SPEC, LIMITS)
     assert_same_groups(back.observation.state, request.observation.state)
     for name, sent in request.observation.cameras.items():
@@ -126,7 +126,7 @@ def test_pixels_are_copied_once_into_a_request():
     request = PolicyRequest(Observation({"top": [frame] * 3}, {}, "lift"))
     tracemalloc.start()
     try:
-        size = len(serialise_request(request))
+        size = len(serialize_request(request))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

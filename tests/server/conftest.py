@@ -26,7 +26,7 @@ from handover_proto.types import (
 from handover_proto.wire.messages import ERROR_METADATA_KEY, decode_error, encode_request
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.observer import Observer
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.rpc.server import PolicyServer, ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +113,7 @@ class Door(Observer):
     def __init__(self) -> None:
         self._admitted: queue.Queue[int] = queue.Queue()
 
-    def entered(self, ticket: Ticket, data: bytes) -> None:
+    def entered(self, ticket: PendingRequest, data: bytes) -> None:
         self._admitted.put(ticket.sequence)
 
     def wait_for(self, *sequences: int) -> None:

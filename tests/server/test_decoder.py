@@ -8,11 +8,11 @@ import pytest
 from handover_proto.errors import InvalidRequest, Overloaded, PolicyFailed, Superseded
 from handover_proto.types import ImageCodec, Limits, Observation, PolicyRequest
 from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import serialise_request
+from handover_proto.wire.messages import serialize_request
 from handover_server.inference import decoder as module
 from handover_server.inference.decoder import Decoder
 from handover_server.policies.hold import ALOHA_HOLD
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
 TIMEOUT_S = 60
@@ -31,16 +31,16 @@ def decoder(passed_on):
     decoder.close()
 
 
-def ticket(data: bytes, outcomes: list) -> Ticket:
+def ticket(data: bytes, outcomes: list) -> PendingRequest:
     head = RequestHead()
     head.read(data)
-    return Ticket(data, head, Lane(), None, outcomes.append)
+    return PendingRequest(data, head, Lane(), None, outcomes.append)
 
 
 def with_frame(observation, frame) -> bytes:
     cameras = {name: [frame] for name in observation.cameras}
     request = PolicyRequest(Observation(cameras, observation.state, observation.task), seed=1)
-    return serialise_request(request)
+    return serialize_request(request)
 
 
 def test_raw_frames_are_decoded_at_once(decoder, passed_on, observation):
@@ -113,6 +113,6 @@ def test_a_request_whose_decoding_fails_is_answered_too(
 
 def test_what_does_not_parse_is_refused_at_once(decoder, passed_on):
     outcomes = []
-    decoder.submit(Ticket(b"\xff", RequestHead(), Lane(), None, outcomes.append))
+    decoder.submit(PendingRequest(b"\xff", RequestHead(), Lane(), None, outcomes.append))
     assert passed_on == []
     assert [type(outcome) for outcome in outcomes] == [InvalidRequest]

@@ -15,7 +15,7 @@ from handover_proto.types import (
     PolicyRequest,
 )
 from handover_proto.wire.codec import compress, decode_image, encode_frame
-from handover_proto.wire.messages import decode_chunk, encode_request, serialise_request
+from handover_proto.wire.messages import decode_chunk, encode_request, serialize_request
 from handover_server.serve.command import ServeConfig
 from handover_server.serve.run import load_policy
 
@@ -123,7 +123,7 @@ def test_alone_in_a_full_batch_or_among_hostile_ones_the_bits_are_the_same(
         for name, values in alone.action.items():
             assert output.action[name].tobytes() == values.tobytes()
     server = serve(shipped)
-    hostile = [serialise_request(request) for request in others]
+    hostile = [serialize_request(request) for request in others]
     hostile += [b"\xff" * 1000, hostile[0][:-7], b"", b"\x0a\x00" * 5000]
     call = server.channel.unary_unary("/handover.policy.v1.PolicyService/Infer")
     calls = [call.future(data, timeout=60) for data in hostile]

@@ -6,8 +6,8 @@ import pytest
 from handover_proto.errors import Overloaded, ServerUnavailable
 from handover_proto.types import ImageCodec, Limits, Observation, PolicyRequest, ServerInfo
 from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import serialise_request
-from handover_server.inference.admission import Bounds, Intake
+from handover_proto.wire.messages import serialize_request
+from handover_server.inference.admission import Admission, AdmissionLimits
 from handover_server.inference.scheduler import Scheduler
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.request import Lane
@@ -27,7 +27,7 @@ def admitted(message):
     data = message().SerializeToString()
 
     async def ask(bounds, *rounds):
-        intake = Intake(INFO, Scheduler(HoldPolicy), bounds, 0)
+        intake = Admission(INFO, Scheduler(HoldPolicy), bounds, 0)
         counts = {}
         under_way = []
         for clients in rounds:
@@ -49,27 +49,27 @@ def admitted(message):
 
 
 def test_two_that_flood_leave_room_for_a_third(admitted):
-    counts = admitted(Bounds(requests=64, client_requests=32), [FIRST, SECOND], [THIRD])
+    counts = admitted(AdmissionLimits(requests=64, client_requests=32), [FIRST, SECOND], [THIRD])
     assert counts[FIRST] == counts[SECOND] == 22
     assert counts[THIRD] >= 8
 
 
 def test_who_is_alone_has_what_a_client_may_have(admitted):
-    assert admitted(Bounds(requests=64, client_requests=64), [FIRST]) == {FIRST: 64}
-    assert admitted(Bounds(requests=64, client_requests=32), [FIRST]) == {FIRST: 32}
+    assert admitted(AdmissionLimits(requests=64, client_requests=64), [FIRST]) == {FIRST: 64}
+    assert admitted(AdmissionLimits(requests=64, client_requests=32), [FIRST]) == {FIRST: 32}
 
 
 def test_as_many_clients_as_there_is_room_for_get_in_with_one_request_each(admitted):
     clients = [Identity(f"{number:02}") for number in range(16)]
-    assert admitted(Bounds(requests=16), clients) == dict.fromkeys(clients, 1)
+    assert admitted(AdmissionLimits(requests=16), clients) == dict.fromkeys(clients, 1)
 
 
 def test_each_refusal_is_counted_by_its_word(message, refusals):
     data = message().SerializeToString()
 
     async def be_refused():
-        bounds = Bounds(requests=2, client_requests=1, client_streams=1)
-        intake = Intake(INFO, Scheduler(HoldPolicy), bounds, 0, refusals)
+        bounds = AdmissionLimits(requests=2, client_requests=1, client_streams=1)
+        intake = Admission(INFO, Scheduler(HoldPolicy), bounds, 0, refusals)
 
         def ask(client):
             return intake.enter(data, RequestHead(), Lane(client), None)
@@ -102,10 +102,12 @@ def test_each_refusal_is_counted_by_its_word(message, refusals):
 def test_no_queue_holds_on_to_a_request_whose_client_went_away(message, observation):
     frame = compress(observation.cameras["ego_view"][0], ImageCodec.PNG)
     compressed = Observation({"ego_view": [frame]}, observation.state, observation.task)
-    requests = (message().SerializeToString(), serialise_request(PolicyRequest(compressed)))
+    requests = (message().SerializeToString(), serialize_request(PolicyRequest(compressed)))
 
     async def go_away():
-        intake = Intake(INFO, Scheduler(HoldPolicy), Bounds(), 0)  # no thread takes anything
+        intake = Admission(
+            INFO, Scheduler(HoldPolicy), AdmissionLimits(), 0
+        )  # no thread takes anything
         idle, under_way = intake.levels(), []
         for data in requests:
             head = RequestHead()

@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 from handover_proto.errors import ServerUnavailable, Superseded
-from handover_server.requests.fair_queue import LaneQueue
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.fair_queue import FairQueue
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 from handover_server.security.tokens import Identity
 
@@ -20,7 +20,7 @@ def outcomes():
 @pytest.fixture
 def ticket(outcomes):
     def make(sequence, lane=None):
-        return Ticket(
+        return PendingRequest(
             b"",
             RequestHead(sequence),
             lane or Lane(),
@@ -32,7 +32,7 @@ def ticket(outcomes):
 
 
 def test_different_lanes_leave_in_the_order_in_which_they_came(ticket):
-    queue = LaneQueue()
+    queue = FairQueue()
     tickets = [ticket(n) for n in range(5)]
     for each in tickets:
         queue.put(each)
@@ -41,7 +41,7 @@ def test_different_lanes_leave_in_the_order_in_which_they_came(ticket):
 
 
 def test_a_newer_ticket_takes_the_place_of_its_lanes_older_one(ticket, outcomes):
-    queue, lane = LaneQueue(), Lane()
+    queue, lane = FairQueue(), Lane()
     old, other, new = ticket(1, lane), ticket(2), ticket(3, lane)
     for each in (old, other, new):
         queue.put(each)
@@ -51,14 +51,14 @@ def test_a_newer_ticket_takes_the_place_of_its_lanes_older_one(ticket, outcomes)
 
 
 def test_the_error_of_a_superseded_ticket_names_the_newer_sequence(ticket, outcomes):
-    queue, lane = LaneQueue(), Lane()
+    queue, lane = FairQueue(), Lane()
     queue.put(ticket(1, lane))
     queue.put(ticket(42, lane))
     assert "sequence 42" in str(outcomes[1])
 
 
 def test_a_ticket_that_comes_after_a_newer_one_of_its_lane_loses(ticket, outcomes):
-    queue, lane = LaneQueue(), Lane()
+    queue, lane = FairQueue(), Lane()
     old, new = ticket(1, lane), ticket(2, lane)
     queue.put(new)
     assert queue.take(1) == [new]
@@ -68,7 +68,7 @@ def test_a_ticket_that_comes_after_a_newer_one_of_its_lane_loses(ticket, outcome
 
 
 def test_what_is_discarded_is_not_taken(ticket, outcomes):
-    queue = LaneQueue()
+    queue = FairQueue()
     one, two = ticket(1), ticket(2)
     queue.put(one)
     queue.put(two)
@@ -79,7 +79,7 @@ def test_what_is_discarded_is_not_taken(ticket, outcomes):
 
 
 def test_closing_tells_those_who_wait_and_lets_the_threads_go(ticket, outcomes):
-    queue = LaneQueue()
+    queue = FairQueue()
     taken = []
     thread = threading.Thread(target=lambda: taken.append(queue.take(1)))
     thread.start()
@@ -96,7 +96,7 @@ def test_closing_tells_those_who_wait_and_lets_the_threads_go(ticket, outcomes):
 
 
 def test_a_queue_keeps_nothing_of_the_lanes_that_went_through_it(ticket):
-    queue, lane = LaneQueue(), Lane()
+    queue, lane = FairQueue(), Lane()
     seen = weakref.ref(lane)
     queue.put(ticket(1, lane))
     queue.put(ticket(2, lane))
@@ -107,7 +107,7 @@ def test_a_queue_keeps_nothing_of_the_lanes_that_went_through_it(ticket):
 
 
 def test_a_client_that_floods_waits_for_itself_alone(ticket):
-    queue, flooder, slow = LaneQueue(), Identity("flooder"), Identity("slow")
+    queue, flooder, slow = FairQueue(), Identity("flooder"), Identity("slow")
     for sequence in range(6):
         queue.put(ticket(sequence, Lane(flooder)))
     queue.put(ticket(100, Lane(slow)))
@@ -118,7 +118,7 @@ def test_a_client_that_floods_waits_for_itself_alone(ticket):
 
 
 def test_clients_take_turns_whatever_the_size_of_a_batch(ticket):
-    queue = LaneQueue()
+    queue = FairQueue()
     for client in range(3):
         for place in range(client + 1):
             queue.put(ticket(10 * client + place, Lane(Identity(f"client {client}"))))
@@ -127,7 +127,7 @@ def test_clients_take_turns_whatever_the_size_of_a_batch(ticket):
 
 
 def test_within_a_window_a_batch_waits_until_it_is_full(ticket):
-    queue, batches = LaneQueue(), []
+    queue, batches = FairQueue(), []
     thread = threading.Thread(target=lambda: batches.append(queue.take(3, window_s=60)))
     thread.start()
     for sequence in range(3):
@@ -137,13 +137,13 @@ def test_within_a_window_a_batch_waits_until_it_is_full(ticket):
 
 
 def test_after_its_window_a_batch_goes_as_it_is(ticket):
-    queue = LaneQueue()
+    queue = FairQueue()
     queue.put(ticket(1))
     assert [t.sequence for t in queue.take(3, window_s=0.001)] == [1]
 
 
 def test_what_is_withdrawn_within_the_window_does_not_end_the_queue(ticket, monkeypatch):
-    queue, withdrawn, later = LaneQueue(), ticket(1), ticket(2)
+    queue, withdrawn, later = FairQueue(), ticket(1), ticket(2)
     queue.put(withdrawn)
     meanwhile = [lambda: queue.discard(withdrawn), lambda: queue.put(later), lambda: None]
     monkeypatch.setattr(queue._changed, "wait", lambda timeout_s=None: meanwhile.pop(0)())

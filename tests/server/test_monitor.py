@@ -11,7 +11,7 @@ import types
 import grpc
 import pytest
 from handover_server.errors import ServingError
-from handover_server.inference.admission import Bounds
+from handover_server.inference.admission import AdmissionLimits
 from handover_server.operations import monitor as monitor_module
 from handover_server.operations.metrics import Metrics
 from handover_server.operations.monitor import Monitor
@@ -97,7 +97,7 @@ def test_every_chunk_is_counted_and_timed_in_every_stage(watched, noise, message
 
 
 def test_failures_and_refusals_are_counted_by_reason(watched, moody, message):
-    server, scrape, _ = watched(moody, bounds=Bounds(message_bytes=400_000))
+    server, scrape, _ = watched(moody, bounds=AdmissionLimits(message_bytes=400_000))
     big = message()
     big.observation.cameras["ego_view"].frames[0].data += bytes(400_000)
     broken = message()

@@ -7,7 +7,7 @@ from collections import Counter
 
 import grpc
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.rpc.stream import StreamSession
 
 TIMEOUT_S = 60
@@ -22,7 +22,7 @@ def left_behind(server):
         return len(asyncio.all_tasks())
 
     gc.collect()
-    kinds = (StreamSession, Lane, Ticket)
+    kinds = (StreamSession, Lane, PendingRequest)
     held = Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
     return {**held, "tasks": server.run(tasks()), "clients": len(server.server._intake._of_client)}
 

@@ -9,7 +9,7 @@ import pytest
 from handover_proto.errors import InvalidRequest, Overloaded, PolicyFailed
 from handover_proto.types import PolicyOutput, PolicyRequest
 from handover_server.errors import ServingError
-from handover_server.inference.batch_runner import PolicyCalls
+from handover_server.inference.batch_runner import BatchRunner
 from handover_server.inference.memory import ran_out_of_memory, release_memory
 from handover_server.inference.warm_up import warm_up
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
@@ -34,7 +34,7 @@ class NarrowPolicy(HoldPolicy):
 def ask(observation):
     def do(policy, *tags):
         requests = [PolicyRequest(observation, 0, place, tag) for place, tag in enumerate(tags)]
-        return PolicyCalls().outcomes(policy, requests)
+        return BatchRunner().outcomes(policy, requests)
 
     return do
 
@@ -146,7 +146,7 @@ def test_a_call_tells_since_when_it_lasts_and_where_it_stands(observation):
         def improve(self):
             seen.append((calls.began_s, calls.where()))
 
-    calls = PolicyCalls()
+    calls = BatchRunner()
     for call in (
         lambda: calls.outcomes(Watched(), [PolicyRequest(observation)]),
         lambda: calls.improve(Watched()),

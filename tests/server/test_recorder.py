@@ -26,7 +26,7 @@ from handover_server.operations import recorder as recorder_module
 from handover_server.operations.recorder import Recorder
 from handover_server.operations.segments import SegmentWriter
 from handover_server.policies.hold import HoldPolicy
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
 from .conftest import Kept, wait_until
@@ -185,7 +185,7 @@ def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
 def test_an_idle_recorder_holds_no_image(record):
     recorder, data = record(), Kept(bytes(1000))
     carried = weakref.ref(data.carried)
-    recorder.entered(Ticket(b"", RequestHead(), Lane(), None, lambda outcome: None), data)
+    recorder.entered(PendingRequest(b"", RequestHead(), Lane(), None, lambda outcome: None), data)
     del data
     wait_until(lambda: gc.collect() >= 0 and carried() is None)
 

@@ -20,7 +20,7 @@ from handover_proto.types import PolicyOutput, PolicyRequest
 from handover_server.inference import scheduler as module
 from handover_server.inference.scheduler import Scheduler
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
 from .conftest import wait_until
@@ -36,7 +36,7 @@ def outcomes():
 @pytest.fixture
 def submit(observation, outcomes):
     def do(scheduler, sequence=0, tag="", lane=None, deadline=None):
-        ticket = Ticket(
+        ticket = PendingRequest(
             b"",
             RequestHead(sequence),
             lane or Lane(),

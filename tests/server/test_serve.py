@@ -10,10 +10,10 @@ import sys
 
 import grpc
 import pytest
+from handover_common.errors import UsageError
+from handover_common.network import host_port
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import UsageError
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_server.security.exposure import host_port
 from handover_server.serve.command import ServeConfig, main
 
 COMMAND = (sys.executable, "-m", "handover_server.serve.command")

@@ -21,10 +21,10 @@ from handover_proto.errors import (
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import Limits
 from handover_proto.wire.messages import decode_chunk, decode_info
-from handover_server.inference.admission import Bounds
+from handover_server.inference.admission import AdmissionLimits
 from handover_server.policies.hold import HoldPolicy
 from handover_server.requests.observer import Observer
-from handover_server.requests.request import Ticket
+from handover_server.requests.request import PendingRequest
 
 from .conftest import wait_until
 
@@ -132,7 +132,7 @@ def test_before_the_policy_is_loaded_calls_are_told_to_come_back(
 
 
 def test_a_full_server_says_when_to_try_again(serve, gated, message, typed_error):
-    server = serve(gated, bounds=Bounds(requests=2))
+    server = serve(gated, bounds=AdmissionLimits(requests=2))
     calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S)]
     gated.wait_until_busy()
     calls.append(server.stub.Infer.future(message(), timeout=TIMEOUT_S))
@@ -149,7 +149,7 @@ def test_a_full_server_says_when_to_try_again(serve, gated, message, typed_error
 
 
 def test_a_client_may_not_fill_the_server_alone(serve, gated, message, typed_error):
-    server = serve(gated, bounds=Bounds(client_requests=1))
+    server = serve(gated, bounds=AdmissionLimits(client_requests=1))
     busy = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     with pytest.raises(Overloaded, match="has 1 requests under way") as caught:
@@ -196,7 +196,7 @@ def test_a_request_that_got_too_old_is_never_computed(serve, gated, door, messag
 
 
 def test_more_bytes_than_there_is_room_for_are_refused(serve, noise, message):
-    server = serve(noise, bounds=Bounds(message_bytes=1000))
+    server = serve(noise, bounds=AdmissionLimits(message_bytes=1000))
     with pytest.raises(Overloaded, match="MiB of requests"):
         server.infer_bytes(message().SerializeToString())
 
@@ -246,7 +246,7 @@ def test_a_server_keeps_nothing_of_the_requests_that_it_answered(serve, moody, m
 
     def left():
         gc.collect()
-        return sum(isinstance(each, Ticket) for each in gc.get_objects())
+        return sum(isinstance(each, PendingRequest) for each in gc.get_objects())
 
     until_s = time.monotonic() + TIMEOUT_S
     while left() > 2 and time.monotonic() < until_s:  # the last one's may be in a thread's frame

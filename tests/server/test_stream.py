@@ -21,7 +21,7 @@ from handover_proto.errors import (
 )
 from handover_proto.types import Limits, ServerInfo
 from handover_proto.wire.messages import decode_chunk
-from handover_server.inference.admission import Bounds, Intake
+from handover_server.inference.admission import Admission, AdmissionLimits
 from handover_server.inference.scheduler import Scheduler
 from handover_server.policies.hold import HoldPolicy
 from handover_server.requests.observer import Observer
@@ -97,7 +97,9 @@ def test_a_newer_observation_supersedes_the_one_that_waits(serve, gated, message
     assert stream.close() == []
 
 
-@pytest.mark.parametrize("bounds", [Bounds(requests=2), Bounds(client_requests=2)])
+@pytest.mark.parametrize(
+    "bounds", [AdmissionLimits(requests=2), AdmissionLimits(client_requests=2)]
+)
 def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message, bounds):
     server = serve(gated, bounds=bounds)
     stream = Stream(server)
@@ -116,7 +118,7 @@ def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message,
 
 
 def test_on_a_full_server_what_the_policy_computes_makes_no_room(serve, gated, message):
-    stream = Stream(serve(gated, bounds=Bounds(requests=1)))
+    stream = Stream(serve(gated, bounds=AdmissionLimits(requests=1)))
     stream.send(message(sequence=1))
     gated.wait_until_busy()
     stream.send(message(sequence=2))
@@ -232,7 +234,7 @@ def test_a_draining_server_answers_what_is_under_way_and_ends_the_stream(
 
 
 def test_a_client_has_a_bounded_number_of_streams(serve, noise, message, typed_error):
-    server = serve(noise, bounds=Bounds(client_streams=1))
+    server = serve(noise, bounds=AdmissionLimits(client_streams=1))
     first = Stream(server)
     first.send(message(sequence=1))
     assert first.receive().sequence == 1
@@ -265,7 +267,7 @@ async def held_session(client) -> AsyncIterator[StreamSession]:
     scheduler = Scheduler(HoldPolicy)
     scheduler.start()
     spec = await asyncio.wrap_future(scheduler.ready)
-    intake = Intake(ServerInfo(spec, Limits()), scheduler, Bounds(), 0)
+    intake = Admission(ServerInfo(spec, Limits()), scheduler, AdmissionLimits(), 0)
     try:
         yield StreamSession(intake, Lane(), client, None, lambda: None)
     finally:

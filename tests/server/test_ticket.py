@@ -7,7 +7,7 @@ import pytest
 from handover_proto.errors import DeadlinePassed, ServerUnavailable, Superseded
 from handover_proto.types import Observation, PolicyOutput, PolicyRequest
 from handover_server.requests import request as module
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
 REQUEST = PolicyRequest(Observation({}, {}, "lift"))
@@ -20,7 +20,7 @@ def outcomes():
 
 @pytest.fixture
 def ticket(outcomes):
-    return Ticket(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
+    return PendingRequest(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
 
 
 def test_only_the_first_outcome_counts(ticket, outcomes):
@@ -46,9 +46,11 @@ def test_a_ticket_that_the_policy_has_started_on_cannot_be_withdrawn(ticket, out
 
 
 def test_past_its_deadline_a_ticket_is_dropped_before_each_stage(outcomes):
-    late = Ticket(b"bytes", RequestHead(1), Lane(), time.monotonic() - 1, outcomes.append)
+    late = PendingRequest(b"bytes", RequestHead(1), Lane(), time.monotonic() - 1, outcomes.append)
     assert late.start_decoding() is None
-    later = Ticket(b"bytes", RequestHead(1), Lane(), time.monotonic() + 100, outcomes.append)
+    later = PendingRequest(
+        b"bytes", RequestHead(1), Lane(), time.monotonic() + 100, outcomes.append
+    )
     assert later.start_decoding() == b"bytes"
     later.finish_decoding(REQUEST)
     later._deadline = time.monotonic() - 1
@@ -60,7 +62,7 @@ def test_what_a_ticket_waited_and_what_decoding_took_are_told_apart(monkeypatch,
     moments = iter([10.0, 10.001, 10.003, 10.007])  # it comes, is decoded from and to, is claimed
     clock = types.SimpleNamespace(perf_counter=lambda: next(moments), monotonic=time.monotonic)
     monkeypatch.setattr(module, "time", clock)
-    ticket = Ticket(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
+    ticket = PendingRequest(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
     ticket.start_decoding()
     ticket.finish_decoding(REQUEST)
     ticket.start()
@@ -70,7 +72,7 @@ def test_what_a_ticket_waited_and_what_decoding_took_are_told_apart(monkeypatch,
 
 def test_a_seed_that_is_given_is_kept_and_a_missing_one_is_drawn(outcomes):
     def seed_of(request):
-        ticket = Ticket(b"", RequestHead(1), Lane(), None, outcomes.append)
+        ticket = PendingRequest(b"", RequestHead(1), Lane(), None, outcomes.append)
         ticket.finish_decoding(request)
         assert ticket.start().seed == ticket.seed
         return ticket.seed

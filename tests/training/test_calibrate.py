@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from handover_common.errors import UsageError
 from handover_conversion.errors import DatasetError
 from handover_model.errors import CheckpointError
 from handover_model.policy import load_policy
-from handover_proto.errors import UsageError
 from handover_training.calibrate.command import CalibrateConfig, main
 
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints/aloha-mini"

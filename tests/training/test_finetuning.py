@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from handover_common.errors import UsageError
 from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.policy import load_policy
 from handover_model.processing.statistics import statistics_json
-from handover_proto.errors import UsageError
 from handover_proto.types import Observation, PolicyRequest
 from handover_training.checkpoints.run_folder import RunStart
 from handover_training.data.dataset import TrainingWindows
-from handover_training.data.sampler import Slot
+from handover_training.data.sampler import BatchSlot
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
 from handover_training.finetuning import run as finetuning
 from handover_training.finetuning.run import make_data, make_plan, make_trainer, run
@@ -108,7 +108,7 @@ def test_a_loss_is_divided_by_the_real_numbers_of_its_steps_whole_batch(frozen_b
 
 def test_a_chunk_beyond_its_episodes_end_counts_only_its_real_steps(frozen_backbone):
     data = make_data(make_plan(frozen_backbone), RunStart(None))
-    whole, last = (data.windows[Slot(0, 0, window)].sample.action_mask for window in (0, 159))
+    whole, last = (data.windows[BatchSlot(0, 0, window)].sample.action_mask for window in (0, 159))
     assert (whole.sum(), last.sum(), last[0].sum()) == (16 * 14, 14, 14)
 
 

@@ -8,7 +8,7 @@ import torch
 from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.network.json_settings import read_json
 from handover_training.aloha_mini.checkpoint import write_mini
-from handover_training.aloha_mini.head_features import see_samples
+from handover_training.aloha_mini.head_features import encode_samples
 from handover_training.aloha_mini.head_stage import HeadStage, equal_tasks
 from handover_training.aloha_mini.head_start import open_start
 from handover_training.aloha_mini.network import draw_network
@@ -73,11 +73,11 @@ def test_a_stage_goes_on_where_it_was_bit_for_bit(tmp_path: Path) -> None:
 
 def test_features_are_made_again_for_another_backbone(tmp_path: Path) -> None:
     config = config_for(tmp_path)
-    before = see_samples(config, HeadStage(config).averaged().backbone)
+    before = encode_samples(config, HeadStage(config).averaged().backbone)
     weights = draw_network(4).state_dict()
     kept = {name: value for name, value in weights.items() if name.startswith("backbone.")}
     save_tensors(tmp_path / "backbone.safetensors", kept, {})
-    after = see_samples(config, open_start(config).network.backbone)
+    after = encode_samples(config, open_start(config).network.backbone)
     np.testing.assert_array_equal(before.states, after.states)
     assert not np.allclose(before.features, after.features)
 

@@ -2,7 +2,12 @@
 
 import numpy as np
 import torch
-from handover_training.aloha_mini.locating import Located, location_loss, patch_targets, see
+from handover_training.aloha_mini.locating import (
+    Localization,
+    encode_images,
+    location_loss,
+    patch_targets,
+)
 from handover_training.aloha_mini.network import draw_network
 from handover_training.aloha_mini.prompts import TaskPrompts
 
@@ -31,7 +36,7 @@ def test_features_are_those_that_the_policy_computes() -> None:
     pixels = torch.randn(2, 3, 168, 168, generator=torch.Generator().manual_seed(1))
     ids, mask = TaskPrompts().batch(np.array([1, 0]))
     with torch.no_grad():
-        output, patches = see(network.backbone, pixels, ids, mask)
+        output, patches = encode_images(network.backbone, pixels, ids, mask)
         expected = network.backbone(list(pixels.split(1)), ids, mask)
     assert patches.shape[:3] == (2, GRID, GRID)
     torch.testing.assert_close(output.features, expected.features)
@@ -47,7 +52,7 @@ def test_objects_of_the_other_task_do_not_count() -> None:
     shares = torch.zeros(1, GRID * GRID, 3)
     shares[0, 5, 0] = 1
     place_loss, patch_loss = location_loss(
-        Located(right, torch.zeros(1, GRID * GRID, 3)), places, shares
+        Localization(right, torch.zeros(1, GRID * GRID, 3)), places, shares
     )
     assert place_loss.item() == 0
     np.testing.assert_allclose(patch_loss.item(), np.log(GRID * GRID), rtol=1e-5)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from handover_common.errors import UsageError
 from handover_conversion.pipeline.command import ConvertConfig
 from handover_conversion.pipeline.run import convert
 from handover_model.policy import load_policy
-from handover_proto.errors import UsageError
 from handover_training.checkpoints.run_folder import RunStart
 from handover_training.errors import TrainingError
 from handover_training.finetuning.run import make_data, make_plan, run

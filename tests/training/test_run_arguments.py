@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 from handover_training.finetuning.arguments import check_settings, training_arguments
 from handover_training.finetuning.config import FinetuneConfig
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from handover_common.errors import UsageError
 from handover_model.processing.modality import Modality, ModalityConfig
-from handover_proto.errors import UsageError
-from handover_training.data.episodes import Recording, divide
+from handover_training.data.episodes import EpisodeRows, divide
 from handover_training.data.sampler import BatchPlan, ProcessBatches, generator
 from handover_training.data.windows import WindowTable
 from hypothesis import given
@@ -23,7 +23,7 @@ MODALITY = ModalityConfig(
 def recording(length, index=0):
     rows = np.arange(length, dtype=np.float32)[:, None]
     tasks = ("first",) * (length // 2) + ("second",) * (length - length // 2)
-    return Recording(0, index, {"arm": rows}, {"arm": rows + 100}, tasks)
+    return EpisodeRows(0, index, {"arm": rows}, {"arm": rows + 100}, tasks)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from handover_common.command import exit_status
-from handover_proto.errors import HandoverError, MissingExtra, UsageError
+from handover_common.errors import HandoverError, MissingExtra, UsageError
 
 from handover_client.commands.interrupts import keep_interrupts
 
@@ -192,12 +192,9 @@ def _call(command: Command) -> None:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    from handover_common.versions import NOT_INSTALLED, package_version
 
-    try:
-        return version("handover")
-    except PackageNotFoundError:
-        return "from source, not installed"
+    return package_version("handover") or f"from source, {NOT_INSTALLED}"
 
 
 if __name__ == "__main__":

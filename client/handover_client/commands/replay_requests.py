@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_security
 from handover_client.connection.timeout_flags import check_timeouts
 
 if TYPE_CHECKING:
-    from handover_client.diagnostics.request_replay import Comparison
+    from handover_client.diagnostics.request_replay import ReplayCounts
 
 # typing.Optional: tyro checks such a default without importing typeguard, which would take a third
 # of the time of --help
@@ -39,7 +39,7 @@ class ReplayRequestsConfig:
     """How the connection is protected."""
 
 
-def main(config: ReplayRequestsConfig) -> "Comparison":
+def main(config: ReplayRequestsConfig) -> "ReplayCounts":
     """Send what was answered by a chunk, print the counts; returns them.
 
     Raises EvaluationError when an answer differs or a request is refused, and when there was

@@ -61,7 +61,7 @@ def main(config: RolloutConfig) -> dict[str, Any]:
 
 def play(task: "EpisodeTask") -> "FinishedEpisode":
     """Play one episode, in a worker; raises EvaluationError for what would fail every episode."""
-    from handover_proto.errors import HandoverError
+    from handover_common.errors import HandoverError
 
     from handover_client.errors import EvaluationError
     from handover_client.rollout.episode import play_task, server_source
@@ -85,8 +85,8 @@ def _robot(task: "TaskName") -> "AlohaSimulator":
 
 
 def _script(task: "EpisodeTask") -> "ScriptedChunks":
+    from handover_common.errors import HandoverError
     from handover_envs.experts.expert import ScriptedPolicy
-    from handover_proto.errors import HandoverError
 
     from handover_client.control.chunk_sources import ScriptedChunks
     from handover_client.errors import NoPlan

@@ -20,7 +20,7 @@ from handover_proto.types import (
 
 from handover_client.connection.async_stream import AsyncPolicyStream
 from handover_client.connection.channel import (
-    PolicyCalls,
+    PolicyStub,
     channel_options,
     channel_target,
     check_address,
@@ -66,7 +66,7 @@ class AsyncPolicyClient:
             if credentials is None
             else grpc.aio.secure_channel(target, credentials, options=options)
         )
-        self._calls = PolicyCalls(self._channel)
+        self._calls = PolicyStub(self._channel)
         self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
 
     @classmethod

@@ -5,8 +5,8 @@ import json
 import re
 from typing import Any
 
+from handover_common.errors import UsageError
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import UsageError
 from handover_proto.types import MAX_MESSAGE_BYTES
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
@@ -55,7 +55,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-class PolicyCalls:
+class PolicyStub:
     """PolicyService's calls on a channel, blocking or asyncio's: they take serialised requests.
 
     The generated stub would serialise a message that was serialised to be measured.

@@ -18,7 +18,7 @@ from handover_proto.types import (
 )
 
 from handover_client.connection.channel import (
-    PolicyCalls,
+    PolicyStub,
     channel_options,
     channel_target,
     check_address,
@@ -65,7 +65,7 @@ class PolicyClient:
             if credentials is None
             else grpc.secure_channel(target, credentials, options=options)
         )
-        self._calls = PolicyCalls(self._channel)
+        self._calls = PolicyStub(self._channel)
         self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
 
     @classmethod

@@ -17,7 +17,7 @@ from handover_proto.types import (
 )
 from handover_proto.validation import are_finite, check_request
 from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import decode_chunk, decode_error, serialise_request
+from handover_proto.wire.messages import decode_chunk, decode_error, serialize_request
 
 from handover_client.errors import InvalidReply
 
@@ -60,7 +60,7 @@ def seal(request: PolicyRequest, info: ServerInfo, codec: ImageCodec) -> SealedR
     check_request(request, info.spec, info.limits)
     if codec is not ImageCodec.RAW_RGB8:
         request = _compress_frames(request, codec)
-    sealed = SealedRequest(serialise_request(request), request.sequence, request.client_tag)
+    sealed = SealedRequest(serialize_request(request), request.sequence, request.client_tag)
     size, limit = len(sealed.data), info.limits.max_message_bytes
     if size > limit:
         raise InvalidRequest("request", f"at most {limit} bytes", f"{size}; compress the images")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 import grpc
+from handover_common.errors import UsageError
 from handover_common.network import is_loopback
-from handover_proto.errors import UsageError
 
 
 @dataclass(frozen=True)

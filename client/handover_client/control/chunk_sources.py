@@ -20,7 +20,7 @@ from handover_client.errors import EvaluationError
 
 
 @dataclass(frozen=True)
-class Sight:
+class RobotObservation:
     """What the robot senses when it asks.
 
     sequence: the policy's steps since the episode's start
@@ -38,7 +38,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChunkReply:
     """Joint targets (horizon, 14) float32; and, where a server gave them, what that took."""
 
     targets: np.ndarray
@@ -54,7 +54,7 @@ class ChunkSource(Protocol):
         """Whether a Sight needs a frame."""
         ...
 
-    def ask(self, sight: Sight) -> Answer:
+    def ask(self, sight: RobotObservation) -> ChunkReply:
         """Give the chunk that follows what was seen; may raise PolicyError."""
         ...
 
@@ -77,7 +77,7 @@ class ServerChunks:
         self._checkpoint_hash = spec.checkpoint_hash
         self._has_met = False
 
-    def ask(self, sight: Sight) -> Answer:
+    def ask(self, sight: RobotObservation) -> ChunkReply:
         """Ask the server; the sampler's seed follows from the episode's and the sequence.
 
         Raises PolicyError, and EvaluationError when other weights answer than at the start.
@@ -103,7 +103,7 @@ class ServerChunks:
                 f"the server answered from checkpoint {chunk.checkpoint_hash[:12]!r}, at the start "
                 f"it served {self._checkpoint_hash[:12]!r}: one run judges one checkpoint"
             )
-        return Answer(aloha_targets(chunk.action), latency_ms, chunk.durations)
+        return ChunkReply(aloha_targets(chunk.action), latency_ms, chunk.durations)
 
 
 class ScriptedChunks:
@@ -114,12 +114,12 @@ class ScriptedChunks:
     def __init__(self, chunk: Callable[[float], np.ndarray], rate_hz: float) -> None:
         self._chunk, self._rate_hz = chunk, rate_hz
 
-    def ask(self, sight: Sight) -> Answer:
+    def ask(self, sight: RobotObservation) -> ChunkReply:
         """Give the script's targets from the sequence's time on; raises NoPlan."""
-        return Answer(self._chunk(sight.sequence / self._rate_hz))
+        return ChunkReply(self._chunk(sight.sequence / self._rate_hz))
 
 
-def _prefix(sight: Sight) -> ActionPrefix | None:
+def _prefix(sight: RobotObservation) -> ActionPrefix | None:
     if sight.rest is None:
         return None
     return ActionPrefix(split_groups(widen(sight.rest)), sight.delay_steps)

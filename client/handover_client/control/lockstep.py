@@ -1,15 +1,15 @@
 """Lockstep: the simulation stands still while the policy thinks."""
 
 from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.requester import Inquiry
-from handover_client.control.retries import Retries, ask_patiently
+from handover_client.control.requester import RequestContext
+from handover_client.control.retries import Retries, request_with_retries
 from handover_client.errors import ServerLost
 
 
-class LockstepAsking:
+class LockstepRequester:
     """Asks and waits: what comes of an episode does not depend on how fast the answers are."""
 
-    def __init__(self, inquiry: Inquiry) -> None:
+    def __init__(self, inquiry: RequestContext) -> None:
         self._inquiry = inquiry
         self._due = 0
 
@@ -25,7 +25,7 @@ class LockstepAsking:
         inquiry, log = self._inquiry, self._inquiry.log
         retries = Retries(step, inquiry.bound_s)
         try:
-            answer = ask_patiently(inquiry.source, inquiry.look(step), retries)
+            answer = request_with_retries(inquiry.source, inquiry.look(step), retries)
         except ServerLost:
             log.outages.append(retries.outage(recovered=False))
             raise

@@ -6,14 +6,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import Answer, Sight
-from handover_client.control.onlooker import Onlooker
-from handover_client.control.requester import Inquiry
+from handover_client.control.chunk_sources import ChunkReply, RobotObservation
+from handover_client.control.onlooker import ObservationBuilder
+from handover_client.control.requester import RequestContext
 from handover_client.control.retries import PASSING, Retries
 from handover_client.control.wall_clock import WallClock
 
 
-class RealTimeAsking:
+class RealTimeRequester:
     """Asks in the background, one request at a time, early enough that the chunk does not run dry.
 
     Until an answer is there the player goes on with what it has. After a failure it is asked again
@@ -21,7 +21,7 @@ class RealTimeAsking:
     """
 
     def __init__(
-        self, inquiry: Inquiry, period_s: float, added_delay_s: Callable[[], float]
+        self, inquiry: RequestContext, period_s: float, added_delay_s: Callable[[], float]
     ) -> None:
         self._inquiry = inquiry
         self._period_s = period_s
@@ -29,10 +29,10 @@ class RealTimeAsking:
         self._clock: WallClock | None = None
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ask")
-        self._waiting: tuple[int, Future[Answer]] | None = None
+        self._waiting: tuple[int, Future[ChunkReply]] | None = None
         self._retries: Retries | None = None
         self._was_answered = False
-        self._onlooker = Onlooker(inquiry)
+        self._onlooker = ObservationBuilder(inquiry)
         self._due = 0
 
     @property
@@ -61,7 +61,7 @@ class RealTimeAsking:
             self._inquiry.log.outages.append(self._retries.outage(recovered=False))
         self._retries = None
 
-    def _ask(self, sight: Sight) -> Answer:
+    def _ask(self, sight: RobotObservation) -> ChunkReply:
         answer = self._inquiry.source.ask(sight)
         self._was_answered = True
         delay_s = self._added_delay_s()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import Answer
+from handover_client.control.chunk_sources import ChunkReply
 from handover_client.control.retries import Outage
 from handover_client.rollout.record import STAGES
 
@@ -22,7 +22,7 @@ class RequestLog:
     dry_spells: list[int] = field(default_factory=list)
     _was_dry: bool = False
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: ChunkReply) -> None:
         """Note a server's latency, as the robot saw it and as the server reports it."""
         if answer.durations is None:
             return

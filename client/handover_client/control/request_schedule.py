@@ -6,7 +6,7 @@ from math import ceil
 
 
 @dataclass(frozen=True)
-class AskSchedule:
+class RequestSchedule:
     """Ask again when `execute_steps` of a chunk's `horizon` steps have been played."""
 
     steps_per_control_step: Fraction  # chunk steps that pass in one control step

@@ -6,26 +6,26 @@ from typing import Protocol
 
 from handover_client.control.blending import Switching
 from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import ChunkSource, Sight
+from handover_client.control.chunk_sources import ChunkSource, RobotObservation
 from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import AskSchedule
+from handover_client.control.request_schedule import RequestSchedule
 
-Look = Callable[[int], Sight]  # what the robot senses at a control step
+ObserveFn = Callable[[int], RobotObservation]  # what the robot senses at a control step
 
 
 @dataclass(frozen=True)
-class Inquiry:
+class RequestContext:
     """What both ways need: whom to ask, when, with what, for how long, and where it is noted."""
 
     source: ChunkSource
-    schedule: AskSchedule
-    look: Look
+    schedule: RequestSchedule
+    look: ObserveFn
     log: RequestLog
     bound_s: float  # how long to go on without an answer
     switching: Switching = "naive"
 
 
-class Asking(Protocol):
+class ChunkRequester(Protocol):
     """Gives a player its chunks, and a control step its time."""
 
     @property

@@ -13,7 +13,7 @@ from handover_proto.errors import (
     Superseded,
 )
 
-from handover_client.control.chunk_sources import Answer, ChunkSource, Sight
+from handover_client.control.chunk_sources import ChunkReply, ChunkSource, RobotObservation
 from handover_client.errors import ServerLost
 
 # A server that is late, restarts or fails once; every other error would come again.
@@ -66,7 +66,9 @@ class Retries:
         return Outage(self._step, error, self.failures, round(lasted_s, 3), recovered)
 
 
-def ask_patiently(source: ChunkSource, sight: Sight, retries: Retries) -> Answer:
+def request_with_retries(
+    source: ChunkSource, sight: RobotObservation, retries: Retries
+) -> ChunkReply:
     """Ask until there is an answer; `retries` knows afterwards how often it failed.
 
     Raises ServerLost past the bound, and at once every error that would come again.

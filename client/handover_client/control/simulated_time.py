@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import Answer
-from handover_client.control.onlooker import Onlooker
-from handover_client.control.requester import Inquiry
-from handover_client.control.retries import Retries, ask_patiently
+from handover_client.control.chunk_sources import ChunkReply
+from handover_client.control.onlooker import ObservationBuilder
+from handover_client.control.requester import RequestContext
+from handover_client.control.retries import Retries, request_with_retries
 from handover_client.errors import ServerLost
 
 _ROUNDING_S = 1e-9  # 0.1 s are five periods of 0.02 s, whatever their binary fractions say
@@ -22,23 +22,25 @@ _ROUNDING_S = 1e-9  # 0.1 s are five periods of 0.02 s, whatever their binary fr
 class _Coming:
     """An answer on its way."""
 
-    answer: Answer
+    answer: ChunkReply
     asked_at: int  # control step of its observation
     there_at: int  # the first control step that can play it
 
 
-class SimulatedTimeAsking:
+class SimulatedTimeRequester:
     """Asks as RealTimeAsking does; `delay_s` gives how long each answer takes, in simulated time.
 
     The simulation waits for the server, as in lockstep, and again after failures. The latencies
     that are noted are the true ones.
     """
 
-    def __init__(self, inquiry: Inquiry, period_s: float, delay_s: Callable[[], float]) -> None:
+    def __init__(
+        self, inquiry: RequestContext, period_s: float, delay_s: Callable[[], float]
+    ) -> None:
         self._inquiry = inquiry
         self._period_s = period_s
         self._delay_s = delay_s
-        self._onlooker = Onlooker(inquiry)
+        self._onlooker = ObservationBuilder(inquiry)
         self._coming: _Coming | None = None
         self._due = 0
 
@@ -62,7 +64,7 @@ class SimulatedTimeAsking:
         retries = Retries(step, inquiry.bound_s)
         sight = self._onlooker.look(step, player)
         try:
-            answer = ask_patiently(inquiry.source, sight, retries)
+            answer = request_with_retries(inquiry.source, sight, retries)
         except ServerLost:
             inquiry.log.outages.append(retries.outage(recovered=False))
             raise

@@ -15,15 +15,15 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 import numpy as np
-from handover_proto.errors import HandoverError
+from handover_common.errors import HandoverError
 from handover_proto.types import ImageCodec, Observation, PolicyRequest, ServerInfo
 from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import serialise_request
+from handover_proto.wire.messages import serialize_request
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.diagnostics.load_clients import Answered, Share, run_clients
-from handover_client.diagnostics.load_schedule import Plan
+from handover_client.diagnostics.load_schedule import LoadSchedule
 
 if TYPE_CHECKING:
     from handover_client.commands.bench import BenchConfig
@@ -55,7 +55,7 @@ def run_load(config: "BenchConfig", security: ChannelSecurity) -> Load:
     start_s = time.time() + _START_S * (1 + count) / 2
     share = Share(config.server, security, message, start_s, total_s, config.timeout_s)
     plans = [
-        Plan(
+        LoadSchedule(
             tuple(range(index, config.clients, count)),
             config.clients,
             config.rate,
@@ -87,12 +87,12 @@ def random_message(info: ServerInfo, config: "BenchConfig") -> bytes:
         {group.name: np.zeros((group.steps, group.dim), np.float32) for group in spec.state},
         "stand still",
     )
-    return serialise_request(PolicyRequest(observation, seed=0))
+    return serialize_request(PolicyRequest(observation, seed=0))
 
 
 @contextlib.contextmanager
 def _processes(
-    share: Share, plans: Sequence[Plan]
+    share: Share, plans: Sequence[LoadSchedule]
 ) -> Iterator[tuple[list[BaseProcess], "Answers"]]:
     """Start a process for each plan; all have ended on leaving."""
     context = multiprocessing.get_context("spawn")
@@ -117,7 +117,7 @@ def _processes(
                 process.kill()
 
 
-def _work(share: Share, plan: Plan, answers: "Answers") -> None:
+def _work(share: Share, plan: LoadSchedule, answers: "Answers") -> None:
     """Run one process's share and send what was answered, a few times a second."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     batch: list[Answered] = []

@@ -10,7 +10,7 @@ Kind = Literal["poisson", "fixed"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadSchedule:
     """When the clients of one process ask.
 
     clients: their numbers among all; rate_hz: of all clients together, None for a closed loop

@@ -26,7 +26,7 @@ _ATTEMPTS = 20  # at a server that is full
 
 
 @dataclass
-class Comparison:
+class ReplayCounts:
     """What a recording holds and what the server made of it now."""
 
     requests: int = 0
@@ -61,9 +61,9 @@ class Comparison:
         return "\n".join(f"{name:<12}{fact}" for name, fact in facts.items())
 
 
-def compare_recording(folder: Path, client: PolicyClient, limit: int | None) -> Comparison:
+def compare_recording(folder: Path, client: PolicyClient, limit: int | None) -> ReplayCounts:
     """Send what was answered by a chunk again, in order; raises RecordingError, PolicyError."""
-    found = Comparison()
+    found = ReplayCounts()
     for request, answer in islice(_answered(folder, found), limit):
         try:
             message = pb.InferRequest.FromString(request.message)
@@ -86,7 +86,9 @@ def compare_recording(folder: Path, client: PolicyClient, limit: int | None) -> 
     return found
 
 
-def _answered(folder: Path, found: Comparison) -> Iterator[tuple[RecordedRequest, RecordedAnswer]]:
+def _answered(
+    folder: Path, found: ReplayCounts
+) -> Iterator[tuple[RecordedRequest, RecordedAnswer]]:
     """Pair requests with their chunks; everything else is counted in `found`."""
     waiting: dict[tuple[str, int], RecordedRequest] = {}
     for record in read_recording(folder):

@@ -15,7 +15,7 @@ from handover_proto.embodiment import (
 
 
 @dataclass(frozen=True)
-class Part:
+class ActionGroup:
     """Some columns of a trajectory (T, D) that have figures of their own."""
 
     key: str  # in metrics.json
@@ -25,7 +25,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ActionColumns:
     """The columns of a trajectory: the policy's action groups, one after the other, in order."""
 
     dims: Mapping[str, int]
@@ -44,7 +44,7 @@ class Layout:
         return np.concatenate([groups[name] for name in self.dims], axis=-1).astype(np.float32)
 
 
-def parts_of(layout: Layout, demonstrated: np.ndarray) -> tuple[Part, ...]:
+def parts_of(layout: ActionColumns, demonstrated: np.ndarray) -> tuple[ActionGroup, ...]:
     """List the parts of a layout, the one that the headline is about first.
 
     demonstrated: (N, D), every action that is evaluated. The groups of the 29 slots are ALOHA's
@@ -57,25 +57,25 @@ def parts_of(layout: Layout, demonstrated: np.ndarray) -> tuple[Part, ...]:
     return _group_parts(layout)
 
 
-def _aloha_parts(layout: Layout) -> tuple[Part, ...]:
-    def joints(key: str, title: str, places: tuple[int, ...]) -> Part:
+def _aloha_parts(layout: ActionColumns) -> tuple[ActionGroup, ...]:
+    def joints(key: str, title: str, places: tuple[int, ...]) -> ActionGroup:
         columns = tuple(ALOHA_SLOTS[place] for place in places)
-        return Part(key, title, columns, tuple(ALOHA_JOINTS[place] for place in places))
+        return ActionGroup(key, title, columns, tuple(ALOHA_JOINTS[place] for place in places))
 
     return (
         joints("joints_14", "14 joints", tuple(range(len(ALOHA_JOINTS)))),
-        Part("slots_29", "29 slots", tuple(range(GR1_WIDTH)), layout.column_names()),
+        ActionGroup("slots_29", "29 slots", tuple(range(GR1_WIDTH)), layout.column_names()),
         joints("arms_12", "arms, 12 joints", ARM_JOINTS),
         joints("grippers_2", "grippers", GRIPPER_JOINTS),
     )
 
 
-def _group_parts(layout: Layout) -> tuple[Part, ...]:
+def _group_parts(layout: ActionColumns) -> tuple[ActionGroup, ...]:
     names = layout.column_names()
-    parts = [Part("all", f"all {layout.width} values", tuple(range(layout.width)), names)]
+    parts = [ActionGroup("all", f"all {layout.width} values", tuple(range(layout.width)), names)]
     start = 0
     for name, dim in layout.dims.items():
         columns = tuple(range(start, start + dim))
-        parts.append(Part(name, name, columns, tuple(names[column] for column in columns)))
+        parts.append(ActionGroup(name, name, columns, tuple(names[column] for column in columns)))
         start += dim
     return tuple(parts)

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from handover_proto.errors import UsageError
+from handover_common.errors import UsageError
 from handover_proto.types import PolicySpec
 
 from handover_client.errors import EvaluationError
-from handover_client.replay.action_groups import Layout
+from handover_client.replay.action_groups import ActionColumns
 from handover_client.replay.recordings import EpisodeEntry, Recordings
 
 _RATE_TOLERANCE = 0.01  # 1 %: 29.97 and 30 frames per second are the same to a policy
 
 
-def check_fit(recordings: Recordings, spec: PolicySpec) -> Layout:
+def check_fit(recordings: Recordings, spec: PolicySpec) -> ActionColumns:
     """Return the columns to compare, in the policy's order.
 
     Raises EvaluationError naming the cameras and groups that the dataset lacks, or the rate.
@@ -37,7 +37,7 @@ def check_fit(recordings: Recordings, spec: PolicySpec) -> Layout:
             f"the dataset has {recordings.fps:g} steps per second, the policy {spec.rate_hz:g}: "
             f"convert the recordings with --fps {spec.rate_hz:g}"
         )
-    return Layout(dims)
+    return ActionColumns(dims)
 
 
 def choose_episodes(recordings: Recordings, traj_ids: Sequence[int]) -> list[EpisodeEntry]:

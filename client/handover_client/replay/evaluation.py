@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handover_client.replay.action_groups import Part
+from handover_client.replay.action_groups import ActionGroup
 from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY
 from handover_client.replay.error_metrics import Score, pool, score, step_mse
 from handover_client.replay.replayer import Trajectory
@@ -19,12 +19,12 @@ GROUP_NAMES = ("easiest", "average", "hardest")
 class Evaluation:
     """Every trajectory's scores: one for each way of predicting it and each part of its values."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ActionGroup, ...]
     trajectories: tuple[Trajectory, ...]
     scores: tuple[Mapping[str, Mapping[str, Score]], ...]  # per trajectory: {way: {part: score}}
 
     @property
-    def headline(self) -> Part:
+    def headline(self) -> ActionGroup:
         """The part that groups, bars and plots are about."""
         return self.parts[0]
 
@@ -38,7 +38,7 @@ class Evaluation:
         return pool(scores) if len(scores) == len(self.trajectories) else None
 
 
-def evaluate(trajectories: Sequence[Trajectory], parts: tuple[Part, ...]) -> Evaluation:
+def evaluate(trajectories: Sequence[Trajectory], parts: tuple[ActionGroup, ...]) -> Evaluation:
     """Score every trajectory in every way and part."""
     return Evaluation(
         parts, tuple(trajectories), tuple(_score_ways(each, parts) for each in trajectories)
@@ -51,7 +51,9 @@ def predictions(trajectory: Trajectory) -> dict[str, np.ndarray]:
     return {way: ways[way] for way in WAYS if way in ways}
 
 
-def _score_ways(trajectory: Trajectory, parts: Sequence[Part]) -> dict[str, dict[str, Score]]:
+def _score_ways(
+    trajectory: Trajectory, parts: Sequence[ActionGroup]
+) -> dict[str, dict[str, Score]]:
     return {
         way: {
             part.key: score(predicted[:, part.columns], trajectory.demonstrated[:, part.columns])

@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 from handover_proto.types import StageDurations
 
-from handover_client.replay.replayer import Answers
+from handover_client.replay.replayer import ReplayedEpisode
 from handover_client.results.latency import Call
 from handover_client.results.unfinished_run import UnfinishedRun, no_room
 
@@ -31,7 +31,7 @@ class ReplayFolder(UnfinishedRun):
         """See UnfinishedRun."""
         super().__init__(output, plan, "replay", (_ANSWERS,))
 
-    def answers(self, episode: int) -> Answers | None:
+    def answers(self, episode: int) -> ReplayedEpisode | None:
         """Give what the policy answered about an episode, if the run came that far."""
         try:
             with np.load(self._file(episode), allow_pickle=False) as kept:
@@ -39,11 +39,11 @@ class ReplayFolder(UnfinishedRun):
                     Call(float(client_ms), StageDurations(*map(float, stages)))
                     for client_ms, *stages in kept["calls_ms"]
                 )
-                return Answers(kept["predicted"], calls)
+                return ReplayedEpisode(kept["predicted"], calls)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None  # not there, or cut short by a machine that went down: asked again
 
-    def keep(self, episode: int, answers: Answers) -> None:
+    def keep(self, episode: int, answers: ReplayedEpisode) -> None:
         """Put a finished trajectory's answers on the disk; EvaluationError when it is full."""
         calls_ms = [(call.client_ms, *dataclasses.astuple(call.server)) for call in answers.calls]
         partial = self._file(episode).with_suffix(".partial")

@@ -11,7 +11,7 @@ from handover_proto.types import ActionChunk, Observation
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import EvaluationError
-from handover_client.replay.action_groups import Layout
+from handover_client.replay.action_groups import ActionColumns
 from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY, MeanTrajectory, hold_state
 from handover_client.replay.observations import frames_seen, rows_seen
 from handover_client.replay.recordings import Episode, EpisodeEntry, Recordings
@@ -58,7 +58,7 @@ def inference_steps(length: int, plan: ReplayPlan) -> range:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ReplayedEpisode:
     """What the policy answered about an episode, (T, D) float32, and how long each chunk took."""
 
     predicted: np.ndarray
@@ -69,12 +69,12 @@ class Replayer:
     """Replays episodes of one dataset against one server."""
 
     def __init__(
-        self, client: PolicyClient, recordings: Recordings, layout: Layout, plan: ReplayPlan
+        self, client: PolicyClient, recordings: Recordings, layout: ActionColumns, plan: ReplayPlan
     ) -> None:
         self._client, self._recordings = client, recordings
         self._layout, self._plan = layout, plan
 
-    def ask(self, entry: EpisodeEntry, on_chunk: Callable[[], None]) -> Answers:
+    def ask(self, entry: EpisodeEntry, on_chunk: Callable[[], None]) -> ReplayedEpisode:
         """Ask for a chunk every `action_horizon` steps; cut to the shorter of plan and episode.
 
         Raises PolicyError when the server fails, EvaluationError for a bad recording or when the
@@ -91,9 +91,11 @@ class Replayer:
             calls.append(call)
             on_chunk()
         steps = min(len(action), self._plan.steps)
-        return Answers(np.concatenate(chunks)[:steps], tuple(calls))
+        return ReplayedEpisode(np.concatenate(chunks)[:steps], tuple(calls))
 
-    def trajectory(self, entry: EpisodeEntry, answers: Answers, mean: MeanTrajectory) -> Trajectory:
+    def trajectory(
+        self, entry: EpisodeEntry, answers: ReplayedEpisode, mean: MeanTrajectory
+    ) -> Trajectory:
         """Lay what the policy answered beside the recording and the baselines."""
         episode, action = read_demonstration(self._recordings, entry.index, self._layout)
         asked_at = tuple(inference_steps(entry.length, self._plan))
@@ -179,7 +181,7 @@ def _ahead(observations: Iterator[Observation]) -> Iterator[Observation]:
 
 
 def read_demonstration(
-    recordings: Recordings, index: int, layout: Layout
+    recordings: Recordings, index: int, layout: ActionColumns
 ) -> tuple[Episode, np.ndarray]:
     """Read an episode, and its actions in the layout's groups: (L, D) float32.
 
@@ -192,12 +194,14 @@ def read_demonstration(
     return episode, action
 
 
-def select_groups(values: np.ndarray, columns: Mapping[str, slice], layout: Layout) -> np.ndarray:
+def select_groups(
+    values: np.ndarray, columns: Mapping[str, slice], layout: ActionColumns
+) -> np.ndarray:
     """Take the layout's groups out of a dataset's rows: (L, width) -> (L, D) float32."""
     return layout.join({name: values[:, columns[name]] for name in layout.dims})
 
 
-def can_hold(recordings: Recordings, layout: Layout) -> bool:
+def can_hold(recordings: Recordings, layout: ActionColumns) -> bool:
     """Tell whether every action group has a state of its name and width that could be held."""
     states = recordings.state_groups
     return all(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handover_client.connection.policy_client import PolicyClient
-from handover_client.replay.action_groups import Layout, parts_of
+from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_client.replay.baselines import MeanTrajectory
 from handover_client.replay.compatibility import check_fit, check_run, choose_episodes
 from handover_client.replay.evaluation import Evaluation, evaluate
@@ -44,7 +44,7 @@ class Replay:
     recordings: Recordings
     client: PolicyClient
     entries: Sequence[EpisodeEntry]
-    layout: Layout
+    layout: ActionColumns
     dataset_hash: str
 
     def plan(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _hash(recordings: Recordings, progress: Progress) -> str:
 
 
 def _mean_trajectory(
-    recordings: Recordings, layout: Layout, steps: int, progress: Progress
+    recordings: Recordings, layout: ActionColumns, steps: int, progress: Progress
 ) -> MeanTrajectory:
     actions = (
         read_demonstration(recordings, entry.index, layout)[1]

@@ -1,6 +1,5 @@
 """Where a run's figures come from: versions, hashes, the command; and what was trained on."""
 
-import importlib.metadata
 import platform
 import shlex
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from handover_common.versions import package_version
 from handover_proto.types import ServerInfo, TrainingRecord
 
 _PACKAGES = (
@@ -59,10 +59,9 @@ def versions() -> dict[str, str]:
     """List the versions of Python and of the packages that the figures went through."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        version = package_version(package)
+        if version is not None:
+            found[package] = version
     return found
 
 

@@ -11,13 +11,13 @@ from handover_proto.types import ImageCodec, PolicySpec
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import UNPROTECTED, ChannelSecurity
 from handover_client.control.chunk_player import chunk_steps_per_control_step
-from handover_client.control.chunk_sources import ChunkSource, ServerChunks, Sight
-from handover_client.control.lockstep import LockstepAsking
-from handover_client.control.real_time import RealTimeAsking
+from handover_client.control.chunk_sources import ChunkSource, RobotObservation, ServerChunks
+from handover_client.control.lockstep import LockstepRequester
+from handover_client.control.real_time import RealTimeRequester
 from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import AskSchedule
-from handover_client.control.requester import Asking, Inquiry
-from handover_client.control.simulated_time import SimulatedTimeAsking
+from handover_client.control.request_schedule import RequestSchedule
+from handover_client.control.requester import ChunkRequester, RequestContext
+from handover_client.control.simulated_time import SimulatedTimeRequester
 from handover_client.rollout.config import RolloutConfig
 from handover_client.rollout.loop import EpisodeSetup, PlayedEpisode, Robot, play_episode
 from handover_client.rollout.record import EpisodeRecord
@@ -81,14 +81,14 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
     config = task.config
     robot.reset(task.seed)
     ratio = chunk_steps_per_control_step(task.chunk_rate_hz, task.control_rate_hz)
-    schedule = AskSchedule(ratio, config.execute_steps, task.horizon)
+    schedule = RequestSchedule(ratio, config.execute_steps, task.horizon)
 
-    def look(step: int) -> Sight:
+    def look(step: int) -> RobotObservation:
         frame = robot.render(config.image_size) if source.needs_frames else None
-        return Sight(schedule.sequence(step), robot.state, frame)
+        return RobotObservation(schedule.sequence(step), robot.state, frame)
 
     log = RequestLog()
-    inquiry = Inquiry(source, schedule, look, log, config.reconnect_s, config.switching)
+    inquiry = RequestContext(source, schedule, look, log, config.reconnect_s, config.switching)
     setup = EpisodeSetup(
         task.episode,
         task.seed,
@@ -101,15 +101,15 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
     return play_episode(robot, _asking(task, inquiry), log, setup)
 
 
-def _asking(task: EpisodeTask, inquiry: Inquiry) -> Asking:
+def _asking(task: EpisodeTask, inquiry: RequestContext) -> ChunkRequester:
     config = task.config
     if not config.realtime:
-        return LockstepAsking(inquiry)
+        return LockstepRequester(inquiry)
     draws = np.random.default_rng(task.seed)
 
     def added_delay_s() -> float:
         jitter_ms = draws.uniform(-config.jitter_ms, config.jitter_ms)
         return max(0.0, config.latency_ms + jitter_ms) / 1e3
 
-    kind = SimulatedTimeAsking if config.clock == "simulated" else RealTimeAsking
+    kind = SimulatedTimeRequester if config.clock == "simulated" else RealTimeRequester
     return kind(inquiry, 1 / task.control_rate_hz, added_delay_s)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from handover_proto.errors import HandoverError
+from handover_common.errors import HandoverError
 
 from handover_client.control.blending import BLENDS, Switching
 from handover_client.control.chunk_player import ChunkPlayer, Interpolation
 from handover_client.control.request_log import RequestLog
-from handover_client.control.requester import Asking
+from handover_client.control.requester import ChunkRequester
 from handover_client.errors import NoPlan, ServerLost
 from handover_client.rollout.record import Ending, EpisodeRecord
 from handover_client.rollout.score import SUCCESS_REWARD, EpisodeScore, jerk_rms
@@ -76,7 +76,7 @@ class PlayedEpisode:
 
 
 def play_episode(
-    robot: Robot, asking: Asking, log: RequestLog, setup: EpisodeSetup
+    robot: Robot, asking: ChunkRequester, log: RequestLog, setup: EpisodeSetup
 ) -> PlayedEpisode:
     """Drive a robot that was reset to the episode's seed, until a strict success or the last step.
 
@@ -130,7 +130,7 @@ def play_episode(
 
 def _drive(
     robot: Robot,
-    asking: Asking,
+    asking: ChunkRequester,
     log: RequestLog,
     max_steps: int,
     player: ChunkPlayer,

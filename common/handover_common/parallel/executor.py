@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from handover_proto.errors import HandoverError, UsageError
+from handover_common.errors import HandoverError, UsageError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

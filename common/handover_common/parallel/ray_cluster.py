@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-from handover_proto.errors import HandoverError, MissingExtra
-
+from handover_common.errors import HandoverError, MissingExtra
 from handover_common.parallel.executor import MOST_ATTEMPTS, Outcome, Result, Task, WorkerLost
 
 _POLL_S = 1.0  # how often the cluster's size is looked at: machines come and go

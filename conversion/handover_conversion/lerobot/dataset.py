@@ -19,7 +19,7 @@ class RowsSpan:
 
 
 @dataclass(frozen=True)
-class RecordedEpisode:
+class EpisodeLocation:
     """Where one recorded episode lies; small, and all that reading it needs."""
 
     index: int
@@ -45,7 +45,7 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Recordings:
+class LeRobotDataset:
     """A LeRobot dataset of any version; `faults` are those its metadata shows by itself."""
 
     root: Path
@@ -53,7 +53,7 @@ class Recordings:
     fps: float
     robot_type: str
     features: Mapping[str, Feature]
-    episodes: tuple[RecordedEpisode, ...]
+    episodes: tuple[EpisodeLocation, ...]
     tasks: Mapping[int, str]
     faults: tuple[Fault, ...] = field(default=())
 

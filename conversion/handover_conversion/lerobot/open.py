@@ -5,13 +5,13 @@ from pathlib import Path
 from handover_conversion.errors import DatasetError
 from handover_conversion.lerobot import v2 as lerobot_v2
 from handover_conversion.lerobot import v3 as lerobot_v3
-from handover_conversion.lerobot.dataset import Recordings, choose_camera, parse_features
+from handover_conversion.lerobot.dataset import LeRobotDataset, choose_camera, parse_features
 from handover_conversion.metadata_files import read_json
 
 _READERS = {"v2.0": lerobot_v2, "v2.1": lerobot_v2, "v3.0": lerobot_v3}
 
 
-def open_lerobot(root: Path, video_key: str) -> Recordings:
+def open_lerobot(root: Path, video_key: str) -> LeRobotDataset:
     """Open the dataset at `root`, of which one camera is wanted.
 
     What is wrong with single episodes comes back in the result's `faults`; DatasetError is raised
@@ -33,7 +33,7 @@ def open_lerobot(root: Path, video_key: str) -> Recordings:
     reader = _READERS[version]
     tasks, task_faults = reader.read_tasks(root)
     episodes, faults = reader.read_episodes(root, info, video_key, float(fps))
-    return Recordings(
+    return LeRobotDataset(
         root=root,
         version=version,
         fps=float(fps),

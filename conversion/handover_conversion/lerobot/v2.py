@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from handover_conversion.errors import DatasetError, Fault
-from handover_conversion.lerobot.dataset import RecordedEpisode, RowsSpan, frame_size
+from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, frame_size
 from handover_conversion.metadata_files import read_json_lines
 from handover_conversion.video.decode import VideoSpan
 
@@ -20,11 +20,11 @@ def read_tasks(root: Path) -> tuple[dict[int, str], list[Fault]]:
 
 def read_episodes(
     root: Path, info: dict[str, Any], video_key: str, fps: float
-) -> tuple[tuple[RecordedEpisode, ...], list[Fault]]:
+) -> tuple[tuple[EpisodeLocation, ...], list[Fault]]:
     """Find every episode's files, in the order of their indices."""
     name = "meta/episodes.jsonl"
     records, faults = read_json_lines(root, name, {"episode_index": int, "length": int})
-    episodes: dict[int, RecordedEpisode] = {}
+    episodes: dict[int, EpisodeLocation] = {}
     for record in records:
         index, length = record["episode_index"], record["length"]
         if index in episodes:
@@ -52,7 +52,7 @@ def _unreadable_statistics(root: Path) -> list[Fault]:
 
 def _locate(
     root: Path, info: dict[str, Any], video_key: str, fps: float, index: int, length: int
-) -> RecordedEpisode:
+) -> EpisodeLocation:
     try:
         chunk = index // int(info.get("chunks_size", 1000))
         place = {"episode_chunk": chunk, "episode_index": index, "video_key": video_key}
@@ -63,4 +63,4 @@ def _locate(
             f"{root}: meta/info.json: data_path, video_path or chunks_size cannot be used: {error}"
         ) from None
     size = frame_size(info["features"][video_key])
-    return RecordedEpisode(index, RowsSpan(rows, length), VideoSpan(video, length, fps, size))
+    return EpisodeLocation(index, RowsSpan(rows, length), VideoSpan(video, length, fps, size))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handover_conversion.errors import DatasetError, Fault
-from handover_conversion.lerobot.dataset import RecordedEpisode, RowsSpan, frame_size
+from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, frame_size
 from handover_conversion.video.decode import VideoSpan
 
 _DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -41,13 +41,13 @@ def read_tasks(root: Path) -> tuple[dict[int, str], list[Fault]]:
 
 def read_episodes(
     root: Path, info: dict[str, Any], video_key: str, fps: float
-) -> tuple[tuple[RecordedEpisode, ...], list[Fault]]:
+) -> tuple[tuple[EpisodeLocation, ...], list[Fault]]:
     """Find every episode's rows and frames, in the order of their indices."""
     records, faults = _read_places(root, video_key)
     for name, record in records:
         faults += _own_faults(name, record, video_key, fps)
     faults += _overlaps(records, video_key, fps)
-    episodes: dict[int, RecordedEpisode] = {}
+    episodes: dict[int, EpisodeLocation] = {}
     for name, record in records:
         index = record["episode_index"]
         if index in episodes:
@@ -168,7 +168,7 @@ def _overlaps_among(spans: list[tuple[float, float, int, str]], unit: str) -> li
 
 def _locate(
     root: Path, info: dict[str, Any], record: dict[str, Any], video_key: str, fps: float
-) -> RecordedEpisode:
+) -> EpisodeLocation:
     chunk, file, start, _ = (record[column] for column in _video_columns(video_key))
     data = {
         "chunk_index": record["data/chunk_index"],
@@ -183,7 +183,7 @@ def _locate(
             f"{root}: meta/info.json: data_path or video_path cannot be used: {error}"
         ) from None
     size = frame_size(info["features"][video_key])
-    return RecordedEpisode(
+    return EpisodeLocation(
         record["episode_index"],
         RowsSpan(data_path, record["length"], shared=True),
         VideoSpan(video_path, record["length"], fps, size, float(start), shared=True),

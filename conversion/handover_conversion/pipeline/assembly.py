@@ -14,7 +14,7 @@ from handover_conversion.groot.writer import (
     describe_tasks,
     place,
 )
-from handover_conversion.lerobot.dataset import Recordings
+from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.metadata_files import json_bytes, json_lines_bytes, write_whole
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.staging import Staging
@@ -22,7 +22,7 @@ from handover_conversion.pipeline.staging import Staging
 
 def assemble(
     staging: Staging,
-    recordings: Recordings,
+    recordings: LeRobotDataset,
     target: Target,
     chosen: Sequence[int],
     left_out: Sequence[Fault],

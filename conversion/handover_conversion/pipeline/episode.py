@@ -14,7 +14,7 @@ import numpy as np
 
 from handover_conversion.errors import Fault, FaultyEpisode
 from handover_conversion.groot.embodiment_map import EmbodimentMap
-from handover_conversion.lerobot.dataset import RecordedEpisode
+from handover_conversion.lerobot.dataset import EpisodeLocation
 from handover_conversion.pipeline.resample import Grid, grid_times, interpolate, make_grid
 from handover_conversion.pipeline.rows import EpisodeRows, RowFormat, RowsError, read_rows
 from handover_conversion.video.decode import VideoError, VideoSpan, read_video
@@ -39,7 +39,7 @@ class EpisodeTask:
     """One episode to convert."""
 
     root: Path
-    episode: RecordedEpisode
+    episode: EpisodeLocation
     target: Target
 
 

@@ -1,13 +1,13 @@
 """What decides a conversion's result, written down before it starts and kept with the dataset."""
 
-from importlib import metadata
 from typing import Any
 
 import av
 import pyarrow as pa
 from handover_common.parallel.executor import Executor
+from handover_common.versions import NOT_INSTALLED, package_version
 
-from handover_conversion.lerobot.dataset import Recordings
+from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.pipeline.command import ConvertConfig
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.resample import METHOD
@@ -19,14 +19,18 @@ from handover_conversion.video.resize import CROP, FILTER
 def make_plan(
     source: str,
     config: ConvertConfig,
-    recordings: Recordings,
+    recordings: LeRobotDataset,
     target: Target,
     executor: Executor,
 ) -> dict[str, Any]:
     """Record source, parameters and tools; an interrupted run goes on only with an equal plan."""
     embodiment = target.embodiment
     return {
-        "tool": {"handover": tool_version(), "pyarrow": pa.__version__, **_av_versions()},
+        "tool": {
+            "handover": package_version("handover") or NOT_INSTALLED,
+            "pyarrow": pa.__version__,
+            **_av_versions(),
+        },
         "source": {
             "name": source,
             "revision": config.revision,
@@ -60,21 +64,13 @@ def named_alike(plan: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {**plan, "source": {**plan["source"], "name": other["source"]["name"]}}
 
 
-def tool_version() -> str:
-    """Give the installed version of handover."""
-    try:
-        return metadata.version("handover")
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
 def _av_versions() -> dict[str, str]:
     libraries = ("libavcodec", "libavformat", "libswscale")
     versions = {name: ".".join(map(str, av.library_versions[name])) for name in libraries}
     return {"av": av.__version__, **versions}
 
 
-def _source_hash(recordings: Recordings, executor: Executor) -> str:
+def _source_hash(recordings: LeRobotDataset, executor: Executor) -> str:
     """Hash the files that the conversion reads: metadata, rows and the one camera's videos."""
     meta = [path for path in (recordings.root / "meta").rglob("*") if path.is_file()]
     rows = [episode.rows.path for episode in recordings.episodes]

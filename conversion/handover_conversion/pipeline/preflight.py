@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from handover_conversion.errors import DatasetError
-from handover_conversion.lerobot.dataset import Recordings
+from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.resample import resampled_length
 from handover_conversion.pipeline.staging import partial_folder
@@ -42,7 +42,7 @@ def check_place(root: Path, output: Path, overwrite: bool) -> None:
         raise DatasetError(f"{parent} is not a folder that can be written (--output)")
 
 
-def check_free(output: Path, recordings: Recordings, target: Target) -> None:
+def check_free(output: Path, recordings: LeRobotDataset, target: Target) -> None:
     """Compare the output's estimated size with the free space. Raises DatasetError."""
     needed = estimated_bytes(recordings, target)
     there = _bytes_in(partial_folder(output))
@@ -54,7 +54,7 @@ def check_free(output: Path, recordings: Recordings, target: Target) -> None:
         )
 
 
-def estimated_bytes(recordings: Recordings, target: Target) -> int:
+def estimated_bytes(recordings: LeRobotDataset, target: Target) -> int:
     """Estimate the output's size from above; its rows are on the disk twice until published."""
     rows = sum(
         resampled_length(episode.length, target.from_hz, target.to_hz)

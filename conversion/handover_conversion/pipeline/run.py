@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handover_common.errors import UsageError
 from handover_common.parallel.executor import Executor, Outcome, open_executor
 from handover_common.progress import ConversionProgress
-from handover_proto.errors import UsageError
 
 from handover_conversion.errors import (
     DatasetError,
     Fault,
     FaultyDataset,
     FaultyEpisode,
-    disk_faults_told,
     in_reading_order,
     report,
+    report_disk_errors,
 )
 from handover_conversion.groot.dataset import GrootDataset
 from handover_conversion.groot.embodiment_map import choose_embodiment
-from handover_conversion.lerobot.dataset import Recordings
+from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.lerobot.open import open_lerobot
 from handover_conversion.pipeline import preflight as space
 from handover_conversion.pipeline.assembly import assemble
@@ -79,12 +79,12 @@ def convert(source: str, output: Path, config: ConvertConfig) -> ConversionRepor
         if published is not None and named_alike(published, plan) == plan:
             return _report_finished(output, time.monotonic() - started)
         space.check_place(root, output, config.overwrite)  # again: reading the source takes time
-        with disk_faults_told(output):
+        with report_disk_errors(output):
             return _convert_planned(recordings, target, output, plan, config, executor, started)
 
 
 def _convert_planned(
-    recordings: Recordings,
+    recordings: LeRobotDataset,
     target: Target,
     output: Path,
     plan: dict[str, Any],
@@ -114,7 +114,7 @@ def _report_finished(output: Path, seconds: float) -> ConversionReport:
     return ConversionReport(output, episodes, rows, episodes, left_out, seconds)
 
 
-def _target(recordings: Recordings, config: ConvertConfig) -> Target:
+def _target(recordings: LeRobotDataset, config: ConvertConfig) -> Target:
     for name in (STATE, ACTION):
         if name not in recordings.features:
             raise DatasetError(f"{recordings.root}: meta/info.json describes no {name!r}")
@@ -144,7 +144,7 @@ def _target(recordings: Recordings, config: ConvertConfig) -> Target:
     )
 
 
-def _check_lengths(recordings: Recordings, target: Target, horizon: int) -> None:
+def _check_lengths(recordings: LeRobotDataset, target: Target, horizon: int) -> None:
     lengths = [
         resampled_length(episode.length, target.from_hz, target.to_hz)
         for episode in recordings.episodes
@@ -159,7 +159,7 @@ def _check_lengths(recordings: Recordings, target: Target, horizon: int) -> None
 
 
 def _convert_episodes(
-    recordings: Recordings, target: Target, staging: Staging, executor: Executor
+    recordings: LeRobotDataset, target: Target, staging: Staging, executor: Executor
 ) -> tuple[Fault, ...]:
     """Convert every episode that is whole and not finished; give all faults found."""
     faults = list(recordings.faults)
@@ -182,7 +182,7 @@ def _convert_episodes(
 
 
 def _faults_of(
-    outcome: Outcome[EpisodeTask, ConvertedEpisode], recordings: Recordings
+    outcome: Outcome[EpisodeTask, ConvertedEpisode], recordings: LeRobotDataset
 ) -> tuple[Fault, ...]:
     """Turn an episode's error into faults: one episode never keeps the others from conversion."""
     error, episode = outcome.error, outcome.task.episode
@@ -193,7 +193,7 @@ def _faults_of(
 
 
 def _good_episodes(
-    recordings: Recordings, faults: Sequence[Fault], skip_bad: bool, output: Path
+    recordings: LeRobotDataset, faults: Sequence[Fault], skip_bad: bool, output: Path
 ) -> list[int]:
     if faults and not skip_bad:
         summary = (

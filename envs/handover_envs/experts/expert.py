@@ -29,7 +29,7 @@ POLICY_RATE_HZ = 20.0  # a chunk is 16 steps at this rate
 
 
 @dataclass(frozen=True)
-class Plan:
+class Trajectory:
     """One demonstration: `targets` is (400, 14) float32 at 50 Hz, rad, grippers 0 … 1."""
 
     task: TaskName
@@ -63,7 +63,7 @@ class Expert:
         self._arms = {side: ArmKinematics(side, scene) for side in get_args(Side)}
         self._home = {side: _home(arm) for side, arm in self._arms.items()}
 
-    def plan(self, seed: int, miss: Mapping[Side, Point] = EXACT) -> Plan:
+    def plan(self, seed: int, miss: Mapping[Side, Point] = EXACT) -> Trajectory:
         """Plan the demonstration for the objects' poses of AlohaSimulator.reset(seed).
 
         miss: how far beside its aim each hand grasps, m, as a learner would; the same seed gives
@@ -77,7 +77,7 @@ class Expert:
             ways = plan_insertion(poses[0], poses[1], self._home, vary, miss)
         targets = np.concatenate([self._follow(side, ways[side]) for side in ("left", "right")], 1)
         targets[:, ARM_JOINTS] += vary.tremor(DEMONSTRATION_STEPS)
-        return Plan(self.task, seed, targets.astype(np.float32))
+        return Trajectory(self.task, seed, targets.astype(np.float32))
 
     def _follow(self, side: Side, way: list[Waypoint]) -> np.ndarray:
         """Turn one gripper's way into its joint targets: (400, 7) float64 at 50 Hz."""
@@ -107,7 +107,7 @@ class ScriptedPolicy:
     def __init__(self, task: TaskName) -> None:
         """Load the expert; raises as Expert does."""
         self._expert = Expert(task)
-        self._plan: Plan | None = None
+        self._plan: Trajectory | None = None
 
     def reset(self, seed: int) -> None:
         """Plan the episode that AlohaSimulator.reset(seed) starts."""

@@ -17,7 +17,7 @@ _COMPARED_STEPS = (0, 150, 300)  # arms at home, at work near the objects, and t
 
 
 @dataclass(frozen=True)
-class Order:
+class DemonstrationTask:
     """What a worker is asked for."""
 
     task: TaskName
@@ -27,7 +27,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class LookDifference:
+class RenderDifference:
     """How far a look is from the default one on the same scenes, in levels of 0 … 255."""
 
     frames: int
@@ -46,7 +46,7 @@ class Demonstration:
     start_poses: np.ndarray
     video: bytes
     image_statistics: dict[str, list]
-    look_difference: LookDifference | None
+    look_difference: RenderDifference | None
 
     def __len__(self) -> int:
         return len(self.state)
@@ -60,7 +60,7 @@ class Demonstration:
         }
 
 
-def demonstrate(order: Order) -> Demonstration | None:
+def demonstrate(order: DemonstrationTask) -> Demonstration | None:
     """Act out a seed's plan, and film it if its last step is at reward 4; None if it is not.
 
     Physics take half a second and drawing many, so the episode is acted once unseen.
@@ -95,7 +95,9 @@ def demonstrate(order: Order) -> Demonstration | None:
     )
 
 
-def _compare(order: Order, action: np.ndarray, frames: dict[int, np.ndarray]) -> LookDifference:
+def _compare(
+    order: DemonstrationTask, action: np.ndarray, frames: dict[int, np.ndarray]
+) -> RenderDifference:
     """Draw some steps again in the default look."""
     simulator = _simulator(order.task, "default")
     simulator.reset(order.seed)
@@ -105,16 +107,16 @@ def _compare(order: Order, action: np.ndarray, frames: dict[int, np.ndarray]) ->
             differences.append(np.abs(simulator.render().astype(int) - frames[step]))
         simulator.step(action[step])
     levels = np.stack(differences)
-    return LookDifference(len(frames), float(levels.mean()), float((levels > 8).mean()))
+    return RenderDifference(len(frames), float(levels.mean()), float((levels > 8).mean()))
 
 
-def join_differences(differences: Iterable[LookDifference]) -> LookDifference | None:
+def join_differences(differences: Iterable[RenderDifference]) -> RenderDifference | None:
     """Average over episodes; None when there are none."""
     parts = list(differences)
     frames = sum(part.frames for part in parts)
     if frames == 0:
         return None
-    return LookDifference(
+    return RenderDifference(
         frames,
         sum(part.mean_levels * part.frames for part in parts) / frames,
         sum(part.share_above_8_levels * part.frames for part in parts) / frames,

@@ -25,7 +25,7 @@ from handover_conversion.errors import DatasetError
 from handover_conversion.lerobot.writer import RecordedSteps
 from handover_conversion.metadata_files import json_bytes, write_whole
 
-from handover_envs.record.demonstration import Demonstration, LookDifference
+from handover_envs.record.demonstration import Demonstration, RenderDifference
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class KeptEpisode:
 
     steps: RecordedSteps
     summary: dict[str, Any]
-    difference: LookDifference | None
+    difference: RenderDifference | None
 
 
 class RecordingFolder:
@@ -118,7 +118,7 @@ class RecordingFolder:
             )
         difference = told["look_difference"]
         return KeptEpisode(
-            steps, told["summary"], None if difference is None else LookDifference(**difference)
+            steps, told["summary"], None if difference is None else RenderDifference(**difference)
         )
 
     def fresh_dataset(self) -> Path:

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from handover_common.parallel.executor import Executor, open_executor
-from handover_conversion.errors import DatasetError, disk_faults_told
+from handover_conversion.errors import DatasetError, report_disk_errors
 from handover_conversion.lerobot.frame_statistics import RecordingCodec, encoder_settings
 from handover_conversion.lerobot.writer import RecordingFormat, write_recordings
 from handover_conversion.metadata_files import json_bytes, write_whole
 
 from handover_envs.record.command import RecordConfig
-from handover_envs.record.demonstration import Order, demonstrate, join_differences
+from handover_envs.record.demonstration import DemonstrationTask, demonstrate, join_differences
 from handover_envs.record.folder import RecordingFolder
 from handover_envs.record.progress import RecordingProgress
-from handover_envs.simulator.loading import check_packages
+from handover_envs.simulator.loading import check_packages, simulator_versions
 from handover_envs.simulator.rendering import LOOKS
 from handover_envs.simulator.simulator import FRAME_HEIGHT, FRAME_WIDTH
 from handover_envs.simulator.tasks import CONTROL_RATE_HZ, find_task
-from handover_envs.simulator.versions import simulator_versions
 
 CAMERA = "observation.images.top"
 METADATA = "meta/recording.json"  # beside LeRobot's own files, which stay as lerobot writes them
@@ -66,7 +65,7 @@ def record(config: RecordConfig) -> RecordingReport:
     with (
         open_executor(config.workers, config.cluster) as executor,
         RecordingFolder(config.output, plan) as folder,
-        disk_faults_told(config.output),
+        report_disk_errors(config.output),
     ):
         resumed = len(folder.finished())
         _check_space(config, folder, config.episodes - resumed)
@@ -113,7 +112,7 @@ def _record_seeds(
         tried = range(config.seed, config.seed + config.episodes + failed)
         known = folder.finished() | folder.failed()
         orders = [
-            Order(config.task, seed, config.render, config.codec)
+            DemonstrationTask(config.task, seed, config.render, config.codec)
             for seed in tried
             if seed not in known
         ]

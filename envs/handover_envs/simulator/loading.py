@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 from types import ModuleType
 
-from handover_proto.errors import MissingExtra
+from handover_common.errors import MissingExtra
+from handover_common.versions import package_versions
 
 from handover_envs.simulator.rendering import choose_backend, graphics_missing
 
@@ -28,3 +29,8 @@ def load_world() -> ModuleType:
         # how dm_control and PyOpenGL say that they found no OpenGL driver
         raise graphics_missing(error) from error
     return world
+
+
+def simulator_versions() -> dict[str, str]:
+    """The versions that decide what a simulated episode looks like, for datasets and reports."""
+    return package_versions(("handover", "gym-aloha", "mujoco", "dm-control", "numpy", "av"))

@@ -15,7 +15,7 @@ from handover_common.hub import resolve
 from torch import Tensor, nn
 
 from handover_model.checkpoints.hashes import processor_hash, weights_hash
-from handover_model.checkpoints.metadata import CheckpointNotes, load_notes, save_notes
+from handover_model.checkpoints.metadata import CheckpointMetadata, load_metadata, save_metadata
 from handover_model.checkpoints.weights import SHARD_BYTES, load_weights, read_weights, save_weights
 from handover_model.errors import CheckpointError
 from handover_model.network.action_head import MASK_TOKEN_SCALE
@@ -43,7 +43,7 @@ class Checkpoint:
     folder: Path
     network: Gr00tNetwork
     processor_config: ProcessorConfig
-    notes: CheckpointNotes
+    notes: CheckpointMetadata
     tokenizer: Path | None
     """The folder that the user chose for the tokenizer, if any"""
 
@@ -89,7 +89,7 @@ def load_checkpoint(
     processor_config = load_processor_config(folder)
     network = load_network(folder, config, eagle, device=torch.device(device), dtype=dtype)
     name = folder.resolve().name if Path(name_or_dir).is_dir() else str(name_or_dir)
-    return Checkpoint(name, folder, network, processor_config, load_notes(folder), tokenizer)
+    return Checkpoint(name, folder, network, processor_config, load_metadata(folder), tokenizer)
 
 
 def load_network(
@@ -124,7 +124,7 @@ def save_checkpoint(
     network: Gr00tNetwork,
     processor_config: ProcessorConfig,
     *,
-    notes: CheckpointNotes | None = None,
+    notes: CheckpointMetadata | None = None,
     tokenizer: Path | None = None,
     unused: Mapping[str, Tensor] | None = None,
     shard_bytes: int = SHARD_BYTES,
@@ -146,7 +146,7 @@ def save_checkpoint(
     if network.eagle != EagleConfig():
         _write_json(fresh / EAGLE_FILES[0], network.eagle.to_json())
     save_processor_config(processor_config, fresh)
-    save_notes(notes or CheckpointNotes(), fresh)
+    save_metadata(notes or CheckpointMetadata(), fresh)
     if tokenizer is not None:
         copy_tokenizer(tokenizer, fresh)
     fresh.rename(folder)

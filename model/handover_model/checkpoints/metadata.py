@@ -15,11 +15,11 @@ from handover_proto.types import TrainingRecord
 from handover_model.errors import CheckpointError
 from handover_model.network.json_settings import read_json
 
-NOTES_FILE = "handover.json"
+METADATA_FILE = "handover.json"
 
 
 @dataclass(frozen=True)
-class CheckpointNotes:
+class CheckpointMetadata:
     """How a checkpoint is meant to be used, and what it has seen."""
 
     rate_hz: float = 0.0
@@ -31,14 +31,14 @@ class CheckpointNotes:
     training: tuple[TrainingRecord, ...] = ()
 
 
-def load_notes(folder: Path) -> CheckpointNotes:
+def load_metadata(folder: Path) -> CheckpointMetadata:
     """Read handover.json of a checkpoint; an empty record where there is none."""
-    path = folder / NOTES_FILE
+    path = folder / METADATA_FILE
     if not path.is_file():
-        return CheckpointNotes()
+        return CheckpointMetadata()
     values = read_json(path)
     try:
-        return CheckpointNotes(
+        return CheckpointMetadata(
             rate_hz=float(values.get("rate_hz", 0.0)),
             units={str(key): str(unit) for key, unit in values.get("units", {}).items()},
             camera_sizes={
@@ -51,9 +51,9 @@ def load_notes(folder: Path) -> CheckpointNotes:
         raise CheckpointError(f"{path} is not as Handover writes it: {error!r}") from error
 
 
-def save_notes(notes: CheckpointNotes, folder: Path) -> None:
+def save_metadata(notes: CheckpointMetadata, folder: Path) -> None:
     """Write handover.json into a folder."""
-    (folder / NOTES_FILE).write_text(json.dumps(asdict(notes), indent=2), encoding="utf-8")
+    (folder / METADATA_FILE).write_text(json.dumps(asdict(notes), indent=2), encoding="utf-8")
 
 
 def _record(values: Mapping[str, Any]) -> TrainingRecord:

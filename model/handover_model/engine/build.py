@@ -7,16 +7,16 @@ import numpy as np
 import torch
 
 from handover_model.engine.agreement import check_alike
-from handover_model.engine.cpu.engine import PlainRows, RowEngine
+from handover_model.engine.cpu.engine import CpuEngine, TorchBackend
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
-from handover_model.engine.cuda.engine import GraphEngine
-from handover_model.engine.cuda.image_resize import DeviceFrames
+from handover_model.engine.cuda.engine import CudaGraphEngine
+from handover_model.engine.cuda.image_resize import DeviceImageResizer
 from handover_model.engine.cuda.kernel_selection import KernelCompiler
-from handover_model.engine.fp8.linear import FP8, quantise
+from handover_model.engine.fp8.linear import FP8, quantize
 from handover_model.engine.fp8.scales import Fp8Scales
-from handover_model.engine.functional.inputs import Stack, stack_frames
+from handover_model.engine.functional.inputs import StackFramesFn, stack_frames
 from handover_model.engine.functional.tables import take_weights
-from handover_model.engine.interface import ChunkEngine
+from handover_model.engine.interface import InferenceEngine
 from handover_model.engine.reference import reference_chunks
 from handover_model.errors import ModalityError
 from handover_model.network.groot import Gr00tNetwork
@@ -29,7 +29,7 @@ ONNX_WEIGHTS = 50_000_000  # above, converting would double a large network's me
 ENGINES = ("auto", "reference", "fast")
 
 
-def choose_engine(
+def build_engine(
     name: str,
     network: Gr00tNetwork,
     processor: Processor,
@@ -37,7 +37,7 @@ def choose_engine(
     *,
     compiled: bool = False,
     scales: Fp8Scales | None = None,
-) -> ChunkEngine | None:
+) -> InferenceEngine | None:
     """Make the engine of a name: None is the reference path, the network's own modules.
 
     probe: a sample on which both must agree. compiled: on a GPU, compile in the background too.
@@ -65,19 +65,19 @@ def choose_engine(
     logger.info("engine %s: within %.1e of the reference path", engine.name, difference)
     if scales is not None:
         _tell_error(scales)
-    if compiled and isinstance(engine, GraphEngine):
+    if compiled and isinstance(engine, CudaGraphEngine):
         engine.compile(KernelCompiler())
     return engine
 
 
 def _make_graphs(
     network: Gr00tNetwork, processor: Processor, probe: PreparedSample, scales: Fp8Scales | None
-) -> tuple[ChunkEngine, float]:
+) -> tuple[InferenceEngine, float]:
     embodiment, pad = _slot(processor), processor.tokenizer.pad_token
     weights, precision = take_weights(network, embodiment), network.action_head.dtype
     if scales is not None:
-        weights, precision = quantise(weights, scales.largest_inputs), FP8
-    engine = GraphEngine(
+        weights, precision = quantize(weights, scales.largest_inputs), FP8
+    engine = CudaGraphEngine(
         network,
         embodiment,
         pad,
@@ -93,13 +93,13 @@ def _make_graphs(
 
 def _make_rows(
     network: Gr00tNetwork, processor: Processor, probe: PreparedSample, scales: Fp8Scales | None
-) -> tuple[ChunkEngine, float]:
+) -> tuple[InferenceEngine, float]:
     embodiment, pad = _slot(processor), processor.tokenizer.pad_token
     if scales is not None:
-        weights = quantise(take_weights(network, embodiment), scales.largest_inputs)
-        rounded = RowEngine(network, embodiment, pad, weights)
+        weights = quantize(take_weights(network, embodiment), scales.largest_inputs)
+        rounded = CpuEngine(network, embodiment, pad, weights)
         return rounded, check_engine(rounded, network, processor, [probe], FP8)
-    engine = RowEngine(network, embodiment, pad)
+    engine = CpuEngine(network, embodiment, pad)
     difference = check_engine(engine, network, processor, [probe])
     return engine, _use_onnx(engine, network, processor, probe) or difference
 
@@ -122,7 +122,7 @@ def _tell_error(scales: Fp8Scales) -> None:
 
 
 def _use_onnx(
-    engine: RowEngine, network: Gr00tNetwork, processor: Processor, probe: PreparedSample
+    engine: CpuEngine, network: Gr00tNetwork, processor: Processor, probe: PreparedSample
 ) -> float | None:
     """Let ONNX Runtime compute a small network's rows where it agrees; its largest difference."""
     weights = sum(weight.numel() for weight in network.parameters())
@@ -132,14 +132,14 @@ def _use_onnx(
     if row is None or row.start is None:
         return None
     try:
-        from handover_model.engine.cpu.onnx import OnnxRows
+        from handover_model.engine.cpu.onnx import OnnxBackend
 
-        engine.compute_by(OnnxRows(engine.weights, row), "fast (ONNX Runtime)")
+        engine.compute_by(OnnxBackend(engine.weights, row), "fast (ONNX Runtime)")
         return check_engine(engine, network, processor, [probe])
     except Exception as error:  # whatever a foreign library raises, PyTorch can compute the rows
         reason = str(error).strip().partition("\n")[0]
         logger.warning("PyTorch computes the rows, ONNX Runtime does not: %s", reason)
-        engine.compute_by(PlainRows(engine.weights), "fast")
+        engine.compute_by(TorchBackend(engine.weights), "fast")
         return None
 
 
@@ -151,15 +151,17 @@ def refuse_unknown(network: Gr00tNetwork) -> None:
         )
 
 
-def choose_stack(processor: Processor, probe: PreparedSample, device: torch.device) -> Stack:
+def choose_stack(
+    processor: Processor, probe: PreparedSample, device: torch.device
+) -> StackFramesFn:
     """Let frames that come raw, as the probe's, be prepared on the device."""
     if not isinstance(probe, RawSample):
         return stack_frames
-    return DeviceFrames(processor.config.image, processor.image_side, device)
+    return DeviceImageResizer(processor.config.image, processor.image_side, device)
 
 
 def check_engine(
-    engine: ChunkEngine,
+    engine: InferenceEngine,
     network: Gr00tNetwork,
     processor: Processor,
     samples: Sequence[PreparedSample],

@@ -7,14 +7,14 @@ import torch
 
 from handover_model.checkpoints.checkpoint import Checkpoint
 from handover_model.engine.agreement import compare
-from handover_model.engine.cpu.engine import RowEngine
-from handover_model.engine.fp8.linear import quantise, watch
+from handover_model.engine.cpu.engine import CpuEngine
+from handover_model.engine.fp8.linear import quantize, watch
 from handover_model.engine.fp8.scales import ActionError, Fp8Scales
 from handover_model.engine.functional.tables import take_weights
 from handover_model.engine.reference import reference_chunks
 from handover_model.errors import ModalityError
 from handover_model.processing.processor import Processor
-from handover_model.processing.samples import PreparedSample
+from handover_model.processing.samples import ByteSample
 
 SMALLEST = 1e-6  # for a layer that has read zeros alone
 
@@ -22,8 +22,8 @@ SMALLEST = 1e-6  # for a layer that has read zeros alone
 def calibrate(
     checkpoint: Checkpoint,
     processor: Processor,
-    seen: Sequence[PreparedSample],
-    unseen: Sequence[PreparedSample],
+    seen: Sequence[ByteSample],
+    unseen: Sequence[ByteSample],
     dataset: str,
 ) -> Fp8Scales:
     """Find the scales on some observations, and their error on others.
@@ -36,9 +36,9 @@ def calibrate(
     pad = processor.tokenizer.pad_token
     weights = take_weights(network, embodiment)
     watched, largest = watch(weights)
-    _run(RowEngine(network, embodiment, pad, watched), seen, checkpoint)
+    _run(CpuEngine(network, embodiment, pad, watched), seen, checkpoint)
     inputs = {name: max(float(number), SMALLEST) for name, number in largest.items()}
-    rounded = RowEngine(network, embodiment, pad, quantise(weights, inputs))
+    rounded = CpuEngine(network, embodiment, pad, quantize(weights, inputs))
     got = _run(rounded, unseen, checkpoint)
     want = np.concatenate(
         [
@@ -53,9 +53,7 @@ def calibrate(
 
 
 @torch.inference_mode()
-def _run(
-    engine: RowEngine, samples: Sequence[PreparedSample], checkpoint: Checkpoint
-) -> np.ndarray:
+def _run(engine: CpuEngine, samples: Sequence[ByteSample], checkpoint: Checkpoint) -> np.ndarray:
     chunks: list[np.ndarray] = []
     for place, sample in enumerate(samples):
         answer = engine.run([sample], _noise(checkpoint, place))

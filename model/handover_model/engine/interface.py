@@ -9,11 +9,11 @@ from torch import Tensor
 
 from handover_model.engine.functional.action_head import Sampler
 from handover_model.network.real_time_chunking import PrefixGuide, Velocity, sample, sample_guided
-from handover_model.processing.samples import PreparedSample
+from handover_model.processing.samples import ByteSample
 
 
 @dataclass(frozen=True)
-class Chunks:
+class EngineOutput:
     """What the network gives for a batch, and how long its two halves took."""
 
     chunks: np.ndarray
@@ -22,7 +22,7 @@ class Chunks:
     action_head_ms: float
 
 
-class ChunkEngine(Protocol):
+class InferenceEngine(Protocol):
     """Computes chunks as the network's own modules would."""
 
     @property
@@ -31,8 +31,8 @@ class ChunkEngine(Protocol):
         ...
 
     def run(
-        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
-    ) -> Chunks | None:
+        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
+    ) -> EngineOutput | None:
         """Denoise (B, horizon, max_action_dim) float32; None for what it leaves to the modules."""
         ...
 

@@ -7,14 +7,14 @@ import torch
 
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.processing.processor import Processor
-from handover_model.processing.samples import PreparedSample
+from handover_model.processing.samples import ByteSample
 
 
 @torch.inference_mode()
 def reference_chunks(
     network: Gr00tNetwork,
     processor: Processor,
-    samples: Sequence[PreparedSample],
+    samples: Sequence[ByteSample],
     noise: np.ndarray,
 ) -> np.ndarray:
     """Denoise (B, horizon, max_action_dim) float32 -> the same, in normalised units."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from handover_proto.embodiment import GR1_DIMS, RELATIVE_GROUPS
 
-from handover_model.checkpoints.metadata import CheckpointNotes
+from handover_model.checkpoints.metadata import CheckpointMetadata
 from handover_model.errors import StatisticsError
 from handover_model.network.json_settings import read_json
 from handover_model.processing.modality import ActionConfig, ActionRep, Modality, ModalityConfig
 from handover_model.processing.processor_config import ProcessorConfig
-from handover_model.processing.state_action import NormaliseOptions
+from handover_model.processing.state_action import NormalizeOptions
 from handover_model.processing.statistics import EmbodimentStatistics, slice_statistics
 
 TAG = "gr1"
@@ -67,14 +67,14 @@ def aloha_processor(
     return ProcessorConfig(
         modalities={TAG: aloha_modality(horizon)},
         statistics={TAG: statistics},
-        normalise=NormaliseOptions(use_relative_action=True),
+        normalise=NormalizeOptions(use_relative_action=True),
         max_state_dim=max_state_dim,
         max_action_dim=max_action_dim,
         max_action_horizon=horizon,
     )
 
 
-def dataset_notes(dataset: Path) -> CheckpointNotes:
+def dataset_metadata(dataset: Path) -> CheckpointMetadata:
     """Take the control rate and the camera's size from a dataset's meta/info.json."""
     info = read_json(dataset / "meta" / "info.json")
     video = read_json(dataset / "meta" / "modality.json").get("video", {})
@@ -84,7 +84,7 @@ def dataset_notes(dataset: Path) -> CheckpointNotes:
         shape = feature.get("shape")
         if isinstance(shape, list) and len(shape) == 3:
             sizes[name] = (int(shape[0]), int(shape[1]))
-    return CheckpointNotes(rate_hz=float(info["fps"]), units=UNITS, camera_sizes=sizes)
+    return CheckpointMetadata(rate_hz=float(info["fps"]), units=UNITS, camera_sizes=sizes)
 
 
 def in_slot(config: ProcessorConfig, slot: int) -> ProcessorConfig:

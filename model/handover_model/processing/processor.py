@@ -15,9 +15,9 @@ from handover_model.processing.augmentation import Augmentation, augment
 from handover_model.processing.image import check_frame, prepare_frame, prepared_size
 from handover_model.processing.padding import cut_action, pad_action, pad_state
 from handover_model.processing.processor_config import ProcessorConfig
-from handover_model.processing.samples import PreparedSample, RawSample, Sample, TrainingSample
+from handover_model.processing.samples import ByteSample, NetworkSample, RawSample, TrainingSample
 from handover_model.processing.state_action import Groups, StateActionCodec
-from handover_model.processing.text import formalise, render_prompt
+from handover_model.processing.text import formalize, render_prompt
 from handover_model.processing.tokenizer import PromptTokenizer, pad_left
 
 NO_AUGMENTATION = Augmentation()
@@ -45,7 +45,7 @@ class Processor:
         state: Groups,
         task: str,
         augmentation: Augmentation = NO_AUGMENTATION,
-    ) -> Sample:
+    ) -> NetworkSample:
         """Prepare one observation.
 
         cameras: {name: frames, oldest first}, each (h, w, 3) uint8 RGB; state: {group: (steps,
@@ -59,7 +59,7 @@ class Processor:
         state: Groups,
         task: str,
         augmentation: Augmentation = NO_AUGMENTATION,
-    ) -> PreparedSample:
+    ) -> ByteSample:
         """Prepare one observation as `prepare` does, leaving its frames in bytes."""
         frames = tuple(
             prepare_frame(
@@ -91,10 +91,10 @@ class Processor:
         sizes: Sequence[tuple[int, ...]],
         state: Groups,
         task: str,
-    ) -> PreparedSample:
+    ) -> ByteSample:
         """Put a prompt for images of these sizes and a state beside frames."""
         tokens = [height * width // self.image_side**2 for height, width in sizes]
-        instruction = formalise(task) if self.config.formalize_language else task
+        instruction = formalize(task) if self.config.formalize_language else task
         input_ids = self.tokenizer.encode(render_prompt(instruction, tokens))
         placeholders = int((input_ids == self.tokenizer.image_token).sum())
         if placeholders != sum(tokens):
@@ -102,7 +102,7 @@ class Processor:
         self._check_state(state)
         padded = pad_state(self.codec.normalise_state(state), self.config.max_state_dim)
         embodiment = self.config.embodiment_ids[self.tag]
-        return PreparedSample(frames, input_ids, padded, embodiment)
+        return ByteSample(frames, input_ids, padded, embodiment)
 
     def prepare_training(
         self,
@@ -120,7 +120,7 @@ class Processor:
         )
         return TrainingSample(sample, padded, mask)
 
-    def collate(self, samples: Sequence[Sample]) -> ModelInput:
+    def collate(self, samples: Sequence[NetworkSample]) -> ModelInput:
         """Put samples into one batch; shorter texts are padded on the left."""
         ids, mask = pad_left([sample.input_ids for sample in samples], self.tokenizer.pad_token)
         return ModelInput(

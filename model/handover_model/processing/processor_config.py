@@ -15,7 +15,7 @@ from handover_model.processing.modality import (
     modality_config_json,
     parse_modality_config,
 )
-from handover_model.processing.state_action import NormaliseOptions
+from handover_model.processing.state_action import NormalizeOptions
 from handover_model.processing.statistics import (
     EmbodimentStatistics,
     parse_statistics,
@@ -51,7 +51,7 @@ class ProcessorConfig:
     """Of every embodiment, by its tag"""
     embodiment_ids: Mapping[str, int] = field(default_factory=lambda: dict(EMBODIMENT_IDS))
     image: ImageOptions = field(default_factory=ImageOptions)
-    normalise: NormaliseOptions = field(default_factory=NormaliseOptions)
+    normalise: NormalizeOptions = field(default_factory=NormalizeOptions)
     formalize_language: bool = True
     max_state_dim: int = 29
     max_action_dim: int = 29
@@ -98,7 +98,7 @@ def parse_arguments(
             statistics,
             embodiment_ids,
             image=ImageOptions(**_sizes(_take(plain, ImageOptions))),
-            normalise=NormaliseOptions(**_take(plain, NormaliseOptions)),
+            normalise=NormalizeOptions(**_take(plain, NormalizeOptions)),
             **{name: plain.pop(name) for name in own if name in plain},
             other=plain,
         )

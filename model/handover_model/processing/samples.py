@@ -9,7 +9,7 @@ from handover_model.processing.image import ImageOptions, prepare_frame, prepare
 
 
 @dataclass(frozen=True)
-class Sample:
+class NetworkSample:
     """One observation, ready to be put into a batch."""
 
     images: tuple[Tensor, ...]
@@ -22,7 +22,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class PreparedSample:
+class ByteSample:
     """One observation whose frames have their final size, but are still bytes."""
 
     frames: tuple[np.ndarray, ...]
@@ -37,15 +37,15 @@ class PreparedSample:
         """Give each frame's (down, right) image tokens, which are `side` pixels wide."""
         return [(frame.shape[0] // side, frame.shape[1] // side) for frame in self.frames]
 
-    def scaled(self) -> Sample:
+    def scaled(self) -> NetworkSample:
         """Scale the frames' values to the network's."""
-        return Sample(
+        return NetworkSample(
             tuple(map(to_pixels, self.frames)), self.input_ids, self.state, self.embodiment
         )
 
 
 @dataclass(frozen=True)
-class RawSample(PreparedSample):
+class RawSample(ByteSample):
     """One observation whose frames are as its cameras gave them: who computes it prepares them."""
 
     options: ImageOptions
@@ -59,17 +59,19 @@ class RawSample(PreparedSample):
         ]
         return [(height // side, width // side) for height, width in sizes]
 
-    def scaled(self) -> Sample:
+    def scaled(self) -> NetworkSample:
         """Prepare the frames as the processor does, and scale their values."""
         prepared = [prepare_frame(frame, self.options, self.image_side) for frame in self.frames]
-        return Sample(tuple(map(to_pixels, prepared)), self.input_ids, self.state, self.embodiment)
+        return NetworkSample(
+            tuple(map(to_pixels, prepared)), self.input_ids, self.state, self.embodiment
+        )
 
 
 @dataclass(frozen=True)
 class TrainingSample:
     """One observation and the chunk that the demonstrator then carried out."""
 
-    sample: Sample
+    sample: NetworkSample
     action: np.ndarray
     """(horizon, max_action_dim) float32"""
     action_mask: np.ndarray

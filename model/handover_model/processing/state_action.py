@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class NormaliseOptions:
+class NormalizeOptions:
     """The options of processor_config.json that normalisation reads."""
 
     use_percentiles: bool = False
@@ -42,7 +42,7 @@ class StateActionCodec:
 
     modality: ModalityConfig
     statistics: EmbodimentStatistics
-    options: NormaliseOptions
+    options: NormalizeOptions
 
     def __post_init__(self) -> None:
         for key in self.modality.action.keys:

@@ -9,7 +9,7 @@ PAD_TOKEN = "<|endoftext|>"
 _NOT_WORD_NOR_SPACE = re.compile(r"[^\w\s]")
 
 
-def formalise(instruction: str) -> str:
+def formalize(instruction: str) -> str:
     """Lower the case and drop punctuation, as the model's training did; spaces stay as they are."""
     return _NOT_WORD_NOR_SPACE.sub("", instruction.lower())
 

@@ -36,7 +36,7 @@ _MAP_KEY, _MAP_VALUE = 1, 2  # a map's entry is a message of these two
 _STAGES = tuple(stage.name for stage in dataclasses.fields(StageDurations))
 
 
-def serialise_request(request: PolicyRequest) -> bytes:
+def serialize_request(request: PolicyRequest) -> bytes:
     """Serialise a request as an InferRequest, without checking it against a server's spec.
 
     Protobuf merges the parts of a submessage: an observation without cameras, and one for each.
@@ -64,7 +64,7 @@ def serialise_request(request: PolicyRequest) -> bytes:
 
 def encode_request(request: PolicyRequest) -> pb.InferRequest:
     """Turn a request into its message, as serialise_request does, for who wants to change it."""
-    return pb.InferRequest.FromString(serialise_request(request))
+    return pb.InferRequest.FromString(serialize_request(request))
 
 
 def decode_request(message: pb.InferRequest, spec: PolicySpec, limits: Limits) -> PolicyRequest:

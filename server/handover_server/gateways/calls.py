@@ -7,20 +7,20 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from handover_proto.errors import InvalidRequest, PolicyError
 from handover_proto.types import PolicyOutput, PolicyRequest
-from handover_proto.wire.messages import serialise_request
+from handover_proto.wire.messages import serialize_request
 
-from handover_server.inference.admission import Entered, Intake
-from handover_server.requests.request import Lane, Ticket
+from handover_server.inference.admission import Admission, Admitted
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
 DEADLINE_S = 30.0  # neither protocol carries one, and nothing here waits for ever
 
-Answer = tuple[Ticket, PolicyOutput]
+GatewayReply = tuple[PendingRequest, PolicyOutput]
 
 
 async def ask(
-    intake: Intake, requests: Sequence[PolicyRequest], lanes: Sequence[Lane]
-) -> list[Answer]:
+    intake: Admission, requests: Sequence[PolicyRequest], lanes: Sequence[Lane]
+) -> list[GatewayReply]:
     """Answer requests that belong together, each in its own lane; raises the first PolicyError.
 
     They go on as messages of policy.proto, so that every rule for those holds here too.
@@ -29,7 +29,7 @@ async def ask(
     deadline = time.monotonic() + DEADLINE_S
     async with _withdrawn_at_the_end() as entered:
         for request, lane in zip(requests, lanes, strict=True):
-            data = serialise_request(request)
+            data = serialize_request(request)
             head = RequestHead(request.sequence)  # arrays: no image is compressed
             entered.append(intake.enter(data, head, lane, deadline))
         answers = []
@@ -41,8 +41,8 @@ async def ask(
 
 
 @contextlib.asynccontextmanager
-async def _withdrawn_at_the_end() -> AsyncIterator[list[Entered]]:
-    entered: list[Entered] = []
+async def _withdrawn_at_the_end() -> AsyncIterator[list[Admitted]]:
+    entered: list[Admitted] = []
     try:
         yield entered
     finally:
@@ -51,7 +51,7 @@ async def _withdrawn_at_the_end() -> AsyncIterator[list[Entered]]:
 
 
 @contextlib.contextmanager
-def refusals_counted(intake: Intake) -> Iterator[None]:
+def refusals_counted(intake: Admission) -> Iterator[None]:
     """Count what is refused before it is a request at all, as the gRPC side does."""
     try:
         yield

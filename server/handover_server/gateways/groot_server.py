@@ -10,6 +10,7 @@ from typing import Any
 
 import zmq
 import zmq.asyncio
+from handover_common.network import host_port
 from handover_proto.errors import InvalidRequest, NotAuthorised, PolicyError
 from handover_proto.types import MAX_MESSAGE_BYTES
 
@@ -21,10 +22,9 @@ from handover_server.gateways.groot_messages import (
     read_batch,
 )
 from handover_server.gateways.msgpack_guard import pack, unpack
-from handover_server.inference.admission import Intake
+from handover_server.inference.admission import Admission
 from handover_server.requests.incident import record_incident
 from handover_server.requests.request import Lane
-from handover_server.security.exposure import host_port
 from handover_server.security.tokens import Identity, TokenCheck
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _KILL = "kill is disabled: whoever runs the server stops it (SIGTERM)"
 class GrootZmqServer:
     """Serves Isaac-GR00T's clients; `port` is known once it listens."""
 
-    def __init__(self, intake: Intake, tokens: TokenCheck) -> None:
+    def __init__(self, intake: Admission, tokens: TokenCheck) -> None:
         self._intake = intake
         self._tokens = tokens
         self._context = zmq.asyncio.Context()

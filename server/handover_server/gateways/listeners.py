@@ -4,12 +4,12 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from handover_proto.errors import MissingExtra
+from handover_common.errors import MissingExtra
+from handover_common.network import host_port
 
 from handover_server.errors import ServingError
 from handover_server.gateways.openpi_messages import Adaptation
-from handover_server.inference.admission import Intake
-from handover_server.security.exposure import host_port
+from handover_server.inference.admission import Admission
 from handover_server.security.tokens import TokenCheck
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Gateways:
         host = self._settings.host
         return [f"{name} clients on {host_port(host, port)}" for name, port in named if port]
 
-    async def open(self, intake: Intake, tokens: TokenCheck, tls: ssl.SSLContext | None) -> None:
+    async def open(self, intake: Admission, tokens: TokenCheck, tls: ssl.SSLContext | None) -> None:
         """Listen on the ports that are wanted; raises ServingError where one cannot be had."""
         settings = self._settings
         port = settings.openpi_port

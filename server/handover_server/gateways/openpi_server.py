@@ -25,7 +25,7 @@ from handover_server.gateways.openpi_messages import (
     read_observation,
     reply,
 )
-from handover_server.inference.admission import Intake
+from handover_server.inference.admission import Admission
 from handover_server.requests.incident import record_incident
 from handover_server.requests.request import Lane
 from handover_server.security.tokens import Identity, TokenCheck, bearer_token
@@ -41,7 +41,7 @@ _SILENT = logging.Logger("websockets", logging.CRITICAL)
 class OpenpiServer:
     """Serves openpi's clients; `port` is known once it listens."""
 
-    def __init__(self, intake: Intake, tokens: TokenCheck, adaptation: Adaptation) -> None:
+    def __init__(self, intake: Admission, tokens: TokenCheck, adaptation: Adaptation) -> None:
         self._intake = intake
         self._tokens = tokens
         self._adaptation = adaptation

@@ -6,29 +6,24 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from handover_proto.errors import (
-    DeadlinePassed,
-    InvalidRequest,
-    Overloaded,
-    ServerUnavailable,
-)
+from handover_proto.errors import DeadlinePassed, InvalidRequest, Overloaded, ServerUnavailable
 from handover_proto.types import ServerInfo
 
 from handover_server.inference.decoder import Decoder
 from handover_server.inference.scheduler import Scheduler
 from handover_server.requests.fair_queue import superseded_by
 from handover_server.requests.observer import Observer
-from handover_server.requests.request import Lane, Outcome, Ticket
+from handover_server.requests.request import Lane, Outcome, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 from handover_server.security.tokens import Identity
 
-Entered = asyncio.Future[tuple[Ticket, Outcome]]
+Admitted = asyncio.Future[tuple[PendingRequest, Outcome]]
 
 _LEAST_RETRY_S = 0.02
 
 
 @dataclass(frozen=True)
-class Bounds:
+class AdmissionLimits:
     """How much may be under way at once, over all clients and of each of them.
 
     A client is a token, or where the server has none a connection (security.TokenCheck).
@@ -40,14 +35,14 @@ class Bounds:
     client_streams: int = 32
 
 
-class Intake:
+class Admission:
     """The way from bytes to a policy's outcome, as the event loop sees it."""
 
     def __init__(
         self,
         info: ServerInfo,
         scheduler: Scheduler,
-        bounds: Bounds,
+        bounds: AdmissionLimits,
         decode_threads: int,
         observer: Observer | None = None,
     ) -> None:
@@ -60,13 +55,13 @@ class Intake:
         self._bytes = 0
         self._of_client: Counter[Identity] = Counter()
         self._streams: Counter[Identity] = Counter()
-        self._under_way: set[Ticket] = set()
+        self._under_way: set[PendingRequest] = set()
         self._closed = False
         self._suspended = ""
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def enter(self, data: bytes, head: RequestHead, lane: Lane, deadline: float | None) -> Entered:
+    def enter(self, data: bytes, head: RequestHead, lane: Lane, deadline: float | None) -> Admitted:
         """Admit a serialised request; the future never fails, its outcome may be an error.
 
         Cancelling the future withdraws the request. It counts as one of `lane.client`'s; where
@@ -75,7 +70,7 @@ class Intake:
         """
         self._check_room(len(data), lane, head.sequence)
         loop = asyncio.get_running_loop()
-        future: Entered = loop.create_future()
+        future: Admitted = loop.create_future()
 
         def settle(outcome: Outcome) -> None:
             self.observer.settled(ticket, outcome)
@@ -86,7 +81,7 @@ class Intake:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 loop.call_soon_threadsafe(settle, outcome)
 
-        ticket = lane.newest = Ticket(data, head, lane, deadline, settle_from_thread)
+        ticket = lane.newest = PendingRequest(data, head, lane, deadline, settle_from_thread)
         size = len(data)
         self._requests += 1
         self._under_way.add(ticket)
@@ -212,7 +207,7 @@ class Intake:
             retry_s,
         )
 
-    def _leave(self, ticket: Ticket, size: int, cancelled: bool) -> None:
+    def _leave(self, ticket: PendingRequest, size: int, cancelled: bool) -> None:
         if cancelled:
             ticket.withdraw(DeadlinePassed("the client went away"))
         self._decoder.discard(ticket)

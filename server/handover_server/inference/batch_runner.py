@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from handover_proto.errors import Overloaded, PolicyError, ServerUnavailable
-from handover_proto.types import Improving, Policy, PolicyOutput, PolicyRequest
+from handover_proto.types import IdleWork, Policy, PolicyOutput, PolicyRequest
 
 from handover_server.inference.gpu import gpu_is_lost
 from handover_server.inference.memory import ran_out_of_memory, release_memory
@@ -24,7 +24,7 @@ _GPU_LOST = "the GPU failed, and answers nothing until this server is started ag
 _MEMORY_RETRY_S = 1.0  # for whatever else is using the memory to be done with it
 
 
-class PolicyCalls:
+class BatchRunner:
     """Calls a policy in the policy's thread, while others may look how long a call lasts.
 
     lost: has a reason once no call can succeed any more
@@ -51,7 +51,7 @@ class PolicyCalls:
 
     def improve(self, policy: Policy) -> None:
         """Let a policy that works on itself do a piece of it; a failure is its own to survive."""
-        if not isinstance(policy, Improving):
+        if not isinstance(policy, IdleWork):
             return
         self._call = (time.monotonic(), threading.get_ident())
         try:

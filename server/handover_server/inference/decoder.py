@@ -9,9 +9,9 @@ from handover_proto.errors import InvalidRequest, Overloaded, PolicyError
 from handover_proto.types import Limits, PolicyRequest, PolicySpec
 from handover_proto.wire.messages import decode_request
 
-from handover_server.requests.fair_queue import LaneQueue
+from handover_server.requests.fair_queue import FairQueue
 from handover_server.requests.incident import record_incident
-from handover_server.requests.request import Ticket
+from handover_server.requests.request import PendingRequest
 
 
 def decode_bytes(data: bytes, spec: PolicySpec, limits: Limits) -> PolicyRequest:
@@ -33,21 +33,25 @@ class Decoder:
     """
 
     def __init__(
-        self, spec: PolicySpec, limits: Limits, threads: int, pass_on: Callable[[Ticket], None]
+        self,
+        spec: PolicySpec,
+        limits: Limits,
+        threads: int,
+        pass_on: Callable[[PendingRequest], None],
     ) -> None:
         self._spec, self._limits, self._pass_on = spec, limits, pass_on
-        self._queue = LaneQueue()
+        self._queue = FairQueue()
         for index in range(threads):
             threading.Thread(target=self._run, name=f"decode-{index}", daemon=True).start()
 
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, ticket: PendingRequest) -> None:
         """Decode `ticket`, or queue it in place of an older one of its lane that still waits."""
         if ticket.is_compressed:
             self._queue.put(ticket)
         else:
             self._decode(ticket)
 
-    def discard(self, ticket: Ticket) -> None:
+    def discard(self, ticket: PendingRequest) -> None:
         """Forget a ticket that is settled."""
         self._queue.discard(ticket)
 
@@ -64,7 +68,7 @@ class Decoder:
         while tickets := self._queue.take(1):
             self._decode(tickets.pop())
 
-    def _decode(self, ticket: Ticket) -> None:
+    def _decode(self, ticket: PendingRequest) -> None:
         data = ticket.start_decoding()
         if data is None:
             return

@@ -13,11 +13,11 @@ from concurrent.futures import Future
 
 from handover_proto.types import Policy, PolicySpec
 
-from handover_server.inference.batch_runner import PolicyCalls
+from handover_server.inference.batch_runner import BatchRunner
 from handover_server.inference.warm_up import warm_up
-from handover_server.requests.fair_queue import LaneQueue
+from handover_server.requests.fair_queue import FairQueue
 from handover_server.requests.observer import Observer
-from handover_server.requests.request import Ticket
+from handover_server.requests.request import PendingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -43,22 +43,22 @@ class Scheduler:
         self._max_batch = max_batch
         self._window_s = window_s
         self._observer = observer or Observer()
-        self._queue = LaneQueue()
+        self._queue = FairQueue()
         self._policy: Policy | None = None
         self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
         self._seconds_per_request = 0.0
-        self.calls = PolicyCalls()
+        self.calls = BatchRunner()
         self.ready: Future[PolicySpec] = Future()
 
     def start(self) -> None:
         """Load and warm up the policy; `ready` then has its spec, or the error."""
         self._thread.start()
 
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, ticket: PendingRequest) -> None:
         """Queue a decoded ticket, in place of an older one of its lane that still waits."""
         self._queue.put(ticket)
 
-    def discard(self, ticket: Ticket) -> None:
+    def discard(self, ticket: PendingRequest) -> None:
         """Forget a ticket that is settled."""
         self._queue.discard(ticket)
 
@@ -99,7 +99,7 @@ class Scheduler:
             tickets.clear()  # an idle policy holds no request's images
             self.calls.improve(self._policy)
 
-    def _run_batch(self, policy: Policy, tickets: list[Ticket]) -> None:
+    def _run_batch(self, policy: Policy, tickets: list[PendingRequest]) -> None:
         began = time.perf_counter()
         claimed = [(ticket, ticket.start()) for ticket in tickets]
         batch = [(ticket, request) for ticket, request in claimed if request is not None]

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from handover_server.requests.observer import Observer
 from handover_server.requests.outcomes import outcome_name
-from handover_server.requests.request import Outcome, Ticket
+from handover_server.requests.request import Outcome, PendingRequest
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -91,7 +91,7 @@ class Metrics(Observer):
         """Count it."""
         self._batches.observe(requests)
 
-    def settled(self, ticket: Ticket, outcome: Outcome) -> None:
+    def settled(self, ticket: PendingRequest, outcome: Outcome) -> None:
         """Count it, and time what became a chunk."""
         self._requests.labels(outcome_name(outcome)).inc()
         if not isinstance(outcome, PolicyOutput):

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from handover_common.network import host_port
 from handover_proto.errors import NotAuthorised
 
 from handover_server.errors import ServingError
-from handover_server.security.exposure import host_port
 from handover_server.security.tokens import TokenCheck, bearer_token
 
 logger = logging.getLogger(__name__)

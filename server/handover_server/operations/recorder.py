@@ -23,7 +23,7 @@ from handover_server.logs import fields
 from handover_server.operations.segments import SegmentWriter
 from handover_server.requests.observer import Observer
 from handover_server.requests.outcomes import CHUNK, outcome_name
-from handover_server.requests.request import Outcome, Ticket
+from handover_server.requests.request import Outcome, PendingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +71,13 @@ class Recorder(Observer):
         """Record what is served."""
         self._put(RecordedServer(self._session, encode_info(info).SerializeToString()), 0)
 
-    def entered(self, ticket: Ticket, data: bytes) -> None:
+    def entered(self, ticket: PendingRequest, data: bytes) -> None:
         """Record a request."""
         client = ticket.lane.client.name
         request = RecordedRequest(self._session, ticket.arrival, time.time_ns(), client, data)
         self._put(request, len(data))
 
-    def settled(self, ticket: Ticket, outcome: Outcome) -> None:
+    def settled(self, ticket: PendingRequest, outcome: Outcome) -> None:
         """Record its chunk, or its error."""
         if isinstance(outcome, PolicyOutput):
             durations = asdict(outcome.durations)

@@ -9,7 +9,7 @@ from handover_proto.types import PolicyOutput
 from handover_server.logs import fields
 from handover_server.requests.observer import Observer
 from handover_server.requests.outcomes import outcome_name
-from handover_server.requests.request import Outcome, Ticket
+from handover_server.requests.request import Outcome, PendingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class RequestLog(Observer):
         logger.debug("request refused", extra=fields(reason=reason))
         self._count(f"refused_{reason}")
 
-    def settled(self, ticket: Ticket, outcome: Outcome) -> None:
+    def settled(self, ticket: PendingRequest, outcome: Outcome) -> None:
         """Log what became of a request."""
         name = outcome_name(outcome)
         self._count(name)

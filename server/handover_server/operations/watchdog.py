@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from handover_server.inference.batch_runner import PolicyCalls
+from handover_server.inference.batch_runner import BatchRunner
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Watchdog:
 
     def __init__(
         self,
-        calls: PolicyCalls,
+        calls: BatchRunner,
         settings: WatchdogSettings,
         on_stuck: Callable[[str], Awaitable[int]],
         on_back: Callable[[], Awaitable[None]],

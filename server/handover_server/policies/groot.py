@@ -1,6 +1,6 @@
 """The one place where the server meets the model: PyTorch is imported here, when it is needed."""
 
-from handover_proto.errors import MissingExtra, UsageError
+from handover_common.errors import MissingExtra, UsageError
 from handover_proto.types import Policy
 
 from handover_server.serve.command import ServeConfig

@@ -6,11 +6,11 @@ import weakref
 
 from handover_proto.errors import PolicyError, ServerUnavailable, Superseded
 
-from handover_server.requests.request import Lane, Ticket
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.security.tokens import Identity
 
 
-class LaneQueue:
+class FairQueue:
     """A queue that threads wait on; each lane holds one place in it.
 
     A stream that sends faster than it is served keeps its place and never grows the queue. A client
@@ -19,14 +19,14 @@ class LaneQueue:
 
     def __init__(self) -> None:
         # Clients in the order of their turns, and each one's lanes in the order of their arrival.
-        self._tickets: dict[Identity, dict[Lane, Ticket]] = {}
+        self._tickets: dict[Identity, dict[Lane, PendingRequest]] = {}
         # Arrival and sequence of each lane's newest ticket; numbers, because a ticket would keep
         # its lane, and with it this entry, alive for ever.
         self._newest: weakref.WeakKeyDictionary[Lane, tuple[int, int]] = weakref.WeakKeyDictionary()
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, ticket: Ticket) -> None:
+    def put(self, ticket: PendingRequest) -> None:
         """Queue `ticket`, and settle the one of its lane that loses its place.
 
         That is `ticket` itself when a newer one was here first: two threads may bring a lane's
@@ -37,7 +37,7 @@ class LaneQueue:
         if loser is not None:
             loser.withdraw(error)
 
-    def _place(self, ticket: Ticket) -> tuple[Ticket | None, PolicyError]:
+    def _place(self, ticket: PendingRequest) -> tuple[PendingRequest | None, PolicyError]:
         if self._closed:
             return ticket, ServerUnavailable("the server is shutting down")
         arrival, sequence = self._newest.get(ticket.lane, (0, 0))
@@ -50,13 +50,13 @@ class LaneQueue:
         self._changed.notify()
         return replaced, superseded_by(ticket.sequence)
 
-    def take(self, limit: int, window_s: float = 0.0) -> list[Ticket]:
+    def take(self, limit: int, window_s: float = 0.0) -> list[PendingRequest]:
         """Wait for tickets and take up to `limit`, one of each client in turn.
 
         window_s: how much longer to wait for more, once there is one and until there are `limit`
         Returns none once the queue is closed.
         """
-        taken: list[Ticket] = []
+        taken: list[PendingRequest] = []
         with self._changed:
             while not taken and not self._closed:  # what came may be withdrawn within the window
                 while not self._tickets and not self._closed:
@@ -67,7 +67,7 @@ class LaneQueue:
                     taken.append(self._take_next())
         return taken
 
-    def discard(self, ticket: Ticket) -> None:
+    def discard(self, ticket: PendingRequest) -> None:
         """Forget `ticket`, if it is still here."""
         with self._changed:
             lanes = self._tickets.get(ticket.lane.client, {})
@@ -99,7 +99,7 @@ class LaneQueue:
             if not self._changed.wait(until - time.monotonic()):
                 return
 
-    def _take_next(self) -> Ticket:
+    def _take_next(self) -> PendingRequest:
         """Take from the client whose turn it is, and put it behind the others."""
         client = next(iter(self._tickets))
         lanes = self._tickets.pop(client)

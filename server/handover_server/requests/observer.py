@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from handover_proto.types import ServerInfo
 
 if TYPE_CHECKING:
-    from handover_server.requests.request import Outcome, Ticket
+    from handover_server.requests.request import Outcome, PendingRequest
 
 
 class Observer:
@@ -18,7 +18,7 @@ class Observer:
     def serving(self, info: ServerInfo) -> None:
         """Say what is served from now on, at first and after a reload."""
 
-    def entered(self, ticket: "Ticket", data: bytes) -> None:
+    def entered(self, ticket: "PendingRequest", data: bytes) -> None:
         """Say that a serialised InferRequest was admitted."""
 
     def refused(self, reason: str) -> None:
@@ -27,7 +27,7 @@ class Observer:
     def computed(self, requests: int) -> None:
         """Say that the policy was given a batch."""
 
-    def settled(self, ticket: "Ticket", outcome: "Outcome") -> None:
+    def settled(self, ticket: "PendingRequest", outcome: "Outcome") -> None:
         """Say what became of a request that was admitted."""
 
     def encoded(self, duration_ms: float) -> None:
@@ -45,7 +45,7 @@ class Observers(Observer):
         for observer in self._observers:
             observer.serving(info)
 
-    def entered(self, ticket: "Ticket", data: bytes) -> None:
+    def entered(self, ticket: "PendingRequest", data: bytes) -> None:
         """Pass it on."""
         for observer in self._observers:
             observer.entered(ticket, data)
@@ -60,7 +60,7 @@ class Observers(Observer):
         for observer in self._observers:
             observer.computed(requests)
 
-    def settled(self, ticket: "Ticket", outcome: "Outcome") -> None:
+    def settled(self, ticket: "PendingRequest", outcome: "Outcome") -> None:
         """Pass it on."""
         for observer in self._observers:
             observer.settled(ticket, outcome)

@@ -24,10 +24,10 @@ class Lane:
 
     def __init__(self, client: Identity = ANYONE) -> None:
         self.client = client
-        self.newest: Ticket | None = None  # while it is under way
+        self.newest: PendingRequest | None = None  # while it is under way
 
 
-class Ticket:
+class PendingRequest:
     """A request and what became of it; settled exactly once, by whichever thread comes first.
 
     data: the serialised InferRequest, let go once it is decoded or the ticket is settled

@@ -8,12 +8,12 @@ from handover_proto.types import ActionChunk, PolicyOutput, StageDurations
 from handover_proto.wire.messages import encode_chunk, encode_error
 
 from handover_server.requests.observer import Observer
-from handover_server.requests.request import Ticket
+from handover_server.requests.request import PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
 
 def chunk_reply(
-    ticket: Ticket, head: RequestHead, output: PolicyOutput, observer: Observer
+    ticket: PendingRequest, head: RequestHead, output: PolicyOutput, observer: Observer
 ) -> bytes:
     """Serialise the answer to a request that succeeded."""
     began = time.perf_counter()

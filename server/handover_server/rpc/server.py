@@ -7,23 +7,23 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from handover_common.network import host_port
+from handover_common.versions import package_version
 from handover_proto.types import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
 
 from handover_server.errors import ReloadRefused, ServingError
 from handover_server.gateways.listeners import Gateways, GatewaySettings
-from handover_server.inference.admission import Bounds, Intake
+from handover_server.inference.admission import Admission, AdmissionLimits
 from handover_server.inference.reload import prepare
 from handover_server.inference.scheduler import Scheduler
 from handover_server.operations.watchdog import Watchdog, WatchdogSettings
 from handover_server.requests.observer import Observer
 from handover_server.rpc.service import SERVICE_NAME, PolicyService
 from handover_server.rpc.token_interceptor import TokenInterceptor
-from handover_server.security.exposure import host_port
 from handover_server.security.tls import TlsFiles, renewing_context, server_credentials
 from handover_server.security.tokens import TokenCheck
 
@@ -56,7 +56,7 @@ class ServerSettings:
     max_batch: int | None = None
     batch_window_s: float = 0.0
     decode_threads: int = 2
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: AdmissionLimits = field(default_factory=AdmissionLimits)
     tokens: TokenCheck = field(default_factory=TokenCheck)
     tls: TlsFiles | None = None
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
@@ -80,7 +80,7 @@ class PolicyServer:
             else (TokenInterceptor(settings.tokens, settings.observer),)
         )
         self._server = aio.server(interceptors=guards, options=_options(settings.bounds))
-        self._intake: Intake | None = None
+        self._intake: Admission | None = None
         self._watching: asyncio.Task[None] | None = None
         self.gateways = Gateways(settings.gateways)
         self.port = 0
@@ -111,7 +111,7 @@ class PolicyServer:
         self._scheduler.start()
         spec = await asyncio.wrap_future(self._scheduler.ready)
         info = ServerInfo(spec, Limits(max_batch=spec.max_batch), server_version=_version())
-        self._intake = Intake(
+        self._intake = Admission(
             info,
             self._scheduler,
             self.settings.bounds,
@@ -179,7 +179,7 @@ class PolicyServer:
             logger.warning("%d request(s) were not answered within %g s", unanswered, timeout_s)
         return stopped and not unanswered
 
-    async def _watch(self, intake: Intake) -> None:
+    async def _watch(self, intake: Admission) -> None:
         async def turn_away(reason: str) -> int:
             await self._tell_health(_NOT_SERVING)
             return intake.suspend(reason)
@@ -206,7 +206,7 @@ class PolicyServer:
             await self._health.set(name, status)
 
 
-def _options(bounds: Bounds) -> tuple[tuple[str, int], ...]:
+def _options(bounds: AdmissionLimits) -> tuple[tuple[str, int], ...]:
     """Beyond what one client may have under way, its calls wait in the client, not in memory."""
     calls = bounds.client_requests + bounds.client_streams + _CALLS_BESIDE
     return (*_OPTIONS, ("grpc.max_concurrent_streams", calls))
@@ -233,7 +233,4 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _version() -> str:
-    try:
-        return version("handover")
-    except PackageNotFoundError:
-        return "source"  # run from a checkout without being installed
+    return package_version("handover") or "source"  # run from a checkout without being installed

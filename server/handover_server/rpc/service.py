@@ -9,7 +9,7 @@ from handover_proto import policy_pb2 as pb
 from handover_proto.errors import PolicyError, ServerUnavailable
 from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, encode_info
 
-from handover_server.inference.admission import Intake
+from handover_server.inference.admission import Admission
 from handover_server.requests.incident import record_incident
 from handover_server.requests.request import Lane
 from handover_server.requests.wire_head import RequestHead
@@ -26,11 +26,11 @@ class PolicyService:
 
     def __init__(self, tokens: TokenCheck) -> None:
         self._tokens = tokens
-        self._intake: Intake | None = None
+        self._intake: Admission | None = None
         self._info = b""
         self._sessions: set[StreamSession] = set()
 
-    def open(self, intake: Intake) -> None:
+    def open(self, intake: Admission) -> None:
         """Start answering; until then every call is told that the server is starting."""
         self._info = encode_info(intake.info).SerializeToString()
         self._intake = intake
@@ -107,7 +107,7 @@ class PolicyService:
         metadata = dict(context.invocation_metadata() or ())
         return self._tokens.identify(bearer_token(metadata.get("authorization")), context.peer())
 
-    def _opened(self) -> Intake:
+    def _opened(self) -> Admission:
         if self._intake is None:
             raise ServerUnavailable("the server is starting: its policy is being loaded")
         return self._intake

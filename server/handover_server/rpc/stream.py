@@ -8,16 +8,16 @@ from functools import partial
 from grpc import aio
 from handover_proto.errors import PolicyError, ServerUnavailable
 
-from handover_server.inference.admission import Entered, Intake
+from handover_server.inference.admission import Admission, Admitted
 from handover_server.requests.incident import record_incident
-from handover_server.requests.request import Lane, Outcome, Ticket
+from handover_server.requests.request import Lane, Outcome, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 from handover_server.rpc.replies import chunk_reply, error_reply
 
 _MAX_UNANSWERED = 8  # a client that does not read its replies is not read from either
 
 # The ticket is missing where a request was not admitted; its outcome then is the reason.
-_Settled = tuple[RequestHead, Ticket | None, Outcome]
+_Settled = tuple[RequestHead, PendingRequest | None, Outcome]
 
 
 class StreamSession:
@@ -25,7 +25,7 @@ class StreamSession:
 
     def __init__(
         self,
-        intake: Intake,
+        intake: Admission,
         lane: Lane,
         context: aio.ServicerContext,
         deadline: float | None,
@@ -38,7 +38,7 @@ class StreamSession:
         self._lane = lane
         self._check_client = check_client
         self._room = asyncio.Semaphore(_MAX_UNANSWERED)
-        self._under_way: set[Entered] = set()
+        self._under_way: set[Admitted] = set()
         self._outbox: asyncio.Queue[_Settled] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
         self._stopping = False
@@ -82,7 +82,7 @@ class StreamSession:
                 entered.add_done_callback(partial(self._settled, head))
             del data  # an idle stream holds no image
 
-    def _settled(self, head: RequestHead, entered: Entered) -> None:
+    def _settled(self, head: RequestHead, entered: Admitted) -> None:
         self._under_way.discard(entered)
         if not entered.cancelled():
             self._outbox.put_nowait((head, *entered.result()))
@@ -94,7 +94,7 @@ class StreamSession:
             self._outbox.task_done()
             self._room.release()
 
-    def _reply(self, head: RequestHead, ticket: Ticket | None, outcome: Outcome) -> bytes:
+    def _reply(self, head: RequestHead, ticket: PendingRequest | None, outcome: Outcome) -> bytes:
         if isinstance(outcome, PolicyError):
             return error_reply(head, outcome)
         assert ticket is not None, "only a ticket's outcome is a chunk"

@@ -3,8 +3,8 @@
 import logging
 from typing import TYPE_CHECKING
 
+from handover_common.errors import UsageError
 from handover_common.network import is_loopback
-from handover_proto.errors import UsageError
 
 if TYPE_CHECKING:
     from handover_server.serve.command import ServeConfig
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def check_exposure(config: "ServeConfig") -> None:
+def check_listeners(config: "ServeConfig") -> None:
     """Raise UsageError for an address that the flags do not make safe, or flags that miss another.
 
     The rule holds for every port of the server: gRPC, metrics, gateways.
@@ -38,11 +38,6 @@ def check_exposure(config: "ServeConfig") -> None:
                 f"{flag} {host} would serve anyone on the network; add {' and '.join(missing)}, "
                 "use 127.0.0.1 (and an ssh tunnel), or say --insecure if the network is yours alone"
             )
-
-
-def host_port(host: str, port: int) -> str:
-    """Write an address as clients take it: of IPv6 in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _hosts(config: "ServeConfig") -> tuple[tuple[str, str], ...]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal, Optional
 
 import tyro
-from handover_proto.errors import HandoverError, MissingExtra, UsageError
+from handover_common.errors import HandoverError, MissingExtra, UsageError
 
 from handover_server.logs import LogFormat, LogLevel, configure_logging
-from handover_server.security.exposure import check_exposure, warn_of_exposure
+from handover_server.security.exposure import check_listeners, warn_of_exposure
 
 _COUNTS = (
     *("max_batch", "max_waiting", "client_requests", "client_streams"),
@@ -148,7 +148,7 @@ def _check(config: ServeConfig) -> None:
         raise UsageError(f"--batch-window-ms is {config.batch_window_ms:g}, expected 0 to 2")
     if config.openpi_rate_hz is not None and not 0 < config.openpi_rate_hz <= 1000:
         raise UsageError(f"--openpi-rate-hz is {config.openpi_rate_hz:g}, expected up to 1000")
-    check_exposure(config)
+    check_listeners(config)
 
 
 def cli() -> None:

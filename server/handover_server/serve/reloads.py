@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handover_proto.errors import HandoverError
+from handover_common.errors import HandoverError
+from handover_common.network import host_port
 from handover_proto.types import Policy
 
 from handover_server.logs import fields
@@ -17,7 +18,6 @@ from handover_server.operations.monitor import Monitor
 from handover_server.operations.recorder import Recorder
 from handover_server.requests.incident import record_incident
 from handover_server.rpc.server import PolicyServer
-from handover_server.security.exposure import host_port
 from handover_server.security.tls import renewing_context
 from handover_server.security.tokens import TokenCheck, read_tokens
 from handover_server.serve.command import ServeConfig

@@ -7,18 +7,18 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from handover_common.network import host_port
 from handover_proto.types import Policy, PolicySpec
 
 from handover_server.gateways.listeners import GatewaySettings
 from handover_server.gateways.openpi_messages import Adaptation
-from handover_server.inference.admission import Bounds
+from handover_server.inference.admission import AdmissionLimits
 from handover_server.inference.memory import keep_freed_memory
 from handover_server.operations.recorder import Recorder
 from handover_server.operations.request_summary import RequestLog
 from handover_server.operations.watchdog import WatchdogSettings
 from handover_server.requests.observer import Observer, Observers
 from handover_server.rpc.server import PolicyServer, ServerSettings
-from handover_server.security.exposure import host_port
 from handover_server.security.tls import TlsFiles
 from handover_server.security.tokens import TokenCheck, read_tokens
 from handover_server.serve.command import ServeConfig
@@ -100,7 +100,7 @@ def _settings(config: ServeConfig, tokens: TokenCheck, observer: Observer) -> Se
         max_batch=config.max_batch,
         decode_threads=config.decode_threads,
         batch_window_s=config.batch_window_ms / 1e3,
-        bounds=Bounds(
+        bounds=AdmissionLimits(
             requests=config.max_waiting,
             client_requests=config.client_requests,
             client_streams=config.client_streams,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from handover_client.replay.action_groups import Layout, parts_of
+from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_client.replay.evaluation import Evaluation, evaluate
 from handover_client.replay.figures import figures
 from handover_client.replay.replayer import Trajectory
@@ -67,7 +67,7 @@ def make_replay(folder: Path, name: str = "mini", episodes: int = 2, error: floa
 def make_evaluation(name: str = "mini", episodes: int = 2, error: float = 0.05) -> Evaluation:
     """Score random joints, predicted with `error` rad of noise; `name` is the instruction."""
     random = np.random.default_rng(0)
-    layout = Layout(GR1_DIMS)
+    layout = ActionColumns(GR1_DIMS)
     calls = (Call(9.0, StageDurations(0.1, 0.2, 1.0, 2.0, 5.0, 0.1)),) * 3
     trajectories = []
     for episode in range(episodes):

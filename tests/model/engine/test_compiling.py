@@ -17,7 +17,7 @@ import torch
 import torch._dynamo
 from handover_model.engine.cuda import background_compiler as compiling
 from handover_model.engine.cuda.background_compiler import TURN, compile_whole, keep_compiled
-from handover_proto.types import IMPROVER
+from handover_proto.types import COMPILER_THREAD
 
 from ..tiny import network
 from .inputs import noise_of, samples
@@ -77,7 +77,7 @@ def improve_until(engine, done):
 
 
 def compiling_threads():
-    return [thread for thread in threading.enumerate() if thread.name == IMPROVER]
+    return [thread for thread in threading.enumerate() if thread.name == COMPILER_THREAD]
 
 
 def test_plain_chunks_answer_until_the_compiled_ones_take_over(caplog):
@@ -207,7 +207,7 @@ def test_what_the_background_compiled_is_not_compiled_again_by_who_captures_it()
     engine.compile(compile_one)
     improve_until(engine, lambda: len(engine.compiled) == len(engine.buckets))
     ask_one(engine, net)
-    assert graphs == [IMPROVER] * len(engine.buckets)
+    assert graphs == [COMPILER_THREAD] * len(engine.buckets)
 
 
 @pytest.fixture

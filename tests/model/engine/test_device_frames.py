@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.engine.cuda.image_resize import (
     KEPT_SIZES,
-    DeviceFrames,
+    DeviceImageResizer,
     apply_resizes,
     can_prepare,
     plan_resizes,
 )
 from handover_model.processing.image import ImageOptions, prepare_frame, prepared_size, to_pixels
-from handover_model.processing.samples import PreparedSample, RawSample
+from handover_model.processing.samples import ByteSample, RawSample
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..tiny import EAGLE, IMAGE_TOKEN, network
@@ -55,7 +55,7 @@ def edges(height, width):
 def test_frames_are_the_processors_within_a_few_grey_levels(size, options, draw):
     frame = draw(*size)
     want = prepare_frame(frame, options, SIDE).astype(int)
-    (got,) = DeviceFrames(options, SIDE, CPU)([frame]).numpy().astype(int)
+    (got,) = DeviceImageResizer(options, SIDE, CPU)([frame]).numpy().astype(int)
     apart = got - want
     enlarged = min(size) < (options.shortest_image_edge or 0)
     assert np.abs(apart).max() <= (LEVELS if enlarged else USUAL_LEVELS)
@@ -65,7 +65,7 @@ def test_frames_are_the_processors_within_a_few_grey_levels(size, options, draw)
 
 def test_frames_of_several_sizes_keep_their_order_and_their_values():
     frames = [noise(256, 256), noise(480, 480), noise(300, 300), noise(480, 480)]
-    prepare = DeviceFrames(PUBLISHED, SIDE, CPU)
+    prepare = DeviceImageResizer(PUBLISHED, SIDE, CPU)
     together = prepare(frames)
     assert together.shape == (4, 252, 252, 3)
     for frame, got in zip(frames, together, strict=True):
@@ -73,7 +73,7 @@ def test_frames_of_several_sizes_keep_their_order_and_their_values():
 
 
 def test_the_matrices_that_are_kept_are_bounded():
-    prepare = DeviceFrames(SHIPPED, SIDE, CPU)
+    prepare = DeviceImageResizer(SHIPPED, SIDE, CPU)
     for height in range(100, 100 + KEPT_SIZES + 3):
         prepare([noise(height, height)])
     assert len(prepare._kept) == KEPT_SIZES
@@ -117,16 +117,16 @@ def raw_samples(texts, sizes):
 def test_an_engine_answers_raw_frames_as_the_reference_answers_prepared_ones():
     net = network()
     probe, *batch = raw_samples((1, 3, 9), ((256, 256), (256, 256), (480, 480)))
-    prepare = DeviceFrames(SHIPPED, SIDE, CPU)
-    engine = GraphEngine(net, 0, PAD, probe, 2, replayed, prepare)
+    prepare = DeviceImageResizer(SHIPPED, SIDE, CPU)
+    engine = CudaGraphEngine(net, 0, PAD, probe, 2, replayed, prepare)
     noises = noise_of(net, 2).numpy()
     answer = engine.run(batch, noises)
     assert answer is not None
     prepared = [
-        PreparedSample(tuple(prepare(one.frames).numpy()), one.input_ids, one.state, one.embodiment)
+        ByteSample(tuple(prepare(one.frames).numpy()), one.input_ids, one.state, one.embodiment)
         for one in batch
     ]
-    same = GraphEngine(net, 0, PAD, probe, 2, replayed).run(prepared, noises)
+    same = CudaGraphEngine(net, 0, PAD, probe, 2, replayed).run(prepared, noises)
     assert same is not None
     np.testing.assert_array_equal(answer.chunks, same.chunks)
     inputs = reference_input(prepared, layout_of(prepared))
@@ -146,6 +146,6 @@ def test_a_raw_sample_is_scaled_as_its_prepared_frame():
 def test_a_gpu_prepares_frames_as_a_cpu_does():
     frames = [noise(480, 640), edges(480, 640)]
     for options in (PUBLISHED, SHIPPED):
-        on_cpu = DeviceFrames(options, SIDE, CPU)(frames).int()
-        on_gpu = DeviceFrames(options, SIDE, torch.device("cuda"))(frames).cpu().int()
+        on_cpu = DeviceImageResizer(options, SIDE, CPU)(frames).int()
+        on_gpu = DeviceImageResizer(options, SIDE, torch.device("cuda"))(frames).cpu().int()
         assert (on_cpu - on_gpu).abs().max() <= 1

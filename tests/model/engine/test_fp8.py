@@ -10,7 +10,7 @@ import torch
 from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.engine import agreement
 from handover_model.engine.calibration import calibrate
-from handover_model.engine.fp8.linear import FP8, Fp8Linear, quantise, quantise_layer, round_to_fp8
+from handover_model.engine.fp8.linear import FP8, Fp8Linear, quantize, quantize_layer, round_to_fp8
 from handover_model.engine.fp8.scales import SCALES_FILE, load_scales, save_scales
 from handover_model.engine.functional.linear import Dense, Norm
 from handover_model.engine.functional.tables import take_weights
@@ -39,7 +39,7 @@ def test_a_product_is_what_pytorch_computes_of_the_rounded_numbers(dtype):
     layer = layer_of()
     layer = Dense(layer.weight.to(dtype), layer.bias.to(dtype))
     tokens = normal(2, 17, 32).to(dtype)
-    rounded = quantise_layer(layer, float(tokens.abs().max()))
+    rounded = quantize_layer(layer, float(tokens.abs().max()))
     rows = round_to_fp8(tokens.flatten(0, 1), rounded.input_scale)
     want = torch._scaled_mm(
         rows,
@@ -59,20 +59,20 @@ def test_a_product_is_what_pytorch_computes_of_the_rounded_numbers(dtype):
 def test_what_stands_around_the_product_is_done_in_full():
     layer, tokens, residual = layer_of(), normal(5, 32), normal(5, 48)
     norm = Norm(normal(32, seed=5), normal(32, seed=6), 1e-5)
-    rounded = quantise_layer(layer, 6.0)
+    rounded = quantize_layer(layer, 6.0)
     want = residual + functional.gelu(rounded(norm(tokens)), approximate="tanh")
     torch.testing.assert_close(rounded(tokens, norm, gelu=True, residual=residual), want)
 
 
 def test_a_layer_of_zeros_stays_one():
-    rounded = quantise_layer(Dense(torch.zeros(16, 16), None), 1.0)
+    rounded = quantize_layer(Dense(torch.zeros(16, 16), None), 1.0)
     assert rounded(normal(3, 16)).count_nonzero() == 0
 
 
 def test_only_large_layers_whose_sides_the_kernels_take_are_rounded():
     net = network()
     weights = take_weights(net, 0)
-    rounded = quantise(weights, AnyLayer())
+    rounded = quantize(weights, AnyLayer())
     block = rounded.head.blocks[0]
     assert isinstance(block.project, Fp8Linear)  # 16 x 16
     assert isinstance(rounded.vision.layers[0].qkv, Fp8Linear)
@@ -81,7 +81,7 @@ def test_only_large_layers_whose_sides_the_kernels_take_are_rounded():
     assert isinstance(rounded.vision.fold_out, Dense)
     assert rounded.head.decode.weight1 is weights.head.decode.weight1
     with pytest.raises(ModalityError, match=r"none for vision\.layers\.0\.qkv; calibrate again"):
-        quantise(weights, {})
+        quantize(weights, {})
 
 
 class AnyLayer(dict):

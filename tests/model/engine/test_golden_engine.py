@@ -6,10 +6,10 @@ import torch
 from handover_model.engine.functional.chunk import make_chunk
 from handover_model.engine.functional.inputs import chunk_input
 from handover_model.engine.functional.tables import make_tables, take_weights
-from handover_model.engine.functional.token_layout import Layout, find_layout
+from handover_model.engine.functional.token_layout import TokenLayout, find_layout
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.policy import GrootPolicy
-from handover_model.processing.samples import PreparedSample
+from handover_model.processing.samples import ByteSample
 from handover_proto.types import Observation, PolicyRequest
 from torch import Tensor
 
@@ -60,7 +60,7 @@ def test_a_batch_with_left_padding_gives_the_same_chunk(case):
         )
 
 
-def samples_of(values: dict[str, Tensor], network: Gr00tNetwork) -> list[PreparedSample]:
+def samples_of(values: dict[str, Tensor], network: Gr00tNetwork) -> list[ByteSample]:
     """Give each row the next images, as many as its placeholders stand for."""
     waiting, side = golden.numbered(values, "in.pixel_values"), network.eagle.pixels_per_token
     samples = []
@@ -74,12 +74,12 @@ def samples_of(values: dict[str, Tensor], network: Gr00tNetwork) -> list[Prepare
             # drawn as real numbers: as such, in the units of bytes
             frames.append(((image + 1) * 127.5).permute(1, 2, 0).contiguous().numpy())
         state, slot = values["in.state"][place].numpy(), int(values["in.embodiment_id"][place])
-        samples.append(PreparedSample(tuple(frames), ids[mask == 1].numpy(), state, slot))
+        samples.append(ByteSample(tuple(frames), ids[mask == 1].numpy(), state, slot))
     assert not waiting
     return samples
 
 
-def layout_of(samples: list[PreparedSample], network: Gr00tNetwork) -> Layout | None:
+def layout_of(samples: list[ByteSample], network: Gr00tNetwork) -> TokenLayout | None:
     side = network.eagle.pixels_per_token
     grids = [
         [(frame.shape[0] // side, frame.shape[1] // side) for frame in sample.frames]

@@ -14,10 +14,10 @@ from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.engine.agreement import compare
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
-from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.engine.cuda.kernel_selection import KernelCompiler, clock_on_gpu
 from handover_model.policy import GrootPolicy, load_policy
-from handover_proto.types import IMPROVER
+from handover_proto.types import COMPILER_THREAD
 
 from ..observations import request
 
@@ -35,7 +35,7 @@ def no_compiler_left():
     yield
     gc.collect()
     for thread in threading.enumerate():
-        if thread.name == IMPROVER:
+        if thread.name == COMPILER_THREAD:
             thread.join(COMPILE_S)
 
 
@@ -66,7 +66,7 @@ def exact():
 def test_graphs_in_float32_equal_the_reference_but_for_grey_levels_of_the_frames(exact):
     """The engine's own check at the start, on frames of one grey, has the bound of rounding."""
     policy = loaded("float32")
-    assert isinstance(policy._engine, GraphEngine)
+    assert isinstance(policy._engine, CudaGraphEngine)
     assert compare(flat(policy.infer(requests())), exact).cosine >= BFLOAT16_COSINE
 
 
@@ -78,7 +78,7 @@ def test_graphs_in_bfloat16_are_near_the_float32_reference(exact):
 def test_auto_is_the_engine_and_says_so(caplog):
     with caplog.at_level(logging.INFO):
         policy = loaded(engine="auto")
-    assert isinstance(policy._engine, GraphEngine)
+    assert isinstance(policy._engine, CudaGraphEngine)
     assert "engine fast (CUDA graphs): within" in caplog.text
 
 

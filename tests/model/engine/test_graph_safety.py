@@ -7,7 +7,7 @@ export writes down every operation, and dynamo with fullgraph refuses to break.
 import pytest
 import torch
 from handover_model.engine.cuda.buckets import find_bucket, make_buckets, stretch
-from handover_model.engine.cuda.chunk_module import WholeChunk, empty_inputs
+from handover_model.engine.cuda.chunk_module import ChunkModule, empty_inputs
 from handover_model.engine.functional.tables import make_tables, take_weights
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -27,7 +27,7 @@ def buckets_of(grids, batch=2):
 
 
 def chunk_of(net, layout):
-    return WholeChunk(take_weights(net, 0), layout, make_tables(net, layout)).eval()
+    return ChunkModule(take_weights(net, 0), layout, make_tables(net, layout)).eval()
 
 
 def inputs_of(net, layout):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
-from handover_model.engine.cuda.engine import GraphEngine
+from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.network.real_time_chunking import PrefixGuide
 
 from ..tiny import network
@@ -29,7 +29,7 @@ def replayed(chunk, inputs, _pool):
 
 def engine_of(net, largest_batch=4, capture=replayed):
     (probe,) = samples((1,), GRIDS)
-    return GraphEngine(net, 0, PAD, probe, largest_batch, capture)
+    return CudaGraphEngine(net, 0, PAD, probe, largest_batch, capture)
 
 
 def wanted(net, batch, noise):

@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from handover_model.engine.cuda import kernel_selection as kernels
-from handover_model.engine.cuda.chunk_module import WholeChunk
+from handover_model.engine.cuda.chunk_module import ChunkModule
 from handover_model.engine.cuda.kernel_choices import read_choices, write_choices
 from handover_model.engine.cuda.kernel_selection import (
     CUTS,
     KernelCompiler,
-    ThinLinear,
+    SkinnyLinear,
     mix_small,
     use_kernels,
 )
-from handover_model.engine.fp8.linear import quantise
+from handover_model.engine.fp8.linear import quantize
 from handover_model.engine.functional.linear import Dense, mix
 from handover_model.engine.functional.tables import make_tables, take_weights
 
@@ -30,7 +30,7 @@ TOKENS = 1 + CONFIG.action_horizon
 def chunk_of(net, batch=1, change=lambda weights: weights):
     given = samples((3,) * batch, ((2, 2),))
     layout = layout_of(given, 16)
-    chunk = WholeChunk(change(take_weights(net, 0)), layout, make_tables(net, layout)).eval()
+    chunk = ChunkModule(change(take_weights(net, 0)), layout, make_tables(net, layout)).eval()
     inputs = engine_input(given, layout)
     tensors = [inputs.text_ids, inputs.real, inputs.state, noise_of(net, batch), *inputs.frames]
     return chunk, tensors
@@ -49,8 +49,11 @@ def test_the_fastest_cut_of_a_shape_is_taken_for_every_layer_of_it():
     projects = [block.project for block in chosen.weights.head.blocks if block.reads == "self"]
     projects += [block.project for block in chosen.weights.head.blocks if block.reads != "self"]
     first = chosen.weights.head.blocks[0].project
-    assert first == ThinLinear(chunk.weights.head.blocks[0].project, CUTS[1])
-    assert {type(layer) for layer in projects} == {ThinLinear, Dense}  # by shape: 16 and 48 outputs
+    assert first == SkinnyLinear(chunk.weights.head.blocks[0].project, CUTS[1])
+    assert {type(layer) for layer in projects} == {
+        SkinnyLinear,
+        Dense,
+    }  # by shape: 16 and 48 outputs
     assert chosen.weights.head.mix is mix  # as fast is not faster
     assert isinstance(chosen.weights.vision.layers[0].qkv, Dense)
 
@@ -86,7 +89,7 @@ def test_a_kernel_that_cannot_be_built_is_not_chosen(precision, monkeypatch):
     )
 
     def change(weights):
-        return quantise(weights, AnyLayer()) if precision == "fp8" else weights
+        return quantize(weights, AnyLayer()) if precision == "fp8" else weights
 
     chunk, tensors = chunk_of(network(), change=change)
 
@@ -97,7 +100,7 @@ def test_a_kernel_that_cannot_be_built_is_not_chosen(precision, monkeypatch):
     with torch.no_grad():
         chosen = use_kernels(chunk, TOKENS, clock, {})
         torch.testing.assert_close(chosen(*tensors), chunk(*tensors), atol=0, rtol=0)
-    assert not any(isinstance(block.up, ThinLinear) for block in chosen.weights.head.blocks)
+    assert not any(isinstance(block.up, SkinnyLinear) for block in chosen.weights.head.blocks)
     assert chosen.weights.head.mix is mix
 
 

@@ -1,7 +1,7 @@
 """Image tokens have the same places in every row that is padded on the left."""
 
 import numpy as np
-from handover_model.engine.functional.token_layout import Layout, find_layout
+from handover_model.engine.functional.token_layout import TokenLayout, find_layout
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ def prompt(*parts: int) -> np.ndarray:
 def test_rows_of_different_lengths_share_a_layout():
     rows = [prompt(3, 4, 2, 6, 1), prompt(5, 4, 2, 6, 1)]
     layout = find_layout(rows, [(2, 2), (2, 3)], IMAGE)
-    assert layout == Layout(2, 18, ((5, 9), (11, 17)), ((2, 2), (2, 3)), padded=True)
+    assert layout == TokenLayout(2, 18, ((5, 9), (11, 17)), ((2, 2), (2, 3)), padded=True)
     assert layout.texts == ((0, 5), (9, 11), (17, 18))
     assert layout.text_tokens == 8
 

@@ -18,10 +18,10 @@ pytest.importorskip("triton", reason="Triton is not installed: pip install trito
 if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("without a GPU they want TRITON_INTERPRET=1", allow_module_level=True)
 
-from handover_model.engine.cuda.kernel_selection import ThinLinear, use_kernels
-from handover_model.engine.cuda.triton_kernels.skinny_linear import thin_linear
+from handover_model.engine.cuda.kernel_selection import SkinnyLinear, use_kernels
+from handover_model.engine.cuda.triton_kernels.skinny_linear import skinny_linear
 from handover_model.engine.cuda.triton_kernels.small_attention import small_attention
-from handover_model.engine.fp8.linear import FP8, quantise_layer
+from handover_model.engine.fp8.linear import FP8, quantize_layer
 from handover_model.engine.functional.linear import Dense, Norm
 
 from ..tiny import network, normal
@@ -66,7 +66,7 @@ def test_a_layer_with_all_around_it_is_what_pytorch_computes(shape, dtype, cut):
     )
     norm = Norm(drawn(width, seed=4, dtype=dtype), drawn(width, seed=5, dtype=dtype), 1e-5)
     residual = drawn(rows, outputs, seed=6, dtype=dtype)
-    got = ThinLinear(layer, cut)(tokens, norm, True, residual)
+    got = SkinnyLinear(layer, cut)(tokens, norm, True, residual)
     wide = Dense(layer.weight.double(), layer.bias.double())
     exact = wide(
         tokens.double(),
@@ -88,13 +88,13 @@ def test_each_part_is_left_out_where_it_is_not_wanted(around):
     if around == "residual":
         residual = drawn(5, 24, seed=4, dtype=torch.float32)
     given = (tokens, norm, around == "gelu", residual)
-    torch.testing.assert_close(ThinLinear(layer, CUTS["split"])(*given), layer(*given))
+    torch.testing.assert_close(SkinnyLinear(layer, CUTS["split"])(*given), layer(*given))
 
 
 def test_the_same_numbers_give_the_same_bits():
     tokens = drawn(17, 256, seed=1, dtype=torch.float32)
     layer = Dense(drawn(32, 256, seed=2, dtype=torch.float32), None)
-    split = ThinLinear(layer, CUTS["split"])
+    split = SkinnyLinear(layer, CUTS["split"])
     assert torch.equal(split(tokens), split(tokens))
 
 
@@ -107,7 +107,7 @@ def test_in_fp8_the_same_rounded_numbers_are_multiplied(cut):
     layer = Dense(
         drawn(64, 96, seed=2, dtype=torch.float32), drawn(64, seed=3, dtype=torch.float32)
     )
-    rounded = quantise_layer(layer, 448.0)
+    rounded = quantize_layer(layer, 448.0)
     bits = type(rounded)(
         rounded.weight.to(FP8), rounded.weight_scale, rounded.input_scale, rounded.bias
     )
@@ -115,7 +115,7 @@ def test_in_fp8_the_same_rounded_numbers_are_multiplied(cut):
     # (DeepSeek-V3, arXiv 2412.19437, 3.3.2); another e4m3 number somewhere would be 0.06
     near = {"atol": 2e-2, "rtol": 1e-3} if DEVICE == "cuda" else {}
     torch.testing.assert_close(
-        ThinLinear(bits, cut)(tokens, None, True), rounded(tokens, None, True), **near
+        SkinnyLinear(bits, cut)(tokens, None, True), rounded(tokens, None, True), **near
     )
 
 
@@ -143,7 +143,7 @@ def test_attention_is_what_pytorch_computes(shape, dtype, masked):
 def test_both_are_operators_that_the_compiler_takes():
     tokens, weight = torch.ones(3, 16, device=DEVICE), torch.ones(16, 16, device=DEVICE)
     given = (tokens, weight, None, None, None, 0.0, True, None, None, None, [16, 16, 1, 4, 2])
-    torch.library.opcheck(thin_linear, given, test_utils=("test_schema", "test_faketensor"))
+    torch.library.opcheck(skinny_linear, given, test_utils=("test_schema", "test_faketensor"))
     heads = torch.ones(1, 2, 3, 8, device=DEVICE)
     torch.library.opcheck(
         small_attention, (heads, heads, heads, None), test_utils=("test_schema", "test_faketensor")
@@ -156,7 +156,7 @@ def test_a_whole_chunk_by_kernels_equals_the_plain_one_compiled_or_not():
     times = iter([1.0, 0.5, 9.0, 9.0, 9.0] * 99)  # every first cut is faster
     with torch.no_grad():
         chosen = use_kernels(chunk, TOKENS, lambda run: (run(), next(times))[1], {})
-        assert all(isinstance(block.up, ThinLinear) for block in chosen.weights.head.blocks)
+        assert all(isinstance(block.up, SkinnyLinear) for block in chosen.weights.head.blocks)
         want = chunk(*tensors)
         torch.testing.assert_close(chosen(*tensors), want, atol=2e-5, rtol=1e-5)
         compiled = torch.compile(chosen, backend="eager", fullgraph=True, dynamic=False)

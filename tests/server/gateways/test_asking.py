@@ -6,7 +6,7 @@ import pytest
 from handover_proto.errors import Overloaded
 from handover_proto.types import Limits, PolicyRequest, ServerInfo
 from handover_server.gateways.calls import ask
-from handover_server.inference.admission import Bounds, Intake
+from handover_server.inference.admission import Admission, AdmissionLimits
 from handover_server.inference.scheduler import Scheduler
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.request import Lane
@@ -15,7 +15,7 @@ from handover_server.requests.request import Lane
 def test_a_batch_that_does_not_fit_whole_leaves_no_part_of_it_under_way(observation):
     async def ask_for_three():
         info = ServerInfo(ALOHA_HOLD, Limits())
-        intake = Intake(info, Scheduler(HoldPolicy), Bounds(requests=2), 0)
+        intake = Admission(info, Scheduler(HoldPolicy), AdmissionLimits(requests=2), 0)
         with pytest.raises(Overloaded):
             await ask(intake, [PolicyRequest(observation)] * 3, [Lane() for _ in range(3)])
         await asyncio.sleep(0)  # the loop calls back what waits for the futures

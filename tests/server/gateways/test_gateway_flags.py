@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from handover_proto.errors import MissingExtra, UsageError
+from handover_common.errors import MissingExtra, UsageError
 from handover_server.errors import ServingError
 from handover_server.gateways.listeners import Gateways, GatewaySettings
 from handover_server.policies.hold import HoldPolicy
 from handover_server.rpc.server import PolicyServer, ServerSettings
-from handover_server.security.exposure import check_exposure
+from handover_server.security.exposure import check_listeners
 from handover_server.serve.command import ServeConfig, main
 
 from .conftest import TIMEOUT_S
@@ -81,8 +81,8 @@ def test_a_server_that_has_stopped_leaves_the_port(serve, port, package):
 
 def test_insecure_opens_the_zmq_port_too():
     open_to_all = {"gateway_host": "0.0.0.0", "groot_zmq_port": 0, "insecure": True}
-    check_exposure(ServeConfig(policy="hold", **open_to_all))
-    check_exposure(
+    check_listeners(ServeConfig(policy="hold", **open_to_all))
+    check_listeners(
         ServeConfig(policy="hold", tls_cert=PEM, tls_key=PEM, client_ca=PEM, **open_to_all)
     )
 

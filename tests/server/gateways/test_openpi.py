@@ -11,7 +11,7 @@ import pytest
 from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
 from handover_proto.types import CameraSpec, StateSpec
 from handover_server.gateways.openpi_messages import Adaptation
-from handover_server.inference.admission import Bounds
+from handover_server.inference.admission import AdmissionLimits
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.security.tokens import TokenCheck
 
@@ -140,7 +140,7 @@ def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha
 
 
 def test_a_client_has_a_bounded_number_of_connections(serve_openpi, openpi_client, aloha):
-    bounds = Bounds(client_streams=1)
+    bounds = AdmissionLimits(client_streams=1)
     running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), bounds=bounds)
     port = running.server.gateways.openpi_port
     first = openpi_client(port=port, api_key=TOKEN)
@@ -170,7 +170,7 @@ def test_what_nobody_foresaw_is_an_incident_and_not_a_silence(
 
 
 def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha, gated, message):
-    running = serve_openpi(gated, bounds=Bounds(requests=1))
+    running = serve_openpi(gated, bounds=AdmissionLimits(requests=1))
     call = running.stub.Infer.future(message(), timeout=60)
     gated.wait_until_busy()
     client = openpi_client(port=running.server.gateways.openpi_port)

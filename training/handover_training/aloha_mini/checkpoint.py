@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from handover_model.checkpoints.checkpoint import save_checkpoint
-from handover_model.checkpoints.metadata import CheckpointNotes
+from handover_model.checkpoints.metadata import CheckpointMetadata
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.processing.aloha import CAMERA, UNITS
 from handover_model.processing.processor_config import ProcessorConfig
@@ -19,7 +19,7 @@ FRAME_SIDE = 256
 
 def write_mini(folder: Path, network: Gr00tNetwork, processor: ProcessorConfig) -> None:
     """Write a checkpoint; one that is there already is replaced."""
-    notes = CheckpointNotes(RATE_HZ, UNITS, {CAMERA: (FRAME_SIDE, FRAME_SIDE)})
+    notes = CheckpointMetadata(RATE_HZ, UNITS, {CAMERA: (FRAME_SIDE, FRAME_SIDE)})
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory() as tokenizer:
         save_tokenizer(train_tokenizer(), Path(tokenizer))

@@ -24,7 +24,7 @@ from handover_training.aloha_mini.data.snapshots import (
     load_snapshots,
     snapshot_files,
 )
-from handover_training.aloha_mini.locating import see
+from handover_training.aloha_mini.locating import encode_images
 from handover_training.aloha_mini.network import HORIZON, IMAGE_EDGE, PIXELS_PER_TOKEN
 from handover_training.aloha_mini.prompts import TaskPrompts
 from handover_training.aloha_mini.train_head import HeadConfig
@@ -35,7 +35,7 @@ _FEATURE_BATCH = 64
 
 
 @dataclass(frozen=True)
-class SeenSamples:
+class EncodedSamples:
     """N samples as the frozen backbone sees them."""
 
     features: np.ndarray
@@ -53,14 +53,14 @@ class SeenSamples:
         return len(self.tasks)
 
 
-def see_samples(config: HeadConfig, backbone: Backbone) -> SeenSamples:
+def encode_samples(config: HeadConfig, backbone: Backbone) -> EncodedSamples:
     """Compute the features of all samples, or read them where an earlier run has left them.
 
     What is left counts only for the same weights and files; one file for each folder of data.
     """
     weights = _hash_weights(backbone)
-    sources: list[Source] = [FolderOfSnapshots(path) for path in config.snapshots]
-    sources += [Recording(path) for path in config.recordings]
+    sources: list[Source] = [SnapshotFolder(path) for path in config.snapshots]
+    sources += [RecordedRows(path) for path in config.recordings]
     folder = config.output / "features"
     folder.mkdir(parents=True, exist_ok=True)
     return join_seen([_see_source(source, folder, weights, backbone) for source in sources])
@@ -92,7 +92,7 @@ def _hash_weights(backbone: Backbone) -> str:
 
 
 @dataclass(frozen=True)
-class FolderOfSnapshots:
+class SnapshotFolder:
     """What handover_training.aloha_mini.data.draw wrote; only snapshots with a chunk count here."""
 
     path: Path
@@ -113,7 +113,7 @@ class FolderOfSnapshots:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedRows:
     """A GR00T dataset, every row of it."""
 
     path: Path
@@ -153,19 +153,19 @@ def read_recording(path: Path) -> Snapshots:
     )
 
 
-def join_seen(parts: Sequence[SeenSamples]) -> SeenSamples:
+def join_seen(parts: Sequence[EncodedSamples]) -> EncodedSamples:
     """Put samples behind each other."""
-    return SeenSamples(
+    return EncodedSamples(
         *(np.concatenate([getattr(part, entry.name) for part in parts]) for entry in _FIELDS)
     )
 
 
-def _see_source(source: Source, folder: Path, weights: str, backbone: Backbone) -> SeenSamples:
+def _see_source(source: Source, folder: Path, weights: str, backbone: Backbone) -> EncodedSamples:
     made_from = hashlib.sha256(f"{weights} {source.content()}".encode()).hexdigest()
     kept = folder / f"{made_from[:16]}.npz"
     if kept.exists():
         with np.load(kept, allow_pickle=False) as file:
-            return SeenSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
+            return EncodedSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
     seen = join_seen([_see(backbone, part) for part in source.samples()])
     partial = kept.with_name(f".{kept.name}.partial")
     with partial.open("wb") as file:
@@ -174,9 +174,9 @@ def _see_source(source: Source, folder: Path, weights: str, backbone: Backbone) 
     return seen
 
 
-def _see(backbone: Backbone, samples: Snapshots) -> SeenSamples:
+def _see(backbone: Backbone, samples: Snapshots) -> EncodedSamples:
     features = _features(backbone, samples)
-    return SeenSamples(features, samples.states, samples.chunks, samples.tasks, samples.seeds)
+    return EncodedSamples(features, samples.states, samples.chunks, samples.tasks, samples.seeds)
 
 
 @torch.no_grad()
@@ -185,9 +185,11 @@ def _features(backbone: Backbone, samples: Snapshots) -> np.ndarray:
     for start in range(0, len(samples), _FEATURE_BATCH):
         part = slice(start, start + _FEATURE_BATCH)
         pixels = (torch.from_numpy(samples.frames[part]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-        output, _ = see(backbone, pixels.contiguous(), *prompts.batch(samples.tasks[part]))
+        output, _ = encode_images(
+            backbone, pixels.contiguous(), *prompts.batch(samples.tasks[part])
+        )
         features.append(output.features.numpy())
     return np.concatenate(features)
 
 
-_FIELDS = dataclasses.fields(SeenSamples)
+_FIELDS = dataclasses.fields(EncodedSamples)

@@ -20,7 +20,7 @@ from handover_model.processing.statistics import (
 from torch import Tensor
 
 from handover_training.aloha_mini.averaged_weights import AveragedWeights
-from handover_training.aloha_mini.head_features import SeenSamples, see_samples
+from handover_training.aloha_mini.head_features import EncodedSamples, encode_samples
 from handover_training.aloha_mini.head_start import open_start
 from handover_training.aloha_mini.network import (
     chunk_statistics,
@@ -58,7 +58,7 @@ class HeadStage:
         self._config = config
         start = open_start(config)
         self._network = start.network
-        self._seen = see_samples(config, self._network.backbone)
+        self._seen = encode_samples(config, self._network.backbone)
         statistics = keep_statistics(config.output / STATISTICS, self._seen, start.statistics)
         self.processor = mini_processor(statistics)
         self._samples = normalise(open_processor(self.processor), self._seen)
@@ -158,7 +158,7 @@ class HeadStage:
 
 
 def keep_statistics(
-    path: Path, seen: SeenSamples, known: EmbodimentStatistics | None
+    path: Path, seen: EncodedSamples, known: EmbodimentStatistics | None
 ) -> EmbodimentStatistics:
     """Measure the samples, once: a run that goes on with more data keeps its normalisation.
 
@@ -174,7 +174,7 @@ def keep_statistics(
     return statistics
 
 
-def normalise(processor: Processor, seen: SeenSamples) -> HeadSamples:
+def normalise(processor: Processor, seen: EncodedSamples) -> HeadSamples:
     """Normalise and pad states and chunks."""
     config, states, actions = processor.config, [], []
     for state, chunk in zip(seen.states, seen.chunks, strict=True):

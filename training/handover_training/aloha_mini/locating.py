@@ -27,7 +27,7 @@ CROP = 0.95
 
 
 @dataclass(frozen=True)
-class Located:
+class Localization:
     """What the two heads say about B images."""
 
     places: Tensor
@@ -36,7 +36,7 @@ class Located:
     """(B, patches, 3 objects) logits"""
 
 
-class Locator(nn.Module):
+class ObjectLocalizer(nn.Module):
     """A backbone with its two heads."""
 
     def __init__(self, backbone: Backbone, width: int, vision_width: int) -> None:
@@ -46,17 +46,17 @@ class Locator(nn.Module):
         self.place_head = nn.Linear(width, OBJECTS * 3)
         self.patch_head = nn.Linear(vision_width, OBJECTS)
 
-    def forward(self, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Located:
+    def forward(self, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Localization:
         """Locate: (B, 3, H, W), (B, S), (B, S)."""
-        output, patches = see(self.backbone, pixels, input_ids, attention_mask)
+        output, patches = encode_images(self.backbone, pixels, input_ids, attention_mask)
         # left-padded rows end alike: image tokens, then the text after them
         count = int(output.image_mask[0].sum())
         read = output.features[:, -(count + TEXT_AFTER_IMAGE) :]
         places = self.place_head(self.norm(read)).unflatten(-1, (OBJECTS, 3))
-        return Located(places, self.patch_head(patches.flatten(1, 2)))
+        return Localization(places, self.patch_head(patches.flatten(1, 2)))
 
 
-def see(
+def encode_images(
     backbone: Backbone, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor
 ) -> tuple[BackboneOutput, Tensor]:
     """Run the backbone on images of one size; gives the tower's patches (B, h, w, C) as well."""
@@ -94,7 +94,7 @@ def place_targets(snapshots: Snapshots) -> np.ndarray:
     return ((snapshots.places - np.array(MIDDLE)) / SCALE_M).astype(np.float32)
 
 
-def location_loss(located: Located, places: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+def location_loss(located: Localization, places: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
     """Compare with (B, 3, 3) places and (B, patches, 3) shares; gives both heads' losses."""
     there = torch.isfinite(places).all(-1)
     wanted = torch.where(there[..., None], places, torch.zeros_like(places))

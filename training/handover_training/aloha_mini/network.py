@@ -14,7 +14,7 @@ from handover_model.processing.aloha import TAG, aloha_modality, in_slot
 from handover_model.processing.image import ImageOptions
 from handover_model.processing.processor import Processor, make_processor
 from handover_model.processing.processor_config import ProcessorConfig
-from handover_model.processing.state_action import NormaliseOptions
+from handover_model.processing.state_action import NormalizeOptions
 from handover_model.processing.statistics import EmbodimentStatistics, KeyStatistics
 from handover_model.processing.text import IMAGE_TOKEN, PAD_TOKEN
 from handover_model.processing.tokenizer import PromptTokenizer
@@ -106,7 +106,7 @@ def mini_processor(statistics: EmbodimentStatistics) -> ProcessorConfig:
         modalities={TAG: aloha_modality(HORIZON)},
         statistics={TAG: statistics},
         image=ImageOptions(shortest_image_edge=IMAGE_EDGE),
-        normalise=NormaliseOptions(use_relative_action=True),
+        normalise=NormalizeOptions(use_relative_action=True),
         max_state_dim=WIDTH,
         max_action_dim=WIDTH,
         max_action_horizon=HORIZON,

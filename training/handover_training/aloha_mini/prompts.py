@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from handover_model.processing.text import formalise, render_prompt
+from handover_model.processing.text import formalize, render_prompt
 from torch import Tensor
 
 from handover_training.aloha_mini.data.snapshots import TASK_TEXTS
@@ -15,7 +15,7 @@ class TaskPrompts:
     def __init__(self) -> None:
         tokens = (IMAGE_EDGE // PIXELS_PER_TOKEN) ** 2
         ids, mask = prompt_tokenizer().encode_batch(
-            [render_prompt(formalise(text), [tokens]) for text in TASK_TEXTS]
+            [render_prompt(formalize(text), [tokens]) for text in TASK_TEXTS]
         )
         self._ids, self._mask = torch.from_numpy(ids), torch.from_numpy(mask)
 

@@ -30,7 +30,7 @@ def main(config: MiniConfig) -> Path:
     from handover_model.checkpoints.model_card import random_weights_card, write_card
     from handover_model.processing.aloha import (
         aloha_processor,
-        dataset_notes,
+        dataset_metadata,
         dataset_statistics,
         in_slot,
     )
@@ -49,7 +49,7 @@ def main(config: MiniConfig) -> Path:
             config.output,
             network,
             processor,
-            notes=dataset_notes(config.dataset_path),
+            notes=dataset_metadata(config.dataset_path),
             tokenizer=Path(folder),
             unused=zero_unused(network.eagle),
         )

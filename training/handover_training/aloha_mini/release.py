@@ -9,7 +9,7 @@ from typing import Any
 
 from handover_conversion.groot.dataset import GrootDataset
 from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.checkpoints.metadata import load_notes, save_notes
+from handover_model.checkpoints.metadata import load_metadata, save_metadata
 from handover_model.checkpoints.model_card import write_card
 from handover_model.network.json_settings import read_json
 from handover_proto.types import TrainingRecord
@@ -35,10 +35,10 @@ def release(config: ShipConfig) -> None:
         "recipe": "training/recipes/aloha_mini.sh",
     }
     if config.start is not None:
-        records = (*load_notes(config.start).training, *records)
+        records = (*load_metadata(config.start).training, *records)
         record["began_with"] = read_json(config.start / RECORD_FILE)
     write_json(fresh / RECORD_FILE, record)
-    save_notes(dataclasses.replace(load_notes(fresh), training=records), fresh)
+    save_metadata(dataclasses.replace(load_metadata(fresh), training=records), fresh)
     rollouts = [read_json(path) for path in config.rollouts]
     card = _card(config.output.name, fresh, records, _count_snapshots(record), rollouts)
     write_card(fresh, card)

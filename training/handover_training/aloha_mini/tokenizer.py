@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from handover_model.processing.text import PAD_TOKEN, formalise, render_prompt
+from handover_model.processing.text import PAD_TOKEN, formalize, render_prompt
 from handover_model.processing.tokenizer import IMAGE_TOKENS, TOKENIZER_FILE, byte_level
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
@@ -30,7 +30,7 @@ def train_tokenizer(sentences: Sequence[str] = TASKS, merges: int = MERGES) -> T
         vocab_size=len(alphabet) + merges, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(
-        (render_prompt(formalise(one), [0]) for one in sentences), trainer
+        (render_prompt(formalize(one), [0]) for one in sentences), trainer
     )
     added = [AddedToken(token, special=True, normalized=False) for token in _added()]
     tokenizer.add_special_tokens(added)

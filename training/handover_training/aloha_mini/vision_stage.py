@@ -9,7 +9,7 @@ from handover_training.aloha_mini.data.snapshots import join, load_snapshots, sn
 from handover_training.aloha_mini.locate_objects import LocateConfig
 from handover_training.aloha_mini.locating import (
     SCALE_M,
-    Locator,
+    ObjectLocalizer,
     location_loss,
     patch_targets,
     place_targets,
@@ -30,7 +30,7 @@ class VisionStage:
         network = draw_network(config.seed)
         eagle = network.eagle
         self._grid = IMAGE_EDGE // eagle.vision_config.patch_size
-        self._locator = Locator(
+        self._locator = ObjectLocalizer(
             network.backbone, eagle.text_config.hidden_size, eagle.vision_config.hidden_size
         )
         self._prompts = TaskPrompts()

@@ -4,17 +4,17 @@ import os
 from pathlib import Path
 
 import numpy as np
+from handover_common.errors import UsageError
 from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.device import choose_device
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.fp8.scales import SCALES_FILE, Fp8Scales, save_scales
 from handover_model.policy import choose_dtype
 from handover_model.processing.processor import Processor
-from handover_model.processing.samples import PreparedSample
-from handover_proto.errors import UsageError
+from handover_model.processing.samples import ByteSample
 
 from handover_training.calibrate.command import CalibrateConfig
-from handover_training.data.episodes import Source, open_sources, read_recordings
+from handover_training.data.episodes import DatasetSplit, open_sources, read_recordings
 from handover_training.data.windows import Window, WindowTable
 
 
@@ -35,9 +35,7 @@ def run(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
     return path, scales
 
 
-def read_observations(
-    path: Path, processor: Processor, count: int
-) -> tuple[list[PreparedSample], str]:
+def read_observations(path: Path, processor: Processor, count: int) -> tuple[list[ByteSample], str]:
     """Prepare observations at equal distances through a dataset, and give its name."""
     modality = processor.codec.modality
     (source,) = open_sources([path], modality, 0, 0)
@@ -53,8 +51,8 @@ def _check_writable(path: Path) -> None:
 
 
 def _prepare(
-    source: Source, table: WindowTable, window: Window, processor: Processor
-) -> PreparedSample:
+    source: DatasetSplit, table: WindowTable, window: Window, processor: Processor
+) -> ByteSample:
     rows = sorted(set(window.frame_rows))
     episode = table.recordings[window.recording].index
     cameras: dict[str, list[np.ndarray]] = {}

@@ -8,18 +8,18 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from handover_model.checkpoints.metadata import CheckpointNotes
+from handover_common.versions import package_versions
+from handover_model.checkpoints.metadata import CheckpointMetadata
 from handover_model.processing.aloha import UNITS
 from handover_model.processing.modality import ModalityConfig, modality_config_json
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.types import TrainingRecord
 
 from handover_training.checkpoints.folders import write_json
-from handover_training.data.episodes import Source
+from handover_training.data.episodes import DatasetSplit
 
 RECORD_FILE = "training_record.json"
 PACKAGES = ("handover", "torch", "transformers", "accelerate", "peft", "numpy", "safetensors")
@@ -29,15 +29,15 @@ PACKAGES = ("handover", "torch", "transformers", "accelerate", "peft", "numpy", 
 class RunRecord:
     """Everything that is written down about a run."""
 
-    sources: Sequence[Source]
+    sources: Sequence[DatasetSplit]
     modality: ModalityConfig
     tag: str
     settings: Mapping[str, Any]
     """The settings that decide the result, as JSON values"""
 
-    def notes(self) -> CheckpointNotes:
+    def notes(self) -> CheckpointMetadata:
         """Give what the server reads of it."""
-        return CheckpointNotes(
+        return CheckpointMetadata(
             rate_hz=self.sources[0].dataset.fps,
             units=_units(self.modality),
             camera_sizes=_camera_sizes(self.sources[0], self.modality),
@@ -70,7 +70,7 @@ class RunRecord:
             "command": sys.argv,
             "settings": dict(self.settings),
             "progress": dict(progress),
-            "versions": {"python": platform.python_version(), **_versions()},
+            "versions": {"python": platform.python_version(), **package_versions(PACKAGES)},
         }
         write_json(folder / RECORD_FILE, content)
 
@@ -81,7 +81,7 @@ def _units(modality: ModalityConfig) -> dict[str, str]:
     return dict(UNITS) if keys == set(GR1_DIMS) else {}
 
 
-def _camera_sizes(source: Source, modality: ModalityConfig) -> dict[str, tuple[int, int]]:
+def _camera_sizes(source: DatasetSplit, modality: ModalityConfig) -> dict[str, tuple[int, int]]:
     """Read the cameras' (height, width) out of a dataset's meta/info.json."""
     dataset = source.dataset
     sizes = {}
@@ -91,13 +91,3 @@ def _camera_sizes(source: Source, modality: ModalityConfig) -> dict[str, tuple[i
         if len(shape) == 3:
             sizes[name] = (int(shape[0]), int(shape[1]))
     return sizes
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

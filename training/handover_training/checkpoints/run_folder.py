@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from handover_model.checkpoints.metadata import NOTES_FILE
+from handover_model.checkpoints.metadata import METADATA_FILE
 from handover_model.network.config import CONFIG_FILE
 from handover_model.network.eagle_config import EAGLE_FILES
 from handover_model.processing.processor_config import (
@@ -44,7 +44,7 @@ LOCK_FILE = ".lock"
 CURVES = "runs"  # TensorBoard's folder, as transformers names it
 FOLDERS = (CURVES, STAGING, TRASH)
 _FILES = {
-    *(RUN_FILE, BEST_FILE, BEST_LINK, RECORD_FILE, NOTES_FILE, CONFIG_FILE, *EAGLE_FILES),
+    *(RUN_FILE, BEST_FILE, BEST_LINK, RECORD_FILE, METADATA_FILE, CONFIG_FILE, *EAGLE_FILES),
     *(PROCESSOR_FILE, STATISTICS_FILE, EMBODIMENT_FILE, *TOKENIZER_FILES),
 }
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")

@@ -15,7 +15,7 @@ from handover_training.checkpoints.record import RunRecord
 from handover_training.errors import TrainingError
 from handover_training.network.base_model import BaseModel
 from handover_training.network.lora import has_adapters
-from handover_training.network.training_module import Learner
+from handover_training.network.training_module import TrainingModule
 
 ADAPTER_FILE = "adapters.safetensors"  # what is trained of a network with adapters, unmerged
 _PREFIX = "network."  # of a learner's weights before the network's own names
@@ -31,7 +31,7 @@ class CheckpointWriter:
     def write(
         self,
         folder: Path,
-        learner: Learner,
+        learner: TrainingModule,
         weights: Mapping[str, Tensor],
         progress: Mapping[str, Any],
     ) -> None:
@@ -57,12 +57,12 @@ class CheckpointWriter:
             save_file(trained, folder / ADAPTER_FILE)
 
 
-def trained_names(learner: Learner) -> list[str]:
+def trained_names(learner: TrainingModule) -> list[str]:
     """Name the trained weights as the network does."""
     return [name for name, weight in learner.network.named_parameters() if weight.requires_grad]
 
 
-def load_trained(learner: Learner, checkpoint: Path) -> None:
+def load_trained(learner: TrainingModule, checkpoint: Path) -> None:
     """Read the trained weights of a checkpoint into a learner made from the same base.
 
     Raises TrainingError when one is missing.

@@ -15,7 +15,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from handover_training.data.frame_cache import FrameCache
-from handover_training.data.sampler import AUGMENTATION, DROPOUT, FLOW, BatchPlan, Slot, generator
+from handover_training.data.sampler import (
+    AUGMENTATION,
+    DROPOUT,
+    FLOW,
+    BatchPlan,
+    BatchSlot,
+    generator,
+)
 from handover_training.data.windows import Window, WindowTable
 
 OPEN_FILES = 256  # memory maps that a worker holds open at once
@@ -46,7 +53,7 @@ class FrameReader:
 
 
 @dataclass(frozen=True)
-class Preparation:
+class SamplePreparation:
     """What preparing a training sample depends on, besides the sample."""
 
     processor: Processor
@@ -60,10 +67,10 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class PreparedSample:
+class BatchItem:
     """One slot of a batch, ready to be collated."""
 
-    slot: Slot
+    slot: BatchSlot
     sample: TrainingSample
     draw: FlowDraw
     dropout_key: int
@@ -71,16 +78,16 @@ class PreparedSample:
     """Dataset and episode, to be named when the loss is no number"""
 
 
-class TrainingWindows(Dataset[PreparedSample]):
+class TrainingWindows(Dataset[BatchItem]):
     """Prepares the windows that batches ask for; the random part depends on step and slot alone."""
 
-    def __init__(self, table: WindowTable, reader: FrameReader, how: Preparation) -> None:
+    def __init__(self, table: WindowTable, reader: FrameReader, how: SamplePreparation) -> None:
         self._table, self._reader, self._how = table, reader, how
 
     def __len__(self) -> int:
         return len(self._table)
 
-    def __getitem__(self, slot: Slot) -> PreparedSample:
+    def __getitem__(self, slot: BatchSlot) -> BatchItem:
         how, window = self._how, self._table[slot.window]
         sample = how.processor.prepare_training(
             self._reader.frames(window),
@@ -97,9 +104,9 @@ class TrainingWindows(Dataset[PreparedSample]):
         key = generator(how.seed, DROPOUT, slot.step, slot.slot).integers(-(2**31), 2**31)
         recording = self._table.recordings[window.recording]
         source = (recording.dataset, recording.index)
-        return PreparedSample(slot, replace(sample, action_mask=mask), draw, int(key), source)
+        return BatchItem(slot, replace(sample, action_mask=mask), draw, int(key), source)
 
-    def _augmentation(self, slot: Slot) -> Augmentation:
+    def _augmentation(self, slot: BatchSlot) -> Augmentation:
         how = self._how
         if not (how.random_crop or how.augments):
             return Augmentation()
@@ -113,12 +120,12 @@ class TrainingWindows(Dataset[PreparedSample]):
 class Collator:
     """Puts prepared samples into the tensors that Learner.forward takes."""
 
-    def __init__(self, table: WindowTable, plan: BatchPlan, how: Preparation) -> None:
+    def __init__(self, table: WindowTable, plan: BatchPlan, how: SamplePreparation) -> None:
         self._table, self._plan, self._processor = table, plan, how.processor
         horizon = table.modality.action.steps
         self._slots_per_step = how.trained_slots[:horizon].sum(axis=1)
 
-    def __call__(self, samples: Sequence[PreparedSample]) -> dict[str, Tensor | list[Tensor]]:
+    def __call__(self, samples: Sequence[BatchItem]) -> dict[str, Tensor | list[Tensor]]:
         """Collate a micro-batch."""
         inputs, target = self._processor.collate_training([one.sample for one in samples])
         state_noise = [one.draw.state_noise for one in samples if one.draw.state_noise is not None]

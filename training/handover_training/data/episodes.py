@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from handover_common.errors import UsageError
 from handover_conversion.groot.dataset import GrootDataset
 from handover_model.processing.modality import ModalityConfig
-from handover_proto.errors import UsageError
 
 from handover_training.errors import TrainingError
 
@@ -16,7 +16,7 @@ TASK_KEYS = ("task", "annotation.human.task_description")
 
 
 @dataclass(frozen=True)
-class Recording:
+class EpisodeRows:
     """One episode's rows, by the groups of the modality config."""
 
     dataset: int
@@ -35,7 +35,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetSplit:
     """One dataset of a run, and how its episodes are divided."""
 
     dataset: GrootDataset
@@ -51,7 +51,7 @@ class Source:
 
 def open_sources(
     paths: Sequence[Path], modality: ModalityConfig, held_out: int | None, seed: int
-) -> list[Source]:
+) -> list[DatasetSplit]:
     """Open the datasets of a run and divide their episodes.
 
     held_out: episodes of each dataset to keep for validation; None for a tenth of them.
@@ -65,7 +65,7 @@ def open_sources(
         _check_fits(dataset, modality)
         episodes = [entry.index for entry in dataset.episodes if entry.length > 0]
         train, kept = divide(episodes, held_out, seed)
-        sources.append(Source(dataset, dataset.content_hash(), train, kept))
+        sources.append(DatasetSplit(dataset, dataset.content_hash(), train, kept))
     rates = {source.dataset.fps for source in sources}
     if len(rates) != 1:
         raise TrainingError(f"the datasets run at {sorted(rates)} Hz, expected one rate for all")
@@ -92,8 +92,8 @@ def divide(
 
 
 def read_recordings(
-    sources: Sequence[Source], modality: ModalityConfig, *, held_out: bool
-) -> list[Recording]:
+    sources: Sequence[DatasetSplit], modality: ModalityConfig, *, held_out: bool
+) -> list[EpisodeRows]:
     """Read the rows of all episodes trained on, or of all held out."""
     recordings = []
     for place, source in enumerate(sources):
@@ -102,7 +102,7 @@ def read_recordings(
             episode = dataset.read_episode(index)
             state, action = dataset.state_groups, dataset.action_groups
             recordings.append(
-                Recording(
+                EpisodeRows(
                     dataset=place,
                     index=index,
                     state={key: episode.state[:, state[key]] for key in _state_keys(modality)},

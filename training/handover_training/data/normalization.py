@@ -18,13 +18,15 @@ from handover_model.processing.statistics import (
     slice_statistics,
 )
 
-from handover_training.data.episodes import Source
+from handover_training.data.episodes import DatasetSplit
 from handover_training.errors import TrainingError
 
 RELATIVE_FILE = "meta/relative_stats.json"
 
 
-def dataset_statistics(sources: Sequence[Source], modality: ModalityConfig) -> EmbodimentStatistics:
+def dataset_statistics(
+    sources: Sequence[DatasetSplit], modality: ModalityConfig
+) -> EmbodimentStatistics:
     """Read and merge the statistics of a run's datasets, each weighing as much as it has rows.
 
     Raises DatasetError for a missing stats.json, StatisticsError for one that does not fit.
@@ -62,7 +64,7 @@ def trained_slots(
     return slots
 
 
-def _of_source(source: Source, modality: ModalityConfig) -> EmbodimentStatistics:
+def _of_source(source: DatasetSplit, modality: ModalityConfig) -> EmbodimentStatistics:
     dataset = source.dataset
     stats = read_json(dataset.path, "meta/stats.json")
     relative = (
@@ -91,7 +93,7 @@ def _fits(entry: object, modality: ModalityConfig, key: str) -> bool:
 
 
 def _computed(
-    source: Source, modality: ModalityConfig, keys: Sequence[str]
+    source: DatasetSplit, modality: ModalityConfig, keys: Sequence[str]
 ) -> dict[str, dict[str, list[list[float]]]]:
     dataset, horizon = source.dataset, modality.action.steps
     widths = {key: _width(dataset.action_groups[key]) for key in keys}

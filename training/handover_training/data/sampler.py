@@ -15,7 +15,7 @@ SHUFFLE, AUGMENTATION, FLOW, DROPOUT = range(4)
 
 
 @dataclass(frozen=True)
-class Slot:
+class BatchSlot:
     """One place in one step's global batch, and the window that is trained on there."""
 
     step: int
@@ -36,10 +36,11 @@ class BatchPlan:
         self._windows, self._batch, self._seed = windows, batch, seed
         self._orders: dict[int, np.ndarray] = {}
 
-    def step(self, step: int) -> list[Slot]:
+    def step(self, step: int) -> list[BatchSlot]:
         """Give a step's global batch."""
         return [
-            Slot(step, slot, self._window(step * self._batch + slot)) for slot in range(self._batch)
+            BatchSlot(step, slot, self._window(step * self._batch + slot))
+            for slot in range(self._batch)
         ]
 
     def _window(self, number: int) -> int:
@@ -51,7 +52,7 @@ class BatchPlan:
         return int(self._orders[turn][place])
 
 
-class ProcessBatches(Sampler[list[Slot]]):
+class ProcessBatches(Sampler[list[BatchSlot]]):
     """One process's micro-batches, step after step, from `start` to the last step.
 
     Its length is that of the whole run, also when it starts later: the trainer reads a run's
@@ -69,7 +70,7 @@ class ProcessBatches(Sampler[list[Slot]]):
     def __len__(self) -> int:
         return self._steps * self._accumulation
 
-    def __iter__(self) -> Iterator[list[Slot]]:
+    def __iter__(self) -> Iterator[list[BatchSlot]]:
         for step in range(self.start, self._steps):
             slots = self._plan.step(step)
             for turn in range(self._accumulation):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from handover_model.processing.modality import ModalityConfig
 
-from handover_training.data.episodes import Recording
+from handover_training.data.episodes import EpisodeRows
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Window:
 class WindowTable:
     """All windows of some recordings, numbered through."""
 
-    def __init__(self, recordings: Sequence[Recording], modality: ModalityConfig) -> None:
+    def __init__(self, recordings: Sequence[EpisodeRows], modality: ModalityConfig) -> None:
         self.recordings = recordings
         self.modality = modality
         self._ends = np.cumsum([len(recording) for recording in recordings])

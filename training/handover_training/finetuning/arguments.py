@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from accelerate import DistributedType, PartialState
+from handover_common.errors import UsageError
 from handover_model.processing.modality import ModalityConfig, modality_config_json
-from handover_proto.errors import UsageError
 from transformers.training_args import TrainingArguments
 
-from handover_training.data.episodes import Source
+from handover_training.data.episodes import DatasetSplit
 from handover_training.finetuning.config import FinetuneConfig
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def micro_batch(settings: FinetuneConfig, world: int) -> int:
 
 
 def run_identity(
-    settings: FinetuneConfig, modality: ModalityConfig, sources: list[Source], base_hash: str
+    settings: FinetuneConfig, modality: ModalityConfig, sources: list[DatasetSplit], base_hash: str
 ) -> dict[str, Any]:
     """Give what decides a run's result, as JSON values: a run goes on only where they are equal."""
     chosen = {

@@ -9,7 +9,7 @@ import os
 import sys
 
 from handover_common.command import exit_status
-from handover_proto.errors import MissingExtra
+from handover_common.errors import MissingExtra
 
 from handover_training.finetuning.config import FinetuneConfig
 

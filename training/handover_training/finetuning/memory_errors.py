@@ -10,7 +10,7 @@ from handover_training.finetuning.config import FinetuneConfig
 
 
 @contextmanager
-def memory_told(settings: FinetuneConfig) -> Iterator[None]:
+def explain_out_of_memory(settings: FinetuneConfig) -> Iterator[None]:
     """Raise TrainingError for want of memory and for lost workers: it says which flag helps."""
     try:
         yield

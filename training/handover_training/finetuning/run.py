@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from accelerate.state import PartialState
+from handover_common.errors import UsageError
 from handover_model.checkpoints.checkpoint import HASH_CACHE
 from handover_model.checkpoints.hashes import weights_hash
 from handover_model.processing.modality import ModalityConfig
-from handover_proto.errors import UsageError
 from transformers.trainer_callback import PrinterCallback
 from transformers.training_args import TrainingArguments
 
@@ -20,8 +20,8 @@ from handover_training.checkpoints.optimizer_state import SETTINGS_FILE, TENSORS
 from handover_training.checkpoints.record import RunRecord
 from handover_training.checkpoints.run_folder import RunFolder, RunStart
 from handover_training.checkpoints.writer import ADAPTER_FILE, CheckpointWriter, load_trained
-from handover_training.data.dataset import Collator, FrameReader, Preparation, TrainingWindows
-from handover_training.data.episodes import Source, open_sources, read_recordings
+from handover_training.data.dataset import Collator, FrameReader, SamplePreparation, TrainingWindows
+from handover_training.data.episodes import DatasetSplit, open_sources, read_recordings
 from handover_training.data.frame_cache import FrameCache, open_cache
 from handover_training.data.normalization import dataset_statistics, trained_slots
 from handover_training.data.sampler import BatchPlan, ProcessBatches
@@ -33,14 +33,14 @@ from handover_training.finetuning.arguments import (
     training_arguments,
 )
 from handover_training.finetuning.config import FinetuneConfig
-from handover_training.finetuning.memory_errors import memory_told
+from handover_training.finetuning.memory_errors import explain_out_of_memory
 from handover_training.finetuning.modality_config import read_modality_file
 from handover_training.loop.progress_callback import TrainingProgress
 from handover_training.loop.trainer import FinetuneTrainer, TrainingData
 from handover_training.loop.validation import OpenLoop
 from handover_training.network.base_model import BaseModel, read_base
 from handover_training.network.lora import add_adapters
-from handover_training.network.training_module import Learner
+from handover_training.network.training_module import TrainingModule
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, folders.STATE_FILE, f
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """Everything about a run that is known before its network is loaded."""
 
     settings: FinetuneConfig
     arguments: TrainingArguments
     modality: ModalityConfig
-    sources: list[Source]
+    sources: list[DatasetSplit]
     base: BaseModel
     identity: dict[str, Any]
 
@@ -71,7 +71,7 @@ def run(settings: FinetuneConfig) -> str:
         start = _enter(folder, plan, state)
         if start.finished:
             return f"{settings.output_dir} is finished already; more --max-steps go on"
-        with memory_told(settings):
+        with explain_out_of_memory(settings):
             trainer = _begin(folder, plan, start)
             train(trainer, plan, start)
         state.wait_for_everyone()
@@ -82,7 +82,7 @@ def run(settings: FinetuneConfig) -> str:
         folder.release()
 
 
-def make_plan(settings: FinetuneConfig) -> Plan:
+def make_plan(settings: FinetuneConfig) -> RunPlan:
     """Read the datasets and the base checkpoint's settings, and check that they fit together."""
     modality = _modality(settings)
     sources = open_sources(settings.dataset_path, modality, settings.val_episodes, settings.seed)
@@ -92,10 +92,10 @@ def make_plan(settings: FinetuneConfig) -> Plan:
     _check_kept(settings, base)
     base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
     identity = run_identity(settings, modality, sources, base_hash)
-    return Plan(settings, arguments, modality, sources, base, identity)
+    return RunPlan(settings, arguments, modality, sources, base, identity)
 
 
-def train(trainer: FinetuneTrainer, plan: Plan, start: RunStart) -> None:
+def train(trainer: FinetuneTrainer, plan: RunPlan, start: RunStart) -> None:
     """Train from the beginning or a checkpoint."""
     if start.checkpoint is not None:
         logger.info("going on from %s", start.checkpoint)
@@ -111,7 +111,7 @@ def train(trainer: FinetuneTrainer, plan: Plan, start: RunStart) -> None:
         progress.stop()
 
 
-def make_trainer(plan: Plan, start: RunStart) -> FinetuneTrainer:
+def make_trainer(plan: RunPlan, start: RunStart) -> FinetuneTrainer:
     """Load the network and connect it to the data."""
     settings, arguments = plan.settings, plan.arguments
     # cuDNN's attention, the first choice on an H100, can give NaN for the queries' gradients where
@@ -123,7 +123,7 @@ def make_trainer(plan: Plan, start: RunStart) -> FinetuneTrainer:
         add_adapters(network, settings.lora_rank)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     logger.info("training %d weights", sum(weight.numel() for weight in weights))
-    learner = Learner(network, arguments.world_size * settings.gradient_accumulation_steps)
+    learner = TrainingModule(network, arguments.world_size * settings.gradient_accumulation_steps)
     if start.checkpoint is not None and not arguments.deepspeed:
         load_trained(learner, start.checkpoint)
     data = make_data(plan, start)
@@ -132,7 +132,7 @@ def make_trainer(plan: Plan, start: RunStart) -> FinetuneTrainer:
     return FinetuneTrainer(learner, arguments, data, writer, settings.save_total_limit)
 
 
-def make_data(plan: Plan, start: RunStart) -> TrainingData:
+def make_data(plan: RunPlan, start: RunStart) -> TrainingData:
     """Decode frames that are not in the cache yet, and plan the batches."""
     settings, arguments, base = plan.settings, plan.arguments, plan.base
     caches = _fill_caches(plan)
@@ -142,7 +142,7 @@ def make_data(plan: Plan, start: RunStart) -> TrainingData:
     varying = settings.trained_slots == "varying"
     slots = trained_slots(base.processor.codec, *shape, varying=varying)
     image = base.processor_config.image
-    how = Preparation(
+    how = SamplePreparation(
         base.processor,
         base.config,
         slots,
@@ -170,7 +170,7 @@ def make_data(plan: Plan, start: RunStart) -> TrainingData:
     )
 
 
-def _open_loop(plan: Plan, caches: list[FrameCache], batches: ProcessBatches) -> OpenLoop | None:
+def _open_loop(plan: RunPlan, caches: list[FrameCache], batches: ProcessBatches) -> OpenLoop | None:
     held_out = read_recordings(plan.sources, plan.modality, held_out=True)
     if not held_out:
         return None
@@ -205,7 +205,7 @@ def _check_kept(settings: FinetuneConfig, base: BaseModel) -> None:
             )
 
 
-def _fill_caches(plan: Plan) -> list[FrameCache]:
+def _fill_caches(plan: RunPlan) -> list[FrameCache]:
     """Let one process of each machine decode; the others find everything there."""
     settings = plan.settings
     image = plan.base.processor_config.image
@@ -221,7 +221,7 @@ def _fill_caches(plan: Plan) -> list[FrameCache]:
     return caches
 
 
-def _enter(folder: RunFolder, plan: Plan, state: PartialState) -> RunStart:
+def _enter(folder: RunFolder, plan: RunPlan, state: PartialState) -> RunStart:
     """Let the first process decide how the run starts; the others read what it left."""
     settings, start = plan.settings, None
     if state.is_main_process:
@@ -233,7 +233,7 @@ def _enter(folder: RunFolder, plan: Plan, state: PartialState) -> RunStart:
     return start or RunStart(folders.latest_whole(folder.path), finished=folder.is_finished())
 
 
-def _begin(folder: RunFolder, plan: Plan, start: RunStart) -> FinetuneTrainer:
+def _begin(folder: RunFolder, plan: RunPlan, start: RunStart) -> FinetuneTrainer:
     try:
         return make_trainer(plan, start)
     except BaseException:
@@ -241,7 +241,7 @@ def _begin(folder: RunFolder, plan: Plan, start: RunStart) -> FinetuneTrainer:
         raise
 
 
-def _finish(folder: RunFolder, plan: Plan) -> None:
+def _finish(folder: RunFolder, plan: RunPlan) -> None:
     last = folders.latest_whole(folder.path)
     assert last is not None, "a run that ends has saved a checkpoint"
     folders.link_files(last, folder.path, RESUME_FILES)

@@ -35,7 +35,7 @@ from handover_training.loop.sharding import (
     whole_weights,
 )
 from handover_training.loop.validation import ErrorSums, OpenLoop
-from handover_training.network.training_module import Learner
+from handover_training.network.training_module import TrainingModule
 
 PREFETCHED = 4  # micro-batches that each worker prepares ahead
 
@@ -80,7 +80,7 @@ class FinetuneTrainer(Trainer):
 
     def __init__(
         self,
-        learner: Learner,
+        learner: TrainingModule,
         arguments: TrainingArguments,
         data: TrainingData,
         writer: CheckpointWriter,

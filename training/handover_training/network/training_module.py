@@ -18,7 +18,7 @@ from handover_training.network.tuning import train_mode
 MASK_SUM_FLOOR = 1e-6
 
 
-class Learner(nn.Module):
+class TrainingModule(nn.Module):
     """Wraps a network; its state dict is the network's under `network.`."""
 
     _no_split_modules = ("VisionLayer", "Qwen3DecoderLayer", "Block")  # FSDP divides at these
@@ -31,7 +31,7 @@ class Learner(nn.Module):
         self._keys = SampleKeys()
         use_sample_dropout(network, self._keys)
 
-    def train(self, mode: bool = True) -> "Learner":
+    def train(self, mode: bool = True) -> "TrainingModule":
         """Train what is tuned; the rest stays in evaluation mode."""
         super().train(mode)
         if mode:

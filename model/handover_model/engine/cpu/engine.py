@@ -22,20 +22,20 @@ from handover_model.engine.functional.chunk import (
 from handover_model.engine.functional.inputs import chunk_input, move, start_ids
 from handover_model.engine.functional.prompt_kv_cache import PromptStarts, split_start
 from handover_model.engine.functional.tables import make_tables, take_weights
-from handover_model.engine.functional.token_layout import Layout, find_layout
-from handover_model.engine.interface import Chunks, choose_sampler
+from handover_model.engine.functional.token_layout import TokenLayout, find_layout
+from handover_model.engine.interface import EngineOutput, choose_sampler
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.network.real_time_chunking import PrefixGuide
-from handover_model.processing.samples import PreparedSample
+from handover_model.processing.samples import ByteSample
 
 KEPT_LAYOUTS = 32  # one for each length of instruction and size of frames
 
 
 @dataclass(frozen=True)
-class Row:
+class CpuRequest:
     """One request as it is computed."""
 
-    layout: Layout
+    layout: TokenLayout
     tables: Tables
     inputs: ChunkInput
     noise: Tensor
@@ -44,36 +44,36 @@ class Row:
     guide: PrefixGuide | None = None
 
 
-class RowCompute(Protocol):
+class CpuBackend(Protocol):
     """Computes a row in its two halves."""
 
-    def read(self, row: Row) -> Tensor:
+    def read(self, row: CpuRequest) -> Tensor:
         """Run the backbone: features of the tokens after the start, (1, tokens, hidden)."""
         ...
 
-    def denoise(self, row: Row, features: Tensor) -> Tensor:
+    def denoise(self, row: CpuRequest, features: Tensor) -> Tensor:
         """Run the action head: a chunk, (1, horizon, max_action_dim) float32."""
         ...
 
 
 @dataclass(frozen=True)
-class PlainRows:
+class TorchBackend:
     """Computes rows with PyTorch."""
 
     weights: EngineWeights
 
-    def read(self, row: Row) -> Tensor:
+    def read(self, row: CpuRequest) -> Tensor:
         """See RowCompute.read."""
         return read_prompt(self.weights, row.layout, row.tables, row.inputs, row.start)
 
-    def denoise(self, row: Row, features: Tensor) -> Tensor:
+    def denoise(self, row: CpuRequest, features: Tensor) -> Tensor:
         """See RowCompute.denoise."""
         head = self.weights.head
         observed = observe(head, row.layout, features, row.inputs, row.start)
         return denoise(head, observed, row.noise, choose_sampler(row.guide))
 
 
-class RowEngine:
+class CpuEngine:
     """Computes each sample by itself, at its own length, with its instruction's start kept.
 
     What is kept does not change an answer, and there are bounds to it: KEPT_LAYOUTS tables and
@@ -98,13 +98,13 @@ class RowEngine:
         self._device = network.action_head.action_encoder.W1.W.device
         language = network.backbone.model.language_model
         self._starts = PromptStarts(self.weights, language)
-        self._tables: OrderedDict[Layout, Tables] = OrderedDict()
-        self._compute: RowCompute = PlainRows(self.weights)
+        self._tables: OrderedDict[TokenLayout, Tables] = OrderedDict()
+        self._compute: CpuBackend = TorchBackend(self.weights)
         self.name = "fast"
 
     def run(
-        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
-    ) -> Chunks | None:
+        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
+    ) -> EngineOutput | None:
         """Denoise rows (B, horizon, max_action_dim) float32; None where one has no layout."""
         if guide is not None and not self._takes_guides:
             return None
@@ -121,15 +121,15 @@ class RowEngine:
             )
             own_noise = torch.from_numpy(noise[place : place + 1]).to(self._device)
             own_guide = guide and guide.row(place).to(self._device)
-            row = Row(layout, self._table(layout), inputs, own_noise, start, own_guide)
+            row = CpuRequest(layout, self._table(layout), inputs, own_noise, start, own_guide)
             features = self._compute.read(row)
             middle = time.perf_counter()
             rows.append(self._compute.denoise(row, features)[0].cpu().numpy())
             backbone_s += middle - begin
             head_s += time.perf_counter() - middle
-        return Chunks(np.stack(rows), 1e3 * backbone_s, 1e3 * head_s)
+        return EngineOutput(np.stack(rows), 1e3 * backbone_s, 1e3 * head_s)
 
-    def first_row(self, sample: PreparedSample) -> Row | None:
+    def first_row(self, sample: ByteSample) -> CpuRequest | None:
         """Give a sample's row with noise of zeros, for who wants to see what rows look like."""
         layout = self._layout(sample)
         if layout is None:
@@ -139,13 +139,13 @@ class RowEngine:
         )
         config = self._network.config
         noise = torch.zeros(1, config.action_horizon, config.max_action_dim, device=self._device)
-        return Row(layout, self._table(layout), inputs, noise, self._start(sample, layout))
+        return CpuRequest(layout, self._table(layout), inputs, noise, self._start(sample, layout))
 
-    def compute_by(self, compute: RowCompute, name: str) -> None:
+    def compute_by(self, compute: CpuBackend, name: str) -> None:
         """Leave the computing to something else than plain PyTorch."""
         self._compute, self.name = compute, name
 
-    def _layout(self, sample: PreparedSample) -> Layout | None:
+    def _layout(self, sample: ByteSample) -> TokenLayout | None:
         if sample.embodiment != self._embodiment:
             return None
         eagle = self._network.eagle
@@ -153,10 +153,10 @@ class RowEngine:
         found = find_layout([sample.input_ids], grids, eagle.image_token_index)
         return found and split_start(found)
 
-    def _start(self, sample: PreparedSample, layout: Layout) -> PromptStart | None:
+    def _start(self, sample: ByteSample, layout: TokenLayout) -> PromptStart | None:
         return self._starts.get(start_ids(sample, layout)) if layout.known else None
 
-    def _table(self, layout: Layout) -> Tables:
+    def _table(self, layout: TokenLayout) -> Tables:
         if layout not in self._tables:
             with torch.inference_mode(False):  # a request with a prefix asks for gradients
                 self._tables[layout] = make_tables(self._network, layout)

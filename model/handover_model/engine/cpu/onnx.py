@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.onnx import register_custom_op_symbolic  # pyright: ignore[reportPrivateImportUsage]
 
-from handover_model.engine.cpu.engine import PlainRows, Row
+from handover_model.engine.cpu.engine import CpuRequest, TorchBackend
 from handover_model.engine.functional.chunk import (
     ChunkInput,
     EngineWeights,
@@ -26,7 +26,7 @@ from handover_model.engine.functional.chunk import (
     read_prompt,
 )
 from handover_model.engine.functional.language import Rotation
-from handover_model.engine.functional.token_layout import Layout
+from handover_model.engine.functional.token_layout import TokenLayout
 
 OPSET = 20  # the first with GELU's tanh form, the last that PyTorch's tracing exporter writes
 WARNING = 2  # ONNX Runtime's levels; it warns of machines that it cannot look into
@@ -36,7 +36,7 @@ FLOAT = 1  # ONNX's number of float32
 class ReadHalf(nn.Module):
     """The backbone as a module, for tracing."""
 
-    def __init__(self, weights: EngineWeights, row: Row) -> None:
+    def __init__(self, weights: EngineWeights, row: CpuRequest) -> None:
         super().__init__()
         self.weights, self.row = weights, row
 
@@ -54,7 +54,7 @@ class ReadHalf(nn.Module):
 class DenoiseHalf(nn.Module):
     """The action head as a module, for tracing."""
 
-    def __init__(self, weights: EngineWeights, row: Row) -> None:
+    def __init__(self, weights: EngineWeights, row: CpuRequest) -> None:
         super().__init__()
         self.weights, self.row = weights, row
 
@@ -66,7 +66,7 @@ class DenoiseHalf(nn.Module):
         return denoise(head, observe(head, row.layout, features, inputs, start), noise)
 
 
-def read_tensors(row: Row) -> dict[str, Tensor]:
+def read_tensors(row: CpuRequest) -> dict[str, Tensor]:
     """List what ReadHalf reads; what grows with the instruction is named after its axis."""
     assert row.start is not None
     frames = {f"frame{place}": frame for place, frame in enumerate(row.inputs.frames)}
@@ -82,41 +82,41 @@ def read_tensors(row: Row) -> dict[str, Tensor]:
     }
 
 
-def denoise_tensors(row: Row, features: Tensor) -> dict[str, Tensor]:
+def denoise_tensors(row: CpuRequest, features: Tensor) -> dict[str, Tensor]:
     """List what DenoiseHalf reads, named as in read_tensors."""
     memory = row.start.text_memory if row.start is not None else None
     given = {"features": features, "state": row.inputs.state, "noise": row.noise}
     return given if memory is None else {**given, "axis1_memory": memory}
 
 
-class OnnxRows:
+class OnnxBackend:
     """Computes rows of one shape after the start with ONNX Runtime, all others with PyTorch."""
 
-    def __init__(self, weights: EngineWeights, row: Row) -> None:
+    def __init__(self, weights: EngineWeights, row: CpuRequest) -> None:
         """Convert both halves for rows like this one; raises what the libraries raise."""
         assert row.start is not None
-        self._plain, self._tail = PlainRows(weights), tail(row.layout)
+        self._plain, self._tail = TorchBackend(weights), tail(row.layout)
         features = self._plain.read(row)
         self._read = _convert(ReadHalf(weights, row), read_tensors(row))
         self._denoise = _convert(DenoiseHalf(weights, row), denoise_tensors(row, features))
 
-    def read(self, row: Row) -> Tensor:
+    def read(self, row: CpuRequest) -> Tensor:
         """See RowCompute.read."""
         if not self._knows(row):
             return self._plain.read(row)
         return _run(self._read, read_tensors(row))
 
-    def denoise(self, row: Row, features: Tensor) -> Tensor:
+    def denoise(self, row: CpuRequest, features: Tensor) -> Tensor:
         """See RowCompute.denoise."""
         if not self._knows(row):
             return self._plain.denoise(row, features)
         return _run(self._denoise, denoise_tensors(row, features))
 
-    def _knows(self, row: Row) -> bool:
+    def _knows(self, row: CpuRequest) -> bool:
         return row.guide is None and row.start is not None and tail(row.layout) == self._tail
 
 
-def tail(layout: Layout) -> Layout:
+def tail(layout: TokenLayout) -> TokenLayout:
     """Give what remains of a layout without its start: rows of one tail share a model."""
     spans = tuple((start - layout.known, stop - layout.known) for start, stop in layout.images)
     return replace(layout, length=layout.length - layout.known, images=spans, known=0)

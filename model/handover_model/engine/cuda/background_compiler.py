@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from handover_proto.types import IMPROVER
+from handover_proto.types import COMPILER_THREAD
 from torch import Tensor
 
 from handover_model.engine.cuda.buckets import Bucket
@@ -58,7 +58,7 @@ class BackgroundCompiler:
         # the thread does not know this object: once nobody has it, the thread ends with its job
         weakref.finalize(self, self._permits.put, False)
         work = (copies, compile_one, self._done, self._permits)
-        threading.Thread(target=_compile_all, args=work, name=IMPROVER, daemon=True).start()
+        threading.Thread(target=_compile_all, args=work, name=COMPILER_THREAD, daemon=True).start()
         self.go_on()
 
     def take(self) -> tuple[Bucket, Function | Exception] | None:

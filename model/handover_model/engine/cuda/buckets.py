@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from handover_model.engine.functional.token_layout import Layout, Span
+from handover_model.engine.functional.token_layout import Span, TokenLayout
 
 BATCHES = (1, 2, 4, 8, 16)
 LENGTH_STEP = 16  # tokens between two lengths
@@ -14,7 +14,7 @@ LENGTHS = 3  # from the shortest instruction on: room for some 32 tokens of inst
 class Bucket:
     """A captured batch: rows are repeated up to its size, and padded up to its length."""
 
-    layout: Layout
+    layout: TokenLayout
 
     @property
     def rows(self) -> int:
@@ -26,7 +26,7 @@ class Bucket:
         return f"batches of {self.rows} with {self.layout.length} tokens"
 
 
-def make_buckets(shortest: Layout, largest_batch: int) -> list[Bucket]:
+def make_buckets(shortest: TokenLayout, largest_batch: int) -> list[Bucket]:
     """List the buckets from the layout of one row with a short instruction on."""
     first = -(-shortest.length // LENGTH_STEP) * LENGTH_STEP
     lengths = [first + LENGTH_STEP * k for k in range(LENGTHS)]
@@ -38,14 +38,14 @@ def make_buckets(shortest: Layout, largest_batch: int) -> list[Bucket]:
     ]
 
 
-def stretch(layout: Layout, batch: int, length: int) -> Layout:
+def stretch(layout: TokenLayout, batch: int, length: int) -> TokenLayout:
     """Give a layout more rows and more padding before its text."""
     more = length - layout.length
     images: tuple[Span, ...] = tuple((start + more, stop + more) for start, stop in layout.images)
-    return Layout(batch, length, images, layout.grids, padded=True)
+    return TokenLayout(batch, length, images, layout.grids, padded=True)
 
 
-def find_bucket(buckets: Sequence[Bucket], layout: Layout) -> Bucket | None:
+def find_bucket(buckets: Sequence[Bucket], layout: TokenLayout) -> Bucket | None:
     """Find the smallest bucket that a batch of this layout fits into; None when there is none."""
     fitting = [
         bucket

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from handover_model.engine.functional.chunk import ChunkInput, EngineWeights, Tables, make_chunk
-from handover_model.engine.functional.token_layout import Layout
+from handover_model.engine.functional.token_layout import TokenLayout
 
 
-class WholeChunk(nn.Module):
+class ChunkModule(nn.Module):
     """From frames, text, padding, state and noise to actions; every shape is the layout's."""
 
-    def __init__(self, weights: EngineWeights, layout: Layout, tables: Tables) -> None:
+    def __init__(self, weights: EngineWeights, layout: TokenLayout, tables: Tables) -> None:
         super().__init__()
         self.weights, self.layout, self.tables = weights, layout, tables
 
@@ -25,7 +25,7 @@ class WholeChunk(nn.Module):
 
 
 def empty_inputs(
-    layout: Layout,
+    layout: TokenLayout,
     pixels_per_token: int,
     state: tuple[int, int],
     noise: tuple[int, int],

@@ -19,12 +19,12 @@ from handover_model.engine.cuda.background_compiler import (
     Job,
 )
 from handover_model.engine.cuda.buckets import Bucket, find_bucket, make_buckets
-from handover_model.engine.cuda.chunk_module import WholeChunk, empty_inputs, random_inputs
+from handover_model.engine.cuda.chunk_module import ChunkModule, empty_inputs, random_inputs
 from handover_model.engine.functional.chunk import EngineWeights
-from handover_model.engine.functional.inputs import Stack, chunk_input, stack_frames
+from handover_model.engine.functional.inputs import StackFramesFn, chunk_input, stack_frames
 from handover_model.engine.functional.tables import make_tables, take_weights
-from handover_model.engine.functional.token_layout import Layout, find_layout
-from handover_model.engine.interface import Chunks
+from handover_model.engine.functional.token_layout import TokenLayout, find_layout
+from handover_model.engine.interface import EngineOutput
 from handover_model.errors import ModalityError
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.network.real_time_chunking import PrefixGuide
@@ -40,13 +40,13 @@ Capture = Callable[[Function, list[Tensor], Any], Replay]
 class Captured:
     """What answers a bucket."""
 
-    chunk: WholeChunk
+    chunk: ChunkModule
     inputs: list[Tensor]
     """Static: the graph reads them where they are"""
     replay: Replay
 
 
-class GraphEngine:
+class CudaGraphEngine:
     """Answers batches of known shapes; others, and those with a prefix, are left to the modules.
 
     A batch is filled up to its bucket by repeating its last row. For one thread.
@@ -62,7 +62,7 @@ class GraphEngine:
         probe: PreparedSample,
         largest_batch: int,
         capture: Capture,
-        stack: Stack = stack_frames,
+        stack: StackFramesFn = stack_frames,
         weights: EngineWeights | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class GraphEngine:
 
     def run(
         self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
-    ) -> Chunks | None:
+    ) -> EngineOutput | None:
         """Denoise rows (B, horizon, max_action_dim) float32; None for what has no bucket.
 
         One replay is the whole chunk: all its time is the action head's in the result.
@@ -111,7 +111,7 @@ class GraphEngine:
         if torch.cuda.is_available():
             given = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in given]
         chunks = self._captured[bucket].replay(given)[: len(samples)].cpu().numpy()
-        return Chunks(chunks, 0.0, 1e3 * (time.perf_counter() - begin))
+        return EngineOutput(chunks, 0.0, 1e3 * (time.perf_counter() - begin))
 
     def compile(self, compile_one: Compile) -> None:
         """Begin to compile the buckets in the background, the smallest first."""
@@ -160,7 +160,7 @@ class GraphEngine:
     def _capture_plain(self, bucket: Bucket, state_steps: int) -> Captured:
         network, config = self._network, self._network.config
         layout, head = bucket.layout, network.action_head
-        chunk = WholeChunk(self.weights, layout, make_tables(network, layout)).eval()
+        chunk = ChunkModule(self.weights, layout, make_tables(network, layout)).eval()
         inputs = empty_inputs(
             layout,
             network.eagle.pixels_per_token,
@@ -192,7 +192,7 @@ class GraphEngine:
             got, want = (way(given).float().cpu().numpy() for way in (new, old))
         check_alike(got, want, self._precision, f"two ways to compute {bucket}")
 
-    def _layout(self, samples: Sequence[PreparedSample]) -> Layout | None:
+    def _layout(self, samples: Sequence[PreparedSample]) -> TokenLayout | None:
         """Give a batch's layout; None when its frames differ or it is another embodiment's."""
         eagle = self._network.eagle
         grids = {tuple(sample.grids(eagle.pixels_per_token)) for sample in samples}

@@ -53,7 +53,7 @@ class Resize:
         return replace(self, down=self.down.to(device), right=self.right.to(device))
 
 
-class DeviceFrames:
+class DeviceImageResizer:
     """Uploads frames as cameras give them, and prepares them there. For one thread."""
 
     def __init__(self, options: ImageOptions, side: int, device: torch.device) -> None:

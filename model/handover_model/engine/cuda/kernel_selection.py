@@ -20,12 +20,12 @@ from handover_model.engine.cuda.background_compiler import (
     keep_compiled,
     name_platform,
 )
-from handover_model.engine.cuda.chunk_module import WholeChunk
+from handover_model.engine.cuda.chunk_module import ChunkModule
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
 from handover_model.engine.cuda.kernel_choices import Cut, Known, read_choices, write_choices
 from handover_model.engine.fp8.linear import Fp8Linear
 from handover_model.engine.functional.layer_replacement import replace_layers
-from handover_model.engine.functional.linear import Dense, Linear, Mix, Norm, mix
+from handover_model.engine.functional.linear import AttentionFn, Dense, Linear, Norm, mix
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ Clock = Callable[[Callable[[], Tensor]], float]
 
 
 @dataclass(frozen=True)
-class ThinLinear:
+class SkinnyLinear:
     """A linear layer that Triton computes together with what stands around it."""
 
     layer: Dense | Fp8Linear
@@ -54,11 +54,11 @@ class ThinLinear:
         residual: Tensor | None = None,
     ) -> Tensor:
         """See Linear; for at most MOST_ROWS rows."""
-        from handover_model.engine.cuda.triton_kernels.skinny_linear import thin_linear
+        from handover_model.engine.cuda.triton_kernels.skinny_linear import skinny_linear
 
         layer = self.layer
         rounded = isinstance(layer, Fp8Linear)
-        return thin_linear(
+        return skinny_linear(
             tokens.contiguous(),
             layer.weight,
             layer.bias,
@@ -91,7 +91,7 @@ class KernelCompiler:
 
     def __call__(self, function: Function, inputs: Sequence[Tensor]) -> Function:
         """See compiling.Compile."""
-        if self._wanted and isinstance(function, WholeChunk) and inputs[0].is_cuda:
+        if self._wanted and isinstance(function, ChunkModule) and inputs[0].is_cuda:
             _, _, state, noise, *_ = inputs
             tokens = state.shape[1] + noise.shape[1]
             try:
@@ -110,7 +110,7 @@ class KernelCompiler:
         return compile_whole(function, inputs)
 
 
-def use_kernels(chunk: WholeChunk, tokens: int, clock: Clock, known: Known) -> WholeChunk:
+def use_kernels(chunk: ChunkModule, tokens: int, clock: Clock, known: Known) -> ChunkModule:
     """Put kernels where they are faster: `tokens` is how many the head computes for a chunk.
 
     known: what was found for other buckets, and is found for this one.
@@ -135,7 +135,7 @@ def use_kernels(chunk: WholeChunk, tokens: int, clock: Clock, known: Known) -> W
         head=replace(head, mix=own),
         vision=replace(vision, mix=_faster_mix(patches, seen, clock, known)),
     )
-    return WholeChunk(weights, chunk.layout, chunk.tables).eval()
+    return ChunkModule(weights, chunk.layout, chunk.tables).eval()
 
 
 def _faster_linear(
@@ -153,14 +153,14 @@ def _faster_linear(
         norm, gelu, residual = _surroundings(role, tokens, outputs)
         found: dict[Cut | None, float] = {None: clock(lambda: layer(tokens, norm, gelu, residual))}
         for cut in CUTS:
-            kernel = ThinLinear(layer, cut)
+            kernel = SkinnyLinear(layer, cut)
             _try(found, cut, partial(kernel, tokens, norm, gelu, residual), clock)
         known[key] = min(found, key=lambda cut: found[cut])
     chosen = known[key]
-    return layer if chosen is None else ThinLinear(layer, chosen)
+    return layer if chosen is None else SkinnyLinear(layer, chosen)
 
 
-def _faster_mix(shape: tuple[int, ...], like: Tensor, clock: Clock, known: Known) -> Mix:
+def _faster_mix(shape: tuple[int, ...], like: Tensor, clock: Clock, known: Known) -> AttentionFn:
     key = ("mix", *shape, str(like.dtype))
     if key not in known:
         tokens = torch.ones(shape, dtype=like.dtype, device=like.device)

@@ -66,7 +66,7 @@ class Fp8Linear:
 
 
 @dataclass(frozen=True)
-class Watched:
+class MaxAbsObserver:
     """A linear layer that remembers the largest number that it read."""
 
     layer: Dense
@@ -91,7 +91,7 @@ def round_to_fp8(numbers: Tensor, scale: Tensor) -> Tensor:
     return (numbers.float() / scale).clamp(-LARGEST, LARGEST).to(FP8)
 
 
-def quantise(weights: EngineWeights, largest_inputs: Mapping[str, float]) -> EngineWeights:
+def quantize(weights: EngineWeights, largest_inputs: Mapping[str, float]) -> EngineWeights:
     """Round the large layers to FP8; largest_inputs: what calibration saw, by the layer's name.
 
     Raises ModalityError where a layer has no such number, or the GPU cannot multiply FP8.
@@ -108,12 +108,12 @@ def quantise(weights: EngineWeights, largest_inputs: Mapping[str, float]) -> Eng
             return layer
         if name not in largest_inputs:
             raise ModalityError(f"the FP8 scales have none for {name}; calibrate again")
-        return quantise_layer(layer, largest_inputs[name])
+        return quantize_layer(layer, largest_inputs[name])
 
     return replace_layers(weights, change)
 
 
-def quantise_layer(layer: Dense, largest_input: float) -> Fp8Linear:
+def quantize_layer(layer: Dense, largest_input: float) -> Fp8Linear:
     """Round one layer's weight; the largest input is to be the largest number of e4m3."""
     device = layer.weight.device
     weight_scale = layer.weight.abs().amax().float().clamp(min=SMALLEST) / LARGEST
@@ -132,6 +132,6 @@ def watch(weights: EngineWeights) -> tuple[EngineWeights, dict[str, Tensor]]:
 
     def change(name: str, layer: Dense) -> Linear:
         seen[name] = torch.zeros((), device=layer.weight.device)
-        return Watched(layer, seen[name])
+        return MaxAbsObserver(layer, seen[name])
 
     return replace_layers(weights, change), seen

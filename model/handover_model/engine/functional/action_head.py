@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from handover_model.engine.functional.linear import Linear, Mix, Norm, mix
+from handover_model.engine.functional.linear import AttentionFn, Linear, Norm, mix
 from handover_model.network.real_time_chunking import Velocity
 
 SELF, TEXT, IMAGE = "self", "text", "image"  # what a block attends to
@@ -80,7 +80,7 @@ class HeadWeights:
     decode: Mlp
     """From the transformer's normed output; its projection is folded into the first layer"""
     heads: int
-    mix: Mix = mix
+    mix: AttentionFn = mix
 
     @property
     def dtype(self) -> torch.dtype:

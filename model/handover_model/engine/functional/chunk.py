@@ -22,7 +22,7 @@ from handover_model.engine.functional.action_head import (
 )
 from handover_model.engine.functional.language import KeyValue, LanguageWeights, Rotation, read
 from handover_model.engine.functional.linear import Linear
-from handover_model.engine.functional.token_layout import Layout
+from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.engine.functional.vision import VisionWeights, look
 from handover_model.network.real_time_chunking import sample
 
@@ -81,7 +81,7 @@ class Observed:
 
 def make_chunk(
     weights: EngineWeights,
-    layout: Layout,
+    layout: TokenLayout,
     tables: Tables,
     inputs: ChunkInput,
     noise: Tensor,
@@ -97,7 +97,7 @@ def make_chunk(
 
 def read_prompt(
     weights: EngineWeights,
-    layout: Layout,
+    layout: TokenLayout,
     tables: Tables,
     inputs: ChunkInput,
     start: PromptStart | None = None,
@@ -114,7 +114,7 @@ def read_prompt(
 
 def observe(
     head: HeadWeights,
-    layout: Layout,
+    layout: TokenLayout,
     features: Tensor,
     inputs: ChunkInput,
     start: PromptStart | None = None,
@@ -173,7 +173,7 @@ def _image_tokens(
     return [tokens[place] for place in range(len(frames))]
 
 
-def _lay_out(layout: Layout, text: Tensor, images: Sequence[Tensor]) -> Tensor:
+def _lay_out(layout: TokenLayout, text: Tensor, images: Sequence[Tensor]) -> Tensor:
     """Put text and image tokens into their places: (B, tokens, hidden)."""
     parts: list[tuple[int, Tensor]] = []
     taken = 0
@@ -185,7 +185,7 @@ def _lay_out(layout: Layout, text: Tensor, images: Sequence[Tensor]) -> Tensor:
     return torch.cat([part for _, part in sorted(parts, key=lambda part: part[0])], dim=1)
 
 
-def _mask(layout: Layout, visible: Tensor, real: Tensor | None) -> Tensor | None:
+def _mask(layout: TokenLayout, visible: Tensor, real: Tensor | None) -> Tensor | None:
     """Say which keys each token sees; None where the causal order alone says it."""
     if real is None:
         return visible[None, None] if layout.known else None

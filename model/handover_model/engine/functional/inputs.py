@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from handover_model.engine.functional.chunk import ChunkInput
-from handover_model.engine.functional.token_layout import Layout
-from handover_model.processing.samples import PreparedSample
+from handover_model.engine.functional.token_layout import TokenLayout
+from handover_model.processing.samples import ByteSample
 from handover_model.processing.tokenizer import pad_left_to
 
-Stack = Callable[[Sequence[np.ndarray]], Tensor]  # frames (h, w, 3) uint8 -> (B, H, W, 3) uint8
+StackFramesFn = Callable[
+    [Sequence[np.ndarray]], Tensor
+]  # frames (h, w, 3) uint8 -> (B, H, W, 3) uint8
 
 
 def stack_frames(frames: Sequence[np.ndarray]) -> Tensor:
@@ -20,7 +22,10 @@ def stack_frames(frames: Sequence[np.ndarray]) -> Tensor:
 
 
 def chunk_input(
-    samples: Sequence[PreparedSample], layout: Layout, pad_token: int, stack: Stack = stack_frames
+    samples: Sequence[ByteSample],
+    layout: TokenLayout,
+    pad_token: int,
+    stack: StackFramesFn = stack_frames,
 ) -> ChunkInput:
     """Put samples of one layout into its tensors, on the CPU; the state is float32 there.
 
@@ -39,7 +44,7 @@ def chunk_input(
     )
 
 
-def start_ids(sample: PreparedSample, layout: Layout) -> Tensor:
+def start_ids(sample: ByteSample, layout: TokenLayout) -> Tensor:
     """Give the ids before the first image: (1, tokens) int64."""
     return torch.from_numpy(sample.input_ids[None, : layout.known].copy())
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
 from handover_model.engine.functional.linear import Linear, dense, fuse
-from handover_model.engine.functional.token_layout import Layout
+from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.network.backbone import LanguageModel
 
 KeyValue = tuple[Tensor, Tensor]  # each (B, key heads, tokens, head size)
@@ -69,7 +69,7 @@ def take_language(model: LanguageModel) -> LanguageWeights:
     )
 
 
-def make_rotation(model: LanguageModel, layout: Layout, dtype: torch.dtype) -> Rotation:
+def make_rotation(model: LanguageModel, layout: TokenLayout, dtype: torch.dtype) -> Rotation:
     """Compute RoPE's table for the places that a layout computes, in float32, then cast."""
     frequencies = model.model.rotary_emb.inv_freq
     assert isinstance(frequencies, Tensor)
@@ -80,7 +80,7 @@ def make_rotation(model: LanguageModel, layout: Layout, dtype: torch.dtype) -> R
     return Rotation(both_cos[:, None].to(dtype), both_sin[:, None].to(dtype))
 
 
-def visible_keys(layout: Layout, device: torch.device) -> Tensor:
+def visible_keys(layout: TokenLayout, device: torch.device) -> Tensor:
     """Say which places a place may see, padding aside: (tokens, length) bool."""
     ones = torch.ones(layout.length, layout.length, dtype=torch.bool, device=device)
     return ones.tril()[layout.known :]

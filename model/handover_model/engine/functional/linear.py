@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Mix = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+AttentionFn = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """Attention: query, key, value (B, heads, tokens, head size), mask -> (B, queries, width)"""
 
 

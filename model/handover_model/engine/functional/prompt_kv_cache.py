@@ -14,13 +14,13 @@ from torch.nn import functional
 
 from handover_model.engine.functional.chunk import EngineWeights, PromptStart
 from handover_model.engine.functional.language import make_rotation, read
-from handover_model.engine.functional.token_layout import Layout
+from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.network.backbone import LanguageModel
 
 KEPT_STARTS = 32
 
 
-def split_start(layout: Layout) -> Layout:
+def split_start(layout: TokenLayout) -> TokenLayout:
     """Take the text before the first image out of a layout of one row without padding."""
     assert layout.batch == 1
     assert not layout.padded
@@ -30,7 +30,7 @@ def split_start(layout: Layout) -> Layout:
 def make_start(weights: EngineWeights, model: LanguageModel, ids: Tensor) -> PromptStart:
     """Compute a start: (1, tokens) int64."""
     length = ids.shape[1]
-    whole = Layout(batch=1, length=length, images=(), grids=())
+    whole = TokenLayout(batch=1, length=length, images=(), grids=())
     hidden = functional.embedding(ids, weights.language.embeddings)
     rotation = make_rotation(model, whole, hidden.dtype)
     features, past = read(weights.language, hidden, rotation, None)

@@ -5,7 +5,7 @@ import torch
 from handover_model.engine.functional.chunk import EngineWeights, Tables
 from handover_model.engine.functional.fold_action_head import take_head
 from handover_model.engine.functional.language import make_rotation, take_language, visible_keys
-from handover_model.engine.functional.token_layout import Layout
+from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.engine.functional.vision import fold_positions, take_vision
 from handover_model.network.groot import Gr00tNetwork
 
@@ -21,7 +21,7 @@ def take_weights(network: Gr00tNetwork, embodiment: int) -> EngineWeights:
 
 
 @torch.no_grad()
-def make_tables(network: Gr00tNetwork, layout: Layout) -> Tables:
+def make_tables(network: Gr00tNetwork, layout: TokenLayout) -> Tables:
     """Compute a layout's tables on the network's device, in its types."""
     eagle = network.backbone.model
     embeddings = eagle.vision_model.vision_model.embeddings

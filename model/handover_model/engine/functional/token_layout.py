@@ -14,7 +14,7 @@ Span = tuple[int, int]  # first place, and the one after the last
 
 
 @dataclass(frozen=True)
-class Layout:
+class TokenLayout:
     """The shapes of a batch: two batches of one layout run through one graph."""
 
     batch: int
@@ -44,7 +44,7 @@ class Layout:
 
 def find_layout(
     rows: Sequence[np.ndarray], grids: Sequence[Span], image_token: int, multiple: int = 1
-) -> Layout | None:
+) -> TokenLayout | None:
     """Find the layout of prompts, each (S,) int64, whose images have these grids of tokens.
 
     multiple: rows are padded to a multiple of it. None when the prompts' image tokens are not
@@ -59,7 +59,7 @@ def find_layout(
     if not images:
         return None
     padded = any(len(row) < length for row in rows)
-    return Layout(len(rows), length, images, tuple(grids), padded)
+    return TokenLayout(len(rows), length, images, tuple(grids), padded)
 
 
 def image_places(

@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from handover_model.engine.functional.linear import Dense, Linear, Mix, Norm, dense, fuse, mix, norm
+from handover_model.engine.functional.linear import (
+    AttentionFn,
+    Dense,
+    Linear,
+    Norm,
+    dense,
+    fuse,
+    mix,
+    norm,
+)
 from handover_model.network.backbone import Eagle
 from handover_model.network.siglip import PatchEmbeddings, VisionLayer
 
@@ -41,7 +50,7 @@ class VisionWeights:
     fold_out: Linear
     heads: int
     patch_size: int
-    mix: Mix = mix
+    mix: AttentionFn = mix
 
 
 def take_vision(eagle: Eagle) -> VisionWeights:

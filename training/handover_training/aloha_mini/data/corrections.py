@@ -37,12 +37,12 @@ def main(config: CorrectionsConfig) -> None:
     from handover_client.connection.policy_client import PolicyClient
     from handover_proto.types import ImageCodec
 
-    from handover_training.aloha_mini.data.lessons import Lessons
+    from handover_training.aloha_mini.data.lessons import CorrectionCollector
 
     config.output.mkdir(parents=True, exist_ok=True)
     with PolicyClient(config.server, ImageCodec.RAW_RGB8, _CALL_TIMEOUT_S) as client:
         client.wait_until_ready(_READY_TIMEOUT_S)
-        lessons = Lessons(client, config.execute_steps)
+        lessons = CorrectionCollector(client, config.execute_steps)
         for number in range(config.episodes):
             seed = config.seed + number * config.seed_step
             target = config.output / f"{seed}.npz"

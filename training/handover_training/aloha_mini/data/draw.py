@@ -38,10 +38,10 @@ class SnapshotsConfig:
 
 def main(config: SnapshotsConfig) -> None:
     """Draw what is missing. Raises HandoverError."""
-    from handover_training.aloha_mini.data.snapshot_episode import SnapshotArtist
+    from handover_training.aloha_mini.data.snapshot_episode import SnapshotRenderer
 
     config.output.mkdir(parents=True, exist_ok=True)
-    artist = SnapshotArtist(config)
+    artist = SnapshotRenderer(config)
     for number in range(config.episodes):
         seed = config.seed + number * config.seed_step
         if not (config.output / f"{seed}.npz").exists():

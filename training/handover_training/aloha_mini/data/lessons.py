@@ -2,16 +2,21 @@
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import ServerChunks, Sight
+from handover_client.control.chunk_sources import RobotObservation, ServerChunks
 from handover_envs.experts.expert import POLICY_RATE_HZ, Expert
 from handover_envs.simulator.simulator import AlohaSimulator
 from handover_envs.simulator.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TaskName, find_task
 
 from handover_training.aloha_mini.data.plan_follower import PlanFollower
-from handover_training.aloha_mini.data.snapshot_file import FRAME_SIDE, NO_CHUNK, TASK_ORDER, Shots
+from handover_training.aloha_mini.data.snapshot_file import (
+    FRAME_SIDE,
+    NO_CHUNK,
+    TASK_ORDER,
+    SnapshotWriter,
+)
 
 
-class Lessons:
+class CorrectionCollector:
     """Plays episodes of both tasks with one policy."""
 
     def __init__(self, client: PolicyClient, execute_steps: int) -> None:
@@ -27,20 +32,20 @@ class Lessons:
         """Even seeds are transfers, odd ones insertions, as with snapshots."""
         return TASK_ORDER[seed % len(TASK_ORDER)]
 
-    def play(self, seed: int) -> Shots:
+    def play(self, seed: int) -> SnapshotWriter:
         """Play an episode; raises PolicyError."""
         task = self.task_of(seed)
         simulator = self._simulators[task]
         follower = PlanFollower(self._experts[task].plan(seed), simulator)
         source = ServerChunks(self._client, self._spec, find_task(task).text, 0, seed)
         player = ChunkPlayer(simulator.reset(seed), POLICY_RATE_HZ, CONTROL_RATE_HZ)
-        shots = Shots()
+        shots = SnapshotWriter()
         for step in range(DEMONSTRATION_STEPS):
             if step % self._every == 0:
                 frame, state = simulator.render(FRAME_SIDE), simulator.state
                 lesson = follower.chunk(state, simulator.object_poses)
                 shots.keep(frame, simulator, NO_CHUNK if lesson is None else lesson)
-                sight = Sight(step // self._every * self._execute_steps, state, frame)
+                sight = RobotObservation(step // self._every * self._execute_steps, state, frame)
                 player.add(source.ask(sight).targets, observed_at=step, now=step)
             simulator.step(player.target_at(step))
         return shots

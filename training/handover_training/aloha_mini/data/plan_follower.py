@@ -5,7 +5,7 @@ from the moment of its plan that is most like what the robot does.
 """
 
 import numpy as np
-from handover_envs.experts.expert import Plan
+from handover_envs.experts.expert import Trajectory
 from handover_envs.simulator.simulator import AlohaSimulator
 from handover_envs.simulator.tasks import CONTROL_RATE_HZ
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
@@ -21,7 +21,7 @@ _GRIPPER_WEIGHT = 0.3  # rad that a whole opening counts for
 class PlanFollower:
     """Follows a robot along a plan; looks must come in the order of time."""
 
-    def __init__(self, plan: Plan, simulator: AlohaSimulator) -> None:
+    def __init__(self, plan: Trajectory, simulator: AlohaSimulator) -> None:
         """Play the plan once; the simulator is left at its end."""
         self._plan, self._at = plan, 0
         simulator.reset(plan.seed)

@@ -22,7 +22,7 @@ from handover_training.aloha_mini.data.snapshot_file import (
     CHUNK_TIMES_S,
     NO_CHUNK,
     TASK_ORDER,
-    Shots,
+    SnapshotWriter,
 )
 
 _ARM_QPOS = 16  # MuJoCo's coordinates of both arms come first; the objects' are the last
@@ -49,7 +49,7 @@ class PosableSimulator(AlohaSimulator):
         physics.forward()
 
 
-class SnapshotArtist:
+class SnapshotRenderer:
     """Draws episodes' snapshots into files: what a clumsy expert sees, and what a good one does."""
 
     def __init__(self, config: SnapshotsConfig) -> None:
@@ -65,7 +65,7 @@ class SnapshotArtist:
         executed = _expert(task).plan(seed, misses(rng)).targets.copy()
         executed[:, ARM_JOINTS] += pushes(rng, DEMONSTRATION_STEPS)
         wanted = sorted(rng.choice(_LAST_STEP, self._config.on_the_way, replace=False).tolist())
-        shots, arms = Shots(), []
+        shots, arms = SnapshotWriter(), []
         simulator.reset(seed)
         for step, targets in enumerate(executed):
             arms.append(simulator.arms)

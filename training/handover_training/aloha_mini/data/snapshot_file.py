@@ -15,7 +15,7 @@ CHUNK_TIMES_S = np.arange(CHUNK_STEPS) / POLICY_RATE_HZ
 NO_CHUNK = np.full((CHUNK_STEPS, 14), np.nan)
 
 
-class Shots:
+class SnapshotWriter:
     """The snapshots of one episode so far."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ LARGEST_FP8 = tl.constexpr(LARGEST)
 
 
 @dataclass(frozen=True)
-class ThinConfig:
+class SkinnyConfig:
     """How a product is cut into programs."""
 
     outputs: int
@@ -138,7 +138,7 @@ def _add_splits(
 @torch.library.custom_op(
     "handover::thin_linear", mutates_args=(), tags=torch.Tag.needs_fixed_stride_order
 )
-def thin_linear(
+def skinny_linear(
     tokens: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -157,7 +157,7 @@ def thin_linear(
     tokens' type, or e4m3 with both scales; cut: a ThinConfig's numbers.
     """
     (rows, width), outputs = tokens.shape, weight.shape[0]
-    config = ThinConfig(*cut)
+    config = SkinnyConfig(*cut)
     out = torch.empty(rows, outputs, dtype=tokens.dtype, device=tokens.device)
     partial = out
     if config.splits > 1:
@@ -186,6 +186,6 @@ def thin_linear(
     return out
 
 
-@thin_linear.register_fake
+@skinny_linear.register_fake
 def _(tokens, weight, *_others):
     return tokens.new_empty(tokens.shape[0], weight.shape[0])
