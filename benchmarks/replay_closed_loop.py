@@ -30,7 +30,7 @@ _KEPT = ("episodes", "successes", "success_rate", "wilson_95", "strict", "funnel
 
 def handover(python: Path | str, *flags: str | Path) -> list[str]:
     """Write a command line of the handover of one environment."""
-    return [str(part) for part in (python, "-m", "handover_client.commands.main", *flags)]
+    return [str(part) for part in (python, "-m", "handover_client.cli", *flags)]
 
 
 def summarise(folder: Path) -> dict[str, Any]:

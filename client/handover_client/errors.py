@@ -10,9 +10,8 @@ HandoverError
      └─ WrongProtocol        the server speaks another version of the contract
 """
 
-from handover_common.errors import HandoverError
-from handover_proto.errors import PolicyError
-from handover_proto.types import PROTOCOL_VERSION
+from handover_common import HandoverError
+from handover_proto import PROTOCOL_VERSION, PolicyError
 
 
 class InvalidReply(PolicyError):

@@ -4,7 +4,7 @@ import fcntl
 from pathlib import Path
 from typing import TextIO
 
-from handover_conversion.errors import DatasetError
+from handover_conversion import DatasetError
 
 
 def lock_folder(folder: Path, output: Path, work: str) -> TextIO:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from handover_model.errors import CheckpointError
+from handover_model import CheckpointError
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 CONNECT_TIMEOUT_S = 10.0

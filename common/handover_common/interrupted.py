@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from handover_conversion.errors import DatasetError
+from handover_conversion import DatasetError
 
 PLAN = "plan.json"
 

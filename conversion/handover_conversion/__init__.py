@@ -1,1 +1,17 @@
 """From LeRobot recordings to the GR00T dataset, and reading that dataset back."""
+
+from typing import TYPE_CHECKING
+
+from handover_common import lazy
+
+if TYPE_CHECKING:
+    from handover_conversion.errors import DatasetError, report_disk_errors
+    from handover_conversion.groot.check import check_dataset
+    from handover_conversion.groot.dataset import GrootDataset
+    from handover_conversion.lerobot.open import open_lerobot
+    from handover_conversion.metadata_files import json_bytes, read_json, write_whole
+    from handover_conversion.pipeline.command import ConvertConfig
+    from handover_conversion.pipeline.run import convert
+    from handover_conversion.video.resize import square_resize
+
+__getattr__, __dir__ = lazy(__name__, __file__)

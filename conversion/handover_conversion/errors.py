@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 
 class DatasetError(HandoverError):

@@ -1,1 +1,13 @@
 """The simulated ALOHA robot in MuJoCo."""
+
+from typing import TYPE_CHECKING
+
+from handover_common import lazy
+
+if TYPE_CHECKING:
+    from handover_envs.experts.expert import Expert, ScriptedPolicy
+    from handover_envs.simulator.gymnasium_env import register
+    from handover_envs.simulator.simulator import AlohaSimulator
+    from handover_envs.simulator.tasks import TASKS
+
+__getattr__, __dir__ = lazy(__name__, __file__)

@@ -1,6 +1,6 @@
 """What can be wrong with a checkpoint, its tokenizer, its statistics or its processor files."""
 
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 
 class CheckpointError(HandoverError):

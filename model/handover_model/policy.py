@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from handover_proto.errors import InvalidRequest
-from handover_proto.types import (
+from handover_proto import (
     Frame,
     IdleWork,
+    InvalidRequest,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,

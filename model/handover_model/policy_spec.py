@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from handover_proto.types import (
+from handover_proto import (
     ActionSpec,
     CameraSpec,
     Observation,

@@ -16,7 +16,7 @@ The number beside each is gRPC's status code, so this module needs no grpc.
 
 from typing import ClassVar
 
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 
 class PolicyError(HandoverError):

@@ -21,7 +21,7 @@ from typing import Any, Union
 
 import msgpack
 import numpy as np
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 _MAGIC = b"handover recording 1\n"
 _MARKER = b"\xf0\x9f\xa6\xbe"  # of no meaning; as UTF-8 a mechanical arm

@@ -1,6 +1,6 @@
 """What keeps a server from starting, or from taking another checkpoint."""
 
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 
 class ServingError(HandoverError):

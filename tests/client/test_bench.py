@@ -173,7 +173,7 @@ def busy_server(start_server):
 
 
 def long_bench(address, *flags):
-    command = [sys.executable, "-m", "handover_client.commands.main", "bench", "--server", address]
+    command = [sys.executable, "-m", "handover_client.cli", "bench", "--server", address]
     command += ["--warm-up", "0", "--seconds", "600", "--rate", "20", "--arrivals", "fixed"]
     return subprocess.Popen(
         [*command, "--image-height", "8", *flags],

@@ -1,1 +1,10 @@
 """From dataset to checkpoint."""
+
+from typing import TYPE_CHECKING
+
+from handover_common import lazy
+
+if TYPE_CHECKING:
+    from handover_training.finetuning.config import FinetuneConfig
+
+__getattr__, __dir__ = lazy(__name__, __file__)

@@ -1,6 +1,6 @@
 """What can go wrong in a training run, beyond a bad dataset or a bad checkpoint."""
 
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 
 class TrainingError(HandoverError):

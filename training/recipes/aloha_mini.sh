@@ -20,9 +20,9 @@ export OMP_NUM_THREADS=1
 # Demonstrations, and snapshots of many more episodes (1 CPU second an episode).
 for task in transfer_cube insertion; do
     if [ ! -e "$work/groot_$task" ]; then
-        "$SIM" -m handover_client.commands.main record --task $task --episodes "$DEMONSTRATIONS" \
+        "$SIM" -m handover_client.cli record --task $task --episodes "$DEMONSTRATIONS" \
             --seed 5000 --render fast --output "$work/rec_$task"
-        "$SERVER" -m handover_client.commands.main convert --source "$work/rec_$task" \
+        "$SERVER" -m handover_client.cli convert --source "$work/rec_$task" \
             --output "$work/groot_$task"
     fi
 done
@@ -42,7 +42,7 @@ head() { # STEPS FOLDER …
         --backbone "$work/backbone.safetensors" --output "$work/head" --steps "$steps"
 }
 serve() { # CHECKPOINT
-    "$SERVER" -m handover_client.commands.main serve --checkpoint "$1" --port "$PORT" &
+    "$SERVER" -m handover_client.cli serve --checkpoint "$1" --port "$PORT" &
     server=$!
     trap 'kill $server' EXIT
 }
@@ -61,7 +61,7 @@ head "$LAST_STEPS" "$work/snap" "$work/lessons"
 # Measure on unseen seeds, and put it together.
 serve "$work/head/final"
 for task in transfer_cube insertion; do
-    [ -e "$work/rollout_$task" ] || "$SIM" -m handover_client.commands.main rollout \
+    [ -e "$work/rollout_$task" ] || "$SIM" -m handover_client.cli rollout \
         --server 127.0.0.1:"$PORT" --task $task --seed 10000 --episodes "$ROLLOUTS" \
         --execute-steps 4 --videos none --output "$work/rollout_$task"
 done

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Optional
 
 import tyro
-from handover_common.errors import HandoverError, UsageError
+from handover_common import HandoverError, UsageError
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_security
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import tyro
-from handover_common.errors import UsageError
+from handover_common import UsageError
 from tyro.conf import Positional
 
 if TYPE_CHECKING:

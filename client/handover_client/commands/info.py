@@ -8,7 +8,7 @@ from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_
 from handover_client.connection.timeout_flags import check_timeouts
 
 if TYPE_CHECKING:
-    from handover_proto.types import ServerInfo
+    from handover_proto import ServerInfo
 
     from handover_client.connection.policy_client import PolicyClient
 

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from handover_common.command import exit_status
-from handover_common.errors import HandoverError, MissingExtra, UsageError
+from handover_common import HandoverError, MissingExtra, UsageError, exit_status
 
 from handover_client.commands.interrupts import keep_interrupts
 
@@ -192,7 +191,7 @@ def _call(command: Command) -> None:
 
 
 def _version() -> str:
-    from handover_common.versions import NOT_INSTALLED, package_version
+    from handover_common import NOT_INSTALLED, package_version
 
     return package_version("handover") or f"from source, {NOT_INSTALLED}"
 

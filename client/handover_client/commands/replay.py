@@ -53,8 +53,8 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     """Replay, print the tables, write the run's folder; returns the figures of metrics.json."""
     check_timeouts(config, "connect_timeout_s", "call_timeout_s")
 
-    from handover_conversion.groot.dataset import GrootDataset
-    from handover_proto.types import ImageCodec
+    from handover_conversion.groot import GrootDataset
+    from handover_proto import ImageCodec
 
     from handover_client.connection.policy_client import PolicyClient
     from handover_client.replay.folder import ReplayFolder

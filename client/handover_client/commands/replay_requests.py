@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from handover_common.errors import UsageError
+from handover_common import UsageError
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_security
 from handover_client.connection.timeout_flags import check_timeouts

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Union
 
 import tyro
-from handover_common.errors import UsageError
+from handover_common import UsageError
 from tyro.conf import Positional
 
 # typing.Union with None: tyro checks every other type of several values with typeguard, which would

@@ -12,9 +12,8 @@ from handover_client.connection.flags import read_security
 from handover_client.rollout.config import RolloutConfig, check_usage
 
 if TYPE_CHECKING:
-    from handover_envs.simulator.simulator import AlohaSimulator
-    from handover_envs.simulator.tasks import TaskName
-    from handover_proto.types import ServerInfo
+    from handover_envs.simulator import AlohaSimulator, TaskName
+    from handover_proto import ServerInfo
 
     from handover_client.control.chunk_sources import ScriptedChunks
     from handover_client.rollout.episode import EpisodeTask, FinishedEpisode
@@ -30,9 +29,8 @@ def main(config: RolloutConfig) -> dict[str, Any]:
     time, and EvaluationError for one that does not fit or goes away for good.
     """
     check_usage(config)
-    from handover_common.parallel.executor import open_executor
-    from handover_envs.simulator.loading import check_packages
-    from handover_envs.simulator.tasks import find_task
+    from handover_common.parallel import open_executor
+    from handover_envs.simulator import check_packages, find_task
 
     from handover_client.report.rerun import check_rerun
     from handover_client.report.rollout_terminal import print_rollout
@@ -61,7 +59,7 @@ def main(config: RolloutConfig) -> dict[str, Any]:
 
 def play(task: "EpisodeTask") -> "FinishedEpisode":
     """Play one episode, in a worker; raises EvaluationError for what would fail every episode."""
-    from handover_common.errors import HandoverError
+    from handover_common import HandoverError
 
     from handover_client.errors import EvaluationError
     from handover_client.rollout.episode import play_task, server_source
@@ -79,14 +77,14 @@ def play(task: "EpisodeTask") -> "FinishedEpisode":
 @lru_cache(maxsize=1)
 def _robot(task: "TaskName") -> "AlohaSimulator":
     """Build the world once in a process; every episode resets it completely."""
-    from handover_envs.simulator.simulator import AlohaSimulator
+    from handover_envs.simulator import AlohaSimulator
 
     return AlohaSimulator(task)
 
 
 def _script(task: "EpisodeTask") -> "ScriptedChunks":
-    from handover_common.errors import HandoverError
-    from handover_envs.experts.expert import ScriptedPolicy
+    from handover_common import HandoverError
+    from handover_envs.experts import ScriptedPolicy
 
     from handover_client.control.chunk_sources import ScriptedChunks
     from handover_client.errors import NoPlan
@@ -133,7 +131,7 @@ def served_info(config: RolloutConfig) -> "ServerInfo":
 
 def episode_tasks(config: RolloutConfig, info: "ServerInfo | None") -> "list[EpisodeTask]":
     """List the episodes to play; raises EvaluationError for chunks too short, or no seeds."""
-    from handover_envs.simulator.tasks import CONTROL_RATE_HZ, find_task
+    from handover_envs.simulator import CONTROL_RATE_HZ, find_task
 
     from handover_client.errors import EvaluationError
     from handover_client.rollout.episode import EpisodeTask

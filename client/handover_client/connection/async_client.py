@@ -8,14 +8,15 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from handover_proto.errors import PolicyError, ServerUnavailable
-from handover_proto.types import (
+from handover_proto import (
     ActionChunk,
     ActionPrefix,
     ImageCodec,
     Observation,
+    PolicyError,
     PolicyRequest,
     ServerInfo,
+    ServerUnavailable,
 )
 
 from handover_client.connection.async_stream import AsyncPolicyStream

@@ -5,9 +5,9 @@ import json
 import re
 from typing import Any
 
-from handover_common.errors import UsageError
+from handover_common import UsageError
+from handover_proto import MAX_MESSAGE_BYTES
 from handover_proto import policy_pb2 as pb
-from handover_proto.types import MAX_MESSAGE_BYTES
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
 INFER = f"/{_SERVICE}/Infer"

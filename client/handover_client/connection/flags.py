@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import tyro
-from handover_common.errors import UsageError
+from handover_common import UsageError
 
 if TYPE_CHECKING:
     from handover_client.connection.security import ChannelSecurity

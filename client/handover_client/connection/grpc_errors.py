@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable
 
 import grpc
 from google.protobuf.message import DecodeError
-from handover_proto import policy_pb2 as pb
-from handover_proto.errors import (
+from handover_proto import (
     DeadlinePassed,
     InvalidRequest,
     NotAuthorised,
@@ -16,7 +15,8 @@ from handover_proto.errors import (
     Superseded,
     UnmetPrecondition,
 )
-from handover_proto.wire.messages import ERROR_METADATA_KEY, decode_error
+from handover_proto import policy_pb2 as pb
+from handover_proto.wire import ERROR_METADATA_KEY, decode_error
 
 _WHAT_TO_CHECK = "check that the server runs, the address, and the firewalls between"
 

@@ -7,14 +7,15 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-from handover_proto.errors import PolicyError, ServerUnavailable
-from handover_proto.types import (
+from handover_proto import (
     ActionChunk,
     ActionPrefix,
     ImageCodec,
     Observation,
+    PolicyError,
     PolicyRequest,
     ServerInfo,
+    ServerUnavailable,
 )
 
 from handover_client.connection.channel import (

@@ -7,13 +7,16 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-from handover_proto.errors import DeadlinePassed, PolicyError, ServerUnavailable, Superseded
-from handover_proto.types import (
+from handover_proto import (
     ActionPrefix,
+    DeadlinePassed,
     ImageCodec,
     Observation,
+    PolicyError,
     PolicyRequest,
     ServerInfo,
+    ServerUnavailable,
+    Superseded,
 )
 
 from handover_client.connection.grpc_errors import typed_error

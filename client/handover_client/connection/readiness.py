@@ -6,10 +6,9 @@ whole server is empty, and a reply that says SERVING is field 1 (a varint) with 
 
 import time
 
+from handover_proto import PROTOCOL_VERSION, DeadlinePassed, ServerInfo, ServerUnavailable
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import DeadlinePassed, ServerUnavailable
-from handover_proto.types import PROTOCOL_VERSION, ServerInfo
-from handover_proto.wire.messages import decode_info
+from handover_proto.wire import decode_info
 
 from handover_client.errors import InvalidReply, WrongProtocol
 

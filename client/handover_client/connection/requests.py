@@ -4,20 +4,22 @@ import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
-from handover_proto import policy_pb2 as pb
-from handover_proto.errors import InvalidRequest, PolicyError, UnmetPrecondition
-from handover_proto.types import (
+from handover_proto import (
     ActionChunk,
     EncodedImage,
     Frame,
     ImageCodec,
+    InvalidRequest,
+    PolicyError,
     PolicyRequest,
     PolicySpec,
     ServerInfo,
+    UnmetPrecondition,
+    are_finite,
+    check_request,
 )
-from handover_proto.validation import are_finite, check_request
-from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import decode_chunk, decode_error, serialize_request
+from handover_proto import policy_pb2 as pb
+from handover_proto.wire import compress, decode_chunk, decode_error, serialize_request
 
 from handover_client.errors import InvalidReply
 

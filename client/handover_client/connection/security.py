@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 import grpc
-from handover_common.errors import UsageError
-from handover_common.network import is_loopback
+from handover_common import UsageError, is_loopback
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Flags that say how long to wait: every wait has an end."""
 
-from handover_common.errors import UsageError
+from handover_common import UsageError
 
 _LONGEST_S = 100_000
 

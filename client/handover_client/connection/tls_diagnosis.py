@@ -8,7 +8,7 @@ import contextlib
 import socket
 import ssl
 
-from handover_proto.errors import NotAuthorised, PolicyError, UnmetPrecondition
+from handover_proto import NotAuthorised, PolicyError, UnmetPrecondition
 
 from handover_client.connection.security import ChannelSecurity
 from handover_client.errors import UntrustedServer

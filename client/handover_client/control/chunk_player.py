@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 import numpy as np
-from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
+from handover_proto import ALOHA_JOINTS, GRIPPER_JOINTS
 
 from handover_client.control.blending import Blend, ensemble_weights, fading
 

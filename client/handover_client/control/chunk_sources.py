@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from handover_proto.embodiment import (
+from handover_proto import (
     GR1_DIMS,
+    ActionPrefix,
+    Observation,
+    PolicySpec,
+    StageDurations,
     aloha_state_groups,
     aloha_targets,
     split_groups,
     widen,
 )
-from handover_proto.types import ActionPrefix, Observation, PolicySpec, StageDurations
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import EvaluationError

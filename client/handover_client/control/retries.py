@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from handover_proto.errors import (
+from handover_proto import (
     DeadlinePassed,
     Overloaded,
     PolicyError,

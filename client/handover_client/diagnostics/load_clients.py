@@ -8,7 +8,7 @@ from itertools import repeat
 
 import grpc
 from grpc import aio
-from handover_proto.errors import Overloaded
+from handover_proto import Overloaded
 
 from handover_client.connection.channel import INFER, channel_options, channel_target
 from handover_client.connection.grpc_errors import typed_error

@@ -15,10 +15,9 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 import numpy as np
-from handover_common.errors import HandoverError
-from handover_proto.types import ImageCodec, Observation, PolicyRequest, ServerInfo
-from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import serialize_request
+from handover_common import HandoverError
+from handover_proto import ImageCodec, Observation, PolicyRequest, ServerInfo
+from handover_proto.wire import compress, serialize_request
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from handover_proto import policy_pb2 as pb
-from handover_proto.errors import Overloaded, PolicyError
-from handover_proto.request_log import (
+from handover_proto import (
     Damage,
+    Overloaded,
+    PolicyError,
     RecordedAnswer,
     RecordedRequest,
     read_recording,
 )
+from handover_proto import policy_pb2 as pb
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.requests import SealedRequest

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from handover_proto.embodiment import (
+from handover_proto import (
     ALOHA_JOINTS,
     ALOHA_SLOTS,
     ARM_JOINTS,

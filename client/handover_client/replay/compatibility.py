@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from handover_common.errors import UsageError
-from handover_proto.types import PolicySpec
+from handover_common import UsageError
+from handover_proto import PolicySpec
 
 from handover_client.errors import EvaluationError
 from handover_client.replay.action_groups import ActionColumns

@@ -15,7 +15,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from handover_proto.types import StageDurations
+from handover_proto import StageDurations
 
 from handover_client.replay.replayer import ReplayedEpisode
 from handover_client.results.latency import Call

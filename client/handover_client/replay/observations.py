@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from handover_proto.types import CameraSpec, StateSpec
+from handover_proto import CameraSpec, StateSpec
 
 from handover_client.replay.recordings import Recordings
 

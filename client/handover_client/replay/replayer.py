@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from handover_proto.errors import Overloaded
-from handover_proto.types import ActionChunk, Observation
+from handover_proto import ActionChunk, Observation, Overloaded
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import EvaluationError

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from handover_common.errors import MissingExtra, UsageError
-from handover_proto.embodiment import ALOHA_JOINTS
+from handover_common import MissingExtra, UsageError
+from handover_proto import ALOHA_JOINTS
 
 from handover_client.errors import EvaluationError
 from handover_client.results.run_folder import make_folders_above

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from handover_proto.types import StageDurations
+from handover_proto import StageDurations
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from handover_common.versions import package_version
-from handover_proto.types import ServerInfo, TrainingRecord
+from handover_common import package_version
+from handover_proto import ServerInfo, TrainingRecord
 
 _PACKAGES = (
     *("handover", "numpy", "grpcio", "protobuf", "pillow", "av", "pyarrow"),

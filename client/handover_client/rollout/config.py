@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from handover_common.errors import UsageError
+from handover_common import UsageError
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions
 from handover_client.connection.timeout_flags import check_timeouts

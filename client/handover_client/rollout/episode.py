@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from handover_proto.types import ImageCodec, PolicySpec
+from handover_proto import ImageCodec, PolicySpec
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import UNPROTECTED, ChannelSecurity

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from handover_proto.types import StageDurations
+from handover_proto import StageDurations
 
 from handover_client.results.latency import Call, latency_figures, percentiles
 from handover_client.results.statistics import wilson_95

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 from handover_client.control.blending import BLENDS, Switching
 from handover_client.control.chunk_player import ChunkPlayer, Interpolation

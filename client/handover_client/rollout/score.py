@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from handover_proto.embodiment import ARM_JOINTS
+from handover_proto import ARM_JOINTS
 
 SUCCESS_REWARD = 4  # gym-aloha's reward goes 0 … 4; one control step at 4 is its success
 STRICT_STEPS = 10  # control steps in a row that the object is held for a strict success

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from handover_proto.embodiment import ARM_JOINTS
+from handover_proto import ARM_JOINTS
 
 
 def border_jerk_rms(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from handover_proto.embodiment import ALOHA_JOINTS
+from handover_proto import ALOHA_JOINTS
 
 
 @dataclass

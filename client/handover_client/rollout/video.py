@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import av
 import numpy as np
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 from handover_client.rollout.loop import Robot
 

@@ -1,1 +1,11 @@
 """The GR00T dataset: layout, reading, writing, statistics, validation."""
+
+from typing import TYPE_CHECKING
+
+from handover_common import lazy
+
+if TYPE_CHECKING:
+    from handover_conversion.groot.dataset import GrootDataset
+    from handover_conversion.groot.statistics import describe_relative
+
+__getattr__, __dir__ = lazy(__name__, __file__)

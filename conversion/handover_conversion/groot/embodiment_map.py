@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from handover_proto import embodiment
+from handover_proto import ALOHA_JOINTS, ALOHA_SLOTS, GR1_SLICES, GRIPPER_JOINTS, RELATIVE_GROUPS
 
 from handover_conversion.errors import DatasetError
 from handover_conversion.lerobot.dataset import Feature
@@ -72,11 +72,11 @@ def choose_embodiment(name: str, state: Feature, action: Feature) -> EmbodimentM
 def _aloha() -> EmbodimentMap:
     return EmbodimentMap(
         name="aloha",
-        source_width=len(embodiment.ALOHA_JOINTS),
-        slots=embodiment.ALOHA_SLOTS,
-        groups=embodiment.GR1_SLICES,
-        relative_groups=embodiment.RELATIVE_GROUPS,
-        nearest_columns=embodiment.GRIPPER_JOINTS,
+        source_width=len(ALOHA_JOINTS),
+        slots=ALOHA_SLOTS,
+        groups=GR1_SLICES,
+        relative_groups=RELATIVE_GROUPS,
+        nearest_columns=GRIPPER_JOINTS,
     )
 
 

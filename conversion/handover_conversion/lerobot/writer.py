@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from handover_proto.embodiment import ALOHA_JOINTS
+from handover_proto import ALOHA_JOINTS
 
 from handover_conversion.lerobot.frame_statistics import PIXEL_FORMAT, RecordingCodec
 from handover_conversion.metadata_files import json_bytes, json_lines_bytes, write_whole

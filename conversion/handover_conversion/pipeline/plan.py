@@ -4,8 +4,8 @@ from typing import Any
 
 import av
 import pyarrow as pa
-from handover_common.parallel.executor import Executor
-from handover_common.versions import NOT_INSTALLED, package_version
+from handover_common import NOT_INSTALLED, package_version
+from handover_common.parallel import Executor
 
 from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.pipeline.command import ConvertConfig

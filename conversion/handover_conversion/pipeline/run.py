@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common.errors import UsageError
-from handover_common.parallel.executor import Executor, Outcome, open_executor
-from handover_common.progress import ConversionProgress
+from handover_common import ConversionProgress, UsageError
+from handover_common.parallel import Executor, Outcome, open_executor
 
 from handover_conversion.errors import (
     DatasetError,

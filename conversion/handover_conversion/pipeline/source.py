@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from handover_common.errors import MissingExtra, UsageError
-from handover_common.parallel.executor import Executor
+from handover_common import MissingExtra, UsageError
+from handover_common.parallel import Executor
 
 from handover_conversion.errors import DatasetError
 

@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow.parquet as pq
-from handover_common.folder_lock import lock_folder
-from handover_common.interrupted import PLAN, read_plan, refuse_other_plan
+from handover_common import PLAN, lock_folder, read_plan, refuse_other_plan
 
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.writer import (

@@ -1,1 +1,10 @@
 """Decoding, resizing and encoding video frames."""
+
+from typing import TYPE_CHECKING
+
+from handover_common import lazy
+
+if TYPE_CHECKING:
+    from handover_conversion.video.resize import square_resize
+
+__getattr__, __dir__ = lazy(__name__, __file__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
+from handover_proto import ARM_JOINTS, GRIPPER_JOINTS
 
 from handover_envs.experts.insertion import plan_insertion
 from handover_envs.experts.inverse_kinematics import HOME_ANGLES, ArmKinematics, GripperPose, Side

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 Side = Literal["left", "right"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from handover_common.errors import MissingExtra, UsageError
+from handover_common import MissingExtra, UsageError
 
 from handover_envs.simulator.rendering import LookName
 from handover_envs.simulator.tasks import TaskName

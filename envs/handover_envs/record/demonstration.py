@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from handover_conversion.lerobot.frame_statistics import RecordingCodec, VideoRecorder
+from handover_conversion.lerobot import RecordingCodec, VideoRecorder
 
 from handover_envs.experts.expert import Expert
 from handover_envs.simulator.rendering import LookName

@@ -19,11 +19,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from handover_common.folder_lock import lock_folder
-from handover_common.interrupted import PLAN, read_plan, refuse_other_plan
-from handover_conversion.errors import DatasetError
-from handover_conversion.lerobot.writer import RecordedSteps
-from handover_conversion.metadata_files import json_bytes, write_whole
+from handover_common import PLAN, lock_folder, read_plan, refuse_other_plan
+from handover_conversion import DatasetError, json_bytes, write_whole
+from handover_conversion.lerobot import RecordedSteps
 
 from handover_envs.record.demonstration import Demonstration, RenderDifference
 

@@ -6,11 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common.parallel.executor import Executor, open_executor
-from handover_conversion.errors import DatasetError, report_disk_errors
-from handover_conversion.lerobot.frame_statistics import RecordingCodec, encoder_settings
-from handover_conversion.lerobot.writer import RecordingFormat, write_recordings
-from handover_conversion.metadata_files import json_bytes, write_whole
+from handover_common.parallel import Executor, open_executor
+from handover_conversion import DatasetError, json_bytes, report_disk_errors, write_whole
+from handover_conversion.lerobot import (
+    RecordingCodec,
+    RecordingFormat,
+    encoder_settings,
+    write_recordings,
+)
 
 from handover_envs.record.command import RecordConfig
 from handover_envs.record.demonstration import DemonstrationTask, demonstrate, join_differences

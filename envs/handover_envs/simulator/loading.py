@@ -3,8 +3,7 @@
 from importlib.util import find_spec
 from types import ModuleType
 
-from handover_common.errors import MissingExtra
-from handover_common.versions import package_versions
+from handover_common import MissingExtra, package_versions
 
 from handover_envs.simulator.rendering import choose_backend, graphics_missing
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from handover_common.errors import HandoverError
+from handover_common import HandoverError
 
 DEBIAN_PACKAGES = ("libegl1", "libgl1", "libgl1-mesa-dri")
 

@@ -3,9 +3,9 @@
 from types import TracebackType
 
 import numpy as np
-from handover_common.errors import HandoverError, UsageError
-from handover_conversion.video.resize import square_resize
-from handover_proto.embodiment import ALOHA_JOINTS
+from handover_common import HandoverError, UsageError
+from handover_conversion.video import square_resize
+from handover_proto import ALOHA_JOINTS
 
 from handover_envs.simulator.loading import load_world
 from handover_envs.simulator.rendering import LOOKS, LookName, apply_look, graphics_missing

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from handover_common.errors import UsageError
+from handover_common import UsageError
 
 TaskName = Literal["transfer_cube", "insertion"]
 

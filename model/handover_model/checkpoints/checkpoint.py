@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from handover_common.hub import resolve
+from handover_common import resolve
 from torch import Tensor, nn
 
 from handover_model.checkpoints.hashes import processor_hash, weights_hash

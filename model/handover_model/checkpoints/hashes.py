@@ -5,7 +5,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from handover_common.text_file import write_text
+from handover_common import write_text
 
 from handover_model.checkpoints.weights import weight_files
 from handover_model.processing.processor_config import ProcessorConfig, processor_files

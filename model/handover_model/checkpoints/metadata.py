@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from handover_proto.types import TrainingRecord
+from handover_proto import TrainingRecord
 
 from handover_model.errors import CheckpointError
 from handover_model.network.json_settings import read_json

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from handover_common.text_file import write_text
+from handover_common import write_text
 
 from handover_model.network.config import ModelConfig
 from handover_model.processing.processor_config import ProcessorConfig

@@ -21,7 +21,7 @@ from handover_model.engine.reference import reference_chunks
 from handover_model.errors import ModalityError
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.policy_spec import GPU_BATCH
-from handover_model.processing.processor import PreparedSample, Processor, RawSample
+from handover_model.processing.processor import ByteSample, Processor, RawSample
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def build_engine(
     name: str,
     network: Gr00tNetwork,
     processor: Processor,
-    probe: PreparedSample,
+    probe: ByteSample,
     *,
     compiled: bool = False,
     scales: Fp8Scales | None = None,
@@ -71,7 +71,7 @@ def build_engine(
 
 
 def _make_graphs(
-    network: Gr00tNetwork, processor: Processor, probe: PreparedSample, scales: Fp8Scales | None
+    network: Gr00tNetwork, processor: Processor, probe: ByteSample, scales: Fp8Scales | None
 ) -> tuple[InferenceEngine, float]:
     embodiment, pad = _slot(processor), processor.tokenizer.pad_token
     weights, precision = take_weights(network, embodiment), network.action_head.dtype
@@ -92,7 +92,7 @@ def _make_graphs(
 
 
 def _make_rows(
-    network: Gr00tNetwork, processor: Processor, probe: PreparedSample, scales: Fp8Scales | None
+    network: Gr00tNetwork, processor: Processor, probe: ByteSample, scales: Fp8Scales | None
 ) -> tuple[InferenceEngine, float]:
     embodiment, pad = _slot(processor), processor.tokenizer.pad_token
     if scales is not None:
@@ -122,7 +122,7 @@ def _tell_error(scales: Fp8Scales) -> None:
 
 
 def _use_onnx(
-    engine: CpuEngine, network: Gr00tNetwork, processor: Processor, probe: PreparedSample
+    engine: CpuEngine, network: Gr00tNetwork, processor: Processor, probe: ByteSample
 ) -> float | None:
     """Let ONNX Runtime compute a small network's rows where it agrees; its largest difference."""
     weights = sum(weight.numel() for weight in network.parameters())
@@ -151,9 +151,7 @@ def refuse_unknown(network: Gr00tNetwork) -> None:
         )
 
 
-def choose_stack(
-    processor: Processor, probe: PreparedSample, device: torch.device
-) -> StackFramesFn:
+def choose_stack(processor: Processor, probe: ByteSample, device: torch.device) -> StackFramesFn:
     """Let frames that come raw, as the probe's, be prepared on the device."""
     if not isinstance(probe, RawSample):
         return stack_frames
@@ -164,7 +162,7 @@ def check_engine(
     engine: InferenceEngine,
     network: Gr00tNetwork,
     processor: Processor,
-    samples: Sequence[PreparedSample],
+    samples: Sequence[ByteSample],
     precision: torch.dtype | None = None,
 ) -> float:
     """Compare an engine with the reference path: the largest difference, in normalised units.

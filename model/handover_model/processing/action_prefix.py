@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from handover_proto.errors import InvalidRequest
-from handover_proto.types import ActionPrefix, PolicyRequest
+from handover_proto import ActionPrefix, InvalidRequest, PolicyRequest
 
 from handover_model.errors import ModalityError
 from handover_model.network.real_time_chunking import PrefixGuide, soft_mask

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from handover_proto.embodiment import GR1_DIMS, RELATIVE_GROUPS
+from handover_proto import GR1_DIMS, RELATIVE_GROUPS
 
 from handover_model.checkpoints.metadata import CheckpointMetadata
 from handover_model.errors import StatisticsError

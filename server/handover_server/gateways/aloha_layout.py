@@ -5,8 +5,7 @@ environments observe and command them so. Nothing is flipped or rescaled.
 """
 
 import numpy as np
-from handover_proto.embodiment import ALOHA_JOINTS, GR1_DIMS, GRIPPER_JOINTS
-from handover_proto.types import PolicySpec
+from handover_proto import ALOHA_JOINTS, GR1_DIMS, GRIPPER_JOINTS, PolicySpec
 
 TOP_CAMERA = "cam_high"  # openpi's name for the one camera of gym-aloha
 

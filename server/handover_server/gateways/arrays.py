@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 import numpy as np
-from handover_proto.errors import InvalidRequest
+from handover_proto import InvalidRequest
 
 _DTYPE = re.compile(r"[<>|=]?[bfiu][1248]", re.ASCII)
 _MAX_AXES = 8

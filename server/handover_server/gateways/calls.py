@@ -5,9 +5,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from handover_proto.errors import InvalidRequest, PolicyError
-from handover_proto.types import PolicyOutput, PolicyRequest
-from handover_proto.wire.messages import serialize_request
+from handover_proto import InvalidRequest, PolicyError, PolicyOutput, PolicyRequest
+from handover_proto.wire import serialize_request
 
 from handover_server.inference.admission import Admission, Admitted
 from handover_server.requests.request import Lane, PendingRequest

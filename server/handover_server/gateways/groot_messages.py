@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from handover_proto.errors import InvalidRequest
-from handover_proto.types import Observation, PolicyOutput, PolicyRequest, PolicySpec
-from handover_proto.validation import check_names
+from handover_proto import (
+    InvalidRequest,
+    Observation,
+    PolicyOutput,
+    PolicyRequest,
+    PolicySpec,
+    check_names,
+)
 
 from handover_server.gateways.arrays import as_float32, npy, read_npy
 from handover_server.gateways.msgpack_guard import pack

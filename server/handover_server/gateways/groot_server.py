@@ -10,9 +10,8 @@ from typing import Any
 
 import zmq
 import zmq.asyncio
-from handover_common.network import host_port
-from handover_proto.errors import InvalidRequest, NotAuthorised, PolicyError
-from handover_proto.types import MAX_MESSAGE_BYTES
+from handover_common import host_port
+from handover_proto import MAX_MESSAGE_BYTES, InvalidRequest, NotAuthorised, PolicyError
 
 from handover_server.gateways.calls import ask, refusals_counted
 from handover_server.gateways.groot_messages import (

@@ -4,8 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from handover_common.errors import MissingExtra
-from handover_common.network import host_port
+from handover_common import MissingExtra, host_port
 
 from handover_server.errors import ServingError
 from handover_server.gateways.openpi_messages import Adaptation

@@ -7,8 +7,7 @@ skips over pixels goes first, and bounds the number of parts and how deep they l
 from typing import Any
 
 import msgpack
-from handover_proto.errors import InvalidRequest
-from handover_proto.types import MAX_MESSAGE_BYTES
+from handover_proto import MAX_MESSAGE_BYTES, InvalidRequest
 
 MAX_PARTS = 4096  # of one message; an observation of three cameras has under 100
 MAX_DEPTH = 16

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from handover_proto.embodiment import ALOHA_JOINTS, aloha_state_groups, aloha_targets
-from handover_proto.errors import InvalidRequest
-from handover_proto.types import (
+from handover_proto import (
+    ALOHA_JOINTS,
+    InvalidRequest,
     Observation,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,
     ServerInfo,
+    aloha_state_groups,
+    aloha_targets,
+    check_names,
 )
-from handover_proto.validation import check_names
 
 from handover_server.gateways.aloha_layout import (
     TOP_CAMERA,

@@ -10,8 +10,7 @@ import ssl
 import time
 from http import HTTPStatus
 
-from handover_proto.errors import InvalidRequest, NotAuthorised, PolicyError
-from handover_proto.types import MAX_MESSAGE_BYTES
+from handover_proto import MAX_MESSAGE_BYTES, InvalidRequest, NotAuthorised, PolicyError
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from handover_proto.errors import DeadlinePassed, InvalidRequest, Overloaded, ServerUnavailable
-from handover_proto.types import ServerInfo
+from handover_proto import DeadlinePassed, InvalidRequest, Overloaded, ServerInfo, ServerUnavailable
 
 from handover_server.inference.decoder import Decoder
 from handover_server.inference.scheduler import Scheduler

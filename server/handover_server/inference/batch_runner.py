@@ -8,8 +8,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from handover_proto.errors import Overloaded, PolicyError, ServerUnavailable
-from handover_proto.types import IdleWork, Policy, PolicyOutput, PolicyRequest
+from handover_proto import (
+    IdleWork,
+    Overloaded,
+    Policy,
+    PolicyError,
+    PolicyOutput,
+    PolicyRequest,
+    ServerUnavailable,
+)
 
 from handover_server.inference.gpu import gpu_is_lost
 from handover_server.inference.memory import ran_out_of_memory, release_memory

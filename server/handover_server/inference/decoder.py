@@ -4,10 +4,16 @@ import threading
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
+from handover_proto import (
+    InvalidRequest,
+    Limits,
+    Overloaded,
+    PolicyError,
+    PolicyRequest,
+    PolicySpec,
+)
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import InvalidRequest, Overloaded, PolicyError
-from handover_proto.types import Limits, PolicyRequest, PolicySpec
-from handover_proto.wire.messages import decode_request
+from handover_proto.wire import decode_request
 
 from handover_server.requests.fair_queue import FairQueue
 from handover_server.requests.incident import record_incident

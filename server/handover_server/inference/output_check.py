@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from handover_proto.types import PolicyOutput, PolicySpec
-from handover_proto.validation import are_finite
+from handover_proto import PolicyOutput, PolicySpec, are_finite
 
 
 class BadOutput(Exception):

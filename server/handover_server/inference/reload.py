@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from handover_proto.types import Policy, PolicySpec
+from handover_proto import Policy, PolicySpec
 
 from handover_server.errors import ReloadRefused
 from handover_server.inference.warm_up import warm_up

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from handover_proto.types import Policy, PolicySpec
+from handover_proto import Policy, PolicySpec
 
 from handover_server.inference.batch_runner import BatchRunner
 from handover_server.inference.warm_up import warm_up

@@ -5,11 +5,12 @@ import logging
 import time
 
 import numpy as np
-from handover_proto.errors import PolicyError, PolicyFailed
-from handover_proto.types import (
+from handover_proto import (
     ActionPrefix,
     Observation,
     Policy,
+    PolicyError,
+    PolicyFailed,
     PolicyRequest,
     PolicySpec,
 )

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from handover_common.network import host_port
-from handover_proto.errors import NotAuthorised
+from handover_common import host_port
+from handover_proto import NotAuthorised
 
 from handover_server.errors import ServingError
 from handover_server.security.tokens import TokenCheck, bearer_token

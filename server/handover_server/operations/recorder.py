@@ -9,15 +9,16 @@ from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 
-from handover_proto.request_log import (
+from handover_proto import (
+    PolicyOutput,
     Record,
     RecordedAnswer,
     RecordedRequest,
     RecordedServer,
+    ServerInfo,
     frame,
 )
-from handover_proto.types import PolicyOutput, ServerInfo
-from handover_proto.wire.messages import encode_info
+from handover_proto.wire import encode_info
 
 from handover_server.logs import fields
 from handover_server.operations.segments import SegmentWriter

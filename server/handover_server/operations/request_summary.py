@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 
-from handover_proto.types import PolicyOutput
+from handover_proto import PolicyOutput
 
 from handover_server.logs import fields
 from handover_server.requests.observer import Observer

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from handover_proto.request_log import segment_path, segment_start, segments_of
+from handover_proto import segment_path, segment_start, segments_of
 
 from handover_server.errors import ServingError
 

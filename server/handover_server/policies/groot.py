@@ -1,7 +1,7 @@
 """The one place where the server meets the model: PyTorch is imported here, when it is needed."""
 
-from handover_common.errors import MissingExtra, UsageError
-from handover_proto.types import Policy
+from handover_common import MissingExtra, UsageError
+from handover_proto import Policy
 
 from handover_server.serve.command import ServeConfig
 
@@ -14,7 +14,7 @@ def load_groot(config: ServeConfig) -> Policy:
     if config.checkpoint is None:
         raise UsageError("--policy groot needs --checkpoint DIR_OR_REPO")
     try:
-        from handover_model.policy import load_policy
+        from handover_model import load_policy
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "torch", "serve") from None
     return load_policy(

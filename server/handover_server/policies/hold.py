@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from handover_proto.embodiment import GR1_DIMS
-from handover_proto.types import (
+from handover_proto import (
+    GR1_DIMS,
     ActionSpec,
     CameraSpec,
     PolicyOutput,

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from handover_conversion.groot.dataset import GrootDataset
-from handover_proto.errors import InvalidRequest
-from handover_proto.types import (
+from handover_conversion.groot import GrootDataset
+from handover_proto import (
     ActionSpec,
     CameraSpec,
+    InvalidRequest,
     PolicyOutput,
     PolicyRequest,
     PolicySpec,

@@ -4,7 +4,7 @@ import threading
 import time
 import weakref
 
-from handover_proto.errors import PolicyError, ServerUnavailable, Superseded
+from handover_proto import PolicyError, ServerUnavailable, Superseded
 
 from handover_server.requests.request import Lane, PendingRequest
 from handover_server.security.tokens import Identity

@@ -3,7 +3,7 @@
 import logging
 import secrets
 
-from handover_proto.errors import PolicyFailed
+from handover_proto import PolicyFailed
 
 logger = logging.getLogger(__name__)
 

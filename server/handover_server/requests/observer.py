@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from handover_proto.types import ServerInfo
+from handover_proto import ServerInfo
 
 if TYPE_CHECKING:
     from handover_server.requests.request import Outcome, PendingRequest

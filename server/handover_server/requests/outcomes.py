@@ -1,6 +1,6 @@
 """One word for what became of a request, for metrics, logs and recordings: gRPC's status names."""
 
-from handover_proto.errors import (
+from handover_proto import (
     DeadlinePassed,
     InvalidRequest,
     NotAuthorised,

@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from handover_proto.errors import DeadlinePassed, PolicyError
-from handover_proto.types import PolicyOutput, PolicyRequest
+from handover_proto import DeadlinePassed, PolicyError, PolicyOutput, PolicyRequest
 
 from handover_server.requests.wire_head import RequestHead
 from handover_server.security.tokens import ANYONE, Identity

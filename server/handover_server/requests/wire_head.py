@@ -7,9 +7,8 @@ that skips over pixels.
 
 from typing import Any
 
+from handover_proto import MAX_TAG_BYTES, InvalidRequest
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import InvalidRequest
-from handover_proto.types import MAX_TAG_BYTES
 
 MAX_FIELDS = 4096  # of one message; an observation of three cameras has under 100
 # Wire types, from protobuf.dev/programming-guides/encoding. Groups (3, 4) are not in proto3.

@@ -2,10 +2,9 @@
 
 import time
 
+from handover_proto import ActionChunk, PolicyError, PolicyOutput, StageDurations
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import PolicyError
-from handover_proto.types import ActionChunk, PolicyOutput, StageDurations
-from handover_proto.wire.messages import encode_chunk, encode_error
+from handover_proto.wire import encode_chunk, encode_error
 
 from handover_server.requests.observer import Observer
 from handover_server.requests.request import PendingRequest

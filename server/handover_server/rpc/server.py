@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from handover_common.network import host_port
-from handover_common.versions import package_version
-from handover_proto.types import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
+from handover_common import host_port, package_version
+from handover_proto import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
 
 from handover_server.errors import ReloadRefused, ServingError
 from handover_server.gateways.listeners import Gateways, GatewaySettings

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import grpc
 from grpc import aio
+from handover_proto import PolicyError, ServerUnavailable
 from handover_proto import policy_pb2 as pb
-from handover_proto.errors import PolicyError, ServerUnavailable
-from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, encode_info
+from handover_proto.wire import ERROR_METADATA_KEY, encode_error, encode_info
 
 from handover_server.inference.admission import Admission
 from handover_server.requests.incident import record_incident

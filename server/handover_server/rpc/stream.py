@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from grpc import aio
-from handover_proto.errors import PolicyError, ServerUnavailable
+from handover_proto import PolicyError, ServerUnavailable
 
 from handover_server.inference.admission import Admission, Admitted
 from handover_server.requests.incident import record_incident

@@ -5,8 +5,8 @@ from typing import Any
 
 import grpc
 from grpc import aio
-from handover_proto.errors import NotAuthorised
-from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error
+from handover_proto import NotAuthorised
+from handover_proto.wire import ERROR_METADATA_KEY, encode_error
 
 from handover_server.requests.observer import Observer
 from handover_server.security.tokens import TokenCheck, bearer_token

@@ -3,8 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
-from handover_common.errors import UsageError
-from handover_common.network import is_loopback
+from handover_common import UsageError, is_loopback
 
 if TYPE_CHECKING:
     from handover_server.serve.command import ServeConfig

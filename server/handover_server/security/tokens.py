@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_proto.errors import NotAuthorised
+from handover_proto import NotAuthorised
 
 from handover_server.errors import ServingError
 

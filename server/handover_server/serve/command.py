@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Optional
 
 import tyro
-from handover_common.errors import HandoverError, MissingExtra, UsageError
+from handover_common import HandoverError, MissingExtra, UsageError
 
 from handover_server.logs import LogFormat, LogLevel, configure_logging
 from handover_server.security.exposure import check_listeners, warn_of_exposure

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handover_common.errors import HandoverError
-from handover_common.network import host_port
-from handover_proto.types import Policy
+from handover_common import HandoverError, host_port
+from handover_proto import Policy
 
 from handover_server.logs import fields
 from handover_server.operations.monitor import Monitor

@@ -7,8 +7,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from handover_common.network import host_port
-from handover_proto.types import Policy, PolicySpec
+from handover_common import host_port
+from handover_proto import Policy, PolicySpec
 
 from handover_server.gateways.listeners import GatewaySettings
 from handover_server.gateways.openpi_messages import Adaptation

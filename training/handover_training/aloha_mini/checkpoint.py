@@ -4,11 +4,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from handover_model.checkpoints.checkpoint import save_checkpoint
-from handover_model.checkpoints.metadata import CheckpointMetadata
-from handover_model.network.groot import Gr00tNetwork
-from handover_model.processing.aloha import CAMERA, UNITS
-from handover_model.processing.processor_config import ProcessorConfig
+from handover_model.checkpoints import CheckpointMetadata, save_checkpoint
+from handover_model.network import Gr00tNetwork
+from handover_model.processing import CAMERA, UNITS, ProcessorConfig
 
 from handover_training.aloha_mini.random_network import zero_unused
 from handover_training.aloha_mini.tokenizer import save_tokenizer, train_tokenizer

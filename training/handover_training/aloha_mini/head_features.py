@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from handover_conversion.groot.dataset import GrootDataset
-from handover_model.network.backbone import Backbone
-from handover_model.processing.image import ImageOptions, prepare_frame
-from handover_proto.embodiment import ALOHA_SLOTS
+from handover_conversion.groot import GrootDataset
+from handover_model.network import Backbone
+from handover_model.processing import ImageOptions, prepare_frame
+from handover_proto import ALOHA_SLOTS
 
 from handover_training.aloha_mini.data.snapshots import (
     OBJECTS,

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from handover_model.network.backbone import BackboneOutput
-from handover_model.network.flow_matching import draw_flow
-from handover_model.network.groot import Gr00tNetwork
-from handover_model.network.json_settings import read_json
-from handover_model.processing.padding import pad_action, pad_state
-from handover_model.processing.processor import Processor
-from handover_model.processing.statistics import (
+from handover_model.network import BackboneOutput, Gr00tNetwork, draw_flow, read_json
+from handover_model.processing import (
     EmbodimentStatistics,
+    Processor,
+    pad_action,
+    pad_state,
     parse_statistics,
     statistics_json,
 )

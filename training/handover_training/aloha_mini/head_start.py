@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.checkpoints.weights import open_weights
-from handover_model.network.groot import Gr00tNetwork
-from handover_model.processing.aloha import TAG
-from handover_model.processing.statistics import EmbodimentStatistics
+from handover_model.checkpoints import load_checkpoint, open_weights
+from handover_model.network import Gr00tNetwork
+from handover_model.processing import TAG, EmbodimentStatistics
 from torch import Tensor
 
 from handover_training.aloha_mini.network import draw_network

@@ -6,7 +6,7 @@ python -m handover_training.aloha_mini.locate_objects --snapshots FOLDER --outpu
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_common.command import exit_status
+from handover_common import exit_status
 
 
 @dataclass(frozen=True)

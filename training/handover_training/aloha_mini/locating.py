@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from handover_model.network.backbone import Backbone, BackboneOutput
+from handover_model.network import Backbone, BackboneOutput
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -5,20 +5,32 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from handover_model.network.action_head import ActionHead
-from handover_model.network.config import DitConfig, ModelConfig
-from handover_model.network.eagle_config import EagleConfig, TextConfig, VisionConfig
-from handover_model.network.embodiment_layers import EmbodimentLinear
-from handover_model.network.groot import Gr00tNetwork
-from handover_model.processing.aloha import TAG, aloha_modality, in_slot
-from handover_model.processing.image import ImageOptions
-from handover_model.processing.processor import Processor, make_processor
-from handover_model.processing.processor_config import ProcessorConfig
-from handover_model.processing.state_action import NormalizeOptions
-from handover_model.processing.statistics import EmbodimentStatistics, KeyStatistics
-from handover_model.processing.text import IMAGE_TOKEN, PAD_TOKEN
-from handover_model.processing.tokenizer import PromptTokenizer
-from handover_proto.embodiment import GR1_DIMS, RELATIVE_GROUPS, split_groups, widen
+from handover_model.network import (
+    ActionHead,
+    DitConfig,
+    EagleConfig,
+    EmbodimentLinear,
+    Gr00tNetwork,
+    ModelConfig,
+    TextConfig,
+    VisionConfig,
+)
+from handover_model.processing import (
+    IMAGE_TOKEN,
+    PAD_TOKEN,
+    TAG,
+    EmbodimentStatistics,
+    ImageOptions,
+    KeyStatistics,
+    NormalizeOptions,
+    Processor,
+    ProcessorConfig,
+    PromptTokenizer,
+    aloha_modality,
+    in_slot,
+    make_processor,
+)
+from handover_proto import GR1_DIMS, RELATIVE_GROUPS, split_groups, widen
 
 from handover_training.aloha_mini.tokenizer import train_tokenizer
 

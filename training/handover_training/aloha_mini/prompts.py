@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from handover_model.processing.text import formalize, render_prompt
+from handover_model.processing import formalize, render_prompt
 from torch import Tensor
 
 from handover_training.aloha_mini.data.snapshots import TASK_TEXTS

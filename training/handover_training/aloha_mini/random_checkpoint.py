@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_common.command import exit_status
+from handover_common import exit_status
 
 MAX_DIM = 32  # room for the 29 slots of state and action
 
@@ -26,9 +26,8 @@ class MiniConfig:
 
 def main(config: MiniConfig) -> Path:
     """Make the checkpoint and give its folder."""
-    from handover_model.checkpoints.checkpoint import save_checkpoint
-    from handover_model.checkpoints.model_card import random_weights_card, write_card
-    from handover_model.processing.aloha import (
+    from handover_model.checkpoints import random_weights_card, save_checkpoint, write_card
+    from handover_model.processing import (
         aloha_processor,
         dataset_metadata,
         dataset_statistics,

@@ -1,11 +1,16 @@
 """The sizes of the small network, and its random weights."""
 
 import torch
-from handover_model.network.config import DitConfig, ModelConfig
-from handover_model.network.eagle_config import EagleConfig, TextConfig, VisionConfig
-from handover_model.network.groot import Gr00tNetwork, unused_shapes
-from handover_model.processing.processor_config import ProcessorConfig
-from handover_model.processing.text import IMAGE_TOKEN
+from handover_model.network import (
+    DitConfig,
+    EagleConfig,
+    Gr00tNetwork,
+    ModelConfig,
+    TextConfig,
+    VisionConfig,
+    unused_shapes,
+)
+from handover_model.processing import IMAGE_TOKEN, ProcessorConfig
 from tokenizers import Tokenizer
 from torch import Tensor
 

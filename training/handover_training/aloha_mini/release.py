@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from handover_conversion.groot.dataset import GrootDataset
-from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.checkpoints.metadata import load_metadata, save_metadata
-from handover_model.checkpoints.model_card import write_card
-from handover_model.network.json_settings import read_json
-from handover_proto.types import TrainingRecord
+from handover_conversion.groot import GrootDataset
+from handover_model.checkpoints import load_checkpoint, load_metadata, save_metadata, write_card
+from handover_model.network import read_json
+from handover_proto import TrainingRecord
 
 from handover_training.aloha_mini.data.snapshots import snapshot_files
 from handover_training.aloha_mini.network import IMAGE_EDGE

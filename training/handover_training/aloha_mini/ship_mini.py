@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from handover_common.command import exit_status
+from handover_common import exit_status
 
 # typing.Optional: tyro checks such a default without importing typeguard
 # ruff: noqa: UP045

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from handover_model.checkpoints.weights import open_weights
+from handover_model.checkpoints import open_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer

@@ -7,8 +7,8 @@ the absolute targets stay the demonstrator's.
 from dataclasses import dataclass
 
 import numpy as np
-from handover_model.processing.statistics import EmbodimentStatistics
-from handover_proto.embodiment import ALOHA_JOINTS, ALOHA_SLOTS, GR1_SLICES, GRIPPER_JOINTS
+from handover_model.processing import EmbodimentStatistics
+from handover_proto import ALOHA_JOINTS, ALOHA_SLOTS, GR1_SLICES, GRIPPER_JOINTS
 
 _ARM_SLOTS = [slot for joint, slot in enumerate(ALOHA_SLOTS) if joint not in GRIPPER_JOINTS]
 assert len(_ARM_SLOTS) == len(ALOHA_JOINTS) - len(GRIPPER_JOINTS)

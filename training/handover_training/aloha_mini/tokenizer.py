@@ -3,8 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from handover_model.processing.text import PAD_TOKEN, formalize, render_prompt
-from handover_model.processing.tokenizer import IMAGE_TOKENS, TOKENIZER_FILE, byte_level
+from handover_model.processing import (
+    IMAGE_TOKENS,
+    PAD_TOKEN,
+    TOKENIZER_FILE,
+    byte_level,
+    formalize,
+    render_prompt,
+)
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel

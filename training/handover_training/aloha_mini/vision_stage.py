@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from handover_model.processing.image import ImageOptions
+from handover_model.processing import ImageOptions
 
 from handover_training.aloha_mini.averaged_weights import AveragedWeights
 from handover_training.aloha_mini.data.snapshots import join, load_snapshots, snapshot_files

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from handover_common.errors import MissingExtra, UsageError
+from handover_common import MissingExtra, UsageError
 
 # typing.Optional: tyro checks such a default without importing typeguard
 # ruff: noqa: UP045

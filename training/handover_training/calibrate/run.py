@@ -4,14 +4,12 @@ import os
 from pathlib import Path
 
 import numpy as np
-from handover_common.errors import UsageError
-from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.device import choose_device
-from handover_model.engine.calibration import calibrate
-from handover_model.engine.fp8.scales import SCALES_FILE, Fp8Scales, save_scales
-from handover_model.policy import choose_dtype
-from handover_model.processing.processor import Processor
-from handover_model.processing.samples import ByteSample
+from handover_common import UsageError
+from handover_model import choose_device, choose_dtype
+from handover_model.checkpoints import load_checkpoint
+from handover_model.engine import calibrate
+from handover_model.engine.fp8 import SCALES_FILE, Fp8Scales, save_scales
+from handover_model.processing import ByteSample, Processor
 
 from handover_training.calibrate.command import CalibrateConfig
 from handover_training.data.episodes import DatasetSplit, open_sources, read_recordings

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from handover_model.checkpoints.weights import open_weights
+from handover_model.checkpoints import open_weights
 from safetensors.torch import save_file
 from torch import Tensor
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common.versions import package_versions
-from handover_model.checkpoints.metadata import CheckpointMetadata
-from handover_model.processing.aloha import UNITS
-from handover_model.processing.modality import ModalityConfig, modality_config_json
-from handover_proto.embodiment import GR1_DIMS
-from handover_proto.types import TrainingRecord
+from handover_common import package_versions
+from handover_model.checkpoints import CheckpointMetadata
+from handover_model.processing import UNITS, ModalityConfig, modality_config_json
+from handover_proto import GR1_DIMS, TrainingRecord
 
 from handover_training.checkpoints.folders import write_json
 from handover_training.data.episodes import DatasetSplit

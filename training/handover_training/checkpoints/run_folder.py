@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from handover_model.checkpoints.metadata import METADATA_FILE
-from handover_model.network.config import CONFIG_FILE
-from handover_model.network.eagle_config import EAGLE_FILES
-from handover_model.processing.processor_config import (
+from handover_model.checkpoints import METADATA_FILE
+from handover_model.network import CONFIG_FILE, EAGLE_FILES
+from handover_model.processing import (
     EMBODIMENT_FILE,
     PROCESSOR_FILE,
     STATISTICS_FILE,
+    TOKENIZER_FILES,
 )
-from handover_model.processing.tokenizer import TOKENIZER_FILES
 
 from handover_training.checkpoints.folders import (
     BEST_FILE,

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from handover_model.checkpoints.checkpoint import read_unused, save_checkpoint
-from handover_model.checkpoints.weights import open_weights, read_weights
+from handover_model.checkpoints import open_weights, read_unused, read_weights, save_checkpoint
 from safetensors.torch import save_file
 from torch import Tensor
 

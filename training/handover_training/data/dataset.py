@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from handover_model.network.config import ModelConfig
-from handover_model.network.flow_matching import FlowDraw, draw_flow
-from handover_model.processing.augmentation import Augmentation, draw_augmentation
-from handover_model.processing.image import CENTRE
-from handover_model.processing.processor import Processor
-from handover_model.processing.samples import TrainingSample
+from handover_model.network import FlowDraw, ModelConfig, draw_flow
+from handover_model.processing import (
+    CENTRE,
+    Augmentation,
+    Processor,
+    TrainingSample,
+    draw_augmentation,
+)
 from torch import Tensor
 from torch.utils.data import Dataset
 

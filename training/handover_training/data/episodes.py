@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from handover_common.errors import UsageError
-from handover_conversion.groot.dataset import GrootDataset
-from handover_model.processing.modality import ModalityConfig
+from handover_common import UsageError
+from handover_conversion.groot import GrootDataset
+from handover_model.processing import ModalityConfig
 
 from handover_training.errors import TrainingError
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from handover_conversion.groot.dataset import GrootDataset
-from handover_model.processing.image import ImageOptions, scale_to_edge
+from handover_conversion.groot import GrootDataset
+from handover_model.processing import ImageOptions, scale_to_edge
 
 from handover_training.errors import TrainingError
 from handover_training.progress import track

@@ -7,13 +7,13 @@ than the dataset was described for are computed from its rows.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from handover_conversion.groot.statistics import describe_relative
-from handover_conversion.metadata_files import read_json
-from handover_model.processing.modality import ModalityConfig
-from handover_model.processing.normalise import bounds
-from handover_model.processing.state_action import StateActionCodec
-from handover_model.processing.statistics import (
+from handover_conversion import read_json
+from handover_conversion.groot import describe_relative
+from handover_model.processing import (
     EmbodimentStatistics,
+    ModalityConfig,
+    StateActionCodec,
+    bounds,
     merge_statistics,
     slice_statistics,
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from handover_model.processing.modality import ModalityConfig
+from handover_model.processing import ModalityConfig
 
 from handover_training.data.episodes import EpisodeRows
 

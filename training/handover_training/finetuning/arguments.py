@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from accelerate import DistributedType, PartialState
-from handover_common.errors import UsageError
-from handover_model.processing.modality import ModalityConfig, modality_config_json
+from handover_common import UsageError
+from handover_model.processing import ModalityConfig, modality_config_json
 from transformers.training_args import TrainingArguments
 
 from handover_training.data.episodes import DatasetSplit

@@ -8,8 +8,7 @@ import logging
 import os
 import sys
 
-from handover_common.command import exit_status
-from handover_common.errors import MissingExtra
+from handover_common import MissingExtra, exit_status
 
 from handover_training.finetuning.config import FinetuneConfig
 

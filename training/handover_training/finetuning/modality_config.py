@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from handover_model.errors import ModalityError
-from handover_model.processing.modality import ModalityConfig, parse_modality_config
+from handover_model import ModalityError
+from handover_model.processing import ModalityConfig, parse_modality_config
 
 PARTS = ("video", "state", "action", "language")
 OWN_NAME = "MODALITY_CONFIG"  # the table to take where a file holds several

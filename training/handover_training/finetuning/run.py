@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from accelerate.state import PartialState
-from handover_common.errors import UsageError
-from handover_model.checkpoints.checkpoint import HASH_CACHE
-from handover_model.checkpoints.hashes import weights_hash
-from handover_model.processing.modality import ModalityConfig
+from handover_common import UsageError
+from handover_model.checkpoints import HASH_CACHE, weights_hash
+from handover_model.processing import ModalityConfig
 from transformers.trainer_callback import PrinterCallback
 from transformers.training_args import TrainingArguments
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from handover_common.parallel.signals import ctrl_c_held_back
+from handover_common.parallel import ctrl_c_held_back
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer

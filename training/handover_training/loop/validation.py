@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from handover_model.network.config import ModelConfig
-from handover_model.processing.processor import Processor
+from handover_model.network import ModelConfig
+from handover_model.processing import Processor
 from torch import Tensor, nn
 
 from handover_training.data.dataset import FrameReader

@@ -11,22 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from handover_common.hub import resolve
-from handover_model.checkpoints.checkpoint import load_network
-from handover_model.checkpoints.weights import open_weights, weight_files
-from handover_model.network.config import ModelConfig, load_config
-from handover_model.network.eagle_config import EagleConfig, load_eagle
-from handover_model.network.groot import Gr00tNetwork, build_empty
-from handover_model.processing.image import ImageOptions
-from handover_model.processing.modality import ModalityConfig
-from handover_model.processing.processor import Processor, make_processor
-from handover_model.processing.processor_config import (
-    EMBODIMENT_IDS,
-    ProcessorConfig,
-    load_processor_config,
+from handover_common import resolve
+from handover_model.checkpoints import load_network, open_weights, weight_files
+from handover_model.network import (
+    EagleConfig,
+    Gr00tNetwork,
+    ModelConfig,
+    build_empty,
+    load_config,
+    load_eagle,
 )
-from handover_model.processing.statistics import EmbodimentStatistics
-from handover_model.processing.tokenizer import find_tokenizer, load_tokenizer
+from handover_model.processing import (
+    EMBODIMENT_IDS,
+    EmbodimentStatistics,
+    ImageOptions,
+    ModalityConfig,
+    Processor,
+    ProcessorConfig,
+    find_tokenizer,
+    load_processor_config,
+    load_tokenizer,
+    make_processor,
+)
 from torch import Tensor
 
 from handover_training.errors import TrainingError

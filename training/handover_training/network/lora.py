@@ -7,8 +7,8 @@ layers of one embodiment each are not linear layers that adapters know.
 import re
 
 import torch
-from handover_model.errors import CheckpointError
-from handover_model.network.groot import Gr00tNetwork
+from handover_model import CheckpointError
+from handover_model.network import Gr00tNetwork
 from torch import Tensor, nn
 
 ADAPTED_PARTS = ("action_head.model.", "backbone.")

@@ -7,8 +7,7 @@ float32 whatever the network computes in.
 from typing import Any
 
 import torch
-from handover_model.network.flow_matching import FlowDraw
-from handover_model.network.groot import Gr00tNetwork, ModelInput, TrainingTarget
+from handover_model.network import FlowDraw, Gr00tNetwork, ModelInput, TrainingTarget
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 

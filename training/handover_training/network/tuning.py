@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from handover_model.network.config import ModelConfig
-from handover_model.network.groot import Gr00tNetwork
+from handover_model.network import Gr00tNetwork, ModelConfig
 from torch import nn
 
 

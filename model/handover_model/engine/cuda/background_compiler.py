@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from handover_proto.types import COMPILER_THREAD
+from handover_proto import COMPILER_THREAD
 from torch import Tensor
 
 from handover_model.engine.cuda.buckets import Bucket

@@ -28,7 +28,7 @@ from handover_model.engine.interface import EngineOutput
 from handover_model.errors import ModalityError
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.network.real_time_chunking import PrefixGuide
-from handover_model.processing.processor import PreparedSample
+from handover_model.processing.processor import ByteSample
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class CudaGraphEngine:
         network: Gr00tNetwork,
         embodiment: int,
         pad_token: int,
-        probe: PreparedSample,
+        probe: ByteSample,
         largest_batch: int,
         capture: Capture,
         stack: StackFramesFn = stack_frames,
@@ -91,7 +91,7 @@ class CudaGraphEngine:
         self.compiled: set[Bucket] = set()
 
     def run(
-        self, samples: Sequence[PreparedSample], noise: np.ndarray, guide: PrefixGuide | None = None
+        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
     ) -> EngineOutput | None:
         """Denoise rows (B, horizon, max_action_dim) float32; None for what has no bucket.
 
@@ -192,7 +192,7 @@ class CudaGraphEngine:
             got, want = (way(given).float().cpu().numpy() for way in (new, old))
         check_alike(got, want, self._precision, f"two ways to compute {bucket}")
 
-    def _layout(self, samples: Sequence[PreparedSample]) -> TokenLayout | None:
+    def _layout(self, samples: Sequence[ByteSample]) -> TokenLayout | None:
         """Give a batch's layout; None when its frames differ or it is another embodiment's."""
         eagle = self._network.eagle
         grids = {tuple(sample.grids(eagle.pixels_per_token)) for sample in samples}

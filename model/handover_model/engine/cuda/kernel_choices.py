@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from handover_common.text_file import write_text
+from handover_common import write_text
 
 Cut = tuple[int, ...]
 Known = dict[tuple[str | int, ...], Cut | None]

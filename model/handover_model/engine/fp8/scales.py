@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common.text_file import write_text
+from handover_common import write_text
 
 from handover_model.errors import CheckpointError
 from handover_model.network.json_settings import read_json

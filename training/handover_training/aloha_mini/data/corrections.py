@@ -8,7 +8,7 @@ Writes the files that `handover_training.aloha_mini.data.draw` writes, one per e
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_common.command import exit_status
+from handover_common import exit_status
 
 _CALL_TIMEOUT_S = 10.0
 _READY_TIMEOUT_S = 120.0
@@ -34,8 +34,8 @@ class CorrectionsConfig:
 
 def main(config: CorrectionsConfig) -> None:
     """Play what is missing. Raises HandoverError."""
-    from handover_client.connection.policy_client import PolicyClient
-    from handover_proto.types import ImageCodec
+    from handover_client.connection import PolicyClient
+    from handover_proto import ImageCodec
 
     from handover_training.aloha_mini.data.lessons import CorrectionCollector
 

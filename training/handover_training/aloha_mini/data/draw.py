@@ -11,7 +11,7 @@ show the objects where no episode has them, and have no chunk.
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover_common.command import exit_status
+from handover_common import exit_status
 
 CHUNK_STEPS = 16
 

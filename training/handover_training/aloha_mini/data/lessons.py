@@ -1,11 +1,15 @@
 """An episode that a policy plays in the simulator, with what the expert would do where it asks."""
 
-from handover_client.connection.policy_client import PolicyClient
-from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import RobotObservation, ServerChunks
-from handover_envs.experts.expert import POLICY_RATE_HZ, Expert
-from handover_envs.simulator.simulator import AlohaSimulator
-from handover_envs.simulator.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TaskName, find_task
+from handover_client.connection import PolicyClient
+from handover_client.control import ChunkPlayer, RobotObservation, ServerChunks
+from handover_envs.experts import POLICY_RATE_HZ, Expert
+from handover_envs.simulator import (
+    CONTROL_RATE_HZ,
+    DEMONSTRATION_STEPS,
+    AlohaSimulator,
+    TaskName,
+    find_task,
+)
 
 from handover_training.aloha_mini.data.plan_follower import PlanFollower
 from handover_training.aloha_mini.data.snapshot_file import (

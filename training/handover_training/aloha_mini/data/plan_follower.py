@@ -5,10 +5,9 @@ from the moment of its plan that is most like what the robot does.
 """
 
 import numpy as np
-from handover_envs.experts.expert import Trajectory
-from handover_envs.simulator.simulator import AlohaSimulator
-from handover_envs.simulator.tasks import CONTROL_RATE_HZ
-from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
+from handover_envs.experts import Trajectory
+from handover_envs.simulator import CONTROL_RATE_HZ, AlohaSimulator
+from handover_proto import ARM_JOINTS, GRIPPER_JOINTS
 
 from handover_training.aloha_mini.data.snapshot_file import CHUNK_TIMES_S
 

@@ -3,19 +3,17 @@
 from functools import lru_cache
 
 import numpy as np
-from handover_envs.experts.expert import EXACT, Expert
-from handover_envs.experts.inverse_kinematics import Side
-from handover_envs.experts.waypoints import Point
-from handover_envs.simulator.loading import load_world
-from handover_envs.simulator.rendering import LookName
-from handover_envs.simulator.simulator import AlohaSimulator
-from handover_envs.simulator.tasks import (
+from handover_envs.experts import EXACT, Expert, Point, Side
+from handover_envs.simulator import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
     SUCCESS_REWARD,
+    AlohaSimulator,
+    LookName,
     TaskName,
+    load_world,
 )
-from handover_proto.embodiment import ARM_JOINTS
+from handover_proto import ARM_JOINTS
 
 from handover_training.aloha_mini.data.draw import SnapshotsConfig
 from handover_training.aloha_mini.data.snapshot_file import (

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from handover_envs.experts.expert import POLICY_RATE_HZ
-from handover_envs.simulator.simulator import AlohaSimulator
-from handover_envs.simulator.tasks import TaskName
+from handover_envs.experts import POLICY_RATE_HZ
+from handover_envs.simulator import AlohaSimulator, TaskName
 
 from handover_training.aloha_mini.data.draw import CHUNK_STEPS
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from handover_model.processing.image import ImageOptions, prepare_frame
+from handover_model.processing import ImageOptions, prepare_frame
 
 from handover_training.errors import TrainingError
 

@@ -3,7 +3,7 @@
 A package's `__init__` lists its public names once, as imports that only type checkers run:
 
     if TYPE_CHECKING:
-        from handover_model.policy import GrootPolicy, load_policy
+        from handover_model import GrootPolicy, load_policy
     __getattr__, __dir__ = lazy(__name__, __file__)
 
 so that importing the package costs nothing, and a name loads its own module alone.
