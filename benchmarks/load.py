@@ -50,7 +50,7 @@ def bench(address: str, clients: int, config: LoadConfig, *flags: str) -> dict[s
         command = [
             sys.executable,
             "-m",
-            "handover_client.commands.main",
+            "handover_client.cli",
             "bench",
             "--server",
             address,

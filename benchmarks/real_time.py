@@ -34,7 +34,7 @@ def roll_out(server: ServerProcess, output: Path, flags: list[str]) -> dict[str,
     command = [
         sys.executable,
         "-m",
-        "handover_client.commands.main",
+        "handover_client.cli",
         "rollout",
         "--server",
         server.address,
@@ -112,7 +112,7 @@ def main(arguments: argparse.Namespace) -> None:
     serve = [
         str(arguments.server_env / "bin/python"),
         "-m",
-        "handover_client.commands.main",
+        "handover_client.cli",
         "serve",
     ]
     serve += ["--checkpoint", arguments.checkpoint, "--device", arguments.device, "--port", "0"]

@@ -33,7 +33,7 @@ class ServerProcess:
         command = [
             SERVER_PYTHON,
             "-m",
-            "handover_client.commands.main",
+            "handover_client.cli",
             "serve",
             "--port",
             str(self.port),

@@ -243,7 +243,7 @@ def start_command(folder, *flags) -> subprocess.Popen:
     command = [
         sys.executable,
         "-m",
-        "handover_client.commands.main",
+        "handover_client.cli",
         "rollout",
         "--policy",
         "scripted",

@@ -255,7 +255,7 @@ def killed_replay(server, held_back, dataset, output):
     command = [
         sys.executable,
         "-m",
-        "handover_client.commands.main",
+        "handover_client.cli",
         "replay",
         "--server",
         server.address,
