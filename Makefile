@@ -69,7 +69,7 @@ test: env $(STUBS)/.ready
 
 # every fault of tests/chaos, the slow ones too, as a table and as benchmarks/results/chaos.json
 chaos: env
-	$(SERVER)/bin/python benchmarks/chaos.py
+	$(SERVER)/bin/python -m benchmarks.chaos
 
 # builds and tries the images of docker-compose.yml; needs Docker
 containers:

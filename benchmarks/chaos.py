@@ -1,7 +1,7 @@
 """Every fault of tests/chaos, one after another, as a table and as results/chaos.json.
 
-    make chaos           (or: python benchmarks/chaos.py; extras serve and dev)
-    python benchmarks/chaos.py --table        bring the table in docs/serving.md up to the JSON
+    make chaos           (or: python -m benchmarks.chaos; extras serve and dev)
+    python -m benchmarks.chaos --table        bring the table in docs/serving.md up to the JSON
 
 Each line is a test. Where one fails, the table is printed and nothing is written.
 """
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import tyro
-from docs_table import markdown, write_table
-from result_file import FOLDER, write_result
+
+from benchmarks.harness.docs_table import markdown, write_table
+from benchmarks.harness.result_file import FOLDER, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests" / "chaos"

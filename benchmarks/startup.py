@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from result_file import write_result
+
+from benchmarks.harness.result_file import write_result
 
 # environment -> the commands that are at home there
 COMMANDS = {

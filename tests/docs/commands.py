@@ -160,7 +160,7 @@ def _python_problem(words: list[str]) -> str:
     if "-m" in words:
         place = words.index("-m") + 1
         module, arguments = words[place], words[place + 1 :]
-        if not module.startswith(("handover_", "tests.")):
+        if not module.startswith(("handover_", "tests.", "benchmarks.")):
             return ""
         inside = f"{module.replace('.', '/')}.py"
         files = [*ROOT.glob(f"*/{inside}"), *ROOT.glob(inside)]
@@ -177,7 +177,7 @@ def _python_problem(words: list[str]) -> str:
 def _flags_in(file: Path) -> set[str]:
     """Read a script's flags from its text: fields of its dataclasses, or argparse's names."""
     if file.name == "finetune.py":
-        file = file.with_name("finetune_config.py")
+        file = file.with_name("finetuning") / "config.py"
     flags = {"--help"}
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

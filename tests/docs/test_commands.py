@@ -106,7 +106,7 @@ def test_a_new_block_would_have_to_account_for_itself(language, marker, text, sa
         ("make coffee", "the Makefile has no coffee"),
         ('pip install "handover[moon]"', "no extra moon"),
         ("python benchmarks/nothing.py", "there is no benchmarks/nothing.py"),
-        ("python benchmarks/transport.py --sped 1", "transport.py has no --sped"),
+        ("python -m benchmarks.serving.transport --sped 1", "transport.py has no --sped"),
         ("mystery --now", "'mystery' is no program"),
     ],
 )

@@ -10,14 +10,15 @@ from .pages import ROOT
 
 @pytest.fixture
 def benchmark_module(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT))
     return importlib.import_module
 
 
 @pytest.mark.parametrize("name", ["load", "transport"])
 def test_the_table_is_that_of_the_figures(benchmark_module, name):
-    benchmark, docs_table = benchmark_module(name), benchmark_module("docs_table")
+    benchmark = benchmark_module(f"benchmarks.serving.{name}")
+    docs_table = benchmark_module("benchmarks.harness.docs_table")
     figures = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
     page = docs_table.DOCS.read_text(encoding="utf-8")
     placed = f"<!-- {name}.json -->\n{benchmark.page_part(figures)}\n<!-- end of {name}.json -->"
-    assert placed in page, f"run: python benchmarks/{name}.py --table"
+    assert placed in page, f"run: python -m benchmarks.serving.{name} --table"

@@ -11,7 +11,7 @@ from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 from handover_envs.simulator.tasks import TASKS  # noqa: E402
 
 EVERY_TASK = pytest.mark.parametrize("task", list(TASKS))
-SEEDS = range(2000, 2004)  # benchmarks/experts.py counts a hundred others
+SEEDS = range(2000, 2004)  # benchmarks/evaluation/experts.py counts a hundred others
 
 
 def play(simulator: AlohaSimulator, plan: Trajectory) -> list[int]:

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 @pytest.fixture
 def fleet(monkeypatch, tmp_path):
     """Three servers of the hold policy and nginx before them: (replicas, address, secrets)."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from replica_fleet import Nginx, Replica, make_secrets
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.serving.replica_fleet import Nginx, Replica, make_secrets
 
     secrets = make_secrets(tmp_path)
     replicas = [Replica(("--policy", "hold"), secrets, tmp_path / f"{n}.log") for n in range(3)]

@@ -1,7 +1,6 @@
 """The inference benchmark: what cannot run has a reason and no figure; the floor counts weights."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,18 @@ from handover_model.policy_spec import probe_request
 
 from ..tiny import network
 
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+ROOT = Path(__file__).parents[3]
 HERE = ("reference", "engine", "engine, ONNX Runtime")
 TOKENS = {"patches": 16, "image": 4, "text": 6, "action_side": 9}
 
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield
-    for name in [name for name in sys.modules if name.startswith("inference")]:
-        del sys.modules[name]
+    monkeypatch.syspath_prepend(ROOT)
 
 
 def test_variants_for_a_gpu_say_on_a_cpu_why_they_are_not_measured(mini):
-    from inference_variants import VARIANTS, NotAvailable
+    from benchmarks.inference.variants import VARIANTS, NotAvailable
 
     elsewhere = [name for name in VARIANTS if name not in (*HERE, "compiled transformer")]
     assert len(elsewhere) == 4
@@ -40,7 +36,7 @@ def test_variants_for_a_gpu_say_on_a_cpu_why_they_are_not_measured(mini):
 
 def test_the_variants_of_a_cpu_answer_alike(mini):
     pytest.importorskip("onnxruntime")
-    from inference_variants import VARIANTS
+    from benchmarks.inference.variants import VARIANTS
 
     built = [VARIANTS[name].build(load_checkpoint(mini)) for name in HERE]
     engines = [policy._engine and policy._engine.name for policy in built]
@@ -48,7 +44,7 @@ def test_the_variants_of_a_cpu_answer_alike(mini):
 
 
 def test_only_the_graphs_that_are_asked_are_compiled(mini):
-    from inference_variants import _called, _graphs, _with, compile_graphs
+    from benchmarks.inference.variants import _called, _graphs, _with, compile_graphs
 
     policy = _with(load_checkpoint(mini), lambda *made: _graphs(*made, capture=_called))
     engine = policy._engine
@@ -62,16 +58,16 @@ def test_only_the_graphs_that_are_asked_are_compiled(mini):
 
 
 def test_fp8_is_measured_by_scales_of_its_own(mini):
-    from inference_variants import grey_scales
+    from benchmarks.inference.variants import grey_scales
 
     checkpoint = load_checkpoint(mini)
     assert GrootPolicy(checkpoint, engine="fast", scales=grey_scales(checkpoint))._engine
 
 
 def test_a_variant_that_fails_has_its_reason_and_no_figure(mini, monkeypatch):
-    import inference
-    from inference_networks import choose_subject
-    from inference_variants import Variant
+    from benchmarks.inference import latency as inference
+    from benchmarks.inference.networks import choose_subject
+    from benchmarks.inference.variants import Variant
 
     def broken(_checkpoint):
         raise RuntimeError("CUDA error: an illegal address\nand 40 lines more")
@@ -86,7 +82,7 @@ def test_a_variant_that_fails_has_its_reason_and_no_figure(mini, monkeypatch):
 
 
 def test_weights_in_fp8_are_fewer_bytes_to_read():
-    from inference_floor import bytes_read
+    from benchmarks.inference.floor import bytes_read
 
     plain, scale, saved = take_weights(network(), 0), torch.ones(()), []
 
@@ -101,7 +97,7 @@ def test_weights_in_fp8_are_fewer_bytes_to_read():
 
 
 def test_the_floor_counts_the_steps_weights_once_a_step_and_all_others_once(monkeypatch):
-    from inference_floor import COPIED, SIDE, find_floor
+    from benchmarks.inference.floor import COPIED, SIDE, find_floor
 
     monkeypatch.setitem(COPIED, "cpu", 2**20)
     monkeypatch.setitem(SIDE, "cpu", 64)

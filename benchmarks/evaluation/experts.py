@@ -1,6 +1,6 @@
 """How often the scripted experts succeed, and what playing them at 20 Hz costs.
 
-    python benchmarks/experts.py [--seeds 100]
+    python -m benchmarks.evaluation.experts [--seeds 100]
 
 Every seed's plan is played three ways: its 50 Hz targets as they are; its 20 Hz targets, as
 conversion makes them, played at 50 Hz linearly in the arms and held in the grippers; and the 20 Hz
@@ -25,9 +25,10 @@ from handover_envs.simulator.tasks import (
     TaskName,
 )
 from handover_proto.embodiment import GRIPPER_JOINTS
-from machine import describe_run
 
-RESULT = Path(__file__).parent / "results" / "experts.json"
+from benchmarks.harness.machine import describe_run
+
+RESULT = Path(__file__).resolve().parents[1] / "results" / "experts.json"
 
 
 def at_20_hz(plan: Trajectory) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the CUDA graphs of the published size hold, computed without a GPU.
 
-    python benchmarks/engine_memory.py
+    python -m benchmarks.inference.engine_memory
 
 The network is built on PyTorch's meta device, which keeps shapes and no numbers, and every tensor
 that lives while a bucket's chunk is computed is counted. A GPU adds its libraries' workspaces and
@@ -24,12 +24,13 @@ from handover_model.network.config import ModelConfig
 from handover_model.network.eagle_config import EagleConfig
 from handover_model.network.groot import Gr00tNetwork, build_empty
 from handover_model.policy_spec import GPU_BATCH
-from inference_floor import tensors_of
-from result_file import write_result
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from benchmarks.harness.result_file import write_result
+from benchmarks.inference.floor import tensors_of
 
 PUBLISHED = ModelConfig(max_state_dim=128, max_action_dim=128, action_horizon=50)
 MIB = 2**20

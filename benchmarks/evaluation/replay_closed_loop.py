@@ -1,6 +1,6 @@
 """What playing 50 Hz demonstrations at 20 Hz costs: recorded actions, played back on their seeds.
 
-    python benchmarks/replay_closed_loop.py --recording DIR [--server-env .venv-server]
+    python -m benchmarks.evaluation.replay_closed_loop --recording DIR [--server-env .venv-server]
 
 DIR is a `handover record` folder, whose episodes all succeed at 50 Hz. It is converted to 20 Hz, a
 server plays its actions back (`--policy replay`), and rollouts execute them on the same seeds. The
@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe_run
-from server_process import server_process
+from benchmarks.harness.machine import describe_run
+from benchmarks.harness.server_process import server_process
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 _ROLLOUTS = {
     "linear, 8 steps a chunk": ("--interpolation", "linear", "--execute-steps", "8"),
     "hold, 8 steps a chunk": ("--interpolation", "hold", "--execute-steps", "8"),

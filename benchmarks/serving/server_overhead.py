@@ -1,6 +1,6 @@
 """What a server adds to the policy's own work: from wire to wire, less the policy's stages.
 
-    python benchmarks/server_overhead.py        (extra serve)
+    python -m benchmarks.serving.server_overhead        (extra serve)
 
 One client asks again once it is answered. The round trip is the client's; queue, decode and encode
 are the server's own account of what it did beside the policy. Both share this machine's cores.
@@ -14,11 +14,12 @@ import numpy as np
 import tyro
 from handover_client.connection.policy_client import PolicyClient
 from handover_proto.types import Observation, PolicySpec
-from inference_timing import percentiles
-from load import SERVERS
-from machine import OthersAtWork
-from result_file import write_result
-from server_process import server_process
+
+from benchmarks.harness.machine import OthersAtWork
+from benchmarks.harness.result_file import write_result
+from benchmarks.harness.server_process import server_process
+from benchmarks.inference.timing import percentiles
+from benchmarks.serving.load import SERVERS
 
 POLICY = ("preprocess_ms", "backbone_ms", "action_head_ms")
 SERVER = ("queue_ms", "decode_ms", "encode_ms")

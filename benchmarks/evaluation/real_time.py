@@ -1,6 +1,6 @@
 """Success and jerk at chunk borders by latency, for several ways from chunk to chunk.
 
-    python benchmarks/real_time.py --checkpoint checkpoints/aloha-mini --episodes 50
+    python -m benchmarks.evaluation.real_time --checkpoint checkpoints/aloha-mini --episodes 50
 
 Run by an environment with the simulator; the checkpoint is served from --server-env. Latency is
 simulated time, so a busy machine changes how long this takes and nothing else. Every finished cell
@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe_run
-from server_process import ServerProcess, server_process
+from benchmarks.harness.machine import describe_run
+from benchmarks.harness.server_process import ServerProcess, server_process
 
-RESULT = Path(__file__).parent / "results/real_time.json"
+RESULT = Path(__file__).resolve().parents[1] / "results/real_time.json"
 SWITCHINGS = ("naive", "ensemble", "rtc", "rtc_crossfade")
 LATENCIES_MS = (0, 100, 200, 300)
 _COUNTS = ("episodes", "successes", "success_rate", "wilson_95", "dropped_steps", "dry_steps")

@@ -1,6 +1,6 @@
 """What FP8 does to a checkpoint's actions: beside the reference path, and open loop.
 
-    python benchmarks/fp8.py --calibrate-on DATASET --dataset-path OTHER
+    python -m benchmarks.inference.fp8 --calibrate-on DATASET --dataset-path OTHER
 
 Both are GR00T datasets; the second is replayed with `handover replay` against a server of each
 precision. On a CPU the same rounded numbers are multiplied as on a GPU, slowly: this tells errors,
@@ -17,8 +17,9 @@ from handover_client.commands import replay as open_loop
 from handover_model.checkpoints.hashes import weights_hash
 from handover_model.engine.fp8.scales import load_scales
 from handover_training.calibrate import command as calibrate
-from result_file import write_result
-from server_process import server_process
+
+from benchmarks.harness.result_file import write_result
+from benchmarks.harness.server_process import server_process
 
 PRECISIONS = {
     "float32": ("--dtype", "float32"),

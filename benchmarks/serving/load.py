@@ -1,6 +1,6 @@
 """What many clients get: `handover bench` against the hold policy and the shipped checkpoint.
 
-    python benchmarks/load.py            (extra serve)
+    python -m benchmarks.serving.load            (extra serve)
 
 Closed loop: each client asks again once it is answered, so that the server is as busy as they can
 make it. Servers, load generator and everything else share this machine.
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from docs_table import markdown, write_table
-from result_file import FOLDER, write_result
-from server_process import server_process
+
+from benchmarks.harness.docs_table import markdown, write_table
+from benchmarks.harness.result_file import FOLDER, write_result
+from benchmarks.harness.server_process import server_process
 
 CLIENTS = (1, 8, 32, 64)
-CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints/aloha-mini"
+CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints/aloha-mini"
 SERVE = (sys.executable, "-m", "handover_server.serve.command", "--port", "0")
 SERVERS = {
     "hold": (*SERVE, "--policy", "hold"),

@@ -1,7 +1,7 @@
 """One action chunk by every way to compute it, side by side in one run: latency, rates, the floor.
 
-    python benchmarks/inference.py --checkpoint checkpoints/aloha-mini
-    python benchmarks/inference.py --checkpoint checkpoints/aloha-mini --full-size
+    python -m benchmarks.inference.latency --checkpoint checkpoints/aloha-mini
+    python -m benchmarks.inference.latency --checkpoint checkpoints/aloha-mini --full-size
 
 From frames and state as arrays to actions in physical units, in process. --full-size measures
 networks of the published sizes with random weights, for chunks of 16 and 50 steps: no time depends
@@ -19,12 +19,13 @@ import tyro
 from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.engine.functional.tables import take_weights
 from handover_model.policy import GrootPolicy
-from inference_floor import bytes_read, find_floor
-from inference_networks import Subject, choose_subject, count_tokens
-from inference_timing import time_batches, time_chunks, time_stages
-from inference_variants import VARIANTS, NotAvailable, Variant, compile_graphs
-from machine import OthersAtWork
-from result_file import write_result
+
+from benchmarks.harness.machine import OthersAtWork
+from benchmarks.harness.result_file import write_result
+from benchmarks.inference.floor import bytes_read, find_floor
+from benchmarks.inference.networks import Subject, choose_subject, count_tokens
+from benchmarks.inference.timing import time_batches, time_chunks, time_stages
+from benchmarks.inference.variants import VARIANTS, NotAvailable, Variant, compile_graphs
 
 Result = dict[str, Any]
 

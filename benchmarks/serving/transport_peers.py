@@ -1,6 +1,6 @@
 """The servers that people have: msgpack over ZMQ or a websocket, doing the work of our hold policy.
 
-    python benchmarks/transport_peers.py zmq|websocket|grpc
+    python -m benchmarks.serving.transport_peers zmq|websocket|grpc
 
 Each prints its port, then answers one observation at a time: unpack, decode into arrays, repeat the
 state for 16 steps, pack. Arrays travel as .npy bytes over ZMQ (as Isaac-GR00T sends them) and as
@@ -121,4 +121,4 @@ if __name__ == "__main__":
     elif sys.argv[1:] == ["grpc"]:
         asyncio.run(serve_grpc())
     else:
-        sys.exit("usage: python benchmarks/transport_peers.py zmq|websocket|grpc")
+        sys.exit("usage: python -m benchmarks.serving.transport_peers zmq|websocket|grpc")

@@ -1,7 +1,7 @@
 """Half an hour of mixed traffic: does memory stay flat, is every request accounted for?
 
-    python benchmarks/soak.py --minutes 30                       (extras serve and bench)
-    python benchmarks/soak.py --minutes 5 --checkpoint checkpoints/aloha-mini --name soak_mini
+    python -m benchmarks.serving.soak --minutes 30                       (extras serve and bench)
+    python -m benchmarks.serving.soak --minutes 5 --checkpoint checkpoints/aloha-mini --name soak_mini
 
 The server is a process of its own, with both gateways open and `--record` on. Samples go to a file
 as they are taken; run again with the same --state after an interruption, the soak goes on with the
@@ -29,12 +29,13 @@ import numpy as np
 import psutil
 import tyro
 from handover_proto.errors import PolicyError
-from heartbeat import Heartbeat
-from result_file import write_result
-from soak_figures import recording, summary, table
-from soak_gateways import GatewayTraffic
-from soak_traffic import Traffic
 from websockets.exceptions import WebSocketException
+
+from benchmarks.harness.heartbeat import Heartbeat
+from benchmarks.harness.result_file import write_result
+from benchmarks.serving.soak_figures import recording, summary, table
+from benchmarks.serving.soak_gateways import GatewayTraffic
+from benchmarks.serving.soak_traffic import Traffic
 
 READY_S = 120.0
 RECORD_GB = 0.1  # small enough to be filled, so that the oldest is deleted all the time

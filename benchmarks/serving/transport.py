@@ -1,6 +1,6 @@
 """What a round trip costs without a model: ours beside ZMQ and websocket servers, in one run.
 
-    python benchmarks/transport.py            (extras serve and bench)
+    python -m benchmarks.serving.transport            (extras serve and bench)
 
 Each server is a process of its own on this machine and does the same work: decode one camera frame
 and 29 state values into arrays, give 16 × 29 values back. Bare gRPC, in the same run, is the floor:
@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 import tyro
-from docs_table import markdown, write_table
 from handover_proto.embodiment import GR1_DIMS, aloha_state_groups
 from handover_proto.types import ActionChunk, EncodedImage, ImageCodec, Observation
 from handover_proto.wire.codec import compress
-from result_file import FOLDER, write_result
-from transport_systems import (
+
+from benchmarks.harness.docs_table import markdown, write_table
+from benchmarks.harness.result_file import FOLDER, write_result
+from benchmarks.serving.transport_systems import (
     KEEPING,
     RAW_ALONE,
     WORK,

@@ -1,6 +1,6 @@
 """One of three servers dies under load: how many requests are lost, and how long they take.
 
-    python benchmarks/replicas.py                 (extra serve; nginx where it is installed)
+    python -m benchmarks.serving.replicas                 (extra serve; nginx where it is installed)
 
 Clients ask as fast as they are answered, with raw 480×640 frames over TLS and with a token. After a
 third of the requests one server gets SIGKILL; after two thirds it is started again. Three ways are
@@ -28,8 +28,9 @@ from handover_client.connection.security import ChannelSecurity
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import PolicyError
 from handover_proto.types import Observation
-from replica_fleet import HOST, Nginx, Replica, make_secrets
-from result_file import write_result
+
+from benchmarks.harness.result_file import write_result
+from benchmarks.serving.replica_fleet import HOST, Nginx, Replica, make_secrets
 
 SERVERS = 3
 TIMEOUT_S = 30.0

@@ -4,9 +4,9 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from machine import describe_run
+from benchmarks.harness.machine import describe_run
 
-FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(__file__).resolve().parents[1] / "results"
 PACKAGES = (
     "handover",
     "torch",

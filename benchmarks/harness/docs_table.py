@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "serving.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,6 +1,6 @@
 """How many samples a second the training's data path prepares, frames cached and workers running.
 
-python benchmarks/training_data.py --dataset-path DATASET --base-model-path CHECKPOINT
+python -m benchmarks.data.training_data --dataset-path DATASET --base-model-path CHECKPOINT
 
 Writes results/training_data.json: samples per second that come out of the data loader, from cached
 256x256 frames to collated batches (colours, crop, resize, tokens, normalised actions).
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from result_file import write_result
+from benchmarks.harness.result_file import write_result
 
 
 @dataclass(frozen=True)

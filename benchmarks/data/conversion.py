@@ -1,7 +1,7 @@
 """Conversion beside the straightforward way, and its cost and memory for 5, 20 and 50 episodes.
 
     pip install imageio imageio-ffmpeg opencv-python-headless psutil
-    python benchmarks/conversion.py --source FOLDER_OF_A_LEROBOT_V2_1_DATASET
+    python -m benchmarks.data.conversion --source FOLDER_OF_A_LEROBOT_V2_1_DATASET
 
 The straightforward way reads every frame with imageio, crops and resizes the kept ones with Pillow
 and writes them in the same codec, mp4v with OpenCV and h264 with imageio as it comes; it is spared

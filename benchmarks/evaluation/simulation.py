@@ -1,6 +1,6 @@
 """How much faster an episode is when only what the policy sees is drawn.
 
-    python benchmarks/simulation.py [--task transfer_cube] [--seed 0] [--steps 400]
+    python -m benchmarks.evaluation.simulation [--task transfer_cube] [--seed 0] [--steps 400]
 
 The same scripted 20 Hz policy plays one episode (400 steps, 8 s; with --steps, its beginning) in
 gym-aloha's own environment, which draws three cameras at every step, and in ours, which draws one
@@ -20,9 +20,10 @@ from handover_envs.simulator.loading import simulator_versions
 from handover_envs.simulator.rendering import LOOKS
 from handover_envs.simulator.simulator import AlohaSimulator
 from handover_envs.simulator.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TASKS, TaskName
-from machine import describe_run
 
-RESULT = Path(__file__).parent / "results" / "simulation.json"
+from benchmarks.harness.machine import describe_run
+
+RESULT = Path(__file__).resolve().parents[1] / "results" / "simulation.json"
 IMAGE_SIZE = 256
 REPLANNED_AFTER = (8, 16)  # policy steps
 

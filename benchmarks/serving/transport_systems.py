@@ -20,8 +20,9 @@ from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.requests import seal
 from handover_proto.types import EncodedImage, ImageCodec, Observation, PolicyRequest
 from handover_server.gateways.arrays import npy, openpi_array
-from server_process import ServerProcess, server_process
-from transport_peers import MAX_BYTES, pack_npy, pack_raw, unpack_npy, unpack_raw
+
+from benchmarks.harness.server_process import ServerProcess, server_process
+from benchmarks.serving.transport_peers import MAX_BYTES, pack_npy, pack_raw, unpack_npy, unpack_raw
 
 PEERS = Path(__file__).parent / "transport_peers.py"
 TIMEOUT_S = 20.0

@@ -1,6 +1,6 @@
 """The engine beside the reference path on one CPU: the same requests in turn, in one run.
 
-    python benchmarks/engine.py
+    python -m benchmarks.inference.engine
 
 Wall time tells what a robot waits on this machine as it was; the process's own CPU time is what
 remains comparable when other processes were at work.
@@ -16,9 +16,10 @@ import tyro
 from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.policy import GrootPolicy
 from handover_model.policy_spec import probe_request
-from inference_timing import percentiles
-from machine import OthersAtWork
-from result_file import write_result
+
+from benchmarks.harness.machine import OthersAtWork
+from benchmarks.harness.result_file import write_result
+from benchmarks.inference.timing import percentiles
 
 ENGINES = ("reference", "fast")
 QUIET = 0.2  # cores that other processes may be on before the result says that it was taken busy

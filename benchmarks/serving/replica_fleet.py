@@ -1,4 +1,4 @@
-"""Policy servers in processes of their own, and nginx before them; for benchmarks/replicas.py."""
+"""Policy servers in processes of their own, and nginx before them; for benchmarks/serving/replicas.py."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 _READY_S = 120.0
 

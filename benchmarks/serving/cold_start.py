@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from machine import OthersAtWork
-from result_file import write_result
-from server_process import server_process
-from startup import spread, start
+
+from benchmarks.harness.machine import OthersAtWork
+from benchmarks.harness.result_file import write_result
+from benchmarks.harness.server_process import server_process
+from benchmarks.startup import spread, start
 
 IMPORTS = ("torch", "transformers.models.qwen3.modeling_qwen3", "torch.onnx, onnx, onnxruntime")
 
