@@ -4,7 +4,6 @@ The backbone is frozen, so its features are computed once and kept in a file.
 """
 
 import hashlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -90,9 +90,7 @@ SHIPPED = NetworkSize(
 )
 # random weights, for plumbing
 RANDOM = NetworkSize(
-    VisionConfig(
-        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4
-    ),
+    VisionConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4),
     TextConfig(
         hidden_size=64,
         intermediate_size=128,

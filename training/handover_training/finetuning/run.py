@@ -1,4 +1,4 @@
-"""A finetuning run from beginning to end: data, network, training, the finished checkpoint."""
+"""One finetuning run from start to finish: data, network, training, the finished checkpoint."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ import torch
 from accelerate.state import PartialState
 from handover_common import UsageError
 from handover_model.checkpoints import HASH_CACHE, weights_hash
-from handover_model.processing import ModalityConfig
+from handover_model.processing import TAG, ModalityConfig, aloha_modality
 from transformers.trainer_callback import PrinterCallback
 from transformers.training_args import TrainingArguments
 
@@ -25,13 +25,8 @@ from handover_training.data.frame_cache import FrameCache, open_cache
 from handover_training.data.normalization import dataset_statistics, trained_slots
 from handover_training.data.sampler import BatchPlan, ProcessBatches
 from handover_training.data.windows import WindowTable
-from handover_training.finetuning.arguments import (
-    check_settings,
-    micro_batch,
-    run_identity,
-    training_arguments,
-)
-from handover_training.finetuning.config import FinetuneConfig
+from handover_training.finetuning.arguments import micro_batch, run_identity, training_arguments
+from handover_training.finetuning.config import FinetuneConfig, check
 from handover_training.finetuning.memory_errors import explain_out_of_memory
 from handover_training.finetuning.modality_config import read_modality_file
 from handover_training.loop.progress_callback import TrainingProgress
@@ -43,7 +38,7 @@ from handover_training.network.training_module import TrainingModule
 
 logger = logging.getLogger(__name__)
 
-ALOHA_FILE = Path(__file__).with_name("gr1_modality_config.py")
+CHUNK_STEPS = 16  # of ALOHA's modality config: 0.8 s at 20 Hz
 # what only a resumed run needs of a checkpoint
 RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, folders.STATE_FILE, folders.MANIFEST)
 
@@ -60,16 +55,19 @@ class RunPlan:
     identity: dict[str, Any]
 
 
-def run(settings: FinetuneConfig) -> str:
-    """Train as told and give a line about the result. Raises HandoverError."""
-    check_settings(settings)
+def finetune(settings: FinetuneConfig) -> str:
+    """Train, or continue an interrupted run; returns a line about the result.
+
+    Raises HandoverError.
+    """
+    check(settings)
     plan = make_plan(settings)
     folder = RunFolder(settings.output_dir)
     state = PartialState()
     try:
         start = _enter(folder, plan, state)
         if start.finished:
-            return f"{settings.output_dir} is finished already; more --max-steps go on"
+            return f"{settings.output_dir} is already finished; raise --max-steps to continue"
         with explain_out_of_memory(settings):
             trainer = _begin(folder, plan, start)
             train(trainer, plan, start)
@@ -97,7 +95,7 @@ def make_plan(settings: FinetuneConfig) -> RunPlan:
 def train(trainer: FinetuneTrainer, plan: RunPlan, start: RunStart) -> None:
     """Train from the beginning or a checkpoint."""
     if start.checkpoint is not None:
-        logger.info("going on from %s", start.checkpoint)
+        logger.info("continuing from %s", start.checkpoint)
         if folders.step_of(start.checkpoint) >= plan.settings.max_steps:
             return
     progress = TrainingProgress()
@@ -180,12 +178,14 @@ def _open_loop(plan: RunPlan, caches: list[FrameCache], batches: ProcessBatches)
 
 def _modality(settings: FinetuneConfig) -> ModalityConfig:
     path = settings.modality_config_path
-    if path is None and settings.tag != "gr1":
-        raise UsageError(
-            f"--modality-config-path: expected the file for {settings.embodiment_tag}; only GR1 "
-            "has a default, ALOHA's"
-        )
-    modality = read_modality_file(path or ALOHA_FILE, settings.tag)
+    if path is None:
+        if settings.tag != TAG:
+            raise UsageError(
+                f"--modality-config-path: expected the file for {settings.embodiment_tag}; only "
+                "GR1 has a default, ALOHA's"
+            )
+        return aloha_modality(CHUNK_STEPS)
+    modality = read_modality_file(path, settings.tag)
     deltas = modality.action.delta_indices
     if deltas != tuple(range(len(deltas))) or not deltas:
         raise UsageError(
@@ -205,7 +205,7 @@ def _check_kept(settings: FinetuneConfig, base: BaseModel) -> None:
 
 
 def _fill_caches(plan: RunPlan) -> list[FrameCache]:
-    """Let one process of each machine decode; the others find everything there."""
+    """Let one process of each machine decode; the others find everything cached."""
     settings = plan.settings
     image = plan.base.processor_config.image
     caches = [
@@ -221,7 +221,7 @@ def _fill_caches(plan: RunPlan) -> list[FrameCache]:
 
 
 def _enter(folder: RunFolder, plan: RunPlan, state: PartialState) -> RunStart:
-    """Let the first process decide how the run starts; the others read what it left."""
+    """Let the first process decide how the run starts; the others read what it wrote."""
     settings, start = plan.settings, None
     if state.is_main_process:
         folder.lock()

@@ -105,7 +105,7 @@ class SnapshotRenderer:
 
 
 def misses(rng: np.random.Generator) -> dict[Side, Point]:
-    """Draw how far beside its aim each hand grasps: in m; exactly at it in a quarter of the episodes.
+    """Draw how far beside its aim each hand grasps, in m; in a quarter of the episodes it does not.
 
     So the policy sees objects held askew, as its own grasps will hold them.
     """
