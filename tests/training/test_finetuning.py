@@ -18,7 +18,8 @@ from handover_training.data.dataset import TrainingWindows
 from handover_training.data.sampler import BatchSlot
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
 from handover_training.finetuning import run as finetuning
-from handover_training.finetuning.run import finetune, make_data, make_plan, make_trainer
+from handover_training.finetuning.plan import make_plan
+from handover_training.finetuning.run import finetune, make_data, make_trainer
 from handover_training.network.base_model import BaseModel
 from safetensors.torch import load_file
 from transformers.trainer import Trainer
@@ -85,11 +86,11 @@ def test_each_flag_trains_its_part_and_no_other(frozen_backbone, base, flags, tr
 
 def test_frozen_parts_are_in_evaluation_mode_and_without_gradients(frozen_backbone):
     trainer = make_trainer(make_plan(frozen_backbone), RunStart(None))
-    network = trainer.learner.train().network
+    network = trainer.module.train().network
     assert not any(module.training for module in network.backbone.modules())
     assert any(module.training for module in network.action_head.model.modules())
     batch = next(iter(trainer.get_train_dataloader()))
-    trainer.compute_loss(trainer.learner, batch).backward()
+    trainer.compute_loss(trainer.module, batch).backward()
     for name, weight in network.named_parameters():
         assert (weight.grad is None) == name.startswith("backbone."), name
 
@@ -178,9 +179,9 @@ def test_the_statistics_of_the_base_do_not_win_unless_asked_for(settings, base, 
 def test_adapters_train_few_weights_and_are_merged_into_the_checkpoint(frozen_backbone, base):
     settings = replace(frozen_backbone, lora_rank=2, tune_projector=False, tune_vlln=False)
     trainer = make_trainer(make_plan(settings), RunStart(None))
-    learner = trainer.learner
-    trained = [weight for weight in learner.parameters() if weight.requires_grad]
-    assert sum(w.numel() for w in trained) < 0.15 * sum(w.numel() for w in learner.parameters())
+    module = trainer.module
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    assert sum(w.numel() for w in trained) < 0.15 * sum(w.numel() for w in module.parameters())
     finetune(settings)
     before, after = weights(base), weights(settings.output_dir)
     assert set(before) == set(after), "a checkpoint with adapters has the plain layout"

@@ -12,7 +12,8 @@ from handover_conversion.pipeline.run import convert
 from handover_model.policy import load_policy
 from handover_training.checkpoints.run_folder import RunStart
 from handover_training.errors import TrainingError
-from handover_training.finetuning.run import finetune, make_data, make_plan
+from handover_training.finetuning.plan import make_plan
+from handover_training.finetuning.run import finetune, make_data
 
 from .conftest import RECORDINGS
 

@@ -44,7 +44,7 @@ def test_defaults_and_gradients_of_any_length_make_sense():
 
 
 def test_a_process_by_itself_trains_on_one_of_several_gpus(monkeypatch, tmp_path, caplog):
-    """transformers would wrap the learner in DataParallel, which no batch of ours survives."""
+    """transformers would wrap the module in DataParallel, which no batch of ours survives."""
     found = {"is_available": True, "device_count": 2, "is_tf32_supported": False}
     for name, value in found.items():
         monkeypatch.setattr(torch.cuda, name, lambda value=value: value)

@@ -127,7 +127,7 @@ def micro_batch(settings: FinetuneConfig, world: int) -> int:
 def run_identity(
     settings: FinetuneConfig, modality: ModalityConfig, sources: list[DatasetSplit], base_hash: str
 ) -> dict[str, Any]:
-    """Return what decides a run's result, as JSON values: only where they are equal it continues."""
+    """Return what decides a run's result, as JSON values: a run continues only if all are equal."""
     chosen = {
         name: _plain(value)
         for name, value in dataclasses.asdict(settings).items()
