@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from handover_common import hub
+from handover_common import HubError, resolve
 from handover_model.checkpoints.checkpoint import (
     MASK_TOKEN,
     choose_tag,
@@ -215,7 +215,7 @@ def test_loading_gives_a_network_ready_to_infer(mini):
 
 
 def test_a_local_folder_is_taken_as_it_is(mini):
-    assert hub.resolve(mini) == mini
+    assert resolve(mini) == mini
     assert load_checkpoint(str(mini)).name == mini.name
 
 
@@ -223,8 +223,8 @@ def test_a_local_folder_is_taken_as_it_is(mini):
 def test_what_is_neither_folder_nor_hub_name_is_refused(name):
     if name == "":
         name = "\n"
-    with pytest.raises(CheckpointError, match=r"nvidia/GR00T-N1\.6-3B"):
-        hub.resolve(name)
+    with pytest.raises(HubError, match=r"nvidia/GR00T-N1\.6-3B"):
+        resolve(name)
 
 
 def test_a_hub_name_offline_says_what_to_do(monkeypatch, tmp_path):
@@ -232,5 +232,5 @@ def test_a_hub_name_offline_says_what_to_do(monkeypatch, tmp_path):
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(CheckpointError, match="someone/never-published"):
-        hub.resolve("someone/never-published")
+    with pytest.raises(HubError, match="someone/never-published"):
+        resolve("someone/never-published")

@@ -1,7 +1,8 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from handover_model.errors import CheckpointError, TokenizerError
+from handover_common import HubError
+from handover_model.errors import TokenizerError
 from handover_model.processing import tokenizer as module
 from handover_model.processing.text import IMAGE_TOKEN, formalize, render_prompt
 from handover_model.processing.tokenizer import (
@@ -115,7 +116,7 @@ def test_a_damaged_tokenizer_is_refused(tmp_path):
 
 def test_a_missing_tokenizer_names_the_option(tmp_path, monkeypatch):
     def unreachable(name, **_options):
-        raise CheckpointError(f"{name}: the hub cannot be reached")
+        raise HubError(f"{name}: the hub cannot be reached")
 
     monkeypatch.setattr(module, "fetch", unreachable)
     with pytest.raises(TokenizerError, match="--tokenizer DIR"):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from handover_common import json_bytes, json_lines_bytes, write_bytes
+
 from handover_conversion.errors import Fault
 from handover_conversion.groot.dataset import GrootDataset
 from handover_conversion.groot.dataset_statistics import float_statistics, relative_statistics
@@ -15,7 +17,6 @@ from handover_conversion.groot.writer import (
     place,
 )
 from handover_conversion.lerobot.dataset import LeRobotDataset
-from handover_conversion.metadata_files import json_bytes, json_lines_bytes, write_whole
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.staging import Staging
 
@@ -29,7 +30,7 @@ def assemble(
     plan: dict[str, Any],
 ) -> int:
     """Make the whole dataset of the chosen recorded episodes, in their order; give its rows."""
-    staging.clear_dataset()
+    staging.fresh_folder("dataset")
     lengths: list[int] = []
     used_tasks: list[list[int]] = []
     rows = 0
@@ -65,7 +66,7 @@ def assemble(
         "conversion.json": json_bytes(record),
     }
     for name, content in files.items():
-        write_whole(place(staging.dataset, f"meta/{name}"), content)
+        write_bytes(place(staging.dataset, f"meta/{name}"), content)
     dataset = GrootDataset.open(staging.dataset)
     groups = target.embodiment.relative_groups
     statistics = {
@@ -73,5 +74,5 @@ def assemble(
         "relative_stats.json": relative_statistics(dataset, groups, plan["parameters"]["horizon"]),
     }
     for name, content in statistics.items():
-        write_whole(staging.dataset / "meta" / name, json_bytes(content))
+        write_bytes(staging.dataset / "meta" / name, json_bytes(content))
     return rows

@@ -1,17 +1,15 @@
 """Finding the dataset that a command names, and telling by a hash what exactly it holds."""
 
 import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from handover_common import MissingExtra, UsageError
+from handover_common import HubError, UsageError, fetch, is_hub_name
 from handover_common.parallel import Executor
 
 from handover_conversion.errors import DatasetError
 
 _BLOCK_BYTES = 1 << 20
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def find_source(source: str, revision: str | None, video_key: str) -> Path:
@@ -27,28 +25,17 @@ def find_source(source: str, revision: str | None, video_key: str) -> Path:
         return folder.resolve()
     if folder.exists():
         raise DatasetError(f"{source} is a file, expected a dataset's folder (--source)")
-    if not _REPOSITORY.fullmatch(source):
+    if not is_hub_name(source):
         raise DatasetError(f"{source}: no such folder, and no hub repository's name (--source)")
     return _download(source, revision, video_key)
 
 
 def _download(repository: str, revision: str | None, video_key: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    except ModuleNotFoundError:
-        raise MissingExtra("huggingface_hub", "convert") from None
     wanted = ["meta/*", "data/*", f"videos/*{video_key}/*"]
     try:
-        found = snapshot_download(
-            repository, repo_type="dataset", revision=revision, allow_patterns=wanted
-        )
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DatasetError(
-            f"{repository}: no such folder here, and not to be had from the hub: {reason}"
-        ) from error
-    return Path(found)
+        return fetch(repository, files=wanted, revision=revision, kind="dataset", extra="convert")
+    except HubError as error:
+        raise DatasetError(f"{repository}: no such folder, and {error}") from error
 
 
 def hash_files(root: Path, paths: Iterable[Path], executor: Executor) -> str:

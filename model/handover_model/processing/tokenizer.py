@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from handover_common import fetch
+from handover_common import HubError, fetch
 from tokenizers import AddedToken, Regex, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.normalizers import NFC
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
-from handover_model.errors import CheckpointError, TokenizerError
+from handover_model.errors import TokenizerError
 from handover_model.processing.text import IMAGE_END, IMAGE_START, IMAGE_TOKEN, PAD_TOKEN
 
 # the words that Qwen's tokenizers split text into before merging bytes
@@ -101,7 +101,7 @@ def find_tokenizer(checkpoint: Path, chosen: Path | None) -> Path:
         return checkpoint
     try:
         return fetch(HUB_TOKENIZER, files=TOKENIZER_FILES)
-    except CheckpointError as error:
+    except HubError as error:
         raise TokenizerError(
             f"{checkpoint} brings no tokenizer and {HUB_TOKENIZER} cannot be had from the hub "
             f"({error}); name a folder that holds Qwen3's with --tokenizer DIR"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from handover_common.errors import HandoverError, MissingExtra, UsageError
-from handover_common.parallel.executor import WorkerLost, open_executor
+from handover_common.parallel import WorkerLost, open_executor
 from handover_common.parallel.signals import ctrl_c_held_back
 
 
@@ -100,7 +100,7 @@ def test_workers_are_kept_for_the_next_tasks_and_gone_at_the_end():
 FIRST_WORKER_OF_A_PROCESS = """
 import signal
 from functools import partial
-from handover_common.parallel.executor import open_executor
+from handover_common.parallel import open_executor
 with open_executor(2, None) as executor:
     blocked = partial(signal.pthread_sigmask, signal.SIG_BLOCK)
     print([outcome.unwrap() for outcome in executor.map_unordered(blocked, [(), (), ()])])
@@ -156,7 +156,7 @@ def test_a_missing_ray_is_told_by_its_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtra, match=r"handover\[cluster\]"):
+    with pytest.raises(MissingExtra, match=r"'cluster'; run pip install -e \"\.\[cluster\]\""):
         open_executor(None, "auto")
 
 

@@ -1,7 +1,7 @@
 """A file is replaced whole, and a failure leaves what was there and nothing else."""
 
 import pytest
-from handover_common.text_file import write_text
+from handover_common import write_text
 
 
 def test_a_file_is_replaced(tmp_path):
