@@ -23,7 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "training.aloha_mini": {"client", "envs"},  # the recipe of the shipped checkpoint
     "server.policies": {"model", "conversion"},
     "client.replay": {"conversion"},
-    "client.rollout": {"envs"},
+    "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
 }
 

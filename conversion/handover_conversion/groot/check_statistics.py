@@ -7,7 +7,7 @@ import numpy as np
 
 from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.groot.dataset_statistics import (
+from handover_conversion.groot.statistics import (
     float_columns,
     float_statistics,
     relative_statistics,

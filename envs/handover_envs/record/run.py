@@ -15,7 +15,7 @@ from handover_conversion.lerobot import (
     write_recordings,
 )
 
-from handover_envs.record.command import RecordConfig
+from handover_envs.record.config import RecordConfig
 from handover_envs.record.demonstration import DemonstrationTask, demonstrate, join_differences
 from handover_envs.record.folder import RecordingFolder
 from handover_envs.record.progress import RecordingProgress
