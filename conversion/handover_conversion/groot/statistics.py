@@ -64,12 +64,12 @@ def relative_statistics(
         stood = dataset.state_groups[(references or {}).get(group, group)]
         moved = dataset.action_groups[group]
         pairs = [(episode.action[:, moved], episode.state[:, stood]) for episode in episodes]
-        steps = [describe(_relative(pairs, step, horizon)) for step in range(horizon)]
+        steps = [describe(relative_actions(pairs, step, horizon)) for step in range(horizon)]
         found[group] = {key: [step[key].tolist() for step in steps] for key in steps[0]}
     return found
 
 
-def _relative(
+def relative_actions(
     episodes: Iterable[tuple[np.ndarray, np.ndarray]], step: int, horizon: int
 ) -> np.ndarray:
     """Lay one step of every full window's actions relative to the state that it starts from.
