@@ -40,7 +40,8 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
     "proto": [
         ("wire", "request_log"),
         "validation",
-        ("types", "policy", "embodiment"),
+        "policy",
+        ("types", "embodiment"),
         "errors",
         "policy_pb2_grpc",
         "policy_pb2",

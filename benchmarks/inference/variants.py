@@ -166,7 +166,7 @@ def compile_graphs(
                 f"{len(engine.compiled)} of {len(engine.buckets)} graphs are compiled, no more: "
                 "see the log"
             )
-        engine.improve()
+        engine.run_idle_work()
         time.sleep(0.1)
 
 

@@ -93,10 +93,10 @@ class GrootPolicy:
             outputs.update(zip(batch, answers, strict=True))
         return [outputs[k] for k in range(len(requests))]
 
-    def improve(self) -> None:
+    def run_idle_work(self) -> None:
         """Let the engine take over what has been compiled: see contract.Improving."""
         if isinstance(self._engine, IdleWork):
-            self._engine.improve()
+            self._engine.run_idle_work()
 
     def _answer(
         self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]

@@ -19,7 +19,7 @@ from handover_client.errors import EvaluationError
 from handover_client.replay.run import ReplaySettings, prepare_replay
 from handover_conversion.groot.dataset import GrootDataset
 from handover_proto.types import CameraSpec, Limits, ServerInfo, TrainingRecord
-from handover_proto.wire.messages import encode_info
+from handover_proto.wire import encode_info
 from handover_server.policies.hold import HoldPolicy
 from handover_server.policies.replay import ReplayPolicy
 

@@ -7,7 +7,8 @@ from handover_model.errors import CheckpointError, ModalityError, TokenizerError
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import InvalidRequest
-from handover_proto.types import EncodedImage, ImageCodec, Limits, Policy, PolicyRequest
+from handover_proto.policy import Policy
+from handover_proto.types import EncodedImage, ImageCodec, Limits, PolicyRequest
 from handover_proto.validation import check_request
 
 from .observations import frame, request

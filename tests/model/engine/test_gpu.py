@@ -17,7 +17,7 @@ from handover_model.engine.cuda.cuda_graph import CapturedChunk
 from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.engine.cuda.kernel_selection import KernelCompiler, clock_on_gpu
 from handover_model.policy import GrootPolicy, load_policy
-from handover_proto.types import COMPILER_THREAD
+from handover_proto.policy import COMPILER_THREAD
 
 from ..observations import request
 
@@ -180,7 +180,7 @@ def improve_until_compiled(policy, count):
         assert engine.compiling, "the compiler gave up: see the log"
         assert time.monotonic() < began + COMPILE_S
         policy.infer(requests(1))
-        policy.improve()
+        policy.run_idle_work()
 
 
 @pytest.mark.slow

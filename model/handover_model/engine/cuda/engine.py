@@ -124,7 +124,7 @@ class CudaGraphEngine:
         """Whether graphs are to be compiled, and none has failed."""
         return self._compiler is not None
 
-    def improve(self) -> None:
+    def run_idle_work(self) -> None:
         """Answer one more bucket by its compiled chunk, if another is ready and agrees.
 
         In the policy's thread, between two batches: what waits for its turn is tried after the
