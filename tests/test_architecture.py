@@ -61,6 +61,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("engine.cpu", "engine.cuda"),
         "engine.cuda.triton_kernels",
         "engine.fp8",
+        "engine.reference",
         "engine.interface",
         "engine.functional",
         "checkpoints",

@@ -82,7 +82,7 @@ def test_the_chunk_depends_on_all_that_the_robot_sees(policy):
 def test_relative_groups_move_with_the_state_and_absolute_ones_stay_in_range(policy, mini):
     base = request(1)
     (output,) = policy.infer([base])
-    statistics = policy._processor.config.statistics["gr1"]
+    statistics = policy.processor.config.statistics["gr1"]
     relative = output.action["left_arm"] - base.observation.state["left_arm"]
     assert (relative >= statistics.relative_action["left_arm"].min - 1e-5).all()
     assert (relative <= statistics.relative_action["left_arm"].max + 1e-5).all()

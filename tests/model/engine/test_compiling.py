@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torch._dynamo
-from handover_model.engine.cuda import background_compiler as compiling
+from handover_model.engine.cuda import background_compiler
 from handover_model.engine.cuda.background_compiler import TURN, compile_whole, keep_compiled
 from handover_proto.policy import COMPILER_THREAD
 
@@ -154,9 +154,9 @@ def test_what_is_compiled_is_handed_over_when_its_thread_has_left_the_device(mon
     @contextmanager
     def apart(_device):
         yield
-        early.append(engine._compiler.take())
+        early.append(engine.compiler.take())
 
-    monkeypatch.setattr(compiling, "_apart", apart)
+    monkeypatch.setattr(background_compiler, "separate_stream", apart)
     engine.compile(gate)
     gate.opened.set()
     improve_until(engine, lambda: len(engine.compiled) == len(engine.buckets))

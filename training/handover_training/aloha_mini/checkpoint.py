@@ -6,7 +6,8 @@ from pathlib import Path
 
 from handover_model.checkpoints import CheckpointMetadata, save_checkpoint
 from handover_model.network import Gr00tNetwork
-from handover_model.processing import CAMERA, UNITS, ProcessorConfig
+from handover_model.processing import UNITS, ProcessorConfig
+from handover_proto import CAMERA
 
 from handover_training.aloha_mini.random_network import zero_unused
 from handover_training.aloha_mini.tokenizer import save_tokenizer, train_tokenizer
@@ -25,7 +26,7 @@ def write_mini(folder: Path, network: Gr00tNetwork, processor: ProcessorConfig) 
             folder,
             network,
             processor,
-            notes=notes,
+            metadata=notes,
             tokenizer=Path(tokenizer),
             unused=zero_unused(network.eagle),
         )

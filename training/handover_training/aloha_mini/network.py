@@ -118,7 +118,7 @@ def mini_processor(statistics: EmbodimentStatistics) -> ProcessorConfig:
         modalities={TAG: aloha_modality(HORIZON)},
         statistics={TAG: statistics},
         image=ImageOptions(shortest_image_edge=IMAGE_EDGE),
-        normalise=NormalizeOptions(use_relative_action=True),
+        normalize=NormalizeOptions(use_relative_action=True),
         max_state_dim=WIDTH,
         max_action_dim=WIDTH,
         max_action_horizon=HORIZON,

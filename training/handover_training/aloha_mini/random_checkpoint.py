@@ -26,10 +26,14 @@ class MiniConfig:
 
 def main(config: MiniConfig) -> Path:
     """Make the checkpoint and give its folder."""
-    from handover_model.checkpoints import random_weights_card, save_checkpoint, write_card
+    from handover_model.checkpoints import (
+        dataset_metadata,
+        random_weights_card,
+        save_checkpoint,
+        write_card,
+    )
     from handover_model.processing import (
         aloha_processor,
-        dataset_metadata,
         dataset_statistics,
         in_slot,
     )
@@ -48,7 +52,7 @@ def main(config: MiniConfig) -> Path:
             config.output,
             network,
             processor,
-            notes=dataset_metadata(config.dataset_path),
+            metadata=dataset_metadata(config.dataset_path),
             tokenizer=Path(folder),
             unused=zero_unused(network.eagle),
         )
