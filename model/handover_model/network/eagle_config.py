@@ -1,8 +1,8 @@
-"""The sizes of the vision-language backbone, Eagle-Block2A-2B-v2.
+"""Backbone configuration: the sizes of the vision-language model, Eagle-Block2A-2B-v2.
 
 A published N1.6 checkpoint names its backbone without describing it, so the sizes are built in
-here. A small checkpoint of ours describes its own in `eagle_config.json`; what that file leaves
-out is as in the built-in one.
+here. Our small checkpoints describe their own in `eagle_config.json`; settings that it leaves out
+are those of the built-in one.
 """
 
 import dataclasses
@@ -77,7 +77,7 @@ class EagleConfig:
         return self.vision_config.patch_size * self.fold
 
     def to_json(self) -> dict[str, Any]:
-        """Give eagle_config.json's content."""
+        """Return eagle_config.json's content."""
         return dataclasses.asdict(self)
 
 
@@ -110,7 +110,7 @@ def parse_eagle(values: Mapping[str, Any], place: str) -> EagleConfig:
 
 
 def load_eagle(folder: Path, model_name: str = PACKAGED_NAME) -> EagleConfig:
-    """Read the backbone's sizes that a checkpoint folder carries, or take the built-in ones.
+    """Read the backbone's sizes from a checkpoint folder, or return the built-in ones.
 
     Raises CheckpointError when the checkpoint names another backbone and does not describe it.
     """

@@ -1,7 +1,7 @@
-"""What a robot has not yet executed of its last chunk, in the units of the network.
+"""Action prefix for real-time chunking: the unexecuted rest of a chunk, in the network's units.
 
-The prefix comes as absolute targets; the network thinks of some of them relative to the state of
-the new observation, step by step, and in normalised units.
+The prefix comes as absolute targets; the network represents some of them relative to the state of
+the new observation, step by step, and in normalized units.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from handover_model.processing.state_action import Groups
 
 @dataclass(frozen=True)
 class PreparedPrefix:
-    """One request's prefix, ready to be put into a batch; (horizon, max_action_dim) each."""
+    """One request's prefix, ready for a batch; (horizon, max_action_dim) each."""
 
     target: np.ndarray
-    """float32, normalised"""
+    """float32, normalized"""
     weight: np.ndarray
     """float32, 0 … 1; 0 at padded places"""
     frozen: np.ndarray
@@ -31,11 +31,11 @@ class PreparedPrefix:
 
 
 def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) -> PreparedPrefix:
-    """Turn a prefix's absolute actions into what a chunk for `state` goes on from.
+    """Convert a prefix's absolute actions to the prefix of a chunk for `state`.
 
     state: the raw state groups of the request's observation, {group: (steps, dim)}. Targets are
-    clipped as training's were: the robot may be where no demonstration was. Raises ModalityError
-    for a prefix that does not fit.
+    clipped as in training: the robot may be where no demonstration was. Raises ModalityError for a
+    prefix that does not fit.
     """
     length = _check(processor, prefix)
     horizon = processor.horizon
@@ -45,8 +45,8 @@ def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) ->
         for key, values in prefix.action.items()
     }
     config = processor.config
-    normalised = processor.codec.normalise_action(padded, state)
-    target, mask = pad_action(normalised, config.max_action_horizon, config.max_action_dim)
+    normalized = processor.codec.normalize_action(padded, state)
+    target, mask = pad_action(normalized, config.max_action_horizon, config.max_action_dim)
     weights = soft_mask(prefix.delay_steps, length, config.max_action_horizon)
     is_frozen = np.arange(config.max_action_horizon) < prefix.delay_steps
     return PreparedPrefix(
@@ -57,7 +57,7 @@ def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) ->
 
 
 def make_guide(processor: Processor, requests: Sequence[PolicyRequest]) -> PrefixGuide | None:
-    """Put the prefixes of a batch together, of which all requests have one or none has.
+    """Stack the prefixes of a batch in which either all requests have one or none has.
 
     Raises InvalidRequest for a prefix that the processor cannot use.
     """
@@ -80,10 +80,10 @@ def make_guide(processor: Processor, requests: Sequence[PolicyRequest]) -> Prefi
 
 
 def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarray]:
-    """Put what the robot will have executed at a chunk's start: {group: (horizon, dim)} float32.
+    """Put the prefix's frozen steps at a chunk's start: {group: (horizon, dim)} float32.
 
-    The network's way there and back would move it: by rounding, and by clipping to the range of
-    the demonstrations.
+    Normalizing and restoring would move them: by rounding, and by clipping to the range of the
+    demonstrations.
     """
     if prefix is None:
         return dict(action)
@@ -95,7 +95,7 @@ def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarr
 
 
 def batches_by_kind(requests: Sequence[PolicyRequest], size: int) -> list[list[int]]:
-    """Put the places of requests without a prefix, and with one, into batches of their own."""
+    """Split requests' places into batches without and with a prefix."""
     batches = []
     for has_prefix in (False, True):
         places = [
@@ -106,7 +106,7 @@ def batches_by_kind(requests: Sequence[PolicyRequest], size: int) -> list[list[i
 
 
 def _check(processor: Processor, prefix: ActionPrefix) -> int:
-    """Give the number of a prefix's steps, the same in every group."""
+    """Check a prefix's shapes, and return the number of its steps."""
     keys = processor.codec.modality.action.keys
     if set(prefix.action) != set(keys):
         raise ModalityError(

@@ -1,6 +1,6 @@
-"""Folding the action head for one embodiment and the configured number of denoising steps.
+"""Folding of the action head for one embodiment and the configured denoising steps.
 
-In exact arithmetic nothing changes; products of weights are taken in float64 and rounded once.
+In exact arithmetic nothing changes; products of weights are computed in float64 and rounded once.
 """
 
 import torch
@@ -55,12 +55,12 @@ def take_head(head: ActionHead, embodiment: int) -> HeadWeights:
 
 
 def step_bucket(head: ActionHead, step: int) -> int:
-    """Give a step's time as the network is told it."""
+    """Return a step's time as the network's bucket."""
     return int(step / head.config.num_inference_timesteps * head.config.num_timestep_buckets)
 
 
 def block_kinds(head: ActionHead) -> list[str]:
-    """Say what each block attends to; the variant that reads text and images alike has no kinds."""
+    """Return what each block attends to; not for the variant that reads text and images alike."""
     period = head.model.text_period
     assert period is not None
     return [
@@ -77,7 +77,7 @@ def _step(
     bias1: Tensor,
     second: tuple[Tensor, Tensor],
 ) -> StepWeights:
-    """Compute one step's table: the timestep's part of every layer that reads it."""
+    """Compute one step's weights: the timestep's part of every layer that reads it."""
     weight, bias = second
     width = bias1.shape[0]
     time = torch.tensor([bucket], device=bias.device)
@@ -124,7 +124,7 @@ def _memory(blocks: list[Block], kinds: list[str], wanted: str) -> Linear | None
 
 
 def _decoder(head: ActionHead, embodiment: int) -> Mlp:
-    """Put the transformer's output projection into the decoder's first layer."""
+    """Fold the transformer's output projection into the decoder's first layer."""
     decoder, projection = _mlp(head.action_decoder, embodiment), head.model.proj_out_2
     first = decoder.weight1.double()
     weight = projection.weight.detach().double().T @ first
@@ -137,7 +137,7 @@ def _mlp(mlp: EmbodimentMlp, embodiment: int) -> Mlp:
 
 
 def _slot(layer: EmbodimentLinear, embodiment: int) -> tuple[Tensor, Tensor]:
-    """Take one embodiment's weight (in, out) and bias (out,), as views."""
+    """Return one embodiment's weight (in, out) and bias (out,), as views."""
     return layer.W.detach()[embodiment], layer.b.detach()[embodiment]
 
 
