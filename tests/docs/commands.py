@@ -17,8 +17,7 @@ from typing import get_type_hints
 
 import tomllib
 import tyro
-from handover_client.commands.completion import config_class
-from handover_client.commands.main import COMMANDS
+from handover_client.commands.registry import COMMANDS
 
 from .pages import PAGES, ROOT, Block, blocks
 
@@ -117,7 +116,7 @@ def handover_problem(words: list[str]) -> str:
     name, *arguments = (word.strip("[]") for word in words)
     if name not in COMMANDS:
         return f"there is no command {name!r}"
-    config = config_class(COMMANDS[name])
+    config = COMMANDS[name].load_config()
     if "…" in arguments or "..." in arguments:
         known = flags_of(config)
         unknown = [word for word in arguments if word.startswith("--") and word not in known]

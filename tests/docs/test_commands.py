@@ -5,8 +5,7 @@ import shlex
 from functools import cache
 
 import pytest
-from handover_client.commands.completion import config_class
-from handover_client.commands.main import COMMANDS
+from handover_client.commands.registry import COMMANDS
 
 from .commands import command_lines, flags_of, handover_problem, problem, unaccounted
 from .pages import PAGES, ROOT, Block, blocks, code_spans
@@ -44,7 +43,7 @@ def test_a_flag_inside_a_sentence_is_a_flag_of_something(page):
 @cache
 def known_flags():
     """Every flag that a command takes, or that stands in some file which is not documentation."""
-    flags = set().union(*(flags_of(config_class(command)) for command in COMMANDS.values()))
+    flags = set().union(*(flags_of(command.load_config()) for command in COMMANDS.values()))
     files = [file for folder in CODE for file in (ROOT / folder).rglob("*.*")]
     for file in [*files, ROOT / "Makefile", *ROOT.glob("docker-compose*.yml")]:
         if file.suffix in ("", ".py", ".sh", ".yml", ".toml") and file.is_file():
