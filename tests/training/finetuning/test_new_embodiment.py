@@ -15,7 +15,7 @@ from handover_training.errors import TrainingError
 from handover_training.finetuning.plan import make_plan
 from handover_training.finetuning.run import finetune, make_data
 
-from .conftest import RECORDINGS
+from ..conftest import RECORDINGS
 
 MAP = {
     "name": "one-arm",
