@@ -76,7 +76,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "checkpoints",
         "network",
         "data",
-        "finetuning.config",
+        ("finetuning.config", "aloha_mini.configs"),
         "errors",
     ],
     "server": [

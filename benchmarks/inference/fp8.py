@@ -17,7 +17,7 @@ from handover_client.commands.replay import main as replay
 from handover_client.replay.config import ReplayConfig
 from handover_model.checkpoints.hashes import weights_hash
 from handover_model.engine.fp8.scales import load_scales
-from handover_training.calibrate import command as calibrate
+from handover_training.calibrate import CalibrateConfig, calibrate_checkpoint
 
 from benchmarks.harness.result_file import write_result
 from benchmarks.harness.server_process import server_process
@@ -50,8 +50,8 @@ def main(config: Fp8Benchmark) -> dict[str, object]:
     """Measure, print and write the result's JSON."""
     with tempfile.TemporaryDirectory() as folder:
         scales = Path(folder, "scales.json")
-        calibrate.main(
-            calibrate.CalibrateConfig(
+        calibrate_checkpoint(
+            CalibrateConfig(
                 str(config.checkpoint),
                 config.calibrate_on,
                 config.observations,

@@ -46,7 +46,7 @@ def base(server_bin, dataset, tmp_path_factory):
     """A base of random weights in the layout of the published one."""
     at = Terminal(tmp_path_factory.mktemp("base"), server_bin.parent, server_bin.parent)
     at.run_line(
-        f"python -m handover_training.aloha_mini.random_checkpoint --dataset-path {dataset} --output base"
+        f"python -m handover_training.aloha_mini random --dataset-path {dataset} --output base"
     )
     return at.folder / "base"
 

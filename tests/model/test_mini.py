@@ -1,7 +1,7 @@
 import pytest
 from handover_model.checkpoints.weights import weight_files, weight_shapes
 from handover_model.errors import CheckpointError
-from handover_training.aloha_mini.random_checkpoint import MiniConfig, main
+from handover_training.aloha_mini.checkpoint import write_random
 
 
 def test_it_is_small_and_says_what_it_is(mini):
@@ -24,14 +24,14 @@ def test_it_has_the_layout_of_the_published_checkpoint(mini):
 
 
 def test_the_same_seed_makes_the_same_checkpoint(mini, dataset, tmp_path):
-    again = main(MiniConfig(dataset, tmp_path / mini.name, seed=3))
+    again = write_random(dataset, tmp_path / mini.name, seed=3)
     for path in mini.iterdir():
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
-    other = main(MiniConfig(dataset, tmp_path / "other", seed=4))
+    other = write_random(dataset, tmp_path / "other", seed=4)
     assert weight_files(mini)[0].read_bytes() != weight_files(other)[0].read_bytes()
 
 
 def test_a_folder_without_statistics_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"stats\.json is missing"):
-        main(MiniConfig(tmp_path, tmp_path / "out"))
+        write_random(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

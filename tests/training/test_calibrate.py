@@ -7,7 +7,8 @@ from handover_common.errors import UsageError
 from handover_conversion.errors import DatasetError
 from handover_model.errors import CheckpointError
 from handover_model.policy import load_policy
-from handover_training.calibrate.command import CalibrateConfig, main
+from handover_training.calibrate.command import main
+from handover_training.calibrate.config import CalibrateConfig
 
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints/aloha-mini"
 
@@ -18,7 +19,7 @@ def test_its_file_is_what_a_policy_in_fp8_is_loaded_with(dataset, tmp_path, caps
     assert main(config) == output
     printed = capsys.readouterr().out
     assert "from 8 observations" in printed
-    assert "on 8 others, beside the reference path's: cosine 0.999" in printed
+    assert "on 8 others, compared with the reference path: cosine 0.999" in printed
     policy = load_policy(SHIPPED, device="cpu", precision="fp8", fp8_scales=output)
     assert policy.spec.dtype == "fp8"
     with pytest.raises(CheckpointError, match=r"fp8_scales\.json is missing"):

@@ -18,7 +18,8 @@ from handover_training.data.dataset import TrainingWindows
 from handover_training.data.sampler import BatchSlot
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
 from handover_training.finetuning import run as finetuning
-from handover_training.finetuning.run import make_data, make_plan, make_trainer, run
+from handover_training.finetuning.plan import make_plan
+from handover_training.finetuning.run import finetune, make_data, make_trainer
 from handover_training.network.base_model import BaseModel
 from safetensors.torch import load_file
 from transformers.trainer import Trainer
@@ -48,7 +49,7 @@ def frozen_backbone(settings):
 
 def test_the_loss_falls_and_only_the_action_head_is_trained(frozen_backbone, base):
     settings = replace(frozen_backbone, max_steps=30, save_steps=30, learning_rate=3e-3)
-    run(settings)
+    finetune(settings)
     curve = losses(settings.output_dir)
     assert len(curve) == 30
     assert np.mean(curve[-5:]) < 0.95 * np.mean(curve[:5])
@@ -74,7 +75,7 @@ def test_the_loss_falls_and_only_the_action_head_is_trained(frozen_backbone, bas
 )
 def test_each_flag_trains_its_part_and_no_other(frozen_backbone, base, flags, trained):
     settings = replace(frozen_backbone, max_steps=1, val_episodes=0, **flags)
-    run(settings)
+    finetune(settings)
     touched = changed(weights(base), weights(settings.output_dir))
     for prefix in trained:
         assert any(name.startswith(prefix) for name in touched), f"{prefix} was not trained"
@@ -85,11 +86,11 @@ def test_each_flag_trains_its_part_and_no_other(frozen_backbone, base, flags, tr
 
 def test_frozen_parts_are_in_evaluation_mode_and_without_gradients(frozen_backbone):
     trainer = make_trainer(make_plan(frozen_backbone), RunStart(None))
-    network = trainer.learner.train().network
+    network = trainer.module.train().network
     assert not any(module.training for module in network.backbone.modules())
     assert any(module.training for module in network.action_head.model.modules())
     batch = next(iter(trainer.get_train_dataloader()))
-    trainer.compute_loss(trainer.learner, batch).backward()
+    trainer.compute_loss(trainer.module, batch).backward()
     for name, weight in network.named_parameters():
         assert (weight.grad is None) == name.startswith("backbone."), name
 
@@ -119,14 +120,14 @@ def test_attention_whose_gradients_can_be_nan_on_a_gpu_is_off(settings):
 
 
 def test_the_same_settings_give_the_same_weights(settings, tmp_path):
-    run(settings)
+    finetune(settings)
     again = replace(settings, output_dir=tmp_path / "again")
-    run(again)
+    finetune(again)
     assert not changed(weights(settings.output_dir), weights(again.output_dir))
 
 
 def test_accumulation_recomputation_and_workers_do_not_change_the_result(settings, tmp_path):
-    run(settings)
+    finetune(settings)
     divided = replace(
         settings,
         output_dir=tmp_path / "divided",
@@ -134,7 +135,7 @@ def test_accumulation_recomputation_and_workers_do_not_change_the_result(setting
         gradient_checkpointing=True,
         dataloader_num_workers=2,
     )
-    run(divided)
+    finetune(divided)
     whole, parts = weights(settings.output_dir), weights(divided.output_dir)
     for name in whole:
         # Adam divides by the gradient's size, so rounding of tiny gradients shows in the weights
@@ -142,7 +143,7 @@ def test_accumulation_recomputation_and_workers_do_not_change_the_result(setting
 
 
 def test_what_is_written_can_be_served_and_says_how_it_was_made(settings, dataset):
-    run(settings)
+    finetune(settings)
     policy = load_policy(settings.output_dir, device="cpu")
     spec = policy.spec
     assert spec.rate_hz == 20
@@ -178,10 +179,10 @@ def test_the_statistics_of_the_base_do_not_win_unless_asked_for(settings, base, 
 def test_adapters_train_few_weights_and_are_merged_into_the_checkpoint(frozen_backbone, base):
     settings = replace(frozen_backbone, lora_rank=2, tune_projector=False, tune_vlln=False)
     trainer = make_trainer(make_plan(settings), RunStart(None))
-    learner = trainer.learner
-    trained = [weight for weight in learner.parameters() if weight.requires_grad]
-    assert sum(w.numel() for w in trained) < 0.15 * sum(w.numel() for w in learner.parameters())
-    run(settings)
+    module = trainer.module
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    assert sum(w.numel() for w in trained) < 0.15 * sum(w.numel() for w in module.parameters())
+    finetune(settings)
     before, after = weights(base), weights(settings.output_dir)
     assert set(before) == set(after), "a checkpoint with adapters has the plain layout"
     touched = changed(before, after)
@@ -200,7 +201,7 @@ def test_a_loss_that_is_no_number_names_step_and_episodes(settings, monkeypatch)
 
     monkeypatch.setattr(finetuning, "read_recordings", poisoned)
     with pytest.raises(DivergedError, match=r"step 1, in a batch of transfer_cube episode [01]"):
-        run(replace(settings, val_episodes=0))
+        finetune(replace(settings, val_episodes=0))
 
 
 def test_a_gradient_that_is_no_number_names_the_episodes_of_all_its_micro_batches(
@@ -209,7 +210,7 @@ def test_a_gradient_that_is_no_number_names_the_episodes_of_all_its_micro_batche
     monkeypatch.setattr(Trainer, "_clip_grad_norm", lambda *_: torch.tensor(torch.nan))
     divided = replace(settings, val_episodes=0, gradient_accumulation_steps=4)
     with pytest.raises(DivergedError, match=r"step 1, in a batch of .* episode 0, .* episode 1;"):
-        run(divided)
+        finetune(divided)
 
 
 def test_out_of_memory_says_which_flags_help(settings, monkeypatch):
@@ -218,7 +219,7 @@ def test_out_of_memory_says_which_flags_help(settings, monkeypatch):
 
     monkeypatch.setattr(finetuning.FinetuneTrainer, "training_step", full)
     with pytest.raises(TrainingError, match=r"--gradient-checkpointing.*--lora-rank"):
-        run(settings)
+        finetune(settings)
 
 
 def test_a_run_that_cannot_begin_says_which_flags_help_and_leaves_the_folder_free(
@@ -230,7 +231,7 @@ def test_a_run_that_cannot_begin_says_which_flags_help_and_leaves_the_folder_fre
     monkeypatch.setattr(BaseModel, "load", full)
     for seed in (1, 2):
         with pytest.raises(TrainingError, match=r"--gradient-checkpointing.*--lora-rank"):
-            run(replace(settings, seed=seed))
+            finetune(replace(settings, seed=seed))
 
 
 def test_a_worker_that_is_killed_is_one_line(settings, monkeypatch):
@@ -239,33 +240,33 @@ def test_a_worker_that_is_killed_is_one_line(settings, monkeypatch):
 
     monkeypatch.setattr(TrainingWindows, "__getitem__", killed)
     with pytest.raises(TrainingError, match=r"DataLoader worker .*--dataloader-num-workers"):
-        run(replace(settings, dataloader_num_workers=1))
+        finetune(replace(settings, dataloader_num_workers=1))
 
 
 def test_a_finished_run_is_not_written_over(settings):
-    run(settings)
+    finetune(settings)
     before = (settings.output_dir / "model.safetensors").read_bytes()
     with pytest.raises(RunFolderError, match="--resume"):
-        run(settings)
+        finetune(settings)
     with pytest.raises(RunFolderError, match="learning_rate"):
-        run(replace(settings, learning_rate=1e-5))
+        finetune(replace(settings, learning_rate=1e-5))
     assert (settings.output_dir / "model.safetensors").read_bytes() == before
-    run(replace(settings, max_steps=6, resume=True))
+    finetune(replace(settings, max_steps=6, resume=True))
     assert (settings.output_dir / "checkpoint-6").is_dir()
     assert (settings.output_dir / "model.safetensors").read_bytes() != before
 
 
 def test_a_finished_run_is_overwritten_only_by_one_that_does_not_start_from_it(settings):
-    run(settings)
+    finetune(settings)
     again = replace(settings, learning_rate=1e-5, overwrite=True)
     with pytest.raises(UsageError, match="--overwrite would remove"):
-        run(replace(again, base_model_path=str(settings.output_dir / "best")))
+        finetune(replace(again, base_model_path=str(settings.output_dir / "best")))
     before = (settings.output_dir / "model.safetensors").read_bytes()
-    run(again)
+    finetune(again)
     assert (settings.output_dir / "model.safetensors").read_bytes() != before
 
 
 def test_bfloat16_computes_with_float32_noise_and_weights(settings):
-    run(replace(settings, precision="bfloat16", max_steps=2))
+    finetune(replace(settings, precision="bfloat16", max_steps=2))
     after = weights(settings.output_dir)
     assert all(tensor.dtype == torch.float32 for tensor in after.values())

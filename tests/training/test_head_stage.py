@@ -7,13 +7,12 @@ import pytest
 import torch
 from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.network.json_settings import read_json
-from handover_training.aloha_mini.checkpoint import write_mini
+from handover_training.aloha_mini.checkpoint import open_start, write_mini
+from handover_training.aloha_mini.configs import HeadConfig
 from handover_training.aloha_mini.head_features import encode_samples
 from handover_training.aloha_mini.head_stage import HeadStage, equal_tasks
-from handover_training.aloha_mini.head_start import open_start
-from handover_training.aloha_mini.network import draw_network
-from handover_training.aloha_mini.stage_state import save_tensors
-from handover_training.aloha_mini.train_head import HeadConfig
+from handover_training.aloha_mini.network import SHIPPED, draw_network
+from handover_training.aloha_mini.stage import save_tensors
 from handover_training.errors import TrainingError
 
 ALOHA_SLOTS = [*range(6), 7, *range(13, 19), 20]
@@ -35,7 +34,7 @@ def config_for(folder: Path) -> HeadConfig:
             chunks=chunks,
             poses=np.zeros((4, 1 + seed % 2, 7), np.float32),
         )
-    backbone = draw_network(3).state_dict()
+    backbone = draw_network(SHIPPED, 3).state_dict()
     kept = {name: value for name, value in backbone.items() if name.startswith("backbone.")}
     save_tensors(folder / "backbone.safetensors", kept, {})
     return HeadConfig(
@@ -50,7 +49,7 @@ def test_only_the_head_learns_and_constant_slots_stay_closed(tmp_path: Path) -> 
         stage.step(1.0)
     write_mini(tmp_path / "checkpoint", stage.averaged(), stage.processor)
     network = load_checkpoint(tmp_path / "checkpoint").network
-    start = draw_network(3)
+    start = draw_network(SHIPPED, 3)
     for name, weight in network.backbone.named_parameters():
         assert torch.equal(weight, start.backbone.get_parameter(name)), name
     opened = network.action_head.action_encoder.W1.W[0].abs().sum(dim=1).nonzero().flatten()
@@ -74,7 +73,7 @@ def test_a_stage_goes_on_where_it_was_bit_for_bit(tmp_path: Path) -> None:
 def test_features_are_made_again_for_another_backbone(tmp_path: Path) -> None:
     config = config_for(tmp_path)
     before = encode_samples(config, HeadStage(config).averaged().backbone)
-    weights = draw_network(4).state_dict()
+    weights = draw_network(SHIPPED, 4).state_dict()
     kept = {name: value for name, value in weights.items() if name.startswith("backbone.")}
     save_tensors(tmp_path / "backbone.safetensors", kept, {})
     after = encode_samples(config, open_start(config).network.backbone)
@@ -114,7 +113,7 @@ def test_a_run_begins_with_a_checkpoints_head_and_normalisation(tmp_path: Path) 
 
 
 def test_a_backbone_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="locate_objects"):
+    with pytest.raises(TrainingError, match="aloha_mini vision"):
         open_start(HeadConfig((tmp_path,), tmp_path, backbone=tmp_path / "none"))
 
 

@@ -1,15 +1,21 @@
 """The vision stage: where an object is in the image, and what the backbone's features are."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
-from handover_training.aloha_mini.locating import (
+from handover_training.aloha_mini.configs import VisionConfig
+from handover_training.aloha_mini.data.snapshots import NO_CHUNK
+from handover_training.aloha_mini.network import SHIPPED, draw_network
+from handover_training.aloha_mini.processing import IMAGE_TOKENS
+from handover_training.aloha_mini.tokenizer import TaskPrompts
+from handover_training.aloha_mini.vision_stage import (
     Localization,
-    encode_images,
+    VisionStage,
     location_loss,
     patch_targets,
 )
-from handover_training.aloha_mini.network import draw_network
-from handover_training.aloha_mini.prompts import TaskPrompts
+from safetensors.torch import load_file
 
 GRID = 12
 NOWHERE = np.full(3, np.nan, np.float32)
@@ -31,16 +37,42 @@ def test_shares_of_patches_move_with_the_object() -> None:
     assert columns[0] < columns[1] < columns[2]
 
 
-def test_features_are_those_that_the_policy_computes() -> None:
-    network = draw_network(0).eval()
-    pixels = torch.randn(2, 3, 168, 168, generator=torch.Generator().manual_seed(1))
-    ids, mask = TaskPrompts().batch(np.array([1, 0]))
+def test_patches_are_those_of_the_vision_tower_and_come_on_request() -> None:
+    network = draw_network(SHIPPED, 0).eval()
+    pixels = torch.randn(2, 3, 168, 168, generator=torch.Generator().manual_seed(1)).split(1)
+    ids, mask = TaskPrompts(IMAGE_TOKENS).batch(np.array([1, 0]))
     with torch.no_grad():
-        output, patches = encode_images(network.backbone, pixels, ids, mask)
-        expected = network.backbone(list(pixels.split(1)), ids, mask)
-    assert patches.shape[:3] == (2, GRID, GRID)
-    torch.testing.assert_close(output.features, expected.features)
-    assert torch.equal(output.image_mask, expected.image_mask)
+        output = network.backbone(pixels, ids, mask, keeps_patches=True)
+        plain = network.backbone(pixels, ids, mask)
+        patches = network.backbone.model.vision_model(pixels)
+    assert [patch.shape[:2] for patch in patches] == [(GRID, GRID)] * 2
+    assert output.patches is not None
+    for kept, patch in zip(output.patches, patches, strict=True):
+        assert torch.equal(kept, patch)
+    assert plain.patches is None
+    assert torch.equal(output.features, plain.features)
+
+
+def test_the_same_seed_trains_the_same_backbone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for seed in (12, 14):
+        np.savez(
+            tmp_path / f"{seed}.npz",
+            task=np.array(0),
+            frames=rng.integers(0, 255, (2, 256, 256, 3), np.uint8),
+            states=np.zeros((2, 14), np.float32),
+            chunks=np.stack([NO_CHUNK] * 2),
+            poses=rng.uniform(0, 0.1, (2, 1, 7)).astype(np.float32),
+        )
+    weights = []
+    for name in ("one", "two"):
+        output = tmp_path / f"{name}.safetensors"
+        stage = VisionStage(VisionConfig((tmp_path,), output, batch_size=2))
+        stage.step(1.0)
+        stage.save()
+        weights.append(load_file(output))
+    for name, weight in weights[0].items():
+        assert torch.equal(weight, weights[1][name]), name
 
 
 def test_objects_of_the_other_task_do_not_count() -> None:

@@ -1,13 +1,13 @@
 """Modality config files: what is understood, what is refused, and that nothing runs."""
 
 import json
+from pathlib import Path
 
 import pytest
 from handover_model.errors import ModalityError
 from handover_model.processing.aloha import aloha_modality
 from handover_model.processing.modality import ActionRep, modality_config_json
 from handover_training.finetuning.modality_config import read_modality_file
-from handover_training.finetuning.run import ALOHA_FILE
 
 NVIDIA_STYLE = '''
 """A robot of one's own."""
@@ -50,8 +50,9 @@ def write(tmp_path):
     return written
 
 
-def test_the_packaged_file_is_alohas_layout():
-    assert read_modality_file(ALOHA_FILE, "gr1") == aloha_modality(16)
+def test_the_recipes_file_is_alohas_layout():
+    file = Path(__file__).parents[2] / "training/recipes/gr1_modality_config.py"
+    assert read_modality_file(file, "gr1") == aloha_modality(16)
 
 
 def test_a_file_in_nvidias_style_is_read_without_gr00t(write):

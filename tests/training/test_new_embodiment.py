@@ -12,7 +12,8 @@ from handover_conversion.pipeline.run import convert
 from handover_model.policy import load_policy
 from handover_training.checkpoints.run_folder import RunStart
 from handover_training.errors import TrainingError
-from handover_training.finetuning.run import make_data, make_plan, run
+from handover_training.finetuning.plan import make_plan
+from handover_training.finetuning.run import finetune, make_data
 
 from .conftest import RECORDINGS
 
@@ -63,7 +64,7 @@ def own(settings, one_arm):
 
 
 def test_another_robot_is_trained_and_served(own):
-    run(own)
+    finetune(own)
     spec = load_policy(own.output_dir, device="cpu").spec
     assert spec.embodiment_tag == "new_embodiment"
     assert [(group.name, group.dim, group.relative) for group in spec.action] == [

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from handover_training.finetuning.run import run
+from handover_training.finetuning.run import finetune
 from safetensors.torch import load_file
 
 from .processes import start
@@ -20,7 +20,7 @@ PROGRAM = (str(Path(__file__).with_name("finetune_on_cpus.py")),)
 def test_two_processes_train_as_one_with_the_same_global_batch(settings, base, tmp_path):
     divided = replace(settings, output_dir=tmp_path / "divided")
     train(divided, tmp_path, TWO, PROGRAM)
-    run(settings)
+    finetune(settings)
     assert_as_one(settings, divided, base)
 
 
@@ -32,11 +32,11 @@ def test_weights_that_fsdp_divides_train_as_one_and_go_on_undivided(
     settings = replace(settings, lora_rank=4 if adapted else 0, gradient_checkpointing=adapted)
     divided = replace(settings, output_dir=tmp_path / "divided", fsdp=True)
     train(divided, tmp_path, TWO, PROGRAM)
-    run(settings)
+    finetune(settings)
     assert_as_one(settings, divided, base)
 
     back_to_step_2(divided.output_dir)
-    run(replace(divided, fsdp=False))
+    finetune(replace(divided, fsdp=False))
     assert_as_one(settings, divided, base)
     back_to_step_2(divided.output_dir)
     train(divided, tmp_path, TWO, PROGRAM)
@@ -58,7 +58,7 @@ def test_in_bfloat16_what_fsdp_divides_has_the_losses_and_errors_of_one(
     )
     divided = replace(settings, output_dir=tmp_path / "divided", fsdp=True)
     train(divided, tmp_path, TWO, PROGRAM)
-    run(settings)
+    finetune(settings)
     for kind in ("eval_open_loop_mse", "loss"):
         assert measured(history_of(divided), kind) == pytest.approx(
             measured(history_of(settings), kind), rel=3e-4

@@ -18,9 +18,7 @@ def test_a_recipe_runs(name, dataset, base, cache, tmp_path):
     programs = tmp_path / "bin"
     programs.mkdir()
     # the package may not be installed where tests run: the two commands as a user has them
-    write_program(
-        programs / "handover", "-m handover_training.finetuning.command", drops_first=True
-    )
+    write_program(programs / "handover", "-m handover_training.finetune", drops_first=True)
     write_program(programs / "torchrun", "-m torch.distributed.run")
     write_program(programs / "python", "")
     environment = {

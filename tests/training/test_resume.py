@@ -13,7 +13,7 @@ import pytest
 from handover_training.checkpoints import folders as checkpoint_folders
 from handover_training.checkpoints.folders import TRASH
 from handover_training.errors import RunFolderError, TrainingError
-from handover_training.finetuning.run import run
+from handover_training.finetuning.run import finetune
 from handover_training.loop import trainer
 from handover_training.loop.trainer import FinetuneTrainer
 
@@ -58,7 +58,7 @@ def kill_at_step(monkeypatch, step):
 @pytest.fixture(scope="module")
 def uninterrupted(run_settings, tmp_path_factory):
     whole = replace(run_settings, output_dir=tmp_path_factory.mktemp("whole") / "run", save_steps=1)
-    run(whole)
+    finetune(whole)
     return final_weights(whole)
 
 
@@ -70,10 +70,10 @@ def test_the_same_command_goes_on_and_ends_bit_identical(
     with monkeypatch.context() as patch:
         kill_at_step(patch, 3)
         with pytest.raises(Killed):
-            run(broken)
+            finetune(broken)
     assert (broken.output_dir / "checkpoint-3").is_dir()
     assert not (broken.output_dir / "model.safetensors").exists()
-    run(broken)
+    finetune(broken)
     assert final_weights(broken) == uninterrupted
 
 
@@ -82,14 +82,14 @@ def test_a_half_written_checkpoint_is_never_loaded(settings, uninterrupted, monk
     with monkeypatch.context() as patch:
         kill_at_step(patch, 3)
         with pytest.raises(Killed):
-            run(settings)
+            finetune(settings)
     folder = settings.output_dir
     half = (folder / "checkpoint-3/model.safetensors").read_bytes()
     (folder / "checkpoint-3/model.safetensors").write_bytes(half[: len(half) // 2])
     shutil.copytree(folder / "checkpoint-2", folder / "checkpoint-9")
     (folder / "checkpoint-9/files.json").unlink()
     assert checkpoint_folders.latest_whole(folder) == folder / "checkpoint-2"
-    run(settings)
+    finetune(settings)
     assert final_weights(settings) == uninterrupted
 
 
@@ -107,9 +107,9 @@ def test_dying_while_a_checkpoint_is_written_leaves_the_one_before(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_folders, "publish", dies)
         with pytest.raises(Killed):
-            run(settings)
+            finetune(settings)
     assert not (settings.output_dir / "checkpoint-3").exists()
-    run(settings)
+    finetune(settings)
     assert final_weights(settings) == uninterrupted
     assert not (settings.output_dir / TRASH).exists() or not any(
         (settings.output_dir / TRASH).iterdir()
@@ -125,10 +125,10 @@ def test_dying_before_the_last_checkpoint_is_marked_marks_it_later(settings, mon
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_folders, "mark_best", dies)
         with pytest.raises(Killed):
-            run(settings)
+            finetune(settings)
     assert (settings.output_dir / "checkpoint-1").is_dir()
     assert not (settings.output_dir / "best").is_symlink()
-    run(settings)
+    finetune(settings)
     assert (settings.output_dir / "best").resolve().name == "checkpoint-1"
 
 
@@ -144,11 +144,11 @@ def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(settings, uninterr
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "save_optimizer", full)
         with pytest.raises(TrainingError, match=r"checkpoint-3 cannot be written: .* No space"):
-            run(settings)
+            finetune(settings)
     names = {path.name for path in settings.output_dir.iterdir()}
     assert {"checkpoint-1", "checkpoint-2"} <= names
     assert not {checkpoint_folders.STAGING, "checkpoint-3"} & names
-    run(settings)
+    finetune(settings)
     assert final_weights(settings) == uninterrupted
 
 
@@ -161,11 +161,11 @@ def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(
     try:
         wait_for(settings.output_dir / "checkpoint-1", process, log)
         with pytest.raises(RunFolderError, match="another run is at work"):
-            run(settings)
+            finetune(settings)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=60)
-    run(settings)
+    finetune(settings)
     assert final_weights(settings) == uninterrupted
 
 
@@ -173,7 +173,7 @@ def test_a_killed_process_resumes_bit_identical_and_keeps_others_out(
 def test_any_number_of_kills_at_any_moment_changes_nothing(settings, tmp_path):
     settings = replace(settings, max_steps=24, save_steps=1, save_total_limit=2)
     whole = replace(settings, output_dir=tmp_path / "whole")
-    run(whole)
+    finetune(whole)
     draw, log = random.Random(0), tmp_path / "log.txt"
     for _ in range(KILLS):
         process, newest = start(settings, log), newest_step(settings)
@@ -186,7 +186,7 @@ def test_any_number_of_kills_at_any_moment_changes_nothing(settings, tmp_path):
             process.kill()
         assert process.wait(timeout=60) == -signal.SIGKILL, log.read_text()
     assert newest_step(settings) < settings.max_steps
-    run(settings)
+    finetune(settings)
     assert final_weights(settings) == final_weights(whole)
 
 

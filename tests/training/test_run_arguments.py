@@ -7,8 +7,8 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from handover_common.errors import UsageError
-from handover_training.finetuning.arguments import check_settings, training_arguments
-from handover_training.finetuning.config import FinetuneConfig
+from handover_training.finetuning.arguments import training_arguments
+from handover_training.finetuning.config import FinetuneConfig, check
 
 SETTINGS = FinetuneConfig(dataset_path=(Path("data"),), report_to=("none",))
 
@@ -27,24 +27,24 @@ SETTINGS = FinetuneConfig(dataset_path=(Path("data"),), report_to=("none",))
         ({"tune_top_llm_layers": -1}, "--tune-top-llm-layers is -1"),
         ({"random_rotation_angle": -5.0}, "--random-rotation-angle is -5.0"),
         ({"color_jitter_params": {"hue": float("nan")}}, "--color-jitter-params hue nan"),
-        ({"resume": True, "overwrite": True}, "say one of them"),
-        ({"fsdp_config": Path("none.json")}, "--fsdp-config is of use with --fsdp alone"),
+        ({"resume": True, "overwrite": True}, "choose one of them"),
+        ({"fsdp_config": Path("none.json")}, "--fsdp-config needs --fsdp"),
         ({"deepspeed": Path("none.json")}, "--deepspeed none.json cannot be read as JSON"),
     ],
 )
 def test_what_makes_no_sense_is_told(wrong, told):
     with pytest.raises(UsageError) as caught:
-        check_settings(dataclasses.replace(SETTINGS, **wrong))
+        check(dataclasses.replace(SETTINGS, **wrong))
     assert told in str(caught.value)
 
 
 def test_defaults_and_gradients_of_any_length_make_sense():
-    check_settings(SETTINGS)
-    check_settings(dataclasses.replace(SETTINGS, max_grad_norm=float("inf")))
+    check(SETTINGS)
+    check(dataclasses.replace(SETTINGS, max_grad_norm=float("inf")))
 
 
 def test_a_process_by_itself_trains_on_one_of_several_gpus(monkeypatch, tmp_path, caplog):
-    """transformers would wrap the learner in DataParallel, which no batch of ours survives."""
+    """transformers would wrap the module in DataParallel, which no batch of ours survives."""
     found = {"is_available": True, "device_count": 2, "is_tf32_supported": False}
     for name, value in found.items():
         monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
@@ -53,4 +53,4 @@ def test_a_process_by_itself_trains_on_one_of_several_gpus(monkeypatch, tmp_path
     arguments = training_arguments(settings, evaluates=False)
     AcceleratorState._reset_state(reset_partial_state=True)  # it has seen GPUs
     assert (arguments.device.type, arguments.n_gpu) == ("cuda", 1)
-    assert caplog.messages == ["one of 2 GPUs trains; torchrun --nproc_per_node=2 has all of them"]
+    assert caplog.messages == ["one of 2 GPUs trains; torchrun --nproc_per_node=2 uses all of them"]

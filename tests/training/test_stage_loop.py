@@ -1,8 +1,7 @@
 """The stages' loop: the learning rate's schedule, going on, and averaged weights."""
 
 import torch
-from handover_training.aloha_mini.averaged_weights import AveragedWeights, put_back
-from handover_training.aloha_mini.stage import run_stage, schedule
+from handover_training.aloha_mini.stage import AveragedWeights, run_stage, schedule
 from torch import nn
 
 
@@ -50,7 +49,8 @@ def test_averages_follow_and_weights_come_back() -> None:
         module.weight += 1.0
     for _ in range(200):
         average.follow(module.named_parameters())
-    before = average.put_into(module)
-    torch.testing.assert_close(module.weight.detach(), start + 1.0, atol=1e-3, rtol=0)
-    put_back(module, before)
+    now = module.weight.detach().clone()
+    with average.used_in(module):
+        torch.testing.assert_close(module.weight.detach(), start + 1.0, atol=1e-3, rtol=0)
+    assert torch.equal(module.weight, now)
     torch.testing.assert_close(module.weight.detach(), start + 1.0)

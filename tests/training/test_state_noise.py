@@ -3,7 +3,7 @@
 import numpy as np
 from handover_model.processing.padding import pad_action, pad_state
 from handover_proto.embodiment import ALOHA_SLOTS, GRIPPER_JOINTS, narrow
-from handover_training.aloha_mini.network import (
+from handover_training.aloha_mini.processing import (
     chunk_statistics,
     groups_of,
     mini_processor,
