@@ -47,7 +47,7 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _records(folder: Path) -> list[EpisodeRecord]:
-    """Read the episodes by number; one that was filmed afterwards has two lines, the last counts."""
+    """Read the episodes by number; one that was filmed later has two lines, the last counts."""
     lines = (folder / "episodes.jsonl").read_text(encoding="utf-8").splitlines()
     records = {record.episode: record for record in map(EpisodeRecord.from_line, lines)}
     return [records[episode] for episode in sorted(records)]
