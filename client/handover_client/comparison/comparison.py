@@ -126,5 +126,5 @@ def _written_difference(value: float | None, style: str) -> str:
 
 
 def _brief(value: object) -> str:
-    text = str(value)
+    text = "not recorded" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"

@@ -52,7 +52,7 @@ def print_replay(figures: Mapping[str, Any]) -> None:
 
 
 def score_table(figures: Mapping[str, Any]) -> Table:
-    """Lay out every part's figures, the policy's above the baselines'."""
+    """Table of every group's figures, the policy's above the baselines'."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     titles = [
@@ -80,7 +80,7 @@ def success_bars(figures: Mapping[str, Any]) -> list[str]:
 
 
 def latency_table(figures: Mapping[str, Any]) -> Table:
-    """Lay out the latency by stage."""
+    """Table of the latency by stage."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("latency of a chunk, ms")
     for name in ("p50", "p95", "p99"):
