@@ -22,7 +22,6 @@ ARROWS: dict[str, set[str]] = {
     "training": {"model", "conversion"},
     "training.aloha_mini": {"client", "envs"},  # the recipe of the shipped checkpoint
     "server.policies": {"model", "conversion"},
-    "client.commands": {"conversion", "envs"},
     "client.replay": {"conversion"},
     "client.rollout": {"envs"},
     "envs": {"conversion"},
@@ -79,7 +78,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "checkpoints",
         "network",
         "data",
-        "finetuning.config",
+        ("finetuning.config", "aloha_mini.configs"),
         "errors",
     ],
     "server": [

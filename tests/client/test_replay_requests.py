@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from handover_client.commands.main import run
 from handover_client.connection.policy_client import PolicyClient
-from handover_client.diagnostics import request_replay as recorded_requests
-from handover_client.diagnostics.request_replay import compare_recording
+from handover_client.diagnostics.request_replay import compare_recording, first_difference
 from handover_proto.embodiment import aloha_state_groups
 from handover_proto.errors import Overloaded
 from handover_proto.request_log import (
@@ -143,7 +142,7 @@ def test_what_is_compared_refused_and_left_out_is_counted(start_server, observat
 
 def test_other_shapes_and_groups_are_told_as_such():
     values = np.zeros((2, 3), np.float32)
-    differing = recorded_requests._difference
+    differing = first_difference
     assert differing({"arm": values}, {"arm": values.copy()}) == ""
     assert differing({"arm": values}, {"hand": values}) == "the groups are hand, recorded arm"
     expected = "arm is float32 (2, 3), recorded float32 (1, 3)"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.embodiment import GR1_SLICES, GR1_WIDTH, RELATIVE_GROUPS
-from handover_training.aloha_mini.random_checkpoint import MiniConfig, main
+from handover_training.aloha_mini.checkpoint import write_random
 
 HORIZON = 16
 CONSTANT_SLOT = 28  # a slot that never moves
@@ -57,7 +57,7 @@ def dataset(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def mini(dataset, tmp_path_factory) -> Path:
     """A small checkpoint with random weights. Tests that change it copy it first."""
-    return main(MiniConfig(dataset, tmp_path_factory.mktemp("checkpoints") / "mini", seed=3))
+    return write_random(dataset, tmp_path_factory.mktemp("checkpoints") / "mini", seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from handover_model.processing.tokenizer import (
     pad_left,
     render_prompt,
 )
+from handover_training.aloha_mini.data.snapshots import TASK_TEXTS
 from handover_training.aloha_mini.tokenizer import (
     CHAT_TOKENS,
-    TASKS,
     save_tokenizer,
     train_tokenizer,
 )
@@ -65,7 +65,7 @@ def test_special_tokens_are_one_token_each(small):
 
 
 def test_the_learnt_tasks_are_short(small):
-    text = render_prompt(formalize(TASKS[0]), [0])
+    text = render_prompt(formalize(TASK_TEXTS[0]), [0])
     assert len(small.encode(text)) < len(text.encode()) / 3
 
 
@@ -81,7 +81,7 @@ def test_vocabulary_and_merges_make_the_same_tokenizer(small, folder, tmp_path):
     added = {token: vocabulary[token] for token in (*CHAT_TOKENS, *IMAGE_TOKENS)}
     (tmp_path / "added_tokens.json").write_text(json.dumps(added))
     rebuilt = load_tokenizer(tmp_path, small.image_token)
-    for text in (render_prompt("insert the péég 12", [3]), *TASKS, "你好 don't   stop\n\n"):
+    for text in (render_prompt("insert the péég 12", [3]), *TASK_TEXTS, "你好 don't   stop\n\n"):
         assert rebuilt.encode(text).tolist() == small.encode(text).tolist()
 
 

@@ -4,16 +4,13 @@ The script is made from the same dataclasses that the commands parse, so it know
 Tab is pressed no command of ours starts: any python3 turns what was typed into what could follow.
 """
 
-import importlib
-import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 import tyro
 from tyro.conf import Positional
 
-if TYPE_CHECKING:
-    from handover_client.commands.main import Command
+from handover_client.commands.registry import COMMANDS
 
 
 @dataclass(frozen=True)
@@ -25,29 +22,20 @@ class CompletionConfig:
     """
 
     shell: Positional[Literal["bash", "zsh"]]
-    """Which shell it is for."""
+    """Shell that the script is for."""
 
 
 def main(config: CompletionConfig) -> None:
     """Print the script for every command of this installation."""
-    from handover_client.commands.main import COMMANDS
-
-    known = {name: command for name, command in COMMANDS.items() if command.exists()}
     kinds = [
-        Annotated[config_class(command), tyro.conf.subcommand(name, description=command.summary)]
-        for name, command in known.items()
+        Annotated[command.load_config(), tyro.conf.subcommand(name, description=command.summary)]
+        for name, command in COMMANDS.items()
+        if command.exists()
     ]
     whole: Any = Union[tuple(kinds)]  # noqa: UP007, a union of a list has no other spelling
     tyro.cli(whole, prog="handover", args=["--tyro-print-completion", config.shell])  # exits
 
 
-def config_class(command: "Command") -> type[Any]:
-    """Find the dataclass that a command takes: the type of its `main(config)`."""
-    module = importlib.import_module(command.module)
-    annotation = inspect.signature(module.main).parameters["config"].annotation
-    return getattr(module, annotation) if isinstance(annotation, str) else annotation
-
-
 def cli() -> None:
-    """Parse the command line and print."""
+    """Parse the command line and run."""
     main(tyro.cli(CompletionConfig))

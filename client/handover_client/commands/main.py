@@ -1,116 +1,49 @@
-"""The command line `handover COMMAND …`: finds a command's module, and turns errors into one line.
+"""Dispatcher of `handover COMMAND …`: finds a command's module, and turns errors into one line.
 
 Nothing heavy is imported before a command is chosen: help for all of them costs a few milliseconds.
 """
 
-import importlib
-import importlib.util
 import os
+import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from types import FrameType
 
 from handover_common import HandoverError, MissingExtra, UsageError, exit_status
 
-from handover_client.commands.interrupts import keep_interrupts
+from handover_client.commands.registry import COMMANDS, Command
 
 _NO_READER = 141  # 128 + SIGPIPE
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command: where its function is, which extra brings its packages, what it does."""
-
-    target: str  # "module:function"; the function parses sys.argv and does the work
-    extra: str  # empty where the base installation is enough
-    summary: str
-
-    @property
-    def module(self) -> str:
-        """The module that holds the function."""
-        return self.target.partition(":")[0]
-
-    def exists(self) -> bool:
-        """Tell whether this installation has the command's module."""
-        try:
-            return importlib.util.find_spec(self.module) is not None
-        except ModuleNotFoundError:  # its package is not installed at all
-            return False
-
-    def load(self) -> Callable[[], None]:
-        """Import the command's function."""
-        module, _, function = self.target.partition(":")
-        return getattr(importlib.import_module(module), function)
-
-
-COMMANDS = {
-    "record": Command(
-        "handover_envs.record.command:cli",
-        "sim",
-        "scripted demonstrations in MuJoCo, as a LeRobot dataset",
-    ),
-    "convert": Command(
-        "handover_conversion.pipeline.command:cli",
-        "convert",
-        "LeRobot recordings to a GR00T dataset",
-    ),
-    "finetune": Command(
-        "handover_training.finetuning.command:cli",
-        "train",
-        "GR00T dataset to a finetuned checkpoint",
-    ),
-    "calibrate": Command(
-        "handover_training.calibrate.command:cli",
-        "train",
-        "FP8 scales of a checkpoint, from a dataset",
-    ),
-    "serve": Command(
-        "handover_server.serve.command:cli", "serve", "a checkpoint as a gRPC policy server"
-    ),
-    "info": Command(
-        "handover_client.commands.info:cli", "", "what a server serves, and how far away it is"
-    ),
-    "replay": Command(
-        "handover_client.commands.replay:cli",
-        "replay",
-        "open-loop evaluation: a server's chunks beside recorded actions",
-    ),
-    "rollout": Command(
-        "handover_client.commands.rollout:cli",
-        "sim",
-        "closed-loop evaluation: a server's chunks played in MuJoCo",
-    ),
-    "replay-requests": Command(
-        "handover_client.commands.replay_requests:cli",
-        "",
-        "a server's recorded requests once more: are the answers bit-identical",
-    ),
-    "bench": Command(
-        "handover_client.commands.bench:cli",
-        "",
-        "load on a server: latency percentiles, throughput, refusals",
-    ),
-    "compare": Command(
-        "handover_client.commands.compare:cli", "replay", "two evaluation runs side by side"
-    ),
-    "report": Command(
-        "handover_client.commands.report:cli", "replay", "one page about several evaluation runs"
-    ),
-    "completion": Command(
-        "handover_client.commands.completion:cli", "", "completion script of bash or zsh"
-    ),
-}
-
-
 def main() -> None:
     """Run `handover` with the arguments of this process, and exit with its status."""
-    keep_interrupts()
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        status = _without_reader()
+        # as `head` and the like expect it; what is still buffered has no reader either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = _NO_READER
+    except Exception:
+        if not interrupts:
+            raise
+        status = exit_status(_interrupted)  # an import made an error of its own of it
+    # CPython would end itself by SIGINT instead of with our status where the interrupt came in an
+    # exec(), of which dataclasses are made; the next exec() clears that (CPython, pythonrun.c,
+    # run_eval_code_obj)
+    exec("")
     sys.exit(status)
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
@@ -134,12 +67,6 @@ def run(arguments: list[str]) -> int:
     return exit_status(chosen)
 
 
-def _without_reader() -> int:
-    """End as `head` and the like expect it: nobody reads on, so nothing more is said."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered
-    return _NO_READER
-
-
 def overview() -> str:
     """List the commands that this installation has."""
     known = {name: command for name, command in COMMANDS.items() if command.exists()}
@@ -149,24 +76,23 @@ def overview() -> str:
         [
             "usage: handover COMMAND …",
             "",
-            "Finetune, serve and judge GR00T N1.6 policies for the ALOHA robot.",
+            "Finetune, serve and evaluate GR00T N1.6 policies for the ALOHA robot.",
             "",
             *lines,
             "",
-            "handover COMMAND --help   what a command takes",
-            "handover --version        the version of this installation",
+            "handover COMMAND --help   flags of a command",
+            "handover --version        version of this installation",
         ]
     )
 
 
 def _find(name: str) -> Command:
-    command = COMMANDS.get(name)
-    if command is None or not command.exists():
-        known = [known for known, command in COMMANDS.items() if command.exists()]
+    known = [known for known, command in COMMANDS.items() if command.exists()]
+    if name not in known:
         raise UsageError(
             f"unknown command {name!r}: expected one of {', '.join(known)}{_nearest(name, known)}"
         )
-    return command
+    return COMMANDS[name]
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -194,7 +120,3 @@ def _version() -> str:
     from handover_common import NOT_INSTALLED, package_version
 
     return package_version("handover") or f"from source, {NOT_INSTALLED}"
-
-
-if __name__ == "__main__":
-    main()

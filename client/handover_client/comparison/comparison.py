@@ -1,16 +1,13 @@
-"""Two runs side by side: what was compared, what differs, and whether that is better or worse.
+"""Comparison of two runs: their figures, the differences, and which are better or worse.
 
 Every kind of run (replay, rollout) fills a Comparison; the terminal and the page show any of them.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from handover_client.errors import EvaluationError
-from handover_client.replay.score_table import percent
+from handover_client.results.formatting import percent
 from handover_client.results.statistics import PairedOutcomes
 
 SHARE = "share"
@@ -35,7 +32,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """Say "better", "worse" or nothing."""
+        """ "better", "worse" or nothing."""
         if not self.difference or self.more_is_better is None:
             return ""
         return "better" if (self.difference > 0) == self.more_is_better else "worse"
@@ -65,7 +62,7 @@ class Pairing:
     counts: PairedOutcomes
 
     def verdict(self) -> str:
-        """Say what McNemar's test makes of the episodes that only one of the runs succeeded in."""
+        """McNemar's test on the episodes in which only one of the runs succeeded, in words."""
         p_value = self.counts.p_value
         written = f"p = {p_value:.3f}" if p_value >= 0.001 else "p < 0.001"
         meaning = "the runs differ" if p_value < 0.05 else "chance alone would explain it"
@@ -77,32 +74,12 @@ class Comparison:
     """Two runs of one kind, before and after."""
 
     kind: str
-    before: str  # which policy, in words
+    before: str  # the policy, in words
     after: str
     mismatches: tuple[str, ...]  # what makes the figures incomparable
-    notes: tuple[str, ...]  # what else differs between the runs
+    notes: tuple[str, ...]  # other differences between the runs
     sections: tuple[Section, ...]
     pairings: tuple[Pairing, ...] = ()  # of runs whose episodes have a yes or no
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Read a run's metrics.json; raises EvaluationError where there is none."""
-    path = folder / "metrics.json"
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EvaluationError(
-            f"{folder} has no metrics.json: expected the --output folder of an evaluation"
-        ) from None
-    except NotADirectoryError:
-        raise EvaluationError(
-            f"{folder} is a file, expected the --output folder of an evaluation"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path} cannot be read: {error}") from None
-    if not isinstance(figures, dict) or not isinstance(figures.get("kind"), str):
-        raise EvaluationError(f"{path} is not an evaluation's: it has no 'kind'")
-    return figures
 
 
 def settings_that_differ(
@@ -113,6 +90,25 @@ def settings_that_differ(
         f"{words}: {_brief(before.get(key))} and {_brief(after.get(key))}"
         for key, words in names.items()
         if before.get(key) != after.get(key)
+    )
+
+
+def latency_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Compare the latency of a chunk, in ms; missing where a run had no server."""
+
+    def figure(figures: Mapping[str, Any], stage: str, name: str) -> float | None:
+        return figures["latency_ms"][stage][name] if figures["latency_ms"] else None
+
+    return tuple(
+        Change(
+            f"{stage} {name}".replace("_", " "),
+            figure(before, stage, name),
+            figure(after, stage, name),
+            False,
+            ".2f",
+        )
+        for stage in ("client", "server_total")
+        for name in ("p50", "p95", "p99")
     )
 
 
@@ -130,5 +126,5 @@ def _written_difference(value: float | None, style: str) -> str:
 
 
 def _brief(value: object) -> str:
-    text = str(value)
+    text = "not recorded" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"

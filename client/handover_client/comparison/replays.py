@@ -1,4 +1,4 @@
-"""Two open-loop runs side by side."""
+"""Comparison of two open-loop runs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,11 @@ from handover_client.comparison.comparison import (
     Change,
     Comparison,
     Section,
+    latency_changes,
     settings_that_differ,
 )
 from handover_client.replay.figures import HEADLINE_THRESHOLD
+from handover_client.results.formatting import policy_and_hash, policy_name
 
 _MUST_AGREE = {"episodes": "episodes", "steps": "steps"}
 _WORTH_A_NOTE = {
@@ -21,40 +23,45 @@ _WORTH_A_NOTE = {
 
 
 def compare_replays(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
-    """Lay two runs' metrics.json beside each other."""
-    parts = [key for key in before["parts"] if key in after["parts"]]
+    """Compare two runs' metrics.json.
+
+    Figures whose dataset has no hash are from elsewhere, for example the original experiment's:
+    that they are over other recordings is known, so it is a note and no mismatch.
+    """
+    mismatches = (
+        *_datasets_that_differ(before, after),
+        *settings_that_differ(before, after, _MUST_AGREE),
+        *_parts_that_differ(before, after),
+    )
+    notes = settings_that_differ(before, after, _WORTH_A_NOTE)
+    if not all(run["provenance"]["dataset"]["hash"] for run in (before, after)):
+        trained = (f"{policy_name(run)}: {run['training']}" for run in (before, after))
+        mismatches, notes = (), (*trained, *mismatches, *notes)
+    sections = [
+        Section(before["parts"][key]["title"], _score_changes(before[key], after[key]))
+        for key in before["parts"]
+        if key in after["parts"]
+    ]
+    if before["latency_ms"] or after["latency_ms"]:
+        sections.append(Section("latency of a chunk, ms", latency_changes(before, after)))
     return Comparison(
         kind="replay",
-        before=_name(before),
-        after=_name(after),
-        mismatches=(
-            *_datasets_that_differ(before, after),
-            *settings_that_differ(before, after, _MUST_AGREE),
-            *_parts_that_differ(before, after),
-        ),
-        notes=settings_that_differ(before, after, _WORTH_A_NOTE),
-        sections=(
-            *(
-                Section(before["parts"][key]["title"], _score_changes(before[key], after[key]))
-                for key in parts
-            ),
-            Section("latency of a chunk, ms", _latency_changes(before, after)),
-            *_trajectory_sections(before, after),
-        ),
+        before=policy_and_hash(before),
+        after=policy_and_hash(after),
+        mismatches=mismatches,
+        notes=notes,
+        sections=(*sections, *_trajectory_sections(before, after)),
     )
-
-
-def _name(figures: Mapping[str, Any]) -> str:
-    server = figures["provenance"]["server"]
-    name = server["checkpoint"] or server["policy"]
-    return f"{name} ({server['checkpoint_hash'][:12]})" if server["checkpoint_hash"] else name
 
 
 def _datasets_that_differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     first, second = before["provenance"]["dataset"], after["provenance"]["dataset"]
     if first["hash"] == second["hash"]:
         return ()
-    written = [f"{each['name']} ({each['hash'][:12]})" for each in (first, second)]
+    written = [
+        f"{each['name']} ({each['hash'][:12]})" if each["hash"] else each["name"]
+        for each in (first, second)
+    ]
     return (f"dataset: {written[0]} and {written[1]}",)
 
 
@@ -77,20 +84,6 @@ def _score_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple
         *shares("success_at", "success"),
         *shares("accuracy_at", "accuracy"),
         Change("drift per step", before["drift"], after["drift"], None, ".1e"),
-    )
-
-
-def _latency_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    return tuple(
-        Change(
-            f"{stage} {name}".replace("_", " "),
-            before["latency_ms"][stage][name],
-            after["latency_ms"][stage][name],
-            False,
-            ".2f",
-        )
-        for stage in ("client", "server_total")
-        for name in ("p50", "p95", "p99")
     )
 
 

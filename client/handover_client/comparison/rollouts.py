@@ -1,4 +1,4 @@
-"""Two rollouts side by side, and the same episodes in both as pairs."""
+"""Comparison of two rollouts, with the episodes of the same seed as pairs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,10 @@ from handover_client.comparison.comparison import (
     Comparison,
     Pairing,
     Section,
+    latency_changes,
     settings_that_differ,
 )
-from handover_client.report.rollout_terminal import policy_name
+from handover_client.results.formatting import policy_and_hash
 from handover_client.results.statistics import pair
 
 _MUST_AGREE = {"task": "task", "max_steps": "most steps"}
@@ -31,12 +32,12 @@ _WORTH_A_NOTE = {
 
 
 def compare_rollouts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
-    """Lay two runs' metrics.json beside each other; episodes are the same if their seeds are."""
+    """Compare two runs' metrics.json; episodes are the same if their seeds are."""
     first, second = before["settings"], after["settings"]
     return Comparison(
         kind="rollout",
-        before=_name(before),
-        after=_name(after),
+        before=policy_and_hash(before),
+        after=policy_and_hash(after),
         mismatches=(
             *settings_that_differ(first, second, _MUST_AGREE),
             *_seeds_that_differ(before, after),
@@ -44,20 +45,14 @@ def compare_rollouts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Com
         notes=settings_that_differ(first, second, _WORTH_A_NOTE),
         sections=(
             Section("share of episodes", _success_changes(before, after)),
-            Section("of the successes and motions", _motion_changes(before, after)),
-            Section("latency of a chunk, ms", _latency_changes(before, after)),
+            Section("medians over successes and episodes", _motion_changes(before, after)),
+            Section("latency of a chunk, ms", latency_changes(before, after)),
         ),
         pairings=(
             Pairing("success", pair(_pairs(before, after, "success"))),
             Pairing("strict success", pair(_pairs(before, after, "strict_success"))),
         ),
     )
-
-
-def _name(figures: Mapping[str, Any]) -> str:
-    server = figures["provenance"]["server"]
-    digest = server["checkpoint_hash"][:12] if server else ""
-    return f"{policy_name(figures)} ({digest})" if digest else policy_name(figures)
 
 
 def _by_seed(figures: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
@@ -100,26 +95,9 @@ def _motion_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tupl
     return tuple(
         Change(name, median(before, key), median(after, key), False, style)
         for name, key, style in (
-            ("time to success, median s", "time_to_success_s", ".2f"),
-            ("jerk, median rad/s³", "jerk_rms", ".1f"),
-            ("jerk at borders, median rad/s³", "border_jerk_rms", ".1f"),
-            ("pull at borders, median rad/s²", "border_acceleration", ".1f"),
+            ("time to success, s", "time_to_success_s", ".2f"),
+            ("jerk, rad/s³", "jerk_rms", ".1f"),
+            ("jerk at borders, rad/s³", "border_jerk_rms", ".1f"),
+            ("acceleration at borders, rad/s²", "border_acceleration", ".1f"),
         )
-    )
-
-
-def _latency_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    def figure(figures: Mapping[str, Any], stage: str, name: str) -> float | None:
-        return figures["latency_ms"][stage][name] if figures["latency_ms"] else None
-
-    return tuple(
-        Change(
-            f"{stage} {name}".replace("_", " "),
-            figure(before, stage, name),
-            figure(after, stage, name),
-            False,
-            ".2f",
-        )
-        for stage in ("client", "server_total")
-        for name in ("p50", "p95", "p99")
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from handover_client.control.chunk_player import ChunkPlayer
 from handover_client.control.chunk_sources import ChunkReply
 from handover_client.control.retries import Outage
-from handover_client.rollout.record import STAGES
+from handover_client.results.latency import STAGES
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Clients that load a server, in one process: each a connection, asked by schedule or in a row."""
+"""Clients of one process that load a server: one connection each, by schedule or in a row."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Share:
-    """What one process does: its clients ask with `message` from `start_s` of time.time() on."""
+    """One process's part of a load: its clients ask with `message` from `start_s` (time.time())."""
 
     address: str
     security: ChannelSecurity
@@ -119,8 +119,8 @@ class _Client:
             status = grpc.StatusCode.OK
         except aio.AioRpcError as error:
             status = error.code()
-            told = typed_error(error, self._share.address)
-            pause_s = told.retry_after_s if isinstance(told, Overloaded) else _PAUSE_S
+            typed = typed_error(error, self._share.address)
+            pause_s = typed.retry_after_s if isinstance(typed, Overloaded) else _PAUSE_S
         self._report(Answered(due_s, (self._now() - due_s) * 1e3, status.name))
         return pause_s
 

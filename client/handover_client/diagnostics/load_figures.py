@@ -1,20 +1,19 @@
-"""What a load showed: percentiles, throughput and refusals, as JSON and as one table."""
+"""Figures of a load: latency percentiles, throughput and refusals, as JSON and as a table."""
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from handover_client.commands.bench import BenchConfig
-    from handover_client.diagnostics.load_run import Load
+from handover_client.diagnostics.load_config import BenchConfig
+from handover_client.diagnostics.load_run import Load
 
 _PERCENTILES = (50, 95, 99, 99.9)
 
 
-def load_figures(config: "BenchConfig", load: "Load") -> dict[str, Any]:
-    """Summarise answers; latencies are those of requests that succeeded, from when they were due.
+def load_figures(config: BenchConfig, load: Load) -> dict[str, Any]:
+    """Summarize answers; latencies are those of requests that succeeded, from when they were due.
 
     throughput_hz counts successes over the time from the end of the warm-up to the last answer.
     """
@@ -43,22 +42,28 @@ def load_figures(config: "BenchConfig", load: "Load") -> dict[str, Any]:
     }
 
 
-def print_load(figures: Mapping[str, Any]) -> None:
-    """Print the figures as one table."""
+def load_table(figures: Mapping[str, Any]) -> str:
+    """Write the figures as one table."""
     rate = figures["rate_hz"]
     load = "closed loop" if rate is None else f"{rate:g}/s {figures['arrivals']}"
     height, width, codec = figures["image"]
-    print(
+    title = (
         f"{figures['checkpoint'] or figures['policy']}: {figures['clients']} client(s), {load}, "
         f"{height}x{width} {codec}"
     )
-    head = ["requests", "per second", *(f"{name} ms" for name in figures["latency_ms"]), "refused"]
-    refused = ", ".join(f"{name} {count}" for name, count in figures["refused"].items())
-    latencies = [
-        "–" if value is None else f"{value:.2f}" for value in figures["latency_ms"].values()
+    columns = {
+        "requests": str(figures["requests"]),
+        "per second": f"{figures['throughput_hz']:.1f}",
+        **{
+            f"{name} ms": "–" if value is None else f"{value:.2f}"
+            for name, value in figures["latency_ms"].items()
+        },
+        "refused": ", ".join(f"{name} {count}" for name, count in figures["refused"].items())
+        or "0",
+    }
+    widths = [max(10, len(name), len(cell)) for name, cell in columns.items()]
+    rows = [
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in (columns.keys(), columns.values())
     ]
-    cells = [str(figures["requests"]), f"{figures['throughput_hz']:.1f}", *latencies]
-    cells.append(refused or "0")
-    widths = [max(10, len(name), len(cell)) for name, cell in zip(head, cells, strict=True)]
-    for row in (head, cells):
-        print("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+    return "\n".join([title, *rows])

@@ -1,4 +1,4 @@
-"""A load of several processes: made, watched, and gathered, also when Ctrl-C ends it early."""
+"""Load from several processes: started, watched, and gathered, also when Ctrl-C ends it early."""
 
 import asyncio
 import contextlib
@@ -22,29 +22,28 @@ from handover_proto.wire import compress, serialize_request
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.diagnostics.load_clients import Answered, Share, run_clients
+from handover_client.diagnostics.load_config import BenchConfig
 from handover_client.diagnostics.load_schedule import LoadSchedule
 
 if TYPE_CHECKING:
-    from handover_client.commands.bench import BenchConfig
-
     Answers = multiprocessing.Queue[list[Answered] | None]  # None: a process is done
 
 _CLIENTS_PER_PROCESS = 16
 _START_S = 1.0  # for the first process to start and connect, and for each that follows half of it
 _SEND_EVERY_S = 0.25
-_LATE_S = 10.0  # that a process may be, on a machine with other things to do
+LATE_S = 10.0  # how late a process may be, on a machine with other things to do
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a load: answers to requests that were due after the warm-up."""
+    """Outcome of a load: answers to requests that were due after the warm-up."""
 
     answers: list[Answered]
     info: ServerInfo
     interrupted: bool
 
 
-def run_load(config: "BenchConfig", security: ChannelSecurity) -> Load:
+def run_load(config: BenchConfig, security: ChannelSecurity) -> Load:
     """Load the server until the time is up or Ctrl-C ends it; no process outlives the call."""
     with PolicyClient.connect(config.server, security=security) as client:
         info = client.info
@@ -75,8 +74,8 @@ def run_load(config: "BenchConfig", security: ChannelSecurity) -> Load:
     return Load(counted, info, interrupted)
 
 
-def random_message(info: ServerInfo, config: "BenchConfig") -> bytes:
-    """Serialise a request with a random image for each camera and a zero state."""
+def random_message(info: ServerInfo, config: BenchConfig) -> bytes:
+    """Serialize a request with a random image for each camera and a zero state."""
     rng = np.random.default_rng(config.seed)
     frame = rng.integers(0, 256, (config.image_height, config.image_width, 3), dtype=np.uint8)
     sent = compress(frame, ImageCodec.JPEG) if config.codec == "jpeg" else frame
@@ -157,7 +156,7 @@ def _gather(
     """
     busy = len(processes)
     end_s = share.start_s + share.seconds
-    while busy and time.time() < end_s + share.timeout_s + _LATE_S:
+    while busy and time.time() < end_s + share.timeout_s + LATE_S:
         are_over = not any(process.is_alive() for process in processes)
         try:
             batch = answers.get(timeout=0.5)  # asked last: what they sent came before their end

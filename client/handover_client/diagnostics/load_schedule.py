@@ -1,4 +1,4 @@
-"""When a load generator's requests are due: by a clock of its own, or by the answers."""
+"""Schedule of a load generator's requests: by its own clock, or by the answers."""
 
 import random
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ Kind = Literal["poisson", "fixed"]
 
 @dataclass(frozen=True)
 class LoadSchedule:
-    """When the clients of one process ask.
+    """Schedule of one process's clients.
 
     clients: their numbers among all; rate_hz: of all clients together, None for a closed loop
     """
@@ -23,7 +23,7 @@ class LoadSchedule:
     seed: int
 
     def schedules(self) -> list[Iterator[float] | None]:
-        """Give each client's moments; None for one that asks again once it is answered."""
+        """Moments of each client; None for one that asks again once it is answered."""
         if self.rate_hz is None:
             return [None] * len(self.clients)
         each_hz = self.rate_hz / self.all_clients
@@ -34,7 +34,7 @@ class LoadSchedule:
 
 
 def arrivals(rate_hz: float, kind: Kind, seed: int, phase: float = 0.0) -> Iterator[float]:
-    """Give the moments at which requests are due, in seconds from the start, without end.
+    """Moments at which requests are due, in seconds from the start, without end.
 
     They depend on no answer, so a server that stalls is asked as often as before, and the time
     that a request waits for its turn counts: otherwise the slow answers would hide how many

@@ -1,4 +1,4 @@
-"""Recorded requests and their answers, paired; and what a server says to them now."""
+"""Replay of recorded requests: their answers, compared with what a server answers now."""
 
 import time
 from collections import Counter
@@ -21,6 +21,7 @@ from handover_proto import policy_pb2 as pb
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.requests import SealedRequest
+from handover_client.errors import EvaluationError
 
 _MOST_OPEN = 1024  # requests whose answer has not been read yet; a server has fewer under way
 _ATTEMPTS = 20  # at a server that is full
@@ -28,7 +29,7 @@ _ATTEMPTS = 20  # at a server that is full
 
 @dataclass
 class ReplayCounts:
-    """What a recording holds and what the server made of it now."""
+    """Counts of a recording's requests and answers, and of the server's answers now."""
 
     requests: int = 0
     damaged: list[Damage] = field(default_factory=list)
@@ -40,7 +41,7 @@ class ReplayCounts:
     first: str = ""
 
     def describe(self, served_hash: str) -> str:
-        """Lay the counts out, one fact per line."""
+        """Write the counts, one fact per line."""
         answered = sum(self.outcomes.values())
         outcomes = ", ".join(f"{name} {count}" for name, count in self.outcomes.most_common())
         others = {name: count for name, count in self.checkpoints.items() if name != served_hash}
@@ -61,6 +62,15 @@ class ReplayCounts:
             facts["first"] = self.first
         return "\n".join(f"{name:<12}{fact}" for name, fact in facts.items())
 
+    def check(self, recording: Path) -> None:
+        """Raise EvaluationError unless there were answers, and all are bit-identical."""
+        if not self.sent:
+            raise EvaluationError(f"{recording} holds no request that was answered by a chunk")
+        if self.identical < self.sent:
+            raise EvaluationError(
+                f"{self.sent - self.identical} of {self.sent} answers are not what was recorded"
+            )
+
 
 def compare_recording(folder: Path, client: PolicyClient, limit: int | None) -> ReplayCounts:
     """Send what was answered by a chunk again, in order; raises RecordingError, PolicyError."""
@@ -80,7 +90,7 @@ def compare_recording(folder: Path, client: PolicyClient, limit: int | None) -> 
             found.refused += 1
             difference = str(error)
         else:
-            difference = _difference(answer.action, action)
+            difference = first_difference(answer.action, action)
             found.identical += not difference
         if difference and not found.first:
             found.first = f"request {request.number}, sequence {message.sequence}: {difference}"
@@ -118,8 +128,8 @@ def _ask(client: PolicyClient, request: SealedRequest) -> Mapping[str, np.ndarra
     return client.exchange(request).action
 
 
-def _difference(recorded: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> str:
-    """Say where two chunks differ; empty where they are the same to the last bit."""
+def first_difference(recorded: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> str:
+    """Describe the first place at which two chunks differ; empty where every bit is the same."""
     if set(recorded) != set(now):
         return f"the groups are {', '.join(sorted(now))}, recorded {', '.join(sorted(recorded))}"
     for name, before in recorded.items():

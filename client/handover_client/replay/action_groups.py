@@ -1,4 +1,4 @@
-"""Which of a policy's values are judged together: all of them, ALOHA's joints, arms, grippers."""
+"""Groups of a policy's values that are judged together: all, ALOHA's joints, arms, grippers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from handover_proto import (
 
 @dataclass(frozen=True)
 class ActionGroup:
-    """Some columns of a trajectory (T, D) that have figures of their own."""
+    """Columns of a trajectory (T, D) that have their own figures."""
 
     key: str  # in metrics.json
     title: str
@@ -40,12 +40,12 @@ class ActionColumns:
         return tuple(f"{name}[{place}]" for name, dim in self.dims.items() for place in range(dim))
 
     def join(self, groups: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Lay groups beside each other: {group: (T, dim)} -> (T, D) float32."""
+        """Concatenate groups: {group: (T, dim)} -> (T, D) float32."""
         return np.concatenate([groups[name] for name in self.dims], axis=-1).astype(np.float32)
 
 
 def parts_of(layout: ActionColumns, demonstrated: np.ndarray) -> tuple[ActionGroup, ...]:
-    """List the parts of a layout, the one that the headline is about first.
+    """List the groups of values to judge, the headline's first.
 
     demonstrated: (N, D), every action that is evaluated. The groups of the 29 slots are ALOHA's
     where the slots that ALOHA has no joint for never move from 0; else they are a GR1's own.

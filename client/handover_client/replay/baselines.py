@@ -1,4 +1,7 @@
-"""What costs nothing to predict: a policy that is no better than these has learnt nothing."""
+"""Trivial baselines: hold the current state, and the leave-one-out mean trajectory.
+
+A policy that does not beat both has learned nothing from its cameras.
+"""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,65 +1,68 @@
-"""Whether a dataset, a served policy and a run fit together; one clear line where they do not."""
+"""Compatibility of a dataset, a served policy and a run; one clear line where they do not fit."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from handover_common import UsageError
 from handover_proto import PolicySpec
 
 from handover_client.errors import EvaluationError
 from handover_client.replay.action_groups import ActionColumns
-from handover_client.replay.recordings import EpisodeEntry, Recordings
+
+if TYPE_CHECKING:
+    from handover_conversion.groot import EpisodeEntry, GrootDataset
 
 _RATE_TOLERANCE = 0.01  # 1 %: 29.97 and 30 frames per second are the same to a policy
 
 
-def check_fit(recordings: Recordings, spec: PolicySpec) -> ActionColumns:
+def check_fit(dataset: "GrootDataset", spec: PolicySpec) -> ActionColumns:
     """Return the columns to compare, in the policy's order.
 
     Raises EvaluationError naming the cameras and groups that the dataset lacks, or the rate.
     """
     lacks = [
-        *_missing("camera", (cam.name for cam in spec.cameras), recordings.cameras),
-        *_missing("state group", (group.name for group in spec.state), recordings.state_groups),
-        *_missing("action group", (group.name for group in spec.action), recordings.action_groups),
+        *_missing("camera", (cam.name for cam in spec.cameras), dataset.cameras),
+        *_missing("state group", (group.name for group in spec.state), dataset.state_groups),
+        *_missing("action group", (group.name for group in spec.action), dataset.action_groups),
     ]
     if lacks:
         raise EvaluationError(
-            f"the dataset {recordings.path.name} lacks what the policy "
+            f"the dataset {dataset.path.name} lacks what the policy "
             f"{spec.checkpoint_name or spec.policy} needs: {'; '.join(lacks)}; replay a dataset "
             "converted for this checkpoint's embodiment"
         )
     _check_steps(spec)
-    _check_dims("state", {group.name: group.dim for group in spec.state}, recordings.state_groups)
+    _check_dims("state", {group.name: group.dim for group in spec.state}, dataset.state_groups)
     dims = {group.name: group.dim for group in spec.action}
-    _check_dims("action", dims, recordings.action_groups)
-    if spec.rate_hz and abs(recordings.fps / spec.rate_hz - 1) > _RATE_TOLERANCE:
+    _check_dims("action", dims, dataset.action_groups)
+    if spec.rate_hz and abs(dataset.fps / spec.rate_hz - 1) > _RATE_TOLERANCE:
         raise EvaluationError(
-            f"the dataset has {recordings.fps:g} steps per second, the policy {spec.rate_hz:g}: "
+            f"the dataset has {dataset.fps:g} steps per second, the policy {spec.rate_hz:g}: "
             f"convert the recordings with --fps {spec.rate_hz:g}"
         )
     return ActionColumns(dims)
 
 
-def choose_episodes(recordings: Recordings, traj_ids: Sequence[int]) -> list[EpisodeEntry]:
+def choose_episodes(dataset: "GrootDataset", traj_ids: Sequence[int]) -> "list[EpisodeEntry]":
     """Find the episodes to replay, in the order asked for; all of them for none named.
 
     Raises UsageError for an id that the dataset does not have, or one named twice.
     """
-    known = {entry.index: entry for entry in recordings.episodes}
+    known = {entry.index: entry for entry in dataset.episodes}
     unknown = sorted({index for index in traj_ids if index not in known})
     if unknown:
         raise UsageError(
-            f"--traj-ids: the dataset {recordings.path.name} has no episode "
+            f"--traj-ids: the dataset {dataset.path.name} has no episode "
             f"{', '.join(map(str, unknown))}; it has {_ranges(known)}"
         )
     if len(set(traj_ids)) != len(traj_ids):
         raise UsageError("--traj-ids: an episode is named twice")
     chosen = [known[index] for index in traj_ids] or list(known.values())
     if not chosen:
-        raise EvaluationError(f"the dataset {recordings.path.name} has no episodes")
+        raise EvaluationError(f"the dataset {dataset.path.name} has no episodes")
     empty = [entry.index for entry in chosen if entry.length < 1]
     if empty:
-        raise EvaluationError(f"episode {empty[0]} of {recordings.path.name} has no steps")
+        raise EvaluationError(f"episode {empty[0]} of {dataset.path.name} has no steps")
     return chosen
 
 
@@ -77,7 +80,7 @@ def check_run(steps: int, action_horizon: int, seed: int, spec: PolicySpec) -> N
 
 
 def _check_steps(spec: PolicySpec) -> None:
-    """Make sure that it is known which steps an observation is made of, and that they are past."""
+    """Check that the server reports which steps an observation is made of, all of them past."""
     vague = [
         part.name
         for part in (*spec.cameras, *spec.state)
@@ -86,7 +89,7 @@ def _check_steps(spec: PolicySpec) -> None:
     if vague:
         raise EvaluationError(
             f"the policy wants several steps of {', '.join(vague)} in an observation, and its "
-            "server does not tell which past ones: serve it with this version of handover"
+            "server does not report which past ones: serve it with this version of handover"
         )
 
 
@@ -109,7 +112,7 @@ def _check_dims(kind: str, wanted: Mapping[str, int], known: Mapping[str, slice]
 
 
 def _ranges(known: Iterable[int]) -> str:
-    """Write numbers briefly: 0-4, 7."""
+    """Abbreviate numbers: 0-4, 7."""
     runs: list[list[int]] = []
     for number in sorted(known):
         if runs and number == runs[-1][-1] + 1:

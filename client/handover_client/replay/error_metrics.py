@@ -1,4 +1,4 @@
-"""How far a predicted trajectory is from the demonstrated one; every definition is here.
+"""Error metrics of a predicted trajectory against the demonstrated one, with their definitions.
 
 A trajectory is (T, D): T steps of D values in physical units (rad; grippers 0 … 1). e is predicted
 minus demonstrated, in float64.
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 THRESHOLDS = (0.05, 0.10, 0.20)
-_RESAMPLES = 2000  # enough that the interval's ends are steady to about 1 % of its width
 
 DEFINITIONS = {
     "mse": "mean of e² over all steps and values",
@@ -54,19 +53,19 @@ def score(predicted: np.ndarray, demonstrated: np.ndarray) -> Score:
 
 
 def step_mse(predicted: np.ndarray, demonstrated: np.ndarray) -> np.ndarray:
-    """Give the mean squared error of each step: (T, D) and (T, D) -> (T,)."""
+    """Mean squared error of each step: (T, D) and (T, D) -> (T,)."""
     return np.mean(_error(predicted, demonstrated) ** 2, axis=1)
 
 
 def slope(values: np.ndarray) -> float:
-    """Fit a straight line to values over their places 0 … T-1; its slope, 0 for a single value."""
+    """Slope of the straight line fitted to values over their places 0 … T-1; 0 for one value."""
     places = np.arange(len(values)) - (len(values) - 1) / 2
     spread = float(places @ places)
     return float(places @ values) / spread if spread else 0.0
 
 
 def pool(scores: Sequence[Score]) -> Score:
-    """Take several trajectories as one: every step counts once; drift is the mean of the drifts.
+    """Pool several trajectories: every step counts once; drift is the mean of the drifts.
 
     Raises ValueError without any.
     """
@@ -90,20 +89,6 @@ def pool(scores: Sequence[Score]) -> Score:
         },
         drift=float(np.mean([item.drift for item in scores])),
     )
-
-
-def interval_95(values: Sequence[float], steps: Sequence[int]) -> tuple[float, float] | None:
-    """Bound a pooled figure: percentile bootstrap over the trajectories, with a fixed seed.
-
-    None for fewer than two trajectories, which say nothing about other trajectories.
-    """
-    if len(values) < 2:
-        return None
-    draws = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
-    weights = np.asarray(steps, np.float64)[draws]
-    means = (np.asarray(values, np.float64)[draws] * weights).sum(axis=1) / weights.sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _error(predicted: np.ndarray, demonstrated: np.ndarray) -> np.ndarray:

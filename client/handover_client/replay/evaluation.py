@@ -1,4 +1,4 @@
-"""Scores of replayed trajectories: in every way of predicting them, for every part, over time."""
+"""Scores of replayed trajectories: of policy and baselines, per group of values, over time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ GROUP_NAMES = ("easiest", "average", "hardest")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every trajectory's scores: one for each way of predicting it and each part of its values."""
+    """Every trajectory's scores: one per way of predicting it and per group of its values."""
 
     parts: tuple[ActionGroup, ...]
     trajectories: tuple[Trajectory, ...]
@@ -25,7 +25,7 @@ class Evaluation:
 
     @property
     def headline(self) -> ActionGroup:
-        """The part that groups, bars and plots are about."""
+        """The group of values that difficulty groups, bars and charts are about."""
         return self.parts[0]
 
     def of(self, way: str, part: str) -> list[Score]:

@@ -1,13 +1,16 @@
-"""The figures of an open-loop evaluation as JSON: metrics.json and the lines of trajectories.jsonl.
+"""Figures of an open-loop evaluation: metrics.json, trajectories.jsonl and actions.npz.
 
 The terminal's tables and the report show these figures and no others.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from handover_client.replay.error_metrics import DEFINITIONS, interval_95, pool, threshold_key
+import numpy as np
+
+from handover_client.replay.error_metrics import DEFINITIONS, pool, threshold_key
 from handover_client.replay.evaluation import (
     POLICY,
     WAYS,
@@ -17,6 +20,8 @@ from handover_client.replay.evaluation import (
     error_over_time,
 )
 from handover_client.results.latency import latency_figures
+from handover_client.results.run_folder import write_json, write_json_lines
+from handover_client.results.statistics import bootstrap_95
 
 HEADLINE_THRESHOLD = threshold_key(0.10)
 
@@ -24,7 +29,7 @@ HEADLINE_THRESHOLD = threshold_key(0.10)
 def figures(
     evaluation: Evaluation, training: Mapping[int, str], action_horizon: int
 ) -> dict[str, Any]:
-    """Write the evaluation as metrics.json has it, without the run's own settings.
+    """The evaluation as metrics.json holds it, without the run's own settings.
 
     training: {episode: what the checkpoint's training did with it}
     """
@@ -56,10 +61,21 @@ def figures(
     }
 
 
+def write_results(folder: Path, evaluation: Evaluation, figures: Mapping[str, Any]) -> None:
+    """Write a run's results into its folder; `figures` are all of metrics.json."""
+    write_json(folder / "metrics.json", figures)
+    write_json_lines(folder / "trajectories.jsonl", figures["per_trajectory"])
+    arrays = {}
+    for each in evaluation.trajectories:
+        arrays[f"predicted_{each.episode}"] = each.predicted
+        arrays[f"demonstrated_{each.episode}"] = each.demonstrated
+    np.savez_compressed(folder / "actions.npz", **arrays)
+
+
 def trajectory_figures(
     evaluation: Evaluation, place: int, training: Mapping[int, str]
 ) -> dict[str, Any]:
-    """Write one trajectory's line of trajectories.jsonl."""
+    """One trajectory's line of trajectories.jsonl."""
     each, scores = evaluation.trajectories[place], evaluation.scores[place]
     return {
         "episode": each.episode,
@@ -85,9 +101,9 @@ def _part_figures(evaluation: Evaluation, part: str) -> dict[str, Any]:
     return {
         **dataclasses.asdict(pool(scores)),
         "interval_95": {
-            "mse": interval_95([item.mse for item in scores], steps),
-            "mae": interval_95([item.mae for item in scores], steps),
-            f"success_at_{HEADLINE_THRESHOLD}": interval_95(success, steps),
+            "mse": bootstrap_95([item.mse for item in scores], steps),
+            "mae": bootstrap_95([item.mae for item in scores], steps),
+            f"success_at_{HEADLINE_THRESHOLD}": bootstrap_95(success, steps),
         },
     }
 

@@ -1,4 +1,4 @@
-"""The folder of a replay under way: the policy's answers about each finished trajectory.
+"""Folder of a replay under way: the policy's answers about each finished trajectory.
 
     .NAME.partial/
       lock, plan.json   as in unfinished_run
@@ -32,7 +32,7 @@ class ReplayFolder(UnfinishedRun):
         super().__init__(output, plan, "replay", (_ANSWERS,))
 
     def answers(self, episode: int) -> ReplayedEpisode | None:
-        """Give what the policy answered about an episode, if the run came that far."""
+        """Read the policy's answers about an episode, if the run came that far."""
         try:
             with np.load(self._file(episode), allow_pickle=False) as kept:
                 calls = tuple(
@@ -44,7 +44,7 @@ class ReplayFolder(UnfinishedRun):
             return None  # not there, or cut short by a machine that went down: asked again
 
     def keep(self, episode: int, answers: ReplayedEpisode) -> None:
-        """Put a finished trajectory's answers on the disk; EvaluationError when it is full."""
+        """Write a finished trajectory's answers; raises EvaluationError when the disk is full."""
         calls_ms = [(call.client_ms, *dataclasses.astuple(call.server)) for call in answers.calls]
         partial = self._file(episode).with_suffix(".partial")
         try:
@@ -61,7 +61,7 @@ class ReplayFolder(UnfinishedRun):
         super().publish()
 
     def is_worth_keeping(self) -> bool:
-        """Tell whether a trajectory is finished."""
+        """Whether a trajectory is finished."""
         return self._finished() > 0
 
     def _finished(self) -> int:

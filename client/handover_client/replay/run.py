@@ -1,21 +1,24 @@
-"""One open-loop evaluation from the first check to the figures, with a progress bar."""
+"""An open-loop evaluation from its first check to its figures, with a progress bar."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from handover_proto import ImageCodec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.security import ChannelSecurity
 from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_client.replay.baselines import MeanTrajectory
 from handover_client.replay.compatibility import check_fit, check_run, choose_episodes
+from handover_client.replay.config import ReplayConfig
 from handover_client.replay.evaluation import Evaluation, evaluate
 from handover_client.replay.figures import figures
 from handover_client.replay.folder import ReplayFolder
-from handover_client.replay.recordings import EpisodeEntry, Recordings
 from handover_client.replay.replayer import (
     Replayer,
     ReplayPlan,
@@ -25,34 +28,29 @@ from handover_client.replay.replayer import (
 )
 from handover_client.results.provenance import describe_training, membership, provenance
 
+if TYPE_CHECKING:
+    from handover_conversion.groot import EpisodeEntry, GrootDataset
 
-@dataclass(frozen=True)
-class ReplaySettings:
-    """What is replayed, and how; no ids means every episode of the dataset."""
-
-    traj_ids: tuple[int, ...]
-    steps: int
-    action_horizon: int
-    seed: int
+_IMAGE_CODECS = {"raw": ImageCodec.RAW_RGB8, "jpeg": ImageCodec.JPEG, "png": ImageCodec.PNG}
 
 
 @dataclass(frozen=True)
 class Replay:
     """A replay that fits its server and its dataset, before its first request."""
 
-    settings: ReplaySettings
-    recordings: Recordings
+    requests: ReplayPlan
+    dataset: "GrootDataset"
     client: PolicyClient
-    entries: Sequence[EpisodeEntry]
+    entries: "Sequence[EpisodeEntry]"
     layout: ActionColumns
     dataset_hash: str
 
     def plan(self) -> dict[str, Any]:
-        """List what decides the answers: a run that goes on must have the same."""
+        """List what decides the answers: a resumed run must have the same."""
         spec = self.client.info.spec
         return {
             "episodes": [entry.index for entry in self.entries],
-            **{key: getattr(self.settings, key) for key in ("steps", "action_horizon", "seed")},
+            **asdict(self.requests),
             "image_codec": self.client.image_codec.name,
             "dataset_hash": self.dataset_hash,
             "checkpoint_hash": spec.checkpoint_hash,
@@ -60,9 +58,9 @@ class Replay:
         }
 
     def run(self, folder: ReplayFolder | None = None) -> tuple[Evaluation, dict[str, Any]]:
-        """Replay the episodes and judge them; returns the evaluation and all of metrics.json.
+        """Replay the episodes and score them; returns the evaluation and all of metrics.json.
 
-        folder: keeps the answers about each finished trajectory, and has those of a run before.
+        folder: keeps the answers about each finished trajectory, and holds an earlier run's.
         """
         with _progress_bar() as progress:
             trajectories = self._replay_all(folder, progress)
@@ -70,21 +68,20 @@ class Replay:
         evaluation = evaluate(trajectories, parts_of(self.layout, demonstrated))
         plan, client = self.plan(), self.client
         training = membership(client.info.spec.training, self.dataset_hash, plan["episodes"])
-        name = self.recordings.path.resolve().name
+        name = self.dataset.path.resolve().name
         return evaluation, {
             "kind": "replay",
             **{key: value for key, value in plan.items() if not key.endswith("_hash")},
-            "rate_hz": self.recordings.fps,
+            "rate_hz": self.dataset.fps,
             "training": describe_training(training.values()),
-            **figures(evaluation, training, self.settings.action_horizon),
+            **figures(evaluation, training, self.requests.action_horizon),
             "provenance": provenance(client.info, client.address, name, self.dataset_hash),
         }
 
     def _replay_all(self, folder: ReplayFolder | None, progress: Progress) -> list[Trajectory]:
-        settings = self.settings
-        plan = ReplayPlan(settings.steps, settings.action_horizon, settings.seed)
-        mean = _mean_trajectory(self.recordings, self.layout, settings.steps, progress)
-        replayer = Replayer(self.client, self.recordings, self.layout, plan)
+        plan = self.requests
+        mean = _mean_trajectory(self.dataset, self.layout, plan.steps, progress)
+        replayer = Replayer(self.client, self.dataset, self.layout, plan)
         chunks = sum(len(inference_steps(entry.length, plan)) for entry in self.entries)
         task = progress.add_task("chunks", total=chunks)
         trajectories = []
@@ -102,20 +99,42 @@ class Replay:
         return trajectories
 
 
-def prepare_replay(
-    settings: ReplaySettings, recordings: Recordings, client: PolicyClient
-) -> Replay:
-    """Check that settings, dataset and server fit.
+@contextmanager
+def open_replay(config: ReplayConfig, security: ChannelSecurity) -> Iterator[Replay]:
+    """Open the dataset and connect to the server; see prepare_replay for what is checked.
 
-    Raises UsageError for settings, EvaluationError for a dataset, that do not fit the server.
+    Raises DatasetError for the dataset, ServerUnavailable when no server is ready in time.
+    """
+    from handover_conversion.groot import GrootDataset
+
+    dataset = GrootDataset.open(config.dataset_path)
+    with PolicyClient.connect(
+        config.server,
+        timeout_s=config.connect_timeout_s,
+        call_timeout_s=config.call_timeout_s,
+        image_codec=_IMAGE_CODECS[config.image_codec],
+        security=security,
+    ) as client:
+        plan = ReplayPlan(config.steps, config.action_horizon, config.seed)
+        yield prepare_replay(dataset, client, plan, config.traj_ids or ())
+
+
+def prepare_replay(
+    dataset: "GrootDataset", client: PolicyClient, plan: ReplayPlan, traj_ids: Sequence[int] = ()
+) -> Replay:
+    """Check that plan, dataset and server fit; no ids means every episode of the dataset.
+
+    Raises UsageError for a plan, EvaluationError for a dataset, that does not fit the server.
     """
     spec = client.info.spec
-    check_run(settings.steps, settings.action_horizon, settings.seed, spec)
-    entries = choose_episodes(recordings, settings.traj_ids)
-    layout = check_fit(recordings, spec)
+    check_run(plan.steps, plan.action_horizon, plan.seed, spec)
+    entries = choose_episodes(dataset, traj_ids)
+    layout = check_fit(dataset, spec)
     with _progress_bar() as progress:
-        dataset_hash = _hash(recordings, progress)
-    return Replay(settings, recordings, client, entries, layout, dataset_hash)
+        task = progress.add_task("hashing the dataset", total=1)
+        dataset_hash = dataset.content_hash()
+        progress.advance(task)
+    return Replay(plan, dataset, client, entries, layout, dataset_hash)
 
 
 def _progress_bar() -> Progress:
@@ -131,19 +150,12 @@ def _progress_bar() -> Progress:
     )
 
 
-def _hash(recordings: Recordings, progress: Progress) -> str:
-    task = progress.add_task("hashing the dataset", total=1)
-    dataset_hash = recordings.content_hash()
-    progress.advance(task)
-    return dataset_hash
-
-
 def _mean_trajectory(
-    recordings: Recordings, layout: ActionColumns, steps: int, progress: Progress
+    dataset: "GrootDataset", layout: ActionColumns, steps: int, progress: Progress
 ) -> MeanTrajectory:
     actions = (
-        read_demonstration(recordings, entry.index, layout)[1]
-        for entry in progress.track(recordings.episodes, description="mean trajectory")
+        read_demonstration(dataset, entry.index, layout)[1]
+        for entry in progress.track(dataset.episodes, description="mean trajectory")
     )
-    longest = max(entry.length for entry in recordings.episodes)
+    longest = max(entry.length for entry in dataset.episodes)
     return MeanTrajectory(actions, min(steps, longest))

@@ -1,18 +1,50 @@
-"""Turning a template and its context into one HTML file that needs no other."""
+"""Report page: one HTML file that needs no other, with a section per evaluation run."""
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from handover_client.report.sheet import chart_style
+from handover_client.errors import EvaluationError
+from handover_client.report.charts.svg import chart_style
+from handover_client.report.replay import replay_section
+from handover_client.report.rollout import rollout_section
+from handover_client.results.run_folder import write_file
+
+_SECTIONS = {"replay": replay_section, "rollout": rollout_section}
+
+
+def write_report(folder: Path, figures: Mapping[str, Any]) -> None:
+    """Write report.html of a run into its folder, where everything else about it is already."""
+    section = _SECTIONS[figures["kind"]](folder, figures)
+    write_file(folder / "report.html", render_runs([section]))
 
 
 def render_runs(sections: Sequence[Mapping[str, Any]]) -> str:
-    """Render a report of one or more runs; a section names its template and what that shows."""
+    """Render a report of one or more runs; a section names its template and holds its content."""
     return render("report.html.j2", {"sections": sections})
+
+
+def run_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather a section of the page; `figures` is the metrics.json of `folder`.
+
+    Raises EvaluationError for files that are missing, or not those of an evaluation.
+    """
+    if figures["kind"] not in _SECTIONS:
+        raise EvaluationError(
+            f"{folder} holds a run of the kind {figures['kind']!r}: expected replay or rollout"
+        )
+    try:
+        return _SECTIONS[figures["kind"]](folder, figures)
+    except OSError as error:
+        raise EvaluationError(f"{folder} is incomplete: {error}") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise EvaluationError(
+            f"{folder} holds a run that this version cannot show ({type(error).__name__}: {error})"
+        ) from None
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the report shows of an open-loop evaluation, read from its folder."""
+"""Report section of an open-loop evaluation, read from its folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +9,6 @@ from markupsafe import Markup
 
 from handover_client.replay.baselines import TITLES
 from handover_client.replay.figures import HEADLINE_THRESHOLD
-from handover_client.replay.score_table import COLUMN_GROUPS, percent, score_cells
-from handover_client.report.beside_original import original_rows
 from handover_client.report.charts.replay import (
     Track,
     error_in_chunk_chart,
@@ -19,53 +17,46 @@ from handover_client.report.charts.replay import (
     squared_unit,
 )
 from handover_client.report.charts.svg import Chart, inline_svg
-from handover_client.report.tables import stage_rows
+from handover_client.report.tables import COLUMN_GROUPS, score_cells, stage_rows
+from handover_client.results.formatting import percent, policy_name
 
-_MOST_EPISODES_IN_PAGE = 9  # each adds some 60 kB; plots/ has them all
+_MOST_EPISODES_IN_PAGE = 9  # each adds some 60 kB; actions.npz has them all
 
 
 def replay_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Gather what _replay.html.j2 shows of the run in `folder`, whose metrics.json is given."""
+    """Gather the content of _replay.html.j2 for the run in `folder`, with these figures."""
     part = figures["parts"][figures["headline"]]
     own = figures[figures["headline"]]
     return {
         "template": "_replay.html.j2",
         "figures": figures,
-        "name": _name(figures),
+        "name": policy_name(figures),
         "headline": own,
         "headline_title": part["title"],
         "interval": own["interval_95"],
         "threshold": HEADLINE_THRESHOLD,
-        "original": original_rows(figures),
         "column_groups": COLUMN_GROUPS,
         "cells": score_cells,
         "percent": percent,
         "ways": TITLES,
         "joints": {
             episode: [Markup(inline_svg(chart)) for chart in charts]
-            for episode, charts in episode_charts(folder, figures, _shown(figures))
+            for episode, charts in _episode_charts(folder, figures)
         },
         "summaries": [
-            (chart, note, Markup(inline_svg(chart))) for chart, note in _noted_charts(figures)
+            (chart, note, Markup(inline_svg(chart))) for chart, note in _summary_charts(figures)
         ],
         "stages": stage_rows(figures["latency_ms"]),
     }
 
 
-def summary_charts(figures: Mapping[str, Any]) -> list[Chart]:
-    """Draw the charts that are about all trajectories together."""
-    return [chart for chart, _ in _noted_charts(figures)]
-
-
-def episode_charts(
-    folder: Path, figures: Mapping[str, Any], episodes: list[int]
-) -> list[tuple[int, list[Chart]]]:
+def _episode_charts(folder: Path, figures: Mapping[str, Any]) -> list[tuple[int, list[Chart]]]:
     """Draw the joints of some episodes, from the run's actions.npz: [(episode, its charts)]."""
     part = figures["parts"][figures["headline"]]
     asked = {each["episode"]: each["inference_steps"] for each in figures["per_trajectory"]}
     drawn = []
     with np.load(folder / "actions.npz", allow_pickle=False) as actions:
-        for episode in episodes:
+        for episode in _shown(figures):
             predicted, demonstrated = (
                 actions[f"{kind}_{episode}"][:, part["columns"]]
                 for kind in ("predicted", "demonstrated")
@@ -75,25 +66,21 @@ def episode_charts(
     return drawn
 
 
-def _noted_charts(figures: Mapping[str, Any]) -> list[tuple[Chart, str]]:
+def _summary_charts(figures: Mapping[str, Any]) -> list[tuple[Chart, str]]:
+    """Draw the charts about all trajectories together: [(chart, a note about it)]."""
     part = figures["parts"][figures["headline"]]
     unit = squared_unit(part)
     return [
         (
             error_over_time_chart(figures["error_over_time"], figures["rate_hz"], unit),
-            f"Mean over the trajectories of the squared error of a step, {part['title']}. "
-            "The axis is made for the policy: a baseline may leave it.",
+            f"Squared error of each step, averaged over the trajectories, {part['title']}. "
+            "The axis is scaled to the policy: a baseline may leave it.",
         ),
         (
             error_in_chunk_chart(figures["error_in_chunk"], unit),
             "The same by the step's place in its chunk: how fast a prediction ages.",
         ),
     ]
-
-
-def _name(figures: Mapping[str, Any]) -> str:
-    server = figures["provenance"]["server"]
-    return server["checkpoint"] or server["policy"]
 
 
 def _shown(figures: Mapping[str, Any]) -> list[int]:

@@ -1,7 +1,7 @@
-"""A run as a recording for the viewer of rerun.io; the only module that imports rerun-sdk.
+"""Recording of a run for the rerun.io viewer; the only module that imports rerun-sdk.
 
     EPISODE/camera                    images
-    EPISODE/joints/NAME/target        what was predicted, or played
+    EPISODE/joints/NAME/target        as predicted, or as played
     EPISODE/joints/NAME/demonstrated  of a replay
     EPISODE/joints/NAME/measured      of a rollout
     EPISODE/reward                    of a rollout, 0 … 4
@@ -28,7 +28,7 @@ from handover_client.rollout.trace import EpisodeTrace
 
 if TYPE_CHECKING:
     from handover_client.replay.evaluation import Evaluation
-    from handover_client.replay.recordings import Recordings
+    from handover_client.replay.run import Replay
 
 _TIMELINE = "time"
 _JPEG_QUALITY = 90
@@ -41,13 +41,15 @@ def check_rerun(path: Path) -> None:
     if path.suffix != ".rrd" or path.is_dir():
         raise UsageError(f"--rerun {path}: expected the name of a file that ends in .rrd")
     folder = next(each for each in path.absolute().parents if each.exists())
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):  # told before the run, not after it
+    if not (
+        folder.is_dir() and os.access(folder, os.W_OK)
+    ):  # reported before the run, not after it
         raise UsageError(f"--rerun {path}: {folder} is no folder that can be written to")
 
 
-def write_replay_rrd(path: Path, evaluation: "Evaluation", recordings: "Recordings") -> None:
+def write_replay_rrd(path: Path, evaluation: "Evaluation", replay: "Replay") -> None:
     """Write the frames that the policy saw, and its joints beside the demonstrated ones."""
-    part, rate_hz = evaluation.headline, recordings.fps
+    part, dataset, rate_hz = evaluation.headline, replay.dataset, replay.dataset.fps
     with _recording(path, "handover replay") as recording:
         for each in evaluation.trajectories:
             root = f"episode_{each.episode}"
@@ -59,8 +61,8 @@ def write_replay_rrd(path: Path, evaluation: "Evaluation", recordings: "Recordin
                     recording, f"{joint}/demonstrated", times_s, each.demonstrated[:, column]
                 )
             asked = list(each.inference_steps)
-            for camera in recordings.cameras:
-                frames = recordings.read_frames(each.episode, camera, asked)
+            for camera in dataset.cameras:
+                frames = dataset.read_frames(each.episode, camera, asked)
                 _log_frames(recording, f"{root}/{_entity(camera)}", times_s[asked], frames)
 
 
@@ -96,7 +98,7 @@ def _recording(path: Path, title: str) -> Iterator[Any]:
             yield recording
             recording.disconnect()  # what is still under way is written
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # rerun's word for a file that it cannot write
+    except (OSError, RuntimeError) as error:  # rerun raises it for a file that it cannot write
         raise EvaluationError(f"cannot write {path}: {error}") from error
     finally:
         with suppress(OSError):  # not there, or no folder to be in

@@ -1,4 +1,4 @@
-"""An open-loop evaluation as tables and bars in the terminal."""
+"""Tables and bars in the terminal: of a replay, a rollout, and a comparison of two runs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,19 +7,29 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from handover_client.comparison.comparison import Comparison, Pairing, Section
 from handover_client.replay.baselines import TITLES
 from handover_client.replay.figures import HEADLINE_THRESHOLD
-from handover_client.replay.score_table import COLUMN_GROUPS, percent, score_cells
+from handover_client.report.tables import COLUMN_GROUPS, MOTION, score_cells
+from handover_client.results.formatting import (
+    clock_name,
+    incidents,
+    listed,
+    percent,
+    percent_interval,
+    policy_name,
+)
 
 _BAR_WIDTH = 40
+_NAME_WIDTH = 32  # a comparison's tables have their columns below each other, on 80 columns
+_COLORS = {"better": "green", "worse": "red", "": ""}
 
 
 def print_replay(figures: Mapping[str, Any]) -> None:
     """Print the run's tables, bars and latency."""
     console = Console(highlight=False)
-    server = figures["provenance"]["server"]
     console.print(
-        f"[bold]Open loop[/]: {escape(server['checkpoint'] or server['policy'])} on "
+        f"[bold]Open loop[/]: {escape(policy_name(figures))} on "
         f"{escape(figures['provenance']['dataset']['name'])}"
     )
     count = len(figures["episodes"])
@@ -30,7 +40,8 @@ def print_replay(figures: Mapping[str, Any]) -> None:
     console.print(score_table(figures))
     console.print()
     console.print(_definitions(figures["definitions"]))
-    console.print(f"\nsuccess @{HEADLINE_THRESHOLD} per trajectory, {_headline_title(figures)}")
+    title = figures["parts"][figures["headline"]]["title"]
+    console.print(f"\nsuccess @{HEADLINE_THRESHOLD} per trajectory, {title}")
     for line in success_bars(figures):
         console.print(line)
     for line in _group_lines(figures):
@@ -41,7 +52,7 @@ def print_replay(figures: Mapping[str, Any]) -> None:
 
 
 def score_table(figures: Mapping[str, Any]) -> Table:
-    """Lay out every part's figures, the policy's above the baselines'."""
+    """Table of every group's figures, the policy's above the baselines'."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     titles = [
@@ -64,14 +75,12 @@ def success_bars(figures: Mapping[str, Any]) -> list[str]:
     lines = []
     for each in figures["per_trajectory"]:
         share = each[figures["headline"]]["success_at"][HEADLINE_THRESHOLD]
-        full = round(share * _BAR_WIDTH)
-        bar = f"[cyan]{'█' * full}[/][dim]{'·' * (_BAR_WIDTH - full)}[/]"
-        lines.append(f"  episode {each['episode']:>4} {bar} {percent(share):>7}")
+        lines.append(f"  episode {each['episode']:>4} {_bar(share)}")
     return lines
 
 
 def latency_table(figures: Mapping[str, Any]) -> Table:
-    """Lay out the latency by stage."""
+    """Table of the latency by stage."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("latency of a chunk, ms")
     for name in ("p50", "p95", "p99"):
@@ -82,6 +91,11 @@ def latency_table(figures: Mapping[str, Any]) -> Table:
     return table
 
 
+def _bar(share: float) -> str:
+    full = round(share * _BAR_WIDTH)
+    return f"[cyan]{'█' * full}[/][dim]{'·' * (_BAR_WIDTH - full)}[/] {percent(share):>7}"
+
+
 def _definitions(definitions: Mapping[str, str]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for metric in ("success_at", "accuracy_at", "drift"):
@@ -89,17 +103,78 @@ def _definitions(definitions: Mapping[str, str]) -> Table:
     return table
 
 
-def _headline_title(figures: Mapping[str, Any]) -> str:
-    return figures["parts"][figures["headline"]]["title"]
-
-
 def _group_lines(figures: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, group in figures["groups"].items():
-        episodes = ", ".join(str(episode) for episode in group["episodes"][:12])
-        more = " …" if len(group["episodes"]) > 12 else ""
         success = percent(group["success_at"][HEADLINE_THRESHOLD])
         lines.append(
-            f"  {name:<12} MSE {group['mse']:.5f}, success {success:>7}, episodes {episodes}{more}"
+            f"  {name:<12} MSE {group['mse']:.5f}, success {success:>7}, "
+            f"episodes {listed(group['episodes'])}"
         )
     return lines
+
+
+def print_rollout(figures: Mapping[str, Any]) -> None:
+    """Print success, funnel, times, latency and what went wrong on the way."""
+    console = Console(highlight=False)
+    settings = figures["settings"]
+    console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
+    count = figures["episodes"]
+    console.print(f"{count} episode{'s' * (count != 1)}, {clock_name(figures)}\n")
+    for name, share in (("success", figures), ("strict success", figures["strict"])):
+        console.print(f"  {name:<24}{percent_interval(share)}")
+    for reward, share in figures["funnel"].items():
+        console.print(f"  reward {reward:<17}{_bar(share['success_rate'])}")
+    for title, unit, name in (("time to success", "s", "time_to_success_s"), *MOTION):
+        if figures[name]:
+            values = figures[name]
+            console.print(
+                f"  {title:<24}median {values['p50']:.4g} {unit}, 95 % within {values['p95']:.4g}"
+            )
+    for line in incidents(figures):
+        console.print(f"  [yellow]{escape(line)}[/]")
+    if figures["latency_ms"]:
+        console.print()
+        console.print(latency_table(figures))
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print what is compared, what does not fit, and every section."""
+    console = Console(highlight=False)
+    for name, run in (("before", comparison.before), ("after", comparison.after)):
+        console.print(f"[bold]{name:<8}[/]{escape(run)}")
+    for mismatch in comparison.mismatches:
+        console.print(f"[bold red]not comparable[/]: {escape(mismatch)}")
+    for note in comparison.notes:
+        console.print(f"[yellow]note[/]: {escape(note)}")
+    for section in comparison.sections:
+        console.print(f"\n[bold]{escape(section.title)}[/]")
+        console.print(_table(section))
+    for pairing in comparison.pairings:
+        console.print()
+        console.print(_pair_table(pairing))
+        console.print(pairing.verdict())
+
+
+def _table(section: Section) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", width=_NAME_WIDTH, no_wrap=True)
+    for name, width in (("before", 10), ("after", 10), ("difference", 12)):
+        table.add_column(name, justify="right", min_width=width, no_wrap=True)
+    table.add_column("", min_width=6)
+    for change in section.changes:
+        color = _COLORS[change.verdict]
+        verdict = f"[{color}]{change.verdict}[/]" if color else ""
+        table.add_row(change.name, *change.cells(), verdict)
+    return table
+
+
+def _pair_table(pairing: Pairing) -> Table:
+    counts = pairing.counts
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"episodes by {pairing.outcome}", width=_NAME_WIDTH, no_wrap=True)
+    for name in ("after: yes", "after: no"):
+        table.add_column(name, justify="right", min_width=10)
+    table.add_row("before: yes", str(counts.both), str(counts.only_a))
+    table.add_row("before: no", str(counts.only_b), str(counts.neither))
+    return table

@@ -1,4 +1,4 @@
-"""Which of a rollout's videos go into the page: a success, then each failure, within a bound."""
+"""Videos of a rollout on its page: a success, then each failure, up to a total size."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 _MOST_SUCCESSES = 1
-_MOST_BYTES = 24_000_000  # of mp4, some 180 episodes; a third more as text
+MOST_BYTES = 24_000_000  # of mp4, some 180 episodes; a third more as text
 
 
 @dataclass(frozen=True)
 class EmbeddedVideos:
-    """Videos as data, and what was left out of the page."""
+    """Videos as data, and how many the page leaves out."""
 
     shown: tuple[tuple[Mapping[str, Any], str], ...]  # (episode, data URI)
     left_out: int
@@ -25,7 +25,7 @@ def embed_videos(folder: Path, episodes: Sequence[Mapping[str, Any]]) -> Embedde
     there = [each for each in filmed if (folder / each["video"]).is_file()]
     successes = [each for each in there if each["success"]]
     failures = [each for each in there if not each["success"]]
-    shown, room = [], _MOST_BYTES
+    shown, room = [], MOST_BYTES
     for each in [*successes[:_MOST_SUCCESSES], *failures]:
         size = (folder / each["video"]).stat().st_size
         if size <= room:

@@ -1,4 +1,4 @@
-"""How long chunks took: as the client saw it, and as the server accounts for it by stage."""
+"""Latency of chunks: as the client measured it, and by stage as the server reports it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from handover_proto import StageDurations
+
+# of a chunk, as the server reports them, in the order in which they happen: queue, decode …
+STAGES = tuple(field.name.removesuffix("_ms") for field in dataclasses.fields(StageDurations))
 
 
 @dataclass(frozen=True)
@@ -17,24 +20,23 @@ class Call:
 
 
 def latency_figures(calls: Sequence[Call]) -> dict[str, dict[str, float]]:
-    """Summarise calls by stage: {stage: p50, p95, p99, mean, max}, in milliseconds.
+    """Summarize calls by stage: {stage: p50, p95, p99, mean, max}, in milliseconds.
 
-    `client` is what a robot waits; `server_total` is what the server accounts for; `elsewhere` is
-    the difference: encoding, the network, the server's transport.
+    `client` is how long the robot waits; `server_total` is the sum of the server's stages;
+    `elsewhere` is the difference: encoding, the network, the server's transport.
     """
     stages = {
         "client": [call.client_ms for call in calls],
         "server_total": [call.server.total_ms for call in calls],
         "elsewhere": [call.client_ms - call.server.total_ms for call in calls],
     }
-    for stage in dataclasses.fields(StageDurations):
-        name = f"server_{stage.name.removesuffix('_ms')}"
-        stages[name] = [getattr(call.server, stage.name) for call in calls]
+    for stage in STAGES:
+        stages[f"server_{stage}"] = [getattr(call.server, f"{stage}_ms") for call in calls]
     return {name: percentiles(values) for name, values in stages.items()}
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Give the median, the 95th and 99th percentile (linear between values), mean and maximum."""
+    """Median, 95th and 99th percentile (linear between values), mean and maximum."""
     p50, p95, p99 = np.percentile(values, [50, 95, 99])
     return {
         "p50": float(p50),

@@ -1,4 +1,4 @@
-"""Where a run's figures come from: versions, hashes, the command; and what was trained on."""
+"""Provenance of a run's figures: versions, hashes, the command, and the training episodes."""
 
 import platform
 import shlex
@@ -24,7 +24,7 @@ UNKNOWN = "unknown"
 def membership(
     records: Iterable[TrainingRecord], dataset_hash: str, episodes: Sequence[int]
 ) -> dict[int, str]:
-    """Tell of each episode what the checkpoint's training did with it.
+    """What the checkpoint's training did with each episode: {episode: one of the words above}.
 
     A record counts only when its dataset has the very same content; without one it is unknown,
     because the same recordings converted in another way could have been trained on.
@@ -41,17 +41,17 @@ def membership(
 
 
 def describe_training(places: Iterable[str]) -> str:
-    """Say in one sentence whether the evaluated episodes were trained on."""
+    """Write in one sentence whether the evaluated episodes were trained on."""
     places = list(places)
     counts = {place: places.count(place) for place in (IN_TRAINING, HELD_OUT, UNUSED)}
     if UNKNOWN in places:
         return "The checkpoint does not tell whether these episodes were in its training set."
-    told = [
+    words_of = [
         (IN_TRAINING, "in the checkpoint's training set"),
         (HELD_OUT, "held out from training"),
         (UNUSED, "of the training dataset, but not used in training"),
     ]
-    parts = [f"{counts[place]} {words}" for place, words in told if counts[place]]
+    parts = [f"{counts[place]} {words}" for place, words in words_of if counts[place]]
     return f"Of {len(places)} evaluated episodes: {'; '.join(parts)}."
 
 
@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
 def provenance(
     info: ServerInfo, address: str, dataset_name: str, dataset_hash: str
 ) -> dict[str, Any]:
-    """Gather what it takes to repeat a replay, as JSON."""
+    """Everything needed to repeat a replay, as JSON."""
     return {
         **_run(),
         "dataset": {"name": dataset_name, "hash": dataset_hash},
@@ -77,7 +77,7 @@ def provenance(
 
 
 def rollout_provenance(info: ServerInfo | None, address: str) -> dict[str, Any]:
-    """Gather what it takes to repeat a rollout, as JSON; `server` is None for a script."""
+    """Everything needed to repeat a rollout, as JSON; `server` is None for a script."""
     return {**_run(), "server": _server(info, address) if info else None}
 
 

@@ -1,4 +1,4 @@
-"""Files of results: written beside their place and moved there when they are whole."""
+"""Files of a run's results: metrics.json, read back; every file is written whole or not at all."""
 
 import contextlib
 import json
@@ -8,6 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from handover_client.errors import EvaluationError
+
+
+def read_run(place: Path) -> dict[str, Any]:
+    """Read a run's figures: of its folder, or of a file in the form of its metrics.json.
+
+    Raises EvaluationError where there are none.
+    """
+    path = place if place.is_file() else place / "metrics.json"
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EvaluationError(
+            f"{place} has no metrics.json: expected the --output folder of an evaluation"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} cannot be read: {error}") from None
+    if not isinstance(figures, dict) or not isinstance(figures.get("kind"), str):
+        raise EvaluationError(f"{path} is not an evaluation's: it has no 'kind'")
+    return figures
 
 
 def make_folders_above(path: Path) -> None:

@@ -1,15 +1,15 @@
-"""The figures of a rollout as metrics.json has them; terminal and report show no others."""
+"""Figures of a rollout, as metrics.json holds them; terminal and report show no others."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from handover_envs.simulator import SUCCESS_REWARD, TASKS
 from handover_proto import StageDurations
 
 from handover_client.results.latency import Call, latency_figures, percentiles
 from handover_client.results.statistics import wilson_95
 from handover_client.rollout.record import EpisodeRecord
-from handover_client.rollout.score import SUCCESS_REWARD
 
 DEFINITIONS = {
     "success": "reward 4 in at least one control step, as gym-aloha counts",
@@ -33,7 +33,7 @@ DEFINITIONS = {
 
 
 def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) -> dict[str, Any]:
-    """Sum the episodes up; at least one."""
+    """Summarize one or more episodes."""
     return {
         "definitions": DEFINITIONS,
         "episodes": len(records),
@@ -69,8 +69,13 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
 
 
 def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Give p50, p95, p99, mean and max; None where there are no values."""
+    """p50, p95, p99, mean and max; None without values."""
     return percentiles(values) if values else None
+
+
+def reward_meanings(task: str) -> tuple[str, ...]:
+    """What each reward 1 … 4 of a task stands for; empty words for a task that is not known."""
+    return TASKS[task].rewards if task in TASKS else ("",) * SUCCESS_REWARD
 
 
 def _share(outcomes: Sequence[bool]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One episode: a robot, a source of chunks, and a control loop between them."""
+"""Control loop of one episode, between a robot and a requester of chunks."""
 
 import time
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from typing import Protocol
 
 import numpy as np
 from handover_common import HandoverError
+from handover_envs.simulator import SUCCESS_REWARD
 
 from handover_client.control.blending import BLENDS, Switching
 from handover_client.control.chunk_player import ChunkPlayer, Interpolation
 from handover_client.control.request_log import RequestLog
 from handover_client.control.requester import ChunkRequester
 from handover_client.errors import NoPlan, ServerLost
-from handover_client.rollout.record import Ending, EpisodeRecord
-from handover_client.rollout.score import SUCCESS_REWARD, EpisodeScore, jerk_rms
-from handover_client.rollout.smoothness import border_acceleration, border_jerk_rms
+from handover_client.rollout.record import Ending, EpisodeRecord, EpisodeScore
+from handover_client.rollout.smoothness import motion
 from handover_client.rollout.trace import EpisodeTrace
 
 
 class Robot(Protocol):
-    """The simulated robot as the loop sees it."""
+    """Interface of the simulated robot."""
 
     @property
     def state(self) -> np.ndarray:
@@ -28,7 +28,7 @@ class Robot(Protocol):
 
     @property
     def start_poses(self) -> np.ndarray:
-        """Where the objects were put: (objects, 7), m and quaternions."""
+        """Start poses of the objects: (objects, 7), m and quaternions."""
         ...
 
     @property
@@ -81,12 +81,11 @@ def play_episode(
     """Drive a robot that was reset to the episode's seed, until a strict success or the last step.
 
     A server that is gone for longer than the bound, or in real time for the whole episode, physics
-    that diverge and a script without a plan are noted as its end; errors that would come again in
-    every episode are raised.
+    that diverge and a script without a plan are recorded as the way it ended; errors that would
+    recur in every episode are raised.
     """
     start_s = time.perf_counter()
-    score = EpisodeScore()
-    trace = EpisodeTrace()
+    score, trace = EpisodeScore(), EpisodeTrace()
     player = ChunkPlayer(
         robot.state,
         setup.chunk_rate_hz,
@@ -100,21 +99,14 @@ def play_episode(
         asking.close()
     if ended == "max_steps" and (never := _never_answered(log)):
         ended, error = "server_lost", never
-    targets = trace.target_array()
     record = EpisodeRecord(
         episode=setup.episode,
         seed=setup.seed,
         ended=ended,
-        success=score.success,
-        strict_success=score.strict_success,
-        max_reward=score.max_reward,
-        steps=score.steps,
-        first_steps=score.first_steps,
+        **score.outcome(),
         start_poses=robot.start_poses.tolist(),
-        jerk_rms=jerk_rms(targets, setup.control_rate_hz),
         borders=player.borders,
-        border_jerk_rms=border_jerk_rms(targets, player.borders, setup.control_rate_hz),
-        border_acceleration=border_acceleration(targets, player.borders, setup.control_rate_hz),
+        **motion(trace.target_array(), player.borders, setup.control_rate_hz),
         latency_ms=log.latency_ms,
         stage_ms=log.stage_ms,
         dropped_steps=log.dropped_steps,
@@ -159,7 +151,7 @@ def _drive(
 
 
 def _never_answered(log: RequestLog) -> str:
-    """Tell of the outage that lasted from the first step to the last: in real time it may."""
+    """Describe an outage from the first step to the last, which real time allows; else empty."""
     for outage in log.outages:
         if outage.step == 0 and not outage.recovered:
             return f"no chunk in the whole episode: {outage.error}"

@@ -1,14 +1,57 @@
-"""What a rollout keeps of one episode: a line of episodes.jsonl."""
+"""Outcome of one rollout episode: its score step by step, and its line of episodes.jsonl."""
 
 import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from handover_envs.simulator import SUCCESS_REWARD
+
 from handover_client.control.retries import Outage
 
 Ending = Literal["done", "max_steps", "server_lost", "simulation_failed", "no_plan"]
-STAGES = ("queue", "decode", "preprocess", "backbone", "action_head", "encode")
+STRICT_STEPS = 10  # control steps in a row that the object is held for a strict success
+
+
+@dataclass
+class EpisodeScore:
+    """Rewards of an episode, counted step by step.
+
+    first_steps: {reward 1 … 4: control steps played until it, or more, was first reached}
+    """
+
+    first_steps: dict[int, int] = field(default_factory=dict)
+    steps: int = 0
+    strict_success: bool = False
+    _held_steps: int = 0
+
+    def add(self, reward: int, is_held: bool) -> None:
+        """Count one control step: its reward, and whether the object is held for good after it."""
+        self.steps += 1
+        for reached in range(1, reward + 1):
+            self.first_steps.setdefault(reached, self.steps)
+        self._held_steps = self._held_steps + 1 if is_held else 0
+        self.strict_success = self.strict_success or self._held_steps >= STRICT_STEPS
+
+    @property
+    def success(self) -> bool:
+        """gym-aloha's success: reward 4 in any control step."""
+        return SUCCESS_REWARD in self.first_steps
+
+    @property
+    def max_reward(self) -> int:
+        """The highest reward of any control step."""
+        return max(self.first_steps, default=0)
+
+    def outcome(self) -> dict[str, Any]:
+        """The score's part of an EpisodeRecord."""
+        return {
+            "success": self.success,
+            "strict_success": self.strict_success,
+            "max_reward": self.max_reward,
+            "steps": self.steps,
+            "first_steps": self.first_steps,
+        }
 
 
 @dataclass(frozen=True)

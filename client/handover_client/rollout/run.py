@@ -1,16 +1,15 @@
-"""A rollout from its plan to its folder: what is still to play, the progress, the figures."""
+"""A rollout from its plan to its figures: the episodes still to play, with a progress bar."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from handover_proto import ServerInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handover_client.errors import EvaluationError
 from handover_client.results.provenance import rollout_provenance
-from handover_client.rollout.config import RolloutConfig
 from handover_client.rollout.episode import EpisodeTask, FinishedEpisode
 from handover_client.rollout.figures import rollout_figures
 from handover_client.rollout.folder import RolloutFolder
@@ -20,77 +19,53 @@ from handover_client.rollout.record import EpisodeRecord
 PlayAll = Callable[[Iterable[EpisodeTask]], Iterator[FinishedEpisode]]
 
 _MOST_LOST_IN_A_ROW = 3  # episodes without a server: then it will not come back by itself
-# Flags that change what a rollout needs or how long it takes, not what comes of an episode.
-_NOT_OF_THE_EPISODES = (
-    "output",
-    "server",
-    "seed",
-    "seeds_from",
-    "episodes",
-    "workers",
-    "cluster",
-    "connect_timeout_s",
-    "call_timeout_s",
-    "reconnect_s",
-    "security",
-    "rerun",
-)
 
 
-def run_rollout(
-    config: RolloutConfig,
-    tasks: Sequence[EpisodeTask],
-    info: ServerInfo | None,
-    objects: Sequence[str],
-    play_all: PlayAll,
-) -> dict[str, Any]:
-    """Play what is not finished yet, write the folder; returns the figures of metrics.json.
+@dataclass(frozen=True)
+class Rollout:
+    """A rollout that fits its server, before its first episode.
 
-    objects: names of what has a start pose. Raises EvaluationError for a folder that cannot be
-    used, and when the server is gone for several episodes in a row: the rest waits for a rerun.
+    objects: names of the objects that have a start pose
     """
-    from handover_client.report.rerun import write_rollout_rrd
-    from handover_client.report.rollout_page import write_rollout
 
-    plan = _plan(config, tasks, info)
-    with RolloutFolder(config.output, plan) as folder:
-        _play_rest(folder, tasks, play_all)
-        if config.videos == "failures":
-            _film_a_success(folder, tasks, play_all)
-        figures = {
-            "kind": "rollout",
-            **rollout_figures(folder.records(), tasks[0].control_rate_hz),
-            "settings": plan,
-            "instruction": tasks[0].text,
-            "objects": list(objects),
-            "control_rate_hz": tasks[0].control_rate_hz,
-            "provenance": rollout_provenance(info, config.server),
+    tasks: Sequence[EpisodeTask]
+    objects: Sequence[str]
+
+    def plan(self) -> dict[str, Any]:
+        """List what decides the episodes: a resumed run must have the same."""
+        first = self.tasks[0]
+        spec = first.server.info.spec if first.server else None
+        return {
+            **dataclasses.asdict(first.settings),
+            "horizon": first.horizon,
+            "chunk_rate_hz": first.chunk_rate_hz,
+            "checkpoint_hash": spec.checkpoint_hash if spec else "",
+            "processor_hash": spec.processor_hash if spec else "",
+            "dtype": spec.dtype if spec else "",
+            "denoising_steps": spec.denoising_steps if spec else 0,
+            "seeds": {str(task.episode): task.seed for task in self.tasks},
         }
-        write_rollout(folder.path, figures, folder.records())
-        folder.publish()
-    if config.rerun is not None:
-        rate_hz = tasks[0].control_rate_hz
-        write_rollout_rrd(config.rerun, config.output, folder.records(), rate_hz)
-    return figures
 
+    def run(self, folder: RolloutFolder, play_all: PlayAll) -> dict[str, Any]:
+        """Play what is not finished yet into the folder; returns all of metrics.json.
 
-def _plan(
-    config: RolloutConfig, tasks: Sequence[EpisodeTask], info: ServerInfo | None
-) -> dict[str, Any]:
-    """List what decides the episodes: a run that goes on must have the same."""
-    settings = dataclasses.asdict(config)
-    for name in _NOT_OF_THE_EPISODES:
-        del settings[name]
-    return {
-        **settings,
-        "horizon": tasks[0].horizon,
-        "chunk_rate_hz": tasks[0].chunk_rate_hz,
-        "checkpoint_hash": info.spec.checkpoint_hash if info else "",
-        "processor_hash": info.spec.processor_hash if info else "",
-        "dtype": info.spec.dtype if info else "",
-        "denoising_steps": info.spec.denoising_steps if info else 0,
-        "seeds": {str(task.episode): task.seed for task in tasks},
-    }
+        Raises EvaluationError when the server is gone for several episodes in a row: the rest
+        waits for a rerun.
+        """
+        first = self.tasks[0]
+        _play_rest(folder, self.tasks, play_all)
+        if first.settings.videos == "failures":
+            _film_a_success(folder, self.tasks, play_all)
+        info, address = (first.server.info, first.server.address) if first.server else (None, "")
+        return {
+            "kind": "rollout",
+            **rollout_figures(folder.records(), first.control_rate_hz),
+            "settings": self.plan(),
+            "instruction": first.text,
+            "objects": list(self.objects),
+            "control_rate_hz": first.control_rate_hz,
+            "provenance": rollout_provenance(info, address),
+        }
 
 
 def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll) -> None:
@@ -108,12 +83,12 @@ def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: Pl
                 played = sum(record.ended != "server_lost" for record in folder.records())
                 raise EvaluationError(
                     f"{finished.record.error}; {played} of {len(tasks)} episodes are done: when "
-                    "the server is back, the same command goes on with the others"
+                    "the server is back, the same command plays the others"
                 )
 
 
 def _film_a_success(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll) -> None:
-    """Draw the first success from its trace: something to see the failures beside."""
+    """Draw the first success from its trace, to compare the failures with."""
     successes = [record for record in folder.records() if record.success]
     if not successes or any(record.video for record in successes):
         return

@@ -1,9 +1,28 @@
-"""How smoothly the arms were driven where one chunk took over from another."""
+"""Smoothness of the played targets: jerk, and acceleration where a chunk takes over."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from handover_proto import ARM_JOINTS
+
+
+def motion(targets: np.ndarray, borders: Sequence[int], control_rate_hz: float) -> dict[str, Any]:
+    """The three figures of an episode's motion, by their names in an EpisodeRecord."""
+    return {
+        "jerk_rms": jerk_rms(targets, control_rate_hz),
+        "border_jerk_rms": border_jerk_rms(targets, borders, control_rate_hz),
+        "border_acceleration": border_acceleration(targets, borders, control_rate_hz),
+    }
+
+
+def jerk_rms(targets: np.ndarray, control_rate_hz: float) -> float | None:
+    """Root mean square third derivative of the arms' targets, in rad/s³; None below 4 steps.
+
+    targets: (steps, 14), as they were played
+    """
+    jerk = np.diff(_arms(targets), n=3, axis=0) * control_rate_hz**3
+    return float(np.sqrt(np.mean(jerk**2))) if jerk.size else None
 
 
 def border_jerk_rms(
@@ -24,7 +43,7 @@ def border_jerk_rms(
 def border_acceleration(
     targets: np.ndarray, borders: Sequence[int], control_rate_hz: float
 ) -> float | None:
-    """Mean over the borders of how hard they pull at the arms, rad/s²; None without a border.
+    """Mean acceleration of the arms' targets over the borders, rad/s²; None without a border.
 
     Of one border b: the larger Euclidean norm, over the 12 arm joints, of the second differences
     (q[k+1] - 2 q[k] + q[k-1]) · rate² at k = b - 1 and b, those that hold targets of both sides.
@@ -38,8 +57,11 @@ def border_acceleration(
 
 
 def _across(targets: np.ndarray, borders: Sequence[int], order: int) -> np.ndarray:
-    """Give the differences of an order that span a border: (n, 12) float64."""
-    arms = targets[:, list(ARM_JOINTS)].astype(np.float64)
-    differences = np.diff(arms, n=order, axis=0)  # number k is of the steps k … k + order
+    """Differences of an order that span a border: (n, 12) float64."""
+    differences = np.diff(_arms(targets), n=order, axis=0)  # number k is of steps k … k + order
     first = {k for border in borders for k in range(border - order, border)}
     return differences[sorted(k for k in first if 0 <= k < len(differences))]
+
+
+def _arms(targets: np.ndarray) -> np.ndarray:
+    return targets[:, list(ARM_JOINTS)].astype(np.float64)

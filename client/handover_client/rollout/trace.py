@@ -1,4 +1,4 @@
-"""What an episode's robot was told and what it did, control step by control step."""
+"""Trace of an episode: targets, measured joints and rewards of every control step."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,20 +9,20 @@ from handover_proto import ALOHA_JOINTS
 
 @dataclass
 class EpisodeTrace:
-    """Three values of each control step, in the order in which they came about."""
+    """Three values per control step, in the order in which they came about."""
 
     measured: list[np.ndarray] = field(default_factory=list)  # (14,) joints before the step
     targets: list[np.ndarray] = field(default_factory=list)  # (14,) as they were played
     rewards: list[int] = field(default_factory=list)  # after the step
 
     def add(self, measured: np.ndarray, target: np.ndarray, reward: int) -> None:
-        """Note one control step."""
+        """Append one control step."""
         self.measured.append(measured)
         self.targets.append(target)
         self.rewards.append(reward)
 
     def target_array(self) -> np.ndarray:
-        """Give the targets: (steps, 14) float32, rad, grippers 0 … 1."""
+        """Targets: (steps, 14) float32, rad, grippers 0 … 1."""
         return _joints(self.targets)
 
     def save(self, path: Path) -> None:

@@ -1,1 +1,10 @@
 """The command `handover record`: scripted demonstrations as a LeRobot dataset."""
+
+from typing import TYPE_CHECKING
+
+from handover_common import lazy
+
+if TYPE_CHECKING:
+    from handover_envs.record.run import METADATA
+
+__getattr__, __dir__ = lazy(__name__, __file__)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         CONTROL_RATE_HZ,
         DEMONSTRATION_STEPS,
         SUCCESS_REWARD,
+        TASKS,
         TaskName,
         find_task,
     )

@@ -26,6 +26,7 @@ class Task:
     name: TaskName
     text: str
     objects: tuple[str, ...]
+    rewards: tuple[str, str, str, str]  # what 1 … 4 stand for: gym_aloha/tasks/sim.py, get_reward
     is_held: Callable[[Contacts], bool]
 
 
@@ -59,12 +60,24 @@ TASKS: Mapping[str, Task] = {
             name="transfer_cube",
             text="Pick up the cube with the right arm and transfer it to the left arm.",
             objects=("cube",),
+            rewards=(
+                "the right hand touches the cube",
+                "the right hand lifts it off the table",
+                "the left hand touches it",
+                "the left hand holds it off the table",
+            ),
             is_held=_cube_is_in_the_left_hand_alone,
         ),
         Task(
             name="insertion",
             text="Insert the peg into the socket.",
             objects=("peg", "socket"),
+            rewards=(
+                "each hand touches its part",
+                "both parts are off the table",
+                "the peg touches the socket",
+                "the peg is in the socket",
+            ),
             is_held=_peg_and_socket_are_held_together,
         ),
     )

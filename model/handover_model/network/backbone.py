@@ -28,6 +28,8 @@ class BackboneOutput:
     """(B, S) bool: false at padding positions."""
     image_mask: Tensor
     """(B, S) bool: true at image tokens."""
+    patches: tuple[Tensor, ...] | None = None
+    """Each image's (h, w, C), as the vision tower gives them; None unless asked for."""
 
 
 def fold_patches(features: Tensor, side: int = 2) -> Tensor:
@@ -121,13 +123,12 @@ class Eagle(nn.Module):
         )
         self.fold = eagle.fold
 
-    def image_tokens(self, images: Sequence[Tensor]) -> Tensor:
-        """Encode images as tokens of the language model: N of (1, 3, H, W) -> (tokens, hidden).
+    def image_tokens(self, patches: Sequence[Tensor]) -> Tensor:
+        """Project the vision tower's patches to tokens of the language model.
 
-        Tokens are in the order of the images.
+        N images' (h, w, C) -> (tokens, hidden). Tokens are in the order of the images.
         """
-        features = self.vision_model(images)
-        return self.mlp1(torch.cat([fold_patches(image, self.fold) for image in features]))
+        return self.mlp1(torch.cat([fold_patches(image, self.fold) for image in patches]))
 
 
 class Backbone(nn.Module):
@@ -140,7 +141,12 @@ class Backbone(nn.Module):
         self.pixels_per_token = eagle.pixels_per_token
 
     def forward(
-        self, images: Sequence[Tensor], input_ids: Tensor, attention_mask: Tensor
+        self,
+        images: Sequence[Tensor],
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        keeps_patches: bool = False,
     ) -> BackboneOutput:
         """Encode images and instructions.
 
@@ -151,11 +157,12 @@ class Backbone(nn.Module):
         image_mask, real = input_ids == self.image_token, attention_mask == 1
         self._check_counts(images, image_mask)
         embeddings = self.model.language_model.embed(input_ids)
-        if images:
-            tokens = self.model.image_tokens(images).to(embeddings.dtype)
+        patches = tuple(self.model.vision_model(images)) if images else ()
+        if patches:
+            tokens = self.model.image_tokens(patches).to(embeddings.dtype)
             embeddings = embeddings.masked_scatter(image_mask[..., None], tokens)
         features = self.model.language_model(embeddings, real)
-        return BackboneOutput(features, real, image_mask)
+        return BackboneOutput(features, real, image_mask, patches if keeps_patches else None)
 
     def _check_counts(self, images: Sequence[Tensor], image_mask: Tensor) -> None:
         """Check the numbers of tokens; otherwise samples could read each other's images."""

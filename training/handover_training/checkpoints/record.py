@@ -1,4 +1,4 @@
-"""What a checkpoint says of its making: for the server in handover.json, in full beside it.
+"""Training record of a checkpoint: for the server in handover.json, in full beside it.
 
 training_record.json holds the episodes trained on and held out, the command, the settings, the
 modality config and the versions, so that a checkpoint can be made again.
@@ -25,7 +25,7 @@ PACKAGES = ("handover", "torch", "transformers", "accelerate", "peft", "numpy", 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything that is written down about a run."""
+    """Everything that is recorded about a run."""
 
     sources: Sequence[DatasetSplit]
     modality: ModalityConfig
@@ -34,7 +34,7 @@ class RunRecord:
     """The settings that decide the result, as JSON values"""
 
     def notes(self) -> CheckpointMetadata:
-        """Give what the server reads of it."""
+        """Return the part that the server reads."""
         return CheckpointMetadata(
             rate_hz=self.sources[0].dataset.fps,
             units=_units(self.modality),
@@ -74,7 +74,7 @@ class RunRecord:
 
 
 def _units(modality: ModalityConfig) -> dict[str, str]:
-    """Units are known of ALOHA's groups alone."""
+    """Return the groups' units, which are known for ALOHA's alone."""
     keys = {*modality.state.keys, *modality.action.keys}
     return dict(UNITS) if keys == set(GR1_DIMS) else {}
 

@@ -1,4 +1,4 @@
-"""What a run starts from: the base checkpoint's network, and a processor for the run's data.
+"""Base checkpoint of a run: its network, and a processor for the run's data.
 
 The base brings the weights and the image and text options. The modality config and the statistics
 are the run's own, stated for the embodiment tag that is trained and for no other: a base's
@@ -45,7 +45,7 @@ STORED_TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float
 
 @dataclass(frozen=True)
 class BaseModel:
-    """The base checkpoint's files, read with the run's settings."""
+    """The base checkpoint's files, with the run's settings."""
 
     folder: Path
     config: ModelConfig
@@ -58,7 +58,7 @@ class BaseModel:
     def load(self, *, mixed_precision: bool) -> Gr00tNetwork:
         """Load the network: trained weights in float32, and which are trained is set.
 
-        mixed_precision: leave frozen weights in the type that they are stored in.
+        mixed_precision: keep frozen weights in the type that they are stored in.
         """
         network = load_network(
             self.folder, self.config, self.eagle, device=torch.device("cpu"), dtype=None
@@ -70,9 +70,9 @@ class BaseModel:
         return network
 
     def plain_network(self, network: torch.nn.Module, weights: dict[str, Tensor]) -> Gr00tNetwork:
-        """Make what is saved: adapters merged, frozen weights in the type that the base has.
+        """Build the network to be saved: adapters merged, frozen weights in the base's types.
 
-        network: the trained one; weights: its state dict, gathered if it was divided.
+        network: the trained one; weights: its state dict, gathered if it was sharded.
         """
         if has_adapters(list(weights)):
             weights = merge_adapters(network, weights)
@@ -92,7 +92,7 @@ class BaseModel:
 def read_base(
     settings: FinetuneConfig, modality: ModalityConfig, statistics: EmbodimentStatistics
 ) -> BaseModel:
-    """Read the base checkpoint's settings and put the run's in their place.
+    """Read the base checkpoint's settings and replace them with the run's.
 
     Raises CheckpointError, TokenizerError, or TrainingError when the data does not fit the sizes.
     """
@@ -129,7 +129,7 @@ def read_base(
 
 
 def weight_types(folder: Path) -> dict[str, torch.dtype]:
-    """List the types that a checkpoint's weights are stored in."""
+    """Return the types that a checkpoint's weights are stored in."""
     types: dict[str, torch.dtype] = {}
     for path in weight_files(folder):
         with open_weights(path) as file:
@@ -167,7 +167,7 @@ def _slot(base: ProcessorConfig, tag: str, config: ModelConfig) -> int:
     if tag not in ids:
         raise TrainingError(
             f"--embodiment-tag {tag}: the base checkpoint has no slot for it; it has "
-            f"{', '.join(sorted(ids))}; a robot of one's own takes new_embodiment"
+            f"{', '.join(sorted(ids))}; your own robot takes new_embodiment"
         )
     return min(ids[tag], config.max_num_embodiments - 1)
 

@@ -1,4 +1,4 @@
-"""The charts of two runs of one kind: what changed, over time and over the table."""
+"""Charts of a comparison: errors or successes over time, outcomes over the table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +8,7 @@ import numpy as np
 from handover_client.replay.evaluation import POLICY
 from handover_client.report.charts.replay import squared_unit
 from handover_client.report.charts.rollout import share_line, square_scales
-from handover_client.report.charts.scale import scale
-from handover_client.report.charts.svg import Chart, Dots, Line
+from handover_client.report.charts.svg import Chart, Dots, Line, scale
 
 RUN_ROLES = {"before": "hold", "after": "predicted"}
 # (success before, success after): how the episode is drawn, and its words
@@ -25,7 +24,9 @@ OUTCOME_KEYS = tuple(_OUTCOMES.values())
 def compare_charts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Chart]:
     """Draw two runs' metrics.json over each other."""
     if before["kind"] == "replay":
-        return [_errors(before, after)]
+        # a file of figures alone may lack the errors of single steps
+        both = all(run["error_over_time"] for run in (before, after))
+        return [_errors(before, after)] if both else []
     return [_successes(before, after), *_start_poses(before, after)]
 
 

@@ -1,4 +1,4 @@
-"""The charts of an open-loop evaluation: joints over time, and the error over time and chunk."""
+"""Charts of an open-loop evaluation: joints over time, and the error over time and chunk."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ import numpy as np
 
 from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY, TITLES
 from handover_client.replay.evaluation import POLICY
-from handover_client.report.charts.scale import around, scale
-from handover_client.report.charts.svg import Chart, Columns, Dots, Line
+from handover_client.report.charts.svg import Chart, Columns, Dots, Line, around, scale
 
 _ROOM_ABOVE = 3  # a baseline's curve may go this far above the policy's before it is cut off
 _FLATTEST = 0.1  # rad, or of a gripper's way: a joint at rest is no magnified noise

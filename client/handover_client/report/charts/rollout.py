@@ -1,12 +1,11 @@
-"""The charts of a rollout: rewards reached over time, and success by start pose."""
+"""Charts of a rollout: rewards reached over time, and success by start pose."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from handover_client.report.charts.scale import Scale, scale
-from handover_client.report.charts.svg import Chart, Dots, Line
+from handover_client.report.charts.svg import Chart, Dots, Line, Scale, scale
 
 _REWARD_ROLES = ("hold", "mean", "predicted", "good")
 _ROUND_M = 0.1  # gym-aloha draws the objects' places from boxes whose edges are such multiples
@@ -66,7 +65,7 @@ def start_pose_charts(episodes: Sequence[Mapping[str, Any]], objects: Sequence[s
 
 
 def square_scales(points: np.ndarray) -> tuple[Scale, Scale]:
-    """Make two axes of one length, in metres, around points (N, 2), ending at round numbers."""
+    """Make two axes of one length, in meters, around points (N, 2), ending at round numbers."""
     low = np.floor(points.min(axis=0) / _ROUND_M) * _ROUND_M
     high = np.ceil(points.max(axis=0) / _ROUND_M) * _ROUND_M
     middle, half = (low + high) / 2, float((high - low).max()) / 2

@@ -5,23 +5,96 @@ the curves are in a stretched element, with strokes that do not scale. Labels st
 root's box, in the margin that chart.css leaves.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 
 import numpy as np
 
-from handover_client.report.charts.scale import Scale
-
 Values = Sequence[float] | np.ndarray
+
+# role: its color as #rrggbb on a light and on a dark page, the same in every chart. The hues are
+# those of Okabe and Ito ("Color Universal Design", 2008), which readers with any color vision tell
+# apart, made darker or lighter until they can be read on the page.
+PALETTE = {
+    "ink": ("#17202b", "#e8ecf2"),
+    "muted": ("#566170", "#9ca7b6"),
+    "line": ("#e1e6ec", "#2b333e"),
+    "page": ("#ffffff", "#11151b"),
+    "card": ("#f5f7fa", "#191f28"),
+    "demonstrated": ("#a3adba", "#717d8d"),
+    "predicted": ("#0867b2", "#58b0f0"),
+    "hold": ("#a8558a", "#dd92c2"),
+    "mean": ("#8a6000", "#dfae43"),
+    "good": ("#007a5c", "#3cc79c"),
+    "bad": ("#c24e00", "#ff9550"),
+}
 
 _FINE = 1000  # units of the stretched element: finer than a pixel
 _LABEL_PX = 15  # labels at the ends of lines are at least this far apart
 
 
 @dataclass(frozen=True)
-class Line:
-    """A curve, in its role's colour; `label` stands at its end."""
+class Scale:
+    """Axis of a chart: its ends, and its ticks at round numbers."""
+
+    title: str  # what it shows, and in which unit
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def place(self, values: Iterable[float]) -> np.ndarray:
+        """Positions of values along the axis: 0 at its start, 1 at its end."""
+        return (np.asarray(list(values), np.float64) - self.low) / (self.high - self.low)
+
+    def written(self, tick: float) -> str:
+        """Write a tick with just enough digits to distinguish the ticks."""
+        gap = self.ticks[1] - self.ticks[0] if len(self.ticks) > 1 else 1.0
+        digits = max(0, -math.floor(math.log10(gap) + 1e-9))
+        if digits > 4:
+            return f"{tick:.0e}".replace("e-0", "e-") if tick else "0"
+        return f"{tick:.{digits}f}".replace("-", "−")
+
+
+def scale(title: str, low: float, high: float, ticks: int = 5) -> Scale:
+    """Make an axis from `low` to `high`, with about `ticks` ticks at round numbers between them.
+
+    There are at most half as many more. Ends that are equal are moved apart.
+    """
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    width = (high - low) / (1.5 * ticks)
+    power = 10.0 ** math.floor(math.log10(width))
+    step = power * next(step for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return Scale(title, low, high, tuple(step * k for k in range(first, last + 1)))
+
+
+def around(title: str, values: Iterable[float], narrowest: float, ticks: int = 5) -> Scale:
+    """Make an axis that holds values with some room, and is at least `narrowest` wide."""
+    array = np.asarray(list(values), np.float64)
+    low, high = float(array.min()), float(array.max())
+    middle, width = (low + high) / 2, max(1.08 * (high - low), narrowest)
+    return scale(title, middle - width / 2, middle + width / 2, ticks)
+
+
+class Mark:
+    """What a chart shows: `curve` is drawn in the stretched element, `signs` unstretched."""
+
+    def curve(self, chart: "Chart") -> str:
+        """Draw the part that stretches with the chart."""
+        return ""
+
+    def signs(self, chart: "Chart") -> str:
+        """Draw the part that must not be stretched."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Line(Mark):
+    """A curve, in its role's color; `label` stands at its end."""
 
     x: Values
     y: Values
@@ -30,20 +103,15 @@ class Line:
     style: str = ""  # classes of chart.css: thick, dashed
 
     def curve(self, chart: "Chart") -> str:
-        """Draw in the stretched element."""
         places = np.stack([chart.x.place(self.x), 1 - chart.y.place(self.y)], axis=1)
         points = " ".join(f"{x:.0f},{y:.0f}" for x, y in places * _FINE)
         return (
             f'<polyline class="{self.style}" style="stroke:var(--{self.role})" points="{points}"/>'
         )
 
-    def signs(self, chart: "Chart") -> str:
-        """Draw what must not be stretched: nothing."""
-        return ""
-
 
 @dataclass(frozen=True)
-class Dots:
+class Dots(Mark):
     """Points: a circle, a ring or a cross each."""
 
     x: Values
@@ -52,26 +120,19 @@ class Dots:
     shape: str = "circle"
     label: str = ""
 
-    def curve(self, chart: "Chart") -> str:
-        """Draw in the stretched element: nothing."""
-        return ""
-
     def signs(self, chart: "Chart") -> str:
-        """Draw each point at its place, unstretched."""
         places = 100 * np.stack([chart.x.place(self.x), 1 - chart.y.place(self.y)], axis=1)
         return "".join(_sign(self.shape, self.role, x, y) for x, y in places)
 
 
 @dataclass(frozen=True)
-class Columns:
+class Columns(Mark):
     """A bar for each place 0, 1, 2 …"""
 
     heights: Values
     role: str
-    label: str = ""
 
     def curve(self, chart: "Chart") -> str:
-        """Draw in the stretched element."""
         starts = chart.x.place(np.arange(len(self.heights)) - 0.36) * _FINE
         width = 0.72 * _FINE / (chart.x.high - chart.x.low)
         heights = chart.y.place(self.heights) * _FINE
@@ -81,17 +142,10 @@ class Columns:
             for x, height in zip(starts, heights, strict=True)
         )
 
-    def signs(self, chart: "Chart") -> str:
-        """Draw what must not be stretched: nothing."""
-        return ""
-
-
-Mark = Line | Dots | Columns
-
 
 @dataclass(frozen=True)
 class Chart:
-    """Marks over two axes; a chart without a title is one of several, told by its y axis."""
+    """Marks over two axes; a chart without a title is one of several, titled by its y axis."""
 
     title: str
     x: Scale
@@ -101,38 +155,47 @@ class Chart:
     square: bool = False  # as wide as it is high, whatever the page's width
 
     @property
+    def lines(self) -> list[Line]:
+        """The lines that have a label."""
+        return [mark for mark in self.marks if isinstance(mark, Line) and mark.label]
+
+    @property
     def line_labels(self) -> list[tuple[str, str]]:
-        """List (role, label) of the lines that have a label."""
-        return [(m.role, m.label) for m in self.marks if isinstance(m, Line) and m.label]
+        """(role, label) of the lines that have a label."""
+        return [(line.role, line.label) for line in self.lines]
 
 
 def inline_svg(chart: Chart) -> str:
-    """Draw a chart for a page that has chart.css; every text in it is escaped."""
+    """Draw a chart for a page that has chart_style(); every text in it is escaped."""
     style = "aspect-ratio:1" if chart.square else f"height:{chart.height_px}px"
-    named = "chart named" if chart.line_labels else "chart"
-    return (
-        f'<svg class="{named}" style="{style}" role="img" aria-label="{_spoken(chart)}">'
-        f"{chart_body(chart)}</svg>"
-    )
-
-
-def chart_body(chart: Chart) -> str:
-    """Draw everything of a chart that goes inside its root element."""
-    curves = "".join(mark.curve(chart) for mark in chart.marks)
-    return "".join(
-        [
-            *_grid(chart),
-            f'<svg class="curves" viewBox="0 0 {_FINE} {_FINE}" preserveAspectRatio="none" '
-            f'width="100%" height="100%">{curves}</svg>',
-            *(mark.signs(chart) for mark in chart.marks),
-            *_end_labels(chart),
-        ]
-    )
-
-
-def _spoken(chart: Chart) -> str:
+    named = "chart named" if chart.lines else "chart"
     axes = f"{chart.y.title} over {chart.x.title}"
-    return escape(f"{chart.title}: {axes}" if chart.title else axes)
+    spoken = escape(f"{chart.title}: {axes}" if chart.title else axes)
+    curves = "".join(mark.curve(chart) for mark in chart.marks)
+    parts = [
+        *_grid(chart),
+        f'<svg class="curves" viewBox="0 0 {_FINE} {_FINE}" preserveAspectRatio="none" '
+        f'width="100%" height="100%">{curves}</svg>',
+        *(mark.signs(chart) for mark in chart.marks),
+        *_end_labels(chart),
+    ]
+    return (
+        f'<svg class="{named}" style="{style}" role="img" aria-label="{spoken}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def chart_style() -> str:
+    """Style sheet of the charts, and the palette as variables that follow the reader's theme."""
+    light, dark = (
+        "".join(f"--{role}:{colors[theme]};" for role, colors in PALETTE.items())
+        for theme in (0, 1)
+    )
+    return (
+        f":root{{color-scheme:light dark;{light}}}"
+        f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+        + files("handover_client.report").joinpath("templates/chart.css").read_text("utf-8")
+    )
 
 
 def _grid(chart: Chart) -> list[str]:
@@ -151,18 +214,18 @@ def _grid(chart: Chart) -> list[str]:
 
 def _end_labels(chart: Chart) -> list[str]:
     """Name each line at its end, moved apart where lines end close together."""
-    lines = [mark for mark in chart.marks if isinstance(mark, Line) and mark.label]
     ends = [
-        (min(1.0, max(0.0, 1 - float(chart.y.place([line.y[-1]])[0]))), line.role, line.label)
-        for line in lines
+        (min(1.0, max(0.0, 1 - float(chart.y.place([line.y[-1]])[0]))), line)
+        for line in chart.lines
     ]
     ends.sort(key=lambda end: end[0])  # lines that end at the same place: in the order of drawing
     parts, lowest_px = [], -float(_LABEL_PX)
-    for place, role, label in ends:
+    for place, line in ends:
         y_px = max(place * chart.height_px, lowest_px + _LABEL_PX)
         lowest_px = y_px
         y = f"{100 * y_px / chart.height_px:.2f}%"
-        parts.append(_text(label, "100%", y, "name", 8, 4, f' style="fill:var(--{role})"'))
+        fill = f' style="fill:var(--{line.role})"'
+        parts.append(_text(line.label, "100%", y, "name", 8, 4, fill))
     return parts
 
 

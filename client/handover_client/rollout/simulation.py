@@ -1,0 +1,177 @@
+"""Rollouts in MuJoCo: the episodes to play, and how a worker plays one with handover_envs."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handover_common import HandoverError
+from handover_common.parallel import open_executor
+from handover_envs.simulator import CONTROL_RATE_HZ, find_task
+
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.security import ChannelSecurity
+from handover_client.control.blending import sends_rest
+from handover_client.control.chunk_sources import ScriptedChunks, only_camera
+from handover_client.errors import EvaluationError, NoPlan
+from handover_client.rollout.config import RolloutConfig
+from handover_client.rollout.episode import (
+    IMAGE_CODECS,
+    EpisodeTask,
+    FinishedEpisode,
+    ServedPolicy,
+    play_task,
+    server_source,
+)
+from handover_client.rollout.run import PlayAll, Rollout
+
+if TYPE_CHECKING:
+    from handover_envs.simulator import AlohaSimulator, TaskName
+
+SCRIPT_RATE_HZ = 20.0  # the script gives its chunks as a policy does
+SCRIPT_HORIZON = 16
+
+
+def prepare_rollout(config: RolloutConfig, security: ChannelSecurity) -> Rollout:
+    """List the episodes to play, after asking the server, if there is one, what it serves.
+
+    Raises MissingExtra where the simulators are to run here and cannot, ServerUnavailable when no
+    server is ready in time, and EvaluationError for one that does not fit.
+    """
+    from handover_envs.simulator import check_packages
+
+    if config.cluster is None:
+        check_packages()
+    server = find_server(config, security) if config.settings.policy == "server" else None
+    return Rollout(episode_tasks(config, server), find_task(config.settings.task).objects)
+
+
+@contextmanager
+def open_simulators(config: RolloutConfig) -> Iterator[PlayAll]:
+    """Start the workers that play episodes: processes of this machine, or a Ray cluster's."""
+    workers = min(config.workers, config.episodes) if config.workers else None
+    with open_executor(workers, config.cluster) as executor:
+
+        def play_all(tasks: Iterable[EpisodeTask]) -> Iterator[FinishedEpisode]:
+            for outcome in executor.map_unordered(play, tasks):
+                yield outcome.unwrap()
+
+        yield play_all
+
+
+def find_server(config: RolloutConfig, security: ChannelSecurity) -> ServedPolicy:
+    """Ask the server what it serves; raises EvaluationError unless a rollout can use it."""
+    settings = config.settings
+    with PolicyClient.connect(
+        config.server,
+        timeout_s=config.connect_timeout_s,
+        image_codec=IMAGE_CODECS[settings.image_codec],
+        security=security,
+    ) as client:
+        info = client.info
+    only_camera(info.spec)
+    if sends_rest(settings.switching) and not info.spec.supports_prefix:
+        raise EvaluationError(
+            f"--switching {settings.switching}: the server's {info.spec.policy!r} policy has no "
+            "real-time chunking"
+        )
+    # one call may take no longer than the episode may go without an answer
+    timeout_s = min(config.call_timeout_s, config.reconnect_s)
+    return ServedPolicy(config.server, info, timeout_s, security)
+
+
+def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[EpisodeTask]:
+    """List the episodes to play; raises EvaluationError for chunks too short, or no seeds."""
+    settings = config.settings
+    spec = server.info.spec if server else None
+    horizon = spec.horizon if spec else SCRIPT_HORIZON
+    if settings.execute_steps > horizon:
+        raise EvaluationError(
+            f"the policy's chunks have {horizon} steps, expected at least the "
+            f"{settings.execute_steps} of --execute-steps"
+        )
+    return [
+        EpisodeTask(
+            settings=settings,
+            episode=episode,
+            seed=seed,
+            text=find_task(settings.task).text,
+            control_rate_hz=CONTROL_RATE_HZ,
+            chunk_rate_hz=(spec.rate_hz or settings.policy_rate_hz) if spec else SCRIPT_RATE_HZ,
+            horizon=horizon,
+            reconnect_s=config.reconnect_s,
+            server=server,
+        )
+        for episode, seed in episode_seeds(config).items()
+    ]
+
+
+def episode_seeds(config: RolloutConfig) -> dict[int, int]:
+    """Seed of each episode: {episode: seed}. Raises EvaluationError for another recording."""
+    if config.seeds_from is None:
+        return {episode: config.seed + episode for episode in range(config.episodes)}
+    seeds = recorded_seeds(config.seeds_from, config.settings.task)
+    return dict(enumerate(seeds[: config.episodes]))
+
+
+def recorded_seeds(recording: Path, task: str) -> list[int]:
+    """Read the seed of every episode of a `handover record` folder. Raises EvaluationError."""
+    from handover_envs.record import METADATA
+
+    path = recording / METADATA
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        recorded_task = recorded["task"]
+        seeds = [int(each["seed"]) for each in recorded["episodes"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(
+            f"{path} does not list the episodes' seeds ({error!r}): expected a recording made by "
+            "handover record (--seeds-from)"
+        ) from None
+    if recorded_task != task:
+        raise EvaluationError(
+            f"{recording} is a recording of {recorded_task}, expected {task} (--task, --seeds-from)"
+        )
+    if not seeds:
+        raise EvaluationError(f"{recording} has no episodes (--seeds-from)")
+    return seeds
+
+
+def play(task: EpisodeTask) -> FinishedEpisode:
+    """Play one episode, in a worker; raises EvaluationError for what would fail every episode."""
+    try:
+        robot = _robot(task.settings.task)
+        if task.server is None:
+            return play_task(task, robot, _script(task))
+        with server_source(task) as source:
+            return play_task(task, robot, source)
+    except HandoverError as error:  # some of them cannot be sent to another process
+        raise EvaluationError(f"episode {task.episode}: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _robot(task: "TaskName") -> "AlohaSimulator":
+    """Build the world once in a process; every episode resets it completely."""
+    from handover_envs.simulator import AlohaSimulator
+
+    return AlohaSimulator(task)
+
+
+def _script(task: EpisodeTask) -> ScriptedChunks:
+    from handover_envs.experts import ScriptedPolicy
+
+    expert = ScriptedPolicy(task.settings.task)
+    try:
+        expert.reset(task.seed)
+    except HandoverError as error:
+        reason = str(error)
+
+        def no_plan(time_s: float) -> Any:
+            raise NoPlan(reason)
+
+        return ScriptedChunks(no_plan, task.chunk_rate_hz)
+    return ScriptedChunks(
+        lambda time_s: expert.chunk(time_s, task.horizon, task.chunk_rate_hz), task.chunk_rate_hz
+    )
