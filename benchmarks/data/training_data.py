@@ -54,7 +54,8 @@ def measure(config: BenchmarkConfig, workers: int, jitters: bool) -> float:
     """Count the samples that come out of the loader in a second."""
     from handover_training.checkpoints.run_folder import RunStart
     from handover_training.finetuning.config import FinetuneConfig
-    from handover_training.finetuning.run import make_plan, make_trainer
+    from handover_training.finetuning.plan import make_plan
+    from handover_training.finetuning.run import make_trainer
 
     jitter = {"brightness": 0.3, "contrast": 0.4, "saturation": 0.5, "hue": 0.08}
     with tempfile.TemporaryDirectory() as folder:

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
-from handover_client.commands import replay as open_loop
+from handover_client.commands.replay import main as replay
+from handover_client.replay.config import ReplayConfig
 from handover_model.checkpoints.hashes import weights_hash
 from handover_model.engine.fp8.scales import load_scales
-from handover_training.calibrate import command as calibrate
+from handover_training.calibrate import CalibrateConfig, calibrate_checkpoint
 
 from benchmarks.harness.result_file import write_result
 from benchmarks.harness.server_process import server_process
@@ -49,8 +50,8 @@ def main(config: Fp8Benchmark) -> dict[str, object]:
     """Measure, print and write the result's JSON."""
     with tempfile.TemporaryDirectory() as folder:
         scales = Path(folder, "scales.json")
-        calibrate.main(
-            calibrate.CalibrateConfig(
+        calibrate_checkpoint(
+            CalibrateConfig(
                 str(config.checkpoint),
                 config.calibrate_on,
                 config.observations,
@@ -72,10 +73,8 @@ def main(config: Fp8Benchmark) -> dict[str, object]:
             ]
             command += ["--checkpoint", str(config.checkpoint), "--device", config.device]
             with server_process(*command, *flags, *more) as server:
-                run = open_loop.ReplayConfig(
-                    server.address, config.dataset_path, Path(folder, name)
-                )
-                judged = open_loop.main(run)["joints_14"]
+                run = ReplayConfig(server.address, config.dataset_path, Path(folder, name))
+                judged = replay(run)["joints_14"]
             replays[name] = {figure: judged[figure] for figure in FIGURES}
     result: dict[str, object] = {
         "checkpoint": config.checkpoint.name,

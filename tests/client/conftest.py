@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from handover_proto import policy_pb2 as pb
+from handover_proto.policy import Policy
 from handover_proto.policy_pb2_grpc import (
     PolicyServiceServicer,
     add_PolicyServiceServicer_to_server,
@@ -20,12 +21,11 @@ from handover_proto.types import (
     CameraSpec,
     Limits,
     Observation,
-    Policy,
     PolicySpec,
     ServerInfo,
     StateSpec,
 )
-from handover_proto.wire.messages import decode_request, encode_chunk, encode_info
+from handover_proto.wire import decode_request, encode_chunk, encode_info
 
 HORIZON = 4
 SPEC = PolicySpec(

@@ -1,13 +1,24 @@
 """A robot and sources of chunks that need neither MuJoCo nor a server."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from handover_client.control.chunk_sources import ChunkReply, RobotObservation
+from handover_client.rollout.config import EpisodeSettings, RolloutConfig
 from handover_proto.types import StageDurations
 
 HORIZON = 16
+
+SETTINGS = {field.name for field in fields(EpisodeSettings)}
+
+
+def flat_config(**flags: Any) -> RolloutConfig:
+    """A rollout's config from its flags, as the command line has them."""
+    settings = EpisodeSettings(**{name: flags[name] for name in SETTINGS & set(flags)})
+    rest = {name: value for name, value in flags.items() if name not in SETTINGS}
+    return RolloutConfig(**rest, settings=settings)
 
 
 @dataclass

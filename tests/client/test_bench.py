@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_client.commands.bench import BenchConfig, main
+from handover_client.commands.bench import main
 from handover_client.connection.flags import SecurityFlags
 from handover_client.diagnostics import load_run
 from handover_client.diagnostics.load_clients import Answered
-from handover_client.diagnostics.load_figures import load_figures, print_load
+from handover_client.diagnostics.load_config import BenchConfig
+from handover_client.diagnostics.load_figures import load_figures, load_table
 from handover_client.diagnostics.load_run import Load
 from handover_client.diagnostics.load_schedule import LoadSchedule, arrivals
 from handover_common.errors import HandoverError, UsageError
@@ -72,10 +73,10 @@ def test_figures_count_successes_and_name_refusals():
     assert figures["throughput_hz"] == pytest.approx(101 / 1.1, rel=1e-3)  # the last ends at 2.1 s
 
 
-def test_columns_stay_apart_when_requests_are_refused(capsys):
+def test_columns_stay_apart_when_requests_are_refused():
     answers = [Answered(1.0, 2.0, "OK"), *[Answered(1.5, 1.0, "RESOURCE_EXHAUSTED")] * 3]
-    print_load(load_figures(BenchConfig("x:1"), Load(answers, info(), False)))
-    _, head, cells = capsys.readouterr().out.splitlines()
+    table = load_table(load_figures(BenchConfig("x:1"), Load(answers, info(), False)))
+    _, head, cells = table.splitlines()
     assert head.split()[-1] == "refused"
     assert cells.split()[-3:] == ["2.00", "RESOURCE_EXHAUSTED", "3"]
     assert len(head) == len(cells)
@@ -135,7 +136,7 @@ def test_a_load_that_was_refused_as_a_whole_is_no_success(address, capsys):
 
 
 def test_a_load_that_could_not_be_made_has_no_figures(address, monkeypatch, tmp_path):
-    monkeypatch.setattr(load_run, "_LATE_S", 0.0)
+    monkeypatch.setattr(load_run, "LATE_S", 0.0)
     output = tmp_path / "load.json"
     config = BenchConfig(address, rate=1e5, seconds=0.5, warm_up=0.0, timeout_s=1.0, output=output)
     with pytest.raises(HandoverError, match="1 of 1 processes of the load generator could not"):

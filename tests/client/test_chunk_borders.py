@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from handover_client.rollout.score import jerk_rms
-from handover_client.rollout.smoothness import border_acceleration, border_jerk_rms
+from handover_client.rollout.smoothness import border_acceleration, border_jerk_rms, jerk_rms
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
 
 

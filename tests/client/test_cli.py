@@ -7,6 +7,7 @@ import types
 
 import pytest
 from handover_client.commands import main as cli
+from handover_client.commands.registry import COMMANDS, Command
 from handover_common.errors import HandoverError, UsageError
 
 
@@ -19,8 +20,8 @@ def fake_command(monkeypatch):
         module.cli = action
         module.__spec__ = types.SimpleNamespace(name="fake_command_module")
         monkeypatch.setitem(sys.modules, "fake_command_module", module)
-        command = cli.Command("fake_command_module:cli", extra, "for a test")
-        monkeypatch.setitem(cli.COMMANDS, "fake", command)
+        command = Command("fake_command_module", "fake_command_module:Config", extra, "for a test")
+        monkeypatch.setitem(COMMANDS, "fake", command)
 
     return install
 
@@ -33,8 +34,8 @@ def raising(error):
 
 
 def test_the_overview_lists_only_commands_whose_module_exists(monkeypatch, capsys):
-    ghost = cli.Command("handover_nowhere.ghost:cli", "sim", "not there")
-    monkeypatch.setitem(cli.COMMANDS, "ghost", ghost)
+    ghost = Command("handover_nowhere.ghost", "handover_nowhere.ghost:Config", "sim", "not there")
+    monkeypatch.setitem(COMMANDS, "ghost", ghost)
     assert cli.run([]) == 0
     listed = capsys.readouterr().out
     assert "  info " in listed
@@ -85,10 +86,33 @@ def test_ctrl_c_exits_with_130_and_no_traceback(fake_command, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "import_",
+    [
+        "exec('raise KeyboardInterrupt')",  # of which every dataclass is made
+        "os.kill(os.getpid(), signal.SIGINT)",
+        # as Python 3.11 does where the interrupt comes while a class is being made
+        "exec('try: os.kill(os.getpid(), signal.SIGINT); time.sleep(9)\\n'"
+        "'except BaseException: raise RuntimeError')",
+    ],
+)
+def test_ctrl_c_in_the_middle_of_an_import_exits_with_130_too(import_):
+    program = (
+        "import os, signal, time\nfrom handover_client.commands import main as cli\n"
+        f"def imports(): {import_}\n"
+        "cli.run = lambda arguments: cli.exit_status(imports)\ncli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "\nhandover: interrupted\n"
+
+
 def test_a_missing_package_names_the_commands_extra(fake_command, capsys):
     fake_command(raising(ModuleNotFoundError("No module named 'mujoco'", name="mujoco.gl")))
     assert cli.run(["fake"]) == 1
-    assert 'pip install "handover[sim]"' in capsys.readouterr().err
+    assert 'pip install -e ".[sim]"' in capsys.readouterr().err
 
 
 def test_a_missing_module_of_ours_is_a_fault_not_a_missing_extra(fake_command):
@@ -135,29 +159,26 @@ HEAVY = {"torch", "mujoco", "pyarrow", "av", "matplotlib", "transformers", "jinj
 
 def test_the_client_loads_nothing_but_its_base_packages():
     modules = [
-        "policy_client",
-        "async_client",
-        "chunk_player",
-        "info",
-        "metrics",
-        "open_loop",
-        "compare",
+        "connection.policy_client",
+        "connection.async_client",
+        "control.chunk_player",
+        "commands.info",
+        "diagnostics.server_info",
+        "replay.error_metrics",
+        "commands.replay",
+        "commands.compare",
     ]
-    lines = [f"import handover_client.{name}" for name in modules if exists(name)]
+    lines = [f"import handover_client.{name}" for name in modules]
     loaded = loaded_by("\n".join(["import handover_client", *lines]))
     assert {"grpc", "numpy"} <= loaded
     assert not loaded & HEAVY
-
-
-def exists(name: str) -> bool:
-    return cli.Command(f"handover_client.{name}:cli", "", "").exists()
 
 
 TYPE_CHECKER = "typeguard"  # what tyro loads for `X | None`: write Optional[X] in a config
 SLOWER = {"finetune"}  # has a tuple and a dict as defaults, which tyro cannot check without
 
 
-@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if cli.COMMANDS[name].exists()])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if COMMANDS[name].exists()])
 def test_help_loads_no_more_than_it_needs(name):
     code = (
         "import contextlib\nfrom handover_client.commands.main import run\n"

@@ -15,14 +15,17 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
 import av
 from handover_client.commands import main as cli
-from handover_client.commands.rollout import episode_tasks, main, play, served_info
+from handover_client.commands.rollout import main
+from handover_client.connection.security import UNPROTECTED
 from handover_client.errors import EvaluationError
 from handover_client.rollout.config import RolloutConfig
-from handover_client.rollout.episode import play_task, server_source
+from handover_client.rollout.episode import EpisodeTask, play_task, server_source
+from handover_client.rollout.simulation import episode_tasks, find_server, play
 from handover_envs.simulator.simulator import AlohaSimulator, SimulationFailed
 from handover_proto.errors import PolicyError
 
 from .serving import ServerProcess, source_environment
+from .stand_ins import flat_config
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(480)]
 
@@ -44,7 +47,11 @@ def short(output, server="", **changes) -> RolloutConfig:
         "workers": 1,
         "policy": "server" if server else "scripted",
     }
-    return RolloutConfig(output=output, server=server, **{**values, **changes})
+    return flat_config(output=output, server=server, **{**values, **changes})
+
+
+def tasks_of(config: RolloutConfig) -> list[EpisodeTask]:
+    return episode_tasks(config, find_server(config, UNPROTECTED))
 
 
 def read_episodes(folder) -> list[dict]:
@@ -143,7 +150,7 @@ def test_an_episode_outlives_a_server_that_is_killed_and_restarted(realtime, tmp
         config = short(
             tmp_path / "run", server.wait(), realtime=realtime, max_steps=steps, reconnect_s=120
         )
-        (task, _) = episode_tasks(config, served_info(config))
+        (task, _) = tasks_of(config)
         with server_source(task) as chunks:
             source = Watched(chunks, at_first_failure=server.start)
             with Saboteur(server, source) as robot:
@@ -160,9 +167,9 @@ def test_an_episode_outlives_a_server_that_is_killed_and_restarted(realtime, tmp
 
 def test_no_call_may_take_longer_than_the_bound(hold_server, tmp_path):
     config = short(tmp_path / "run", hold_server, reconnect_s=0.5, call_timeout_s=10.0)
-    (task, _) = episode_tasks(config, served_info(config))
-    with server_source(task) as chunks:
-        assert chunks._client.call_timeout_s == 0.5
+    (task, _) = tasks_of(config)
+    assert task.server is not None
+    assert task.server.call_timeout_s == 0.5
 
 
 class UntilAskedAgain(AlohaSimulator):
@@ -182,7 +189,7 @@ def test_in_real_time_the_clock_is_the_walls(hold_server, tmp_path):
     config = short(
         tmp_path / "run", hold_server, episodes=1, realtime=True, latency_ms=120.0, max_steps=3000
     )
-    (task,) = episode_tasks(config, served_info(config))
+    (task,) = tasks_of(config)
     with server_source(task) as chunks:
         source = Watched(chunks)
         with UntilAskedAgain(source) as robot:
@@ -205,7 +212,7 @@ def test_simulated_real_time_repeats_and_needs_no_real_time(hold_server, tmp_pat
         jitter_ms=100.0,
         max_steps=90,
     )
-    (task,) = episode_tasks(config, served_info(config))
+    (task,) = tasks_of(config)
     first, again = play(task).record, play(task).record
     assert first.borders == again.borders != []
     assert all(10 <= (border - 20 * k) <= 20 for k, border in enumerate(first.borders, start=1))
@@ -225,8 +232,9 @@ def test_real_time_chunking_with_the_shipped_checkpoint(tmp_path):
             image_size=256,
             max_steps=90,
         )
-        (task, _) = episode_tasks(config, served_info(config))
-        naive = dataclasses.replace(task, config=dataclasses.replace(config, switching="naive"))
+        (task, _) = tasks_of(config)
+        settings = dataclasses.replace(task.settings, switching="naive")
+        naive = dataclasses.replace(task, settings=settings)
         smooth, again, rough = (play(each).record for each in (task, task, naive))
     assert smooth.borders == rough.borders == [30, 50, 70]
     assert smooth.border_jerk_rms == again.border_jerk_rms  # in simulated time results repeat
@@ -349,8 +357,7 @@ def test_what_cannot_work_is_one_line(tmp_path, capsys, hold_server):
 def test_a_server_that_never_comes_back_stops_the_run_within_its_bound(tmp_path):
     with ServerProcess("--policy", "hold", log=tmp_path / "log") as server:
         config = short(tmp_path / "run", server.wait(), reconnect_s=0.5)
-        info = served_info(config)
-    (task, _) = episode_tasks(config, info)
+        (task, _) = tasks_of(config)
     record = play(task).record
     assert record.ended == "server_lost"
     assert record.steps == 0

@@ -13,11 +13,12 @@ from handover_client.commands import main as cli
 from handover_client.comparison.comparison import SHARE, Change, Pairing
 from handover_client.comparison.replays import compare_replays
 from handover_client.connection.policy_client import PolicyClient
-from handover_client.replay.run import ReplaySettings, prepare_replay
+from handover_client.replay.replayer import ReplayPlan
+from handover_client.replay.run import prepare_replay
 from handover_client.results.run_folder import write_json
 from handover_client.results.statistics import PairedOutcomes
 from handover_proto.types import ActionChunk, Limits, ServerInfo
-from handover_proto.wire.messages import encode_chunk, encode_info
+from handover_proto.wire import encode_chunk, encode_info
 
 
 @pytest.fixture
@@ -36,9 +37,10 @@ def make_run(start_server, recordings, tmp_path):
 
         info = encode_info(ServerInfo(recordings.spec, Limits()))
         server = start_server(answer=constant, info=info)
-        settings = {"traj_ids": (), "steps": 200, "action_horizon": 4, "seed": 0, **changes}
+        traj_ids = changes.pop("traj_ids", ())
+        plan = ReplayPlan(**{"steps": 200, "action_horizon": 4, "seed": 0, **changes})
         with PolicyClient.connect(server.address, timeout_s=60) as client:
-            _, figures = prepare_replay(ReplaySettings(**settings), recordings, client).run()
+            _, figures = prepare_replay(recordings, client, plan, traj_ids).run()
         folder = tmp_path / name
         folder.mkdir()
         write_json(folder / "metrics.json", figures)
@@ -186,7 +188,10 @@ def test_runs_of_an_unknown_kind_and_files_are_one_line(tmp_path, capsys):
     assert "cannot compare a dance run with a dance run" in capsys.readouterr().err
     file = str(tmp_path / "a/metrics.json")
     assert cli.run(["compare", file, file]) == 1
-    assert "metrics.json is a file, expected the --output folder" in capsys.readouterr().err
+    assert "cannot compare a dance run with a dance run" in capsys.readouterr().err
+    inside = f"{file}/inside"
+    assert cli.run(["compare", inside, inside]) == 1
+    assert "inside/metrics.json cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import shutil
 import subprocess
 
 import pytest
-from handover_client.commands import main as cli
-from handover_client.commands.completion import CompletionConfig, config_class, main
+from handover_client.commands.completion import CompletionConfig, main
+from handover_client.commands.registry import COMMANDS
 
 
 def script_of(shell, capsys):
@@ -47,8 +47,8 @@ def test_zsh_gets_a_script_for_the_same_program(capsys):
     assert "seeds-from" in script
 
 
-@pytest.mark.parametrize("name", list(cli.COMMANDS))
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_takes_a_frozen_dataclass(name):
-    command = cli.COMMANDS[name]
+    command = COMMANDS[name]
     if command.exists():
-        assert config_class(command).__dataclass_params__.frozen
+        assert command.load_config().__dataclass_params__.frozen

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from handover_client.rollout.score import EpisodeScore, jerk_rms
+from handover_client.rollout.record import EpisodeScore
+from handover_client.rollout.smoothness import jerk_rms
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
 
 

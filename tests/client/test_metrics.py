@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_client.replay.error_metrics import interval_95, pool, score, slope
+from handover_client.replay.error_metrics import pool, score, slope
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -94,24 +94,3 @@ def test_success_never_exceeds_accuracy_and_both_grow_with_the_threshold(predict
 def test_trajectories_of_other_shapes_are_refused(shapes):
     with pytest.raises(ValueError, match="one shape"):
         score(np.zeros(shapes[0]), np.zeros(shapes[1]))
-
-
-def test_an_interval_holds_the_pooled_figure_and_needs_two_trajectories():
-    values, steps = [0.2, 0.5, 0.9, 0.4], [100, 50, 100, 10]
-    bounds = interval_95(values, steps)
-    assert bounds is not None
-    assert min(values) <= bounds[0] < np.average(values, weights=steps) < bounds[1] <= max(values)
-    assert interval_95(values, steps) == bounds
-    assert interval_95([0.3], [10]) is None
-    assert interval_95([0.3, 0.3], [10, 20]) == pytest.approx((0.3, 0.3))
-
-
-def test_an_interval_is_what_a_binomial_distribution_says_of_yes_and_no():
-    # draws of 100 from as many 0 as 1: the binomial's 2.5 % and 97.5 % points are 40 and 60
-    assert interval_95([0.0, 1.0] * 50, [7] * 100) == pytest.approx((0.40, 0.60), abs=0.011)
-
-
-def test_an_interval_draws_every_trajectory():
-    # each of the two is drawn twice in a quarter of the draws
-    assert interval_95([0.0, 1.0], [10, 30]) == (0.0, 1.0)
-    assert interval_95([1.0, 0.0], [10, 30]) == (0.0, 1.0)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from handover_client.commands import main as cli
+from handover_client.commands.registry import COMMANDS
 
 # command -> a line that makes sense, and a package that only its extra brings
 LINES = {
@@ -32,5 +32,5 @@ def test_a_missing_package_is_one_line_with_the_extra(name, tmp_path):
     )
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
-    assert f'pip install "handover[{cli.COMMANDS[name].extra}]"' in done.stderr
+    assert f'pip install -e ".[{COMMANDS[name].extra}]"' in done.stderr
     assert not list(tmp_path.iterdir())

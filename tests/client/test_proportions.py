@@ -2,8 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
-from handover_client.results.statistics import mcnemar_exact, pair, wilson_95
+from handover_client.results.statistics import bootstrap_95, mcnemar_exact, pair, wilson_95
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,3 +68,24 @@ def test_mcnemar_adds_up_every_outcome_as_unlikely(discordant, data):
     as_unlikely = sum(weight for weight in weights if weight <= weights[only_a])
     p_value = mcnemar_exact(only_a, discordant - only_a)
     assert p_value == pytest.approx(min(1.0, as_unlikely / 2**discordant))
+
+
+def test_an_interval_holds_the_pooled_figure_and_needs_two_trajectories():
+    values, steps = [0.2, 0.5, 0.9, 0.4], [100, 50, 100, 10]
+    bounds = bootstrap_95(values, steps)
+    assert bounds is not None
+    assert min(values) <= bounds[0] < np.average(values, weights=steps) < bounds[1] <= max(values)
+    assert bootstrap_95(values, steps) == bounds
+    assert bootstrap_95([0.3], [10]) is None
+    assert bootstrap_95([0.3, 0.3], [10, 20]) == pytest.approx((0.3, 0.3))
+
+
+def test_an_interval_is_what_a_binomial_distribution_says_of_yes_and_no():
+    # draws of 100 from as many 0 as 1: the binomial's 2.5 % and 97.5 % points are 40 and 60
+    assert bootstrap_95([0.0, 1.0] * 50, [7] * 100) == pytest.approx((0.40, 0.60), abs=0.011)
+
+
+def test_an_interval_draws_every_trajectory():
+    # each of the two is drawn twice in a quarter of the draws
+    assert bootstrap_95([0.0, 1.0], [10, 30]) == (0.0, 1.0)
+    assert bootstrap_95([1.0, 0.0], [10, 30]) == (0.0, 1.0)

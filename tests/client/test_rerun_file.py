@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_without_its_extra_nothing_is_started_and_the_extra_is_named(command, tm
     else:
         pytest.importorskip("mujoco", reason="needs the extra sim")
     assert cli.run([command, *flags, "--rerun", str(tmp_path / "run.rrd")]) == 1
-    assert 'pip install "handover[viz]"' in capsys.readouterr().err
+    assert 'pip install -e ".[viz]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,7 +73,7 @@ class Frames:
 
 @needs_rerun
 def test_a_replays_recording_has_joints_and_frames(tmp_path):
-    write_replay_rrd(tmp_path / "run.rrd", make_evaluation(), Frames())
+    write_replay_rrd(tmp_path / "run.rrd", make_evaluation(), SimpleNamespace(dataset=Frames()))
     found = entities(tmp_path / "run.rrd")
     for entity in ("left_waist/target", "left_waist/demonstrated", "right_gripper/target"):
         assert f"/episode_0/joints/{entity}" in found

@@ -4,13 +4,15 @@ import json
 
 import pytest
 from handover_client.errors import EvaluationError
-from handover_client.rollout.config import RolloutConfig, check_usage
-from handover_client.rollout.seeds import episode_seeds
+from handover_client.rollout.config import RolloutConfig, check
+from handover_client.rollout.simulation import episode_seeds
 from handover_common.errors import UsageError
+
+from .stand_ins import flat_config
 
 
 def config(tmp_path, **flags) -> RolloutConfig:
-    return RolloutConfig(**{"output": tmp_path / "run", "server": "localhost:1", **flags})
+    return flat_config(**{"output": tmp_path / "run", "server": "localhost:1", **flags})
 
 
 @pytest.mark.parametrize(
@@ -34,14 +36,14 @@ def config(tmp_path, **flags) -> RolloutConfig:
 )
 def test_senseless_flags_are_named(tmp_path, flags, names):
     with pytest.raises(UsageError, match=names):
-        check_usage(config(tmp_path, **flags))
+        check(config(tmp_path, **flags))
 
 
 def test_sensible_flags_pass(tmp_path):
-    check_usage(config(tmp_path))
-    check_usage(config(tmp_path, realtime=True, latency_ms=100.0, jitter_ms=50.0))
-    check_usage(config(tmp_path, realtime=True, clock="simulated", switching="ensemble"))
-    check_usage(config(tmp_path, policy="scripted", server=""))
+    check(config(tmp_path))
+    check(config(tmp_path, realtime=True, latency_ms=100.0, jitter_ms=50.0))
+    check(config(tmp_path, realtime=True, clock="simulated", switching="ensemble"))
+    check(config(tmp_path, policy="scripted", server=""))
 
 
 def test_seeds_count_up_from_the_first(tmp_path):

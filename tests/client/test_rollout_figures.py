@@ -2,9 +2,9 @@
 
 import pytest
 from handover_client.control.retries import Outage
+from handover_client.results.latency import STAGES
 from handover_client.results.statistics import wilson_95
 from handover_client.rollout.figures import rollout_figures
-from handover_client.rollout.record import STAGES
 
 from .test_rollout_folder import record
 

@@ -9,9 +9,12 @@ pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
 
 from handover_client.errors import EvaluationError
-from handover_client.rollout.config import RolloutConfig
-from handover_client.rollout.episode import EpisodeTask, play_task
-from handover_client.rollout.run import run_rollout
+from handover_client.report.page import render_runs, run_section, write_report
+from handover_client.results.run_folder import write_json
+from handover_client.rollout.config import EpisodeSettings
+from handover_client.rollout.episode import EpisodeTask, ServedPolicy, play_task
+from handover_client.rollout.folder import RolloutFolder
+from handover_client.rollout.run import Rollout
 from handover_proto.errors import ServerUnavailable
 from handover_proto.types import Limits, PolicySpec, ServerInfo
 
@@ -22,11 +25,10 @@ UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 
 def run(folder, sources, videos="failures", info=None) -> list[list[int]]:
     """Roll out an episode for each source; returns which episodes each round played or drew."""
-    config = RolloutConfig(
-        output=folder, policy="scripted", max_steps=60, videos=videos, reconnect_s=0.05
-    )
+    settings = EpisodeSettings(policy="scripted", max_steps=60, videos=videos)
+    server = ServedPolicy("", info, 1.0) if info else None
     tasks = [
-        EpisodeTask(config, episode, episode, "up!", 50.0, 20.0, 16, None)
+        EpisodeTask(settings, episode, episode, "up!", 50.0, 20.0, 16, 0.05, server)
         for episode in range(len(sources))
     ]
     rounds = []
@@ -37,7 +39,12 @@ def run(folder, sources, videos="failures", info=None) -> list[list[int]]:
         for task in rest:
             yield play_task(task, PointRobot(), sources[task.episode])
 
-    run_rollout(config, tasks, info, ["point"], play_all)
+    rollout = Rollout(tasks, ["point"])
+    with RolloutFolder(folder, rollout.plan()) as under_way:
+        figures = rollout.run(under_way, play_all)
+        write_json(under_way.path / "metrics.json", figures)
+        write_report(under_way.path, figures)
+        under_way.publish()
     return rounds
 
 
@@ -59,6 +66,8 @@ def test_beside_the_failures_one_success_is_drawn_from_its_trace(tmp_path):
     assert len(sources[1].sights) == len(alone.sights)  # the policy was not asked again
     page = (tmp_path / "run/report.html").read_text()
     assert page.count("data:video/mp4;base64,") == 2
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert page == render_runs([run_section(tmp_path / "run", figures)])  # the line it got, too
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from typing import get_type_hints
 
 import tomllib
 import tyro
-from handover_client.commands.completion import config_class
-from handover_client.commands.main import COMMANDS
+from handover_client.commands.registry import COMMANDS
 
 from .pages import PAGES, ROOT, Block, blocks
 
@@ -117,7 +116,7 @@ def handover_problem(words: list[str]) -> str:
     name, *arguments = (word.strip("[]") for word in words)
     if name not in COMMANDS:
         return f"there is no command {name!r}"
-    config = config_class(COMMANDS[name])
+    config = COMMANDS[name].load_config()
     if "…" in arguments or "..." in arguments:
         known = flags_of(config)
         unknown = [word for word in arguments if word.startswith("--") and word not in known]
@@ -162,8 +161,9 @@ def _python_problem(words: list[str]) -> str:
         module, arguments = words[place], words[place + 1 :]
         if not module.startswith(("handover_", "tests.", "benchmarks.")):
             return ""
-        inside = f"{module.replace('.', '/')}.py"
-        files = [*ROOT.glob(f"*/{inside}"), *ROOT.glob(inside)]
+        inside = module.replace(".", "/")
+        names = (f"*/{inside}.py", f"{inside}.py", f"*/{inside}/__main__.py")
+        files = [file for name in names for file in ROOT.glob(name)]
     else:
         script, *arguments = words
         files = [ROOT / script] if (ROOT / script).exists() else []
@@ -178,6 +178,8 @@ def _flags_in(file: Path) -> set[str]:
     """Read a script's flags from its text: fields of its dataclasses, or argparse's names."""
     if file.name == "finetune.py":
         file = file.with_name("finetuning") / "config.py"
+    if file.parent.name == "aloha_mini":
+        file = file.with_name("configs.py")
     flags = {"--help"}
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

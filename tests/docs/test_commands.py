@@ -5,8 +5,7 @@ import shlex
 from functools import cache
 
 import pytest
-from handover_client.commands.completion import config_class
-from handover_client.commands.main import COMMANDS
+from handover_client.commands.registry import COMMANDS
 
 from .commands import command_lines, flags_of, handover_problem, problem, unaccounted
 from .pages import PAGES, ROOT, Block, blocks, code_spans
@@ -44,7 +43,7 @@ def test_a_flag_inside_a_sentence_is_a_flag_of_something(page):
 @cache
 def known_flags():
     """Every flag that a command takes, or that stands in some file which is not documentation."""
-    flags = set().union(*(flags_of(config_class(command)) for command in COMMANDS.values()))
+    flags = set().union(*(flags_of(command.load_config()) for command in COMMANDS.values()))
     files = [file for folder in CODE for file in (ROOT / folder).rglob("*.*")]
     for file in [*files, ROOT / "Makefile", *ROOT.glob("docker-compose*.yml")]:
         if file.suffix in ("", ".py", ".sh", ".yml", ".toml") and file.is_file():
@@ -107,6 +106,7 @@ def test_a_new_block_would_have_to_account_for_itself(language, marker, text, sa
         ('pip install "handover[moon]"', "no extra moon"),
         ("python benchmarks/nothing.py", "there is no benchmarks/nothing.py"),
         ("python -m benchmarks.serving.transport --sped 1", "transport.py has no --sped"),
+        ("python -m handover_training.aloha_mini random --sed 1", "__main__.py has no --sed"),
         ("mystery --now", "'mystery' is no program"),
     ],
 )

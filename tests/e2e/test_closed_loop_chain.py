@@ -75,7 +75,7 @@ def test_a_recorded_episode_played_back_at_20_hz_succeeds_again(
 
 def test_a_checkpoint_of_the_recording_is_replayed_and_rolled_out(server_bin, groot, tmp_path):
     checkpoint = tmp_path / "tiny"
-    make = (server_bin / "python", "-m", "handover_training.aloha_mini.random_checkpoint")
+    make = (server_bin / "python", "-m", "handover_training.aloha_mini", "random")
     run(*make, "--dataset-path", groot, "--output", checkpoint)
     with served(server_bin, tmp_path / "log", "--checkpoint", checkpoint) as address:
         open_loop = replay(address, groot, tmp_path / "replay")

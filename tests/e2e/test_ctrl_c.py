@@ -103,13 +103,8 @@ def test_waiting_for_a_server_that_never_comes(dataset, tmp_path):
 
 def test_finetuning(server_bin, dataset, tmp_path):
     base, out = tmp_path / "base", tmp_path / "out"
-    mini = [
-        server_bin / "python",
-        "-m",
-        "handover_training.aloha_mini.random_checkpoint",
-        "--output",
-        base,
-    ]
+    recipe = (server_bin / "python", "-m", "handover_training.aloha_mini")
+    mini = [*recipe, "random", "--output", base]
     subprocess.run([*mini, "--dataset-path", dataset], check=True, timeout=200, capture_output=True)
     flags = ("--dataset-path", dataset, "--base-model-path", base, "--output-dir", out)
     flags += ("--cache-dir", tmp_path / "cache", "--max-steps", 500, "--global-batch-size", 4)

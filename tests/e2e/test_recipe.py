@@ -18,7 +18,7 @@ TINY = {
     "ON_THE_WAY": "4",
     "VISION_STEPS": "2",
     "HEAD_STEPS": "2",
-    "LESSONS": "2",
+    "CORRECTIONS": "2",
     "LAST_STEPS": "4",
     "ROLLOUTS": "1",
 }

@@ -74,7 +74,7 @@ def test_fold_and_projector(case):
     images = golden.numbered(values, "in.pixel_values")
     with torch.no_grad():
         folded = [fold_patches(feature) for feature in backbone.model.vision_model(images)]
-        tokens = backbone.model.image_tokens(images)
+        tokens = backbone.model.image_tokens(backbone.model.vision_model(images))
     golden.assert_near(torch.cat(folded)[None], values["out.pixel_shuffle"], VISION_ATOL, "fold")
     golden.assert_near(tokens[None], values["out.mlp1"], VISION_ATOL, "mlp1")
     side = backbone.model.fold

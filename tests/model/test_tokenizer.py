@@ -3,16 +3,18 @@ import numpy as np
 import pytest
 from handover_model.errors import CheckpointError, TokenizerError
 from handover_model.processing import tokenizer as module
-from handover_model.processing.text import IMAGE_TOKEN, formalize, render_prompt
 from handover_model.processing.tokenizer import (
+    IMAGE_TOKEN,
     IMAGE_TOKENS,
     find_tokenizer,
+    formalize,
     load_tokenizer,
     pad_left,
+    render_prompt,
 )
+from handover_training.aloha_mini.data.snapshots import TASK_TEXTS
 from handover_training.aloha_mini.tokenizer import (
     CHAT_TOKENS,
-    TASKS,
     save_tokenizer,
     train_tokenizer,
 )
@@ -31,7 +33,7 @@ def small(folder):
     return load_tokenizer(folder, train_tokenizer().token_to_id(IMAGE_TOKEN))
 
 
-def test_formalising_drops_case_and_punctuation_alone():
+def test_formalizing_drops_case_and_punctuation_alone():
     assert formalize("Pick up: the_CUBE, 2×3!  ") == "pick up the_cube 23  "
     assert formalize("Élan — 你好！\n") == "élan  你好\n"
 
@@ -63,7 +65,7 @@ def test_special_tokens_are_one_token_each(small):
 
 
 def test_the_learnt_tasks_are_short(small):
-    text = render_prompt(formalize(TASKS[0]), [0])
+    text = render_prompt(formalize(TASK_TEXTS[0]), [0])
     assert len(small.encode(text)) < len(text.encode()) / 3
 
 
@@ -79,7 +81,7 @@ def test_vocabulary_and_merges_make_the_same_tokenizer(small, folder, tmp_path):
     added = {token: vocabulary[token] for token in (*CHAT_TOKENS, *IMAGE_TOKENS)}
     (tmp_path / "added_tokens.json").write_text(json.dumps(added))
     rebuilt = load_tokenizer(tmp_path, small.image_token)
-    for text in (render_prompt("insert the péég 12", [3]), *TASKS, "你好 don't   stop\n\n"):
+    for text in (render_prompt("insert the péég 12", [3]), *TASK_TEXTS, "你好 don't   stop\n\n"):
         assert rebuilt.encode(text).tolist() == small.encode(text).tolist()
 
 

@@ -15,9 +15,11 @@ from handover_proto.types import (
     PolicyRequest,
 )
 from handover_proto.wire.codec import compress, decode_image, encode_frame
-from handover_proto.wire.messages import decode_chunk, encode_request, serialize_request
+from handover_proto.wire.messages import decode_chunk, serialize_request
 from handover_server.serve.command import ServeConfig
 from handover_server.serve.run import load_policy
+
+from .conftest import encode_request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,9 +29,9 @@ torch = pytest.importorskip("torch", reason="the model needs torch")
 @pytest.fixture(scope="module")
 def policy(groot_dataset, tmp_path_factory):
     """A small checkpoint with random weights, loaded as `handover serve` loads it."""
-    from handover_training.aloha_mini.random_checkpoint import MiniConfig, main
+    from handover_training.aloha_mini.checkpoint import write_random
 
-    folder = main(MiniConfig(groot_dataset, tmp_path_factory.mktemp("mini") / "checkpoint"))
+    folder = write_random(groot_dataset, tmp_path_factory.mktemp("mini") / "checkpoint")
     return load_policy(ServeConfig(checkpoint=str(folder), device="cpu", threads=1))
 
 

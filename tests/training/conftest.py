@@ -7,9 +7,10 @@ import pytest
 import torch
 from handover_conversion import ConvertConfig, convert
 from handover_model.checkpoints.checkpoint import save_checkpoint
-from handover_model.processing.aloha import aloha_processor, dataset_metadata, dataset_statistics
+from handover_model.checkpoints.metadata import dataset_metadata
+from handover_model.processing.aloha import aloha_processor, dataset_statistics
 from handover_model.processing.image import ImageOptions
-from handover_training.aloha_mini.random_network import draw_network, zero_unused
+from handover_training.aloha_mini.network import RANDOM, draw_network, zero_unused
 from handover_training.aloha_mini.tokenizer import save_tokenizer, train_tokenizer
 from handover_training.finetuning.config import FinetuneConfig
 
@@ -47,13 +48,13 @@ def base(dataset, tmp_path_factory) -> Path:
         image=ImageOptions(shortest_image_edge=EDGE),
     )
     tokenizer = train_tokenizer(merges=200)
-    network = draw_network(tokenizer, dataclasses.replace(processor, embodiment_ids={"gr1": 0}), 0)
+    network = draw_network(RANDOM, 0, tokenizer, processor.max_action_horizon).eval()
     save_tokenizer(tokenizer, folder)
     save_checkpoint(
         folder / "mini",
         network,
         dataclasses.replace(processor, embodiment_ids={"gr1": 0}),
-        notes=dataset_metadata(dataset),
+        metadata=dataset_metadata(dataset),
         tokenizer=folder,
         unused=zero_unused(network.eagle),
     )

@@ -6,9 +6,7 @@ import sys
 import time
 
 
-def command(
-    settings, launcher=(sys.executable,), program=("-m", "handover_training.finetuning.command")
-):
+def command(settings, launcher=(sys.executable,), program=("-m", "handover_training.finetune")):
     flags = {
         "base-model-path": settings.base_model_path,
         "output-dir": settings.output_dir,

@@ -1,14 +1,14 @@
-"""What can go wrong in a training run, beyond a bad dataset or a bad checkpoint."""
+"""Errors of a training run, beyond a bad dataset or a bad checkpoint."""
 
 from handover_common import HandoverError
 
 
 class TrainingError(HandoverError):
-    """A run cannot start or cannot go on."""
+    """A run cannot start or cannot continue."""
 
 
 class RunFolderError(TrainingError):
-    """The output folder belongs to another run, or one is at work in it."""
+    """The output folder belongs to another run, or a run is using it."""
 
 
 class DivergedError(TrainingError):

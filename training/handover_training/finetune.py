@@ -1,4 +1,4 @@
-"""Entry point for several GPUs: `torchrun … -m handover_training.finetune …`."""
+"""Entry point without the handover command: `torchrun … -m handover_training.finetune …`."""
 
 from handover_training.finetuning.command import module
 

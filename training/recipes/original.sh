@@ -3,7 +3,7 @@
 # Variables stand for what differs from place to place; further flags are passed on.
 set -euo pipefail
 torchrun --nproc_per_node="${GPUS:-4}" --standalone -m handover_training.finetune \
-  --modality-config-path "${MODALITY:-training/handover_training/finetuning/gr1_modality_config.py}" \
+  --modality-config-path "${MODALITY:-training/recipes/gr1_modality_config.py}" \
   --embodiment-tag GR1 \
   --dataset-path "${DATASET:-./data/aloha_groot_format}" \
   --base-model-path "${BASE:-nvidia/GR00T-N1.6-3B}" \

@@ -59,7 +59,7 @@ COMMANDS = {
     ),
     "calibrate": Command(
         module="handover_training.calibrate.command",
-        config="handover_training.calibrate.command:CalibrateConfig",
+        config="handover_training.calibrate.config:CalibrateConfig",
         extra="train",
         summary="FP8 scales of a checkpoint, from a dataset",
     ),

@@ -1,4 +1,4 @@
-"""An episode as an H.264 video, drawn after it was played, from the targets that were played.
+"""H.264 video of an episode, drawn after it was played, from the targets that were played.
 
 Physics repeats bit for bit, so the video shows what happened, costs the episode no time, and need
 only be drawn where somebody will look at it.

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_client.replay.evaluation import Evaluation, evaluate
-from handover_client.replay.figures import figures
+from handover_client.replay.figures import figures, write_results
 from handover_client.replay.replayer import Trajectory
-from handover_client.report.replay_page import write_replay
-from handover_client.report.rollout_page import write_rollout
-from handover_client.results.latency import Call
+from handover_client.report.page import write_report
+from handover_client.results.latency import STAGES, Call
+from handover_client.results.run_folder import write_json
 from handover_client.rollout.figures import rollout_figures
 from handover_client.rollout.folder import RolloutFolder
-from handover_client.rollout.record import STAGES, EpisodeRecord
+from handover_client.rollout.record import EpisodeRecord
 from handover_proto.embodiment import GR1_DIMS, widen
 from handover_proto.types import StageDurations
 
@@ -46,22 +46,20 @@ def make_replay(folder: Path, name: str = "mini", episodes: int = 2, error: floa
     evaluation = make_evaluation(name, episodes, error)
     training = dict.fromkeys(range(episodes), "held out")
     folder.mkdir(parents=True)
-    write_replay(
-        folder,
-        evaluation,
-        {
-            "kind": "replay",
-            "steps": 200,
-            "action_horizon": 16,
-            "seed": 0,
-            "image_codec": "RAW_RGB8",
-            "episodes": list(range(episodes)),
-            "rate_hz": 20.0,
-            "training": f"{name}: held out.",
-            **figures(evaluation, training, 16),
-            "provenance": provenance(name),
-        },
-    )
+    everything = {
+        "kind": "replay",
+        "steps": 200,
+        "action_horizon": 16,
+        "seed": 0,
+        "image_codec": "RAW_RGB8",
+        "episodes": list(range(episodes)),
+        "rate_hz": 20.0,
+        "training": f"{name}: held out.",
+        **figures(evaluation, training, 16),
+        "provenance": provenance(name),
+    }
+    write_results(folder, evaluation, everything)
+    write_report(folder, everything)
 
 
 def make_evaluation(name: str = "mini", episodes: int = 2, error: float = 0.05) -> Evaluation:
@@ -112,19 +110,17 @@ def make_rollout(
     with RolloutFolder(folder, plan) as run:
         for episode, success in enumerate(successes):
             run.keep(_record(episode, success, name), VIDEO)
-        write_rollout(
-            run.path,
-            {
-                "kind": "rollout",
-                **rollout_figures(run.records(), 50.0),
-                "settings": plan,
-                "instruction": name,
-                "objects": [name],
-                "control_rate_hz": 50.0,
-                "provenance": provenance(name),
-            },
-            run.records(),
-        )
+        everything = {
+            "kind": "rollout",
+            **rollout_figures(run.records(), 50.0),
+            "settings": plan,
+            "instruction": name,
+            "objects": [name],
+            "control_rate_hz": 50.0,
+            "provenance": provenance(name),
+        }
+        write_json(run.path / "metrics.json", everything)
+        write_report(run.path, everything)
         run.publish()
 
 

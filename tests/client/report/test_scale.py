@@ -1,7 +1,7 @@
 """Axes: ticks are round numbers inside the ends, places go from 0 to 1."""
 
 import pytest
-from handover_client.report.charts.scale import around, scale
+from handover_client.report.charts.svg import around, scale
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,42 +1,38 @@
-"""What the head stage learns from: snapshots with chunks, and every row of recordings.
+"""Samples of the head stage: snapshots with chunks, and every row of recorded datasets.
 
 The backbone is frozen, so its features are computed once and kept in a file.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from handover_conversion.groot import GrootDataset
 from handover_model.network import Backbone
-from handover_model.processing import ImageOptions, prepare_frame
 from handover_proto import ALOHA_SLOTS
 
+from handover_training.aloha_mini.configs import HeadConfig
 from handover_training.aloha_mini.data.snapshots import (
+    CHUNK_STEPS,
     OBJECTS,
     TASK_TEXTS,
     Snapshots,
     load_snapshots,
     snapshot_files,
 )
-from handover_training.aloha_mini.locating import encode_images
-from handover_training.aloha_mini.network import HORIZON, IMAGE_EDGE, PIXELS_PER_TOKEN
-from handover_training.aloha_mini.prompts import TaskPrompts
-from handover_training.aloha_mini.train_head import HeadConfig
+from handover_training.aloha_mini.processing import IMAGE_TOKENS, prepare_image
+from handover_training.aloha_mini.tokenizer import TaskPrompts
 from handover_training.progress import track
 
-_OPTIONS = ImageOptions(shortest_image_edge=IMAGE_EDGE)
 _FEATURE_BATCH = 64
 
 
 @dataclass(frozen=True)
 class EncodedSamples:
-    """N samples as the frozen backbone sees them."""
+    """N samples with the frozen backbone's features."""
 
     features: np.ndarray
     """(N, tokens, hidden) float32, of the padded prompt"""
@@ -56,74 +52,49 @@ class EncodedSamples:
 def encode_samples(config: HeadConfig, backbone: Backbone) -> EncodedSamples:
     """Compute the features of all samples, or read them where an earlier run has left them.
 
-    What is left counts only for the same weights and files; one file for each folder of data.
+    An earlier run's count only for the same weights and data; one file for each folder of data.
     """
     weights = _hash_weights(backbone)
-    sources: list[Source] = [SnapshotFolder(path) for path in config.snapshots]
+    sources: list[SnapshotFolder | RecordedRows] = [SnapshotFolder(one) for one in config.snapshots]
     sources += [RecordedRows(path) for path in config.recordings]
     folder = config.output / "features"
     folder.mkdir(parents=True, exist_ok=True)
-    return join_seen([_see_source(source, folder, weights, backbone) for source in sources])
-
-
-class Source(Protocol):
-    """A folder of data."""
-
-    @property
-    def path(self) -> Path:
-        """Where it is."""
-        ...
-
-    def content(self) -> str:
-        """Tell one state of the folder from another."""
-        ...
-
-    def samples(self) -> Iterator[Snapshots]:
-        """Read its samples part by part, so that few images are in memory at once."""
-        ...
-
-
-def _hash_weights(backbone: Backbone) -> str:
-    digest = hashlib.sha256()
-    for name, value in backbone.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.numpy())
-    return digest.hexdigest()
+    return _join([_encode_source(source, folder, weights, backbone) for source in sources])
 
 
 @dataclass(frozen=True)
 class SnapshotFolder:
-    """What handover_training.aloha_mini.data.draw wrote; only snapshots with a chunk count here."""
+    """A folder of snapshot files; only snapshots with a chunk count here."""
 
     path: Path
 
     def content(self) -> str:
-        """Names and sizes of its files."""
+        """Describe the folder's state: names and sizes of its files."""
         return " ".join(
             f"{file.name} {file.stat().st_size}" for file in snapshot_files([self.path])
         )
 
     def samples(self) -> Iterator[Snapshots]:
-        """Episode by episode."""
+        """Read them episode by episode, so that few images are in memory at once."""
         files = snapshot_files([self.path])
         for path in track(files, f"features of {self.path.name}", "episodes", len(files)):
-            snapshots = load_snapshots(path, _OPTIONS, PIXELS_PER_TOKEN)
+            snapshots = load_snapshots(path, prepare_image)
             if snapshots.have_chunks.any():
                 yield snapshots[np.flatnonzero(snapshots.have_chunks)]
 
 
 @dataclass(frozen=True)
 class RecordedRows:
-    """A GR00T dataset, every row of it."""
+    """Every row of a GR00T dataset."""
 
     path: Path
 
     def content(self) -> str:
-        """The dataset's own hash."""
+        """Return the dataset's own hash."""
         return GrootDataset.open(self.path).content_hash()
 
     def samples(self) -> Iterator[Snapshots]:
-        """All at once."""
+        """Read all of them at once."""
         yield read_recording(self.path)
 
 
@@ -136,13 +107,13 @@ def read_recording(path: Path) -> Snapshots:
         episode = dataset.read_episode(entry.index)
         rows = np.arange(len(episode))
         actions = episode.action[:, ALOHA_SLOTS]
-        wanted = np.minimum(rows[:, None] + np.arange(HORIZON), len(episode) - 1)
+        wanted = np.minimum(rows[:, None] + np.arange(CHUNK_STEPS), len(episode) - 1)
         states.append(episode.state[:, ALOHA_SLOTS])
         chunks.append(actions[wanted])
         tasks += [TASK_TEXTS.index(episode.task_at(row)) for row in range(len(episode))]
         seeds += [entry.index] * len(episode)
         for frame in dataset.read_frames(entry.index, camera):
-            frames.append(prepare_frame(frame, _OPTIONS, PIXELS_PER_TOKEN))
+            frames.append(prepare_image(frame))
     return Snapshots(
         np.stack(frames),
         np.concatenate(states),
@@ -153,43 +124,47 @@ def read_recording(path: Path) -> Snapshots:
     )
 
 
-def join_seen(parts: Sequence[EncodedSamples]) -> EncodedSamples:
-    """Put samples behind each other."""
-    return EncodedSamples(
-        *(np.concatenate([getattr(part, entry.name) for part in parts]) for entry in _FIELDS)
-    )
-
-
-def _see_source(source: Source, folder: Path, weights: str, backbone: Backbone) -> EncodedSamples:
+def _encode_source(
+    source: SnapshotFolder | RecordedRows, folder: Path, weights: str, backbone: Backbone
+) -> EncodedSamples:
     made_from = hashlib.sha256(f"{weights} {source.content()}".encode()).hexdigest()
     kept = folder / f"{made_from[:16]}.npz"
     if kept.exists():
         with np.load(kept, allow_pickle=False) as file:
             return EncodedSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
-    seen = join_seen([_see(backbone, part) for part in source.samples()])
+    encoded = _join([_encode(backbone, part) for part in source.samples()])
     partial = kept.with_name(f".{kept.name}.partial")
     with partial.open("wb") as file:
-        np.savez(file, **{entry.name: getattr(seen, entry.name) for entry in _FIELDS})
+        np.savez(file, **{entry.name: getattr(encoded, entry.name) for entry in _FIELDS})
     partial.replace(kept)
-    return seen
-
-
-def _see(backbone: Backbone, samples: Snapshots) -> EncodedSamples:
-    features = _features(backbone, samples)
-    return EncodedSamples(features, samples.states, samples.chunks, samples.tasks, samples.seeds)
+    return encoded
 
 
 @torch.no_grad()
-def _features(backbone: Backbone, samples: Snapshots) -> np.ndarray:
-    prompts, features = TaskPrompts(), []
+def _encode(backbone: Backbone, samples: Snapshots) -> EncodedSamples:
+    prompts, features = TaskPrompts(IMAGE_TOKENS), []
     for start in range(0, len(samples), _FEATURE_BATCH):
         part = slice(start, start + _FEATURE_BATCH)
         pixels = (torch.from_numpy(samples.frames[part]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-        output, _ = encode_images(
-            backbone, pixels.contiguous(), *prompts.batch(samples.tasks[part])
-        )
-        features.append(output.features.numpy())
-    return np.concatenate(features)
+        images = pixels.contiguous().split(1)
+        features.append(backbone(images, *prompts.batch(samples.tasks[part])).features.numpy())
+    return EncodedSamples(
+        np.concatenate(features), samples.states, samples.chunks, samples.tasks, samples.seeds
+    )
 
 
-_FIELDS = dataclasses.fields(EncodedSamples)
+def _join(parts: Sequence[EncodedSamples]) -> EncodedSamples:
+    return EncodedSamples(
+        *(np.concatenate([getattr(part, entry.name) for part in parts]) for entry in _FIELDS)
+    )
+
+
+def _hash_weights(backbone: Backbone) -> str:
+    digest = hashlib.sha256()
+    for name, value in backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.numpy())
+    return digest.hexdigest()
+
+
+_FIELDS = fields(EncodedSamples)

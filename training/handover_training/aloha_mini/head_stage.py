@@ -1,6 +1,7 @@
 """The head stage: the action head learns from features of the frozen backbone."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +18,25 @@ from handover_model.processing import (
 )
 from torch import Tensor
 
-from handover_training.aloha_mini.averaged_weights import AveragedWeights
+from handover_training.aloha_mini.checkpoint import open_start, write_mini
+from handover_training.aloha_mini.configs import HeadConfig
 from handover_training.aloha_mini.head_features import EncodedSamples, encode_samples
-from handover_training.aloha_mini.head_start import open_start
-from handover_training.aloha_mini.network import (
+from handover_training.aloha_mini.processing import (
+    IMAGE_TOKENS,
     chunk_statistics,
     groups_of,
     mini_processor,
     open_processor,
     widened,
 )
-from handover_training.aloha_mini.prompts import TaskPrompts
-from handover_training.aloha_mini.stage_state import averaged, load_state, save_state
+from handover_training.aloha_mini.stage import (
+    AveragedWeights,
+    load_state,
+    run_stage,
+    save_state,
+)
 from handover_training.aloha_mini.state_noise import make_noise
-from handover_training.aloha_mini.train_head import HeadConfig
+from handover_training.aloha_mini.tokenizer import TaskPrompts
 from handover_training.checkpoints.folders import write_json
 
 AVERAGE_DECAY = 0.995
@@ -39,14 +45,32 @@ STATISTICS = "statistics.json"
 _LEAST_RANGE = 1e-6  # an action slot that varies less is constant
 
 
+def train_head(config: HeadConfig, report: Callable[[str], None]) -> None:
+    """Train, and write checkpoints; the same settings continue an interrupted run."""
+    stage = HeadStage(config)
+
+    def write(name: str) -> None:
+        write_mini(config.output / name, stage.averaged(), stage.processor)
+
+    run_stage(
+        stage,
+        config.steps,
+        every=config.save_steps,
+        what="head stage",
+        report=report,
+        at_save=lambda steps: write(f"step-{steps}"),
+    )
+    write("final")
+
+
 @dataclass(frozen=True)
 class HeadSamples:
-    """N states and chunks as the action head sees them."""
+    """N states and chunks as the action head takes them."""
 
     states: np.ndarray
-    """(N, 1, width) float32, normalised"""
+    """(N, 1, width) float32, normalized"""
     actions: np.ndarray
-    """(N, 16, width) float32, normalised"""
+    """(N, 16, width) float32, normalized"""
 
 
 class HeadStage:
@@ -59,8 +83,8 @@ class HeadStage:
         self._seen = encode_samples(config, self._network.backbone)
         statistics = keep_statistics(config.output / STATISTICS, self._seen, start.statistics)
         self.processor = mini_processor(statistics)
-        self._samples = normalise(open_processor(self.processor), self._seen)
-        self._prompts = TaskPrompts()
+        self._samples = normalize_samples(open_processor(self.processor), self._seen)
+        self._prompts = TaskPrompts(IMAGE_TOKENS)
         held = self._seen.seeds % config.held_out < 2  # two: one of each task
         self._train, self._held = np.flatnonzero(~held), np.flatnonzero(held)
         self._shares = equal_tasks(self._seen.tasks[self._train])
@@ -98,22 +122,22 @@ class HeadStage:
         self._loss = drift * self._loss + (1 - drift) * loss.item()
 
     def save(self) -> None:
-        """Write the state to go on from."""
+        """Write the state to continue from."""
         save_state(self._state, self._head, self._average, self._optimizer)
 
     def averaged(self) -> Gr00tNetwork:
-        """Give a copy of the network, with the head's averaged weights."""
-        with averaged(self._head, self._average):
+        """Return a copy of the network with the head's averaged weights."""
+        with self._average.used_in(self._head):
             return copy.deepcopy(self._network).eval()
 
     @torch.no_grad()
     def describe(self) -> str:
-        """Measure the averaged weights on held-out episodes: chunk errors in normalised units."""
+        """Measure the averaged weights on held-out episodes: chunk errors in normalized units."""
         chosen = self._held[:: max(1, len(self._held) // HELD_OUT_SAMPLES)]
         inputs = self._inputs(chosen)
         wanted = torch.from_numpy(self._samples.actions[chosen])
         draw = np.random.default_rng(0).standard_normal(wanted.shape, dtype=np.float32)
-        with averaged(self._head, self._average):
+        with self._average.used_in(self._head):
             chunks = self._head.generate(*inputs, torch.from_numpy(draw))
         errors = (chunks - wanted).square()[..., self._slots > 0].mean(dim=(1, 2))
         tasks = torch.from_numpy(self._seen.tasks[chosen])
@@ -124,7 +148,7 @@ class HeadStage:
         )
 
     def _leave_out_constants(self) -> Tensor:
-        """Close the inputs of constant action slots; gives which slots count: (width,) float32.
+        """Close the inputs of constant action slots; returns which slots count: (width,) float32.
 
         They are left out of the loss, so nothing would keep their noise from disturbing the rest.
         """
@@ -142,9 +166,9 @@ class HeadStage:
         state_error, action_error = self._noise.draw(len(chosen), self._rng)
         action = torch.from_numpy(self._samples.actions[chosen] + action_error)
         draw = draw_flow(self._network.config, len(chosen), self._rng)
-        told = state + torch.from_numpy(state_error)
+        noisy = state + torch.from_numpy(state_error)
         mask = self._slots.expand_as(action)
-        return self._head.loss(backbone, told, slot, action, mask, draw).loss
+        return self._head.loss(backbone, noisy, slot, action, mask, draw).loss
 
     def _inputs(self, chosen: np.ndarray) -> tuple[BackboneOutput, Tensor, Tensor]:
         ids, mask = self._prompts.batch(self._seen.tasks[chosen])
@@ -158,10 +182,10 @@ class HeadStage:
 def keep_statistics(
     path: Path, seen: EncodedSamples, known: EmbodimentStatistics | None
 ) -> EmbodimentStatistics:
-    """Measure the samples, once: a run that goes on with more data keeps its normalisation.
+    """Measure the samples, once: a run that continues with more data keeps its normalization.
 
-    known: those of the checkpoint that the run began with; they are kept too, but ranges become as
-    wide as the samples need, since what is beyond them would be cut off
+    known: those of the checkpoint that the run started from; they are kept too, but their ranges
+    are widened as the samples need, since what is beyond them would be cut off
     """
     if path.exists():
         return parse_statistics(read_json(path), str(path))
@@ -172,19 +196,19 @@ def keep_statistics(
     return statistics
 
 
-def normalise(processor: Processor, seen: EncodedSamples) -> HeadSamples:
-    """Normalise and pad states and chunks."""
+def normalize_samples(processor: Processor, seen: EncodedSamples) -> HeadSamples:
+    """Normalize and pad states and chunks."""
     config, states, actions = processor.config, [], []
     for state, chunk in zip(seen.states, seen.chunks, strict=True):
         raw = groups_of(state[None])
-        states.append(pad_state(processor.codec.normalise_state(raw), config.max_state_dim))
-        normalised = processor.codec.normalise_action(groups_of(chunk), raw)
+        states.append(pad_state(processor.codec.normalize_state(raw), config.max_state_dim))
+        normalised = processor.codec.normalize_action(groups_of(chunk), raw)
         action, _ = pad_action(normalised, config.max_action_horizon, config.max_action_dim)
         actions.append(action)
     return HeadSamples(np.stack(states), np.stack(actions))
 
 
 def equal_tasks(tasks: np.ndarray) -> np.ndarray:
-    """Give each sample's chance: tasks count alike, however many samples they have."""
+    """Return each sample's probability: tasks count alike, however many samples they have."""
     weights = 1 / np.bincount(tasks)[tasks]
     return weights / weights.sum()

@@ -1,4 +1,4 @@
-"""The shipped checkpoint's record and card, from what it was trained on and how it did."""
+"""Release of the small checkpoint: its training record, and its model card with measurements."""
 
 import dataclasses
 import os
@@ -12,16 +12,15 @@ from handover_model.checkpoints import load_checkpoint, load_metadata, save_meta
 from handover_model.network import read_json
 from handover_proto import TrainingRecord
 
-from handover_training.aloha_mini.data.snapshots import snapshot_files
-from handover_training.aloha_mini.network import IMAGE_EDGE
-from handover_training.aloha_mini.ship_mini import ShipConfig
+from handover_training.aloha_mini.configs import ReleaseConfig
+from handover_training.aloha_mini.data.snapshots import TASK_ORDER, snapshot_files
+from handover_training.aloha_mini.processing import IMAGE_EDGE
 from handover_training.checkpoints.folders import write_json
 from handover_training.checkpoints.record import RECORD_FILE
+from handover_training.data.episodes import DatasetSplit
 
-_SNAPSHOT_TASKS = ("transfer_cube", "insertion")  # of even and of odd seeds
 
-
-def release(config: ShipConfig) -> None:
+def release(config: ReleaseConfig) -> None:
     """Write the checkpoint folder; it is there whole or not at all."""
     fresh = config.output.with_name(f".{config.output.name}.new-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -48,15 +47,12 @@ def _record(path: Path, held_out: int) -> TrainingRecord:
     """Divide a dataset's episodes as the head stage does."""
     dataset = GrootDataset.open(path)
     episodes = [entry.index for entry in dataset.episodes]
-    return TrainingRecord(
-        path.resolve().name,
-        dataset.content_hash(),
-        tuple(one for one in episodes if one % held_out >= 2),
-        tuple(one for one in episodes if one % held_out < 2),
-    )
+    held = tuple(one for one in episodes if one % held_out < 2)
+    train = tuple(one for one in episodes if one not in held)
+    return DatasetSplit(dataset, dataset.content_hash(), train, held).record()
 
 
-def _snapshots(config: ShipConfig) -> dict[str, dict[str, list[int]]]:
+def _snapshots(config: ReleaseConfig) -> dict[str, dict[str, list[int]]]:
     """Divide the snapshots' episodes as the head stage does."""
     seeds = sorted(int(path.stem) for path in snapshot_files(config.snapshots))
     return {
@@ -64,7 +60,7 @@ def _snapshots(config: ShipConfig) -> dict[str, dict[str, list[int]]]:
             "train_seeds": _seeds(seeds, parity, config.held_out, held=False),
             "held_out_seeds": _seeds(seeds, parity, config.held_out, held=True),
         }
-        for parity, task in enumerate(_SNAPSHOT_TASKS)
+        for parity, task in enumerate(TASK_ORDER)
     }
 
 
@@ -73,7 +69,7 @@ def _seeds(seeds: Sequence[int], parity: int, held_out: int, *, held: bool) -> l
 
 
 def _count_snapshots(record: Mapping[str, Any]) -> int:
-    """Count a record's episodes, and those of the checkpoint that it began with."""
+    """Count a record's episodes, and those of the checkpoint that it started from."""
     here = sum(len(seeds) for task in record["snapshots"].values() for seeds in task.values())
     return here + (_count_snapshots(record["began_with"]) if "began_with" in record else 0)
 
@@ -106,7 +102,8 @@ checkpoint. It has seen the simulator alone: do not run it on a robot.
   layers, a diffusion transformer of {dit.num_layers} blocks (width {dit.width}), 4 denoising steps,
   chunks of 16 steps at 20 Hz; arms relative to the state, grippers absolute.
 - Data: {episodes} recorded demonstrations (`handover record`) and snapshots of {snapshots} more
-  scripted episodes (`handover_training.aloha_mini.data.draw`); the seeds are in `training_record.json`.
+  scripted episodes (`python -m handover_training.aloha_mini snapshots`); their seeds are in
+  `training_record.json`.
 - Recipe: `training/recipes/aloha_mini.sh`; what was tried: `training/recipes/RESULTS.md`.
 
 ## Measured by `handover rollout`

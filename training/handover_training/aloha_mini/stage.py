@@ -1,14 +1,24 @@
-"""The loop of both stages: so many steps, with a learning rate that rises and falls."""
+"""What both stages share: the loop, the averaged weights, and the state on disk (safetensors)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
+
+import torch
+from handover_model.checkpoints import open_weights
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from handover_training.progress import make_bar
 
+_NOW, _AVERAGE, _MOMENT = "now.", "average.", "optimizer."
+
 
 class Stage(Protocol):
-    """What is trained step by step, and goes on where a killed run was."""
+    """A training that goes step by step, and continues where an interrupted run stopped."""
 
     @property
     def steps(self) -> int:
@@ -16,7 +26,7 @@ class Stage(Protocol):
         ...
 
     def step(self, rate_share: float) -> None:
-        """Take a step at a share of the highest learning rate."""
+        """Take a step at a share of the peak learning rate."""
         ...
 
     def describe(self) -> str:
@@ -24,7 +34,7 @@ class Stage(Protocol):
         ...
 
     def save(self) -> None:
-        """Write what a later run needs to go on."""
+        """Write what a later run needs to continue."""
         ...
 
 
@@ -50,8 +60,85 @@ def run_stage(
 
 
 def schedule(share: float) -> float:
-    """Give the learning rate's share of its peak: a short rise, then half a cosine to 2 %."""
+    """Return the learning rate's share of its peak: a short rise, then half a cosine to 2 %."""
     rise = 0.03
     if share < rise:
         return max(share / rise, 0.01)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - rise) / (1 - rise))))
+
+
+class AveragedWeights:
+    """An exponential moving average of a module's weights over its training."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self._decay, self.steps = decay, 0
+        self.weights = {name: value.detach().clone() for name, value in module.named_parameters()}
+
+    @torch.no_grad()
+    def follow(self, named: Iterable[tuple[str, Tensor]]) -> None:
+        """Move towards the current weights; faster at first, over a fifth of the steps so far."""
+        self.steps += 1
+        rate = max(1 - self._decay, 5.0 / (50 + self.steps))
+        for name, value in named:
+            self.weights[name].lerp_(value, rate)
+
+    @contextmanager
+    def used_in(self, module: nn.Module) -> Iterator[None]:
+        """Use a module with its averaged weights for a while."""
+        before = {name: value.detach().clone() for name, value in module.named_parameters()}
+        put_weights(module, self.weights)
+        try:
+            yield
+        finally:
+            put_weights(module, before)
+
+
+@torch.no_grad()
+def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy given weights into a module."""
+    for name, value in module.named_parameters():
+        value.copy_(weights[name])
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str]) -> None:
+    """Write a file of tensors; it is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.detach().clone() for key, value in tensors.items()}, partial, notes)
+    partial.replace(path)
+
+
+def save_state(
+    path: Path, module: nn.Module, average: AveragedWeights, optimizer: Optimizer
+) -> None:
+    """Write weights, averages and the optimizer's moments."""
+    tensors = {f"{_NOW}{name}": value for name, value in module.named_parameters()}
+    tensors |= {f"{_AVERAGE}{name}": value for name, value in average.weights.items()}
+    for number, entry in optimizer.state_dict()["state"].items():
+        tensors |= {f"{_MOMENT}{number}.{name}": value for name, value in entry.items()}
+    save_tensors(path, tensors, {"steps": str(average.steps)})
+
+
+def load_state(
+    path: Path, module: nn.Module, average: AveragedWeights, optimizer: Optimizer
+) -> None:
+    """Read back what save_state wrote, if it exists."""
+    if not path.exists():
+        return
+    weights: dict[str, Tensor] = {}
+    moments: dict[int, dict[str, Tensor]] = {}
+    with open_weights(path) as file:
+        notes = file.metadata()
+        for key in file.keys():  # noqa: SIM118
+            kind, _, name = key.partition(".")
+            if kind == "now":
+                weights[name] = file.get_tensor(key)
+            elif kind == "average":
+                average.weights[name] = file.get_tensor(key)
+            else:
+                number, _, moment = name.partition(".")
+                moments.setdefault(int(number), {})[moment] = file.get_tensor(key)
+    put_weights(module, weights)
+    average.steps = int(notes["steps"])
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})

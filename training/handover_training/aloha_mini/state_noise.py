@@ -1,7 +1,7 @@
-"""Small errors of the arm joints, so that a policy learns to come back from them.
+"""State noise: small errors of the arm joints, from which the policy learns to recover.
 
-The state that the network is told is moved, and its relative targets are moved back by as much:
-the absolute targets stay the demonstrator's.
+The state given to the network is moved, and its relative targets are moved back by as much: the
+absolute targets stay the demonstrator's.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ assert len(_ARM_SLOTS) == len(ALOHA_JOINTS) - len(GRIPPER_JOINTS)
 
 @dataclass(frozen=True)
 class StateNoise:
-    """Draws such errors, in normalised units."""
+    """Draws such errors, in normalized units."""
 
     state_scale: np.ndarray
-    """(width,) float32: normalised units per rad; 0 where nothing is moved"""
+    """(width,) float32: normalized units per rad; 0 where nothing is moved"""
     action_scale: np.ndarray
     """(16, width) float32"""
     spread_rad: float
 
     def draw(self, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Give what to add to states (B, 1, width) and to actions (B, 16, width), float32."""
+        """Return what to add to states (B, 1, width) and to actions (B, 16, width), float32."""
         error = rng.normal(0, self.spread_rad, (samples, 1, len(self.state_scale)))
         error = error * (rng.random((samples, 1, 1)) < 0.5)  # half of the samples stay exact
         states, actions = error * self.state_scale, -error * self.action_scale
@@ -33,7 +33,7 @@ class StateNoise:
 
 
 def make_noise(statistics: EmbodimentStatistics, width: int, spread_rad: float) -> StateNoise:
-    """Take the scales from the statistics that states and actions are normalised with."""
+    """Take the scales from the statistics that states and actions are normalized with."""
     steps = next(iter(statistics.relative_action.values())).min.shape[0]
     state_scale, action_scale = np.zeros(width), np.zeros((steps, width))
     for key, entry in statistics.relative_action.items():

@@ -1,12 +1,16 @@
-"""A tokenizer of a few hundred tokens, for small checkpoints: all bytes, and the tasks' words."""
+"""The tokenizer of small checkpoints: a few hundred tokens, all bytes and the tasks' words."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
 from handover_model.processing import (
+    IMAGE_TOKEN,
     IMAGE_TOKENS,
     PAD_TOKEN,
     TOKENIZER_FILE,
+    PromptTokenizer,
     byte_level,
     formalize,
     render_prompt,
@@ -15,19 +19,18 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
+from torch import Tensor
+
+from handover_training.aloha_mini.data.snapshots import TASK_TEXTS
 
 CHAT_TOKENS = (PAD_TOKEN, "<|im_start|>", "<|im_end|>")
-TASKS = (
-    "Pick up the cube with the right arm and transfer it to the left arm.",
-    "Insert the peg into the socket.",
-)
 MERGES = 128
 
 
-def train_tokenizer(sentences: Sequence[str] = TASKS, merges: int = MERGES) -> Tokenizer:
+def train_tokenizer(sentences: Sequence[str] = TASK_TEXTS, merges: int = MERGES) -> Tokenizer:
     """Learn a byte-level BPE from task sentences and the chat frame around them.
 
-    Any text can be encoded: what was not learnt falls into its bytes. The result depends on the
+    Any text can be encoded: what was not learned falls into its bytes. The result depends on the
     sentences alone.
     """
     tokenizer = byte_level(BPE())
@@ -38,8 +41,8 @@ def train_tokenizer(sentences: Sequence[str] = TASKS, merges: int = MERGES) -> T
     tokenizer.train_from_iterator(
         (render_prompt(formalize(one), [0]) for one in sentences), trainer
     )
-    added = [AddedToken(token, special=True, normalized=False) for token in _added()]
-    tokenizer.add_special_tokens(added)
+    added = (*CHAT_TOKENS, *IMAGE_TOKENS)
+    tokenizer.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in added])
     return tokenizer
 
 
@@ -48,5 +51,25 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.save(str(folder / TOKENIZER_FILE))
 
 
-def _added() -> tuple[str, ...]:
-    return (*CHAT_TOKENS, *IMAGE_TOKENS)
+def prompt_tokenizer() -> PromptTokenizer:
+    """Make the encoder of prompts, with the small tokenizer."""
+    tokenizer = train_tokenizer()
+    image_token, pad_token = (tokenizer.token_to_id(name) for name in (IMAGE_TOKEN, PAD_TOKEN))
+    assert image_token is not None
+    assert pad_token is not None
+    return PromptTokenizer(tokenizer, image_token, pad_token)
+
+
+class TaskPrompts:
+    """Token ids of both tasks' prompts, padded to one length."""
+
+    def __init__(self, image_tokens: int) -> None:
+        ids, mask = prompt_tokenizer().encode_batch(
+            [render_prompt(formalize(text), [image_tokens]) for text in TASK_TEXTS]
+        )
+        self._ids, self._mask = torch.from_numpy(ids), torch.from_numpy(mask)
+
+    def batch(self, tasks: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return ids and mask of a batch: (B,) int64 -> (B, S), (B, S)."""
+        chosen = torch.from_numpy(tasks)
+        return self._ids[chosen], self._mask[chosen]

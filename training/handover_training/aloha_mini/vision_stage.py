@@ -1,40 +1,140 @@
-"""The vision stage at work: batches of snapshots, steps, measurement, and its state on disk."""
+"""Vision pre-training: two auxiliary heads, discarded afterwards, regress the objects' positions.
+
+Every feature that the action head will read (image tokens and the text after them) must tell the
+objects' places, and the vision tower's patches must say which of them an object is in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from handover_model.processing import ImageOptions
+from handover_model.network import Backbone
+from torch import Tensor, nn
+from torch.nn import functional
 
-from handover_training.aloha_mini.averaged_weights import AveragedWeights
-from handover_training.aloha_mini.data.snapshots import join, load_snapshots, snapshot_files
-from handover_training.aloha_mini.locate_objects import LocateConfig
-from handover_training.aloha_mini.locating import (
-    SCALE_M,
-    ObjectLocalizer,
-    location_loss,
-    patch_targets,
-    place_targets,
+from handover_training.aloha_mini.configs import VisionConfig
+from handover_training.aloha_mini.data.snapshots import (
+    OBJECTS,
+    Snapshots,
+    join,
+    load_snapshots,
+    snapshot_files,
 )
-from handover_training.aloha_mini.network import IMAGE_EDGE, draw_network
-from handover_training.aloha_mini.prompts import TaskPrompts
-from handover_training.aloha_mini.stage_state import averaged, load_state, save_state, save_tensors
+from handover_training.aloha_mini.network import SHIPPED, draw_network
+from handover_training.aloha_mini.processing import IMAGE_TOKENS, prepare_image
+from handover_training.aloha_mini.stage import (
+    AveragedWeights,
+    load_state,
+    run_stage,
+    save_state,
+    save_tensors,
+)
+from handover_training.aloha_mini.tokenizer import TaskPrompts
 
 AVERAGE_DECAY = 0.995
 BACKBONE = "backbone."
+MIDDLE = (0.0, 0.5, 0.1)  # m; places are learned about this point,
+SCALE_M = 0.1  # in these units
+TOLERANCE = 0.05  # 5 mm: errors below count quadratically
+TEXT_AFTER_IMAGE = 3  # tokens
+
+# gym-aloha's top camera (scene.xml, camera "top"): it looks straight down
+_CAMERA = (0.0, 0.6, 0.8)  # m
+_FOCAL = 0.5 / np.tan(np.radians(78 / 2))  # in image heights
+CROP = 0.95
+
+
+def train_vision(config: VisionConfig, report: Callable[[str], None]) -> None:
+    """Train; the same settings continue an interrupted run."""
+    stage = VisionStage(config)
+    run_stage(stage, config.steps, every=config.save_steps, what="vision stage", report=report)
+    stage.save()
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The two heads' outputs for B images."""
+
+    places: Tensor
+    """(B, tokens, 3 objects, 3), in units of SCALE_M about MIDDLE"""
+    patches: Tensor
+    """(B, patches, 3 objects) logits"""
+
+
+class ObjectLocalizer(nn.Module):
+    """A backbone with its two heads."""
+
+    def __init__(self, backbone: Backbone, width: int, vision_width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.place_head = nn.Linear(width, OBJECTS * 3)
+        self.patch_head = nn.Linear(vision_width, OBJECTS)
+
+    def forward(self, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Localization:
+        """Locate: (B, 3, H, W), (B, S), (B, S)."""
+        images = pixels.split(1)
+        output = self.backbone(images, input_ids, attention_mask, keeps_patches=True)
+        assert output.patches is not None
+        patches = torch.stack(output.patches)
+        # left-padded rows end alike: image tokens, then the text after them
+        count = int(output.image_mask[0].sum())
+        read = output.features[:, -(count + TEXT_AFTER_IMAGE) :]
+        places = self.place_head(self.norm(read)).unflatten(-1, (OBJECTS, 3))
+        return Localization(places, self.patch_head(patches.flatten(1, 2)))
+
+
+def patch_targets(places: np.ndarray, grid: int) -> np.ndarray:
+    """Share each object among the four nearest patches: (N, 3, 3) -> (N, grid * grid, 3) float32.
+
+    The shares' mean position is the object's. Objects of the other task have none.
+    """
+    depth = _CAMERA[2] - places[..., 2]
+    across = 0.5 + _FOCAL * (places[..., 0] - _CAMERA[0]) / depth
+    down = 0.5 - _FOCAL * (places[..., 1] - _CAMERA[1]) / depth
+    targets = np.zeros((len(places), grid, grid, OBJECTS), np.float32)
+    for sample, thing in zip(*np.nonzero(np.isfinite(depth)), strict=True):
+        at = [((axis[sample, thing] - 0.5) / CROP + 0.5) * grid - 0.5 for axis in (down, across)]
+        y, x = np.clip(at, 0, grid - 1.001)
+        top, left = int(y), int(x)
+        for dy, share_y in ((0, 1 - (y - top)), (1, y - top)):
+            for dx, share_x in ((0, 1 - (x - left)), (1, x - left)):
+                targets[sample, top + dy, left + dx, thing] = share_y * share_x
+    return targets.reshape(len(places), grid * grid, OBJECTS)
+
+
+def place_targets(snapshots: Snapshots) -> np.ndarray:
+    """Return places in the heads' units: (N, 3, 3) float32, NaN for objects that are not there."""
+    return ((snapshots.places - np.array(MIDDLE)) / SCALE_M).astype(np.float32)
+
+
+def location_loss(located: Localization, places: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare with (B, 3, 3) places and (B, patches, 3) shares; returns both heads' losses."""
+    there = torch.isfinite(places).all(-1)
+    wanted = torch.where(there[..., None], places, torch.zeros_like(places))
+    errors = functional.smooth_l1_loss(
+        located.places, wanted[:, None].expand_as(located.places), reduction="none", beta=TOLERANCE
+    )
+    weight = there[:, None, :, None].to(errors.dtype).expand_as(errors)
+    place_loss = (errors * weight).sum() / weight.sum()
+    log_shares = located.patches.log_softmax(dim=1)
+    patch_loss = -(patches * log_shares).sum() / there.sum()
+    return place_loss, patch_loss
 
 
 class VisionStage:
-    """Trains a Locator; see LocateConfig."""
+    """Trains an ObjectLocalizer; see VisionConfig."""
 
-    def __init__(self, config: LocateConfig) -> None:
+    def __init__(self, config: VisionConfig) -> None:
         self._config = config
-        network = draw_network(config.seed)
+        network = draw_network(SHIPPED, config.seed)
         eagle = network.eagle
-        self._grid = IMAGE_EDGE // eagle.vision_config.patch_size
-        self._locator = ObjectLocalizer(
-            network.backbone, eagle.text_config.hidden_size, eagle.vision_config.hidden_size
-        )
-        self._prompts = TaskPrompts()
-        self._pixels_per_token = eagle.pixels_per_token
+        widths = eagle.text_config.hidden_size, eagle.vision_config.hidden_size
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)  # of the two heads
+            self._locator = ObjectLocalizer(network.backbone, *widths)
+        self._prompts = TaskPrompts(IMAGE_TOKENS)
         self._average = AveragedWeights(self._locator, AVERAGE_DECAY)
         self._optimizer = torch.optim.AdamW(
             self._locator.parameters(), lr=config.learning_rate, weight_decay=0.01
@@ -70,7 +170,7 @@ class VisionStage:
 
     def describe(self) -> str:
         """Measure the averaged weights on held-out episodes."""
-        with averaged(self._locator, self._average):
+        with self._average.used_in(self._locator):
             errors = self._held_out_errors()
         return (
             f"step {self._average.steps}, {len(self._data)} snapshots, "
@@ -79,18 +179,17 @@ class VisionStage:
         )
 
     def save(self) -> None:
-        """Write the averages for the next stage, and the state to go on from."""
+        """Write the averages for the next stage, and the state to continue from."""
         averages = self._average.weights
         backbone = {key: value for key, value in averages.items() if key.startswith(BACKBONE)}
         save_tensors(self._config.output, backbone, {})
         save_state(self._state, self._locator, self._average, self._optimizer)
 
     def _read(self) -> None:
-        options = ImageOptions(shortest_image_edge=IMAGE_EDGE)
         files = snapshot_files(self._config.snapshots)
-        self._data = join([load_snapshots(file, options, self._pixels_per_token) for file in files])
+        self._data = join([load_snapshots(file, prepare_image) for file in files])
         self._places = place_targets(self._data)
-        self._patches = patch_targets(self._data.places, self._grid)
+        self._patches = patch_targets(self._data.places, SHIPPED.vision.position_grid)
         held = self._data.seeds % self._config.held_out < 2  # two: one of each task
         self._train, self._held = np.flatnonzero(~held), np.flatnonzero(held)
 

@@ -1,4 +1,4 @@
-"""Calibrating a checkpoint on a dataset: which observations, and where the result goes."""
+"""FP8 calibration of a checkpoint: observations from a dataset, scales into a file."""
 
 import os
 from pathlib import Path
@@ -11,13 +11,13 @@ from handover_model.engine import calibrate
 from handover_model.engine.fp8 import SCALES_FILE, Fp8Scales, save_scales
 from handover_model.processing import ByteSample, Processor
 
-from handover_training.calibrate.command import CalibrateConfig
+from handover_training.calibrate.config import CalibrateConfig
 from handover_training.data.episodes import DatasetSplit, open_sources, read_recordings
 from handover_training.data.windows import Window, WindowTable
 
 
-def run(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
-    """Calibrate and write; raises what is wrong with the checkpoint, the device or the dataset."""
+def calibrate_checkpoint(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
+    """Calibrate and write the file; returns its path. Raises HandoverError."""
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     checkpoint = load_checkpoint(
@@ -34,7 +34,7 @@ def run(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
 
 
 def read_observations(path: Path, processor: Processor, count: int) -> tuple[list[ByteSample], str]:
-    """Prepare observations at equal distances through a dataset, and give its name."""
+    """Prepare observations at equal distances through a dataset; returns its name as well."""
     modality = processor.codec.modality
     (source,) = open_sources([path], modality, 0, 0)
     table = WindowTable(read_recordings([source], modality, held_out=False), modality)
@@ -43,7 +43,7 @@ def read_observations(path: Path, processor: Processor, count: int) -> tuple[lis
 
 
 def _check_writable(path: Path) -> None:
-    """Look before minutes of work whether its result can be kept."""
+    """Check before minutes of work that its result can be written."""
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path} cannot be written; name another file with --output")
 

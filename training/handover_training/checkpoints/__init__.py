@@ -1,1 +1,1 @@
-"""Training checkpoints: folders, writing, optimizer state, run record."""
+"""Training checkpoints: folders, writing, optimizer state, training record, run folder."""

@@ -1,6 +1,6 @@
-"""The checkpoint-N folders of a run: written aside, then renamed; only whole ones are ever read.
+"""Checkpoint-N folders of a run: written aside, then renamed; only complete ones are ever read.
 
-A folder is whole when the list that is written into it last names every file with its size.
+A folder is complete when the list that is written into it last matches every file's size.
 """
 
 import json
@@ -35,31 +35,31 @@ def step_of(checkpoint: Path) -> int:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """List the checkpoint-N folders, whole or not, oldest first."""
+    """List the checkpoint-N folders, complete or not, oldest first."""
     found = [path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
     return sorted(found, key=step_of)
 
 
 def latest_whole(folder: Path) -> Path | None:
-    """Find the newest checkpoint with all its files; incomplete ones are named in the log."""
+    """Find the newest checkpoint with all its files; incomplete ones are logged."""
     for path in reversed(list_checkpoints(folder)):
         problem = what_is_missing(path)
         if problem is None:
             return path
-        logger.warning("%s is passed over: %s", path, problem)
+        logger.warning("%s is skipped: %s", path, problem)
     return None
 
 
 def what_is_missing(checkpoint: Path) -> str | None:
-    """Say why a checkpoint is not whole; None when it is."""
+    """Return why a checkpoint is incomplete, or None when it is complete."""
     try:
         sizes = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return f"it has no readable {MANIFEST}, so its writing was not finished"
+        return f"it has no readable {MANIFEST}, so writing it was not finished"
     for name, size in sizes.items():
         path = checkpoint / name
         if not path.is_file() or path.stat().st_size != size:
-            return f"{name} is missing or not of {size} bytes"
+            return f"{name} is missing or not {size} bytes long"
     return None
 
 
@@ -85,7 +85,7 @@ def rotate(folder: Path, keep: int, best: int | None) -> None:
 
 
 def discard(path: Path) -> None:
-    """Delete a folder; it is gone at once, so that nothing half-deleted is ever seen."""
+    """Delete a folder; it disappears at once, so nothing half-deleted is ever seen."""
     if not path.exists():
         return
     trash = path.parent / TRASH
@@ -110,7 +110,7 @@ def mark_if_best(checkpoint: Path) -> None:
 
 
 def mark_best(folder: Path, step: int, metric: str, value: float) -> None:
-    """Note the best checkpoint in best_checkpoint.json, and let the link `best` point to it."""
+    """Record the best checkpoint in best_checkpoint.json, and point the link `best` to it."""
     target = checkpoint_path(folder, step)
     write_json(folder / BEST_FILE, {"checkpoint": target.name, "step": step, metric: value})
     link = folder / f".{BEST_LINK}.new"
@@ -120,7 +120,7 @@ def mark_best(folder: Path, step: int, metric: str, value: float) -> None:
 
 
 def link_files(checkpoint: Path, folder: Path, left_out: tuple[str, ...]) -> None:
-    """Give `folder` a checkpoint's files, each at once; linked where possible, else copied."""
+    """Put a checkpoint's files into `folder`, one by one; linked if possible, else copied."""
     for path in sorted(path for path in checkpoint.iterdir() if path.is_file()):
         if path.name in left_out:
             continue

@@ -1,4 +1,4 @@
-"""The optimiser's state on disk without pickles: tensors as safetensors, settings as JSON.
+"""Optimizer state on disk without pickles: tensors as safetensors, settings as JSON.
 
 Every number comes back bit for bit: tensors as they are, Python floats by their shortest decimals.
 """
@@ -17,7 +17,7 @@ SETTINGS_FILE = "optimizer.json"
 
 
 def save_optimizer(folder: Path, state: Mapping[str, Any], schedule: Mapping[str, Any]) -> None:
-    """Write the states of the optimiser (weights by their names) and of the schedule."""
+    """Write the states of the optimizer (weights by their names) and of the schedule."""
     tensors = {
         f"{weight}.{name}": value.detach().to("cpu").contiguous()
         for weight, entry in state["state"].items()
@@ -29,7 +29,7 @@ def save_optimizer(folder: Path, state: Mapping[str, Any], schedule: Mapping[str
 
 
 def load_optimizer(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read back what save_optimizer wrote: the optimiser's state and the schedule's."""
+    """Read back what save_optimizer wrote: the optimizer's state and the schedule's."""
     settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
     state: dict[str, dict[str, Tensor]] = {}
     with open_weights(folder / TENSORS_FILE) as file:
@@ -41,5 +41,5 @@ def load_optimizer(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _tuples(group: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples: AdamW's betas are one."""
+    """Restore AdamW's betas, a tuple: JSON has none."""
     return {**group, "betas": tuple(group["betas"])} if "betas" in group else group

@@ -1,6 +1,6 @@
-"""Who may write into an output folder, and where a run starts: anew, or at a checkpoint.
+"""Ownership of an output folder, and where a run starts: from the beginning or at a checkpoint.
 
-The same command in the folder of an interrupted run goes on from its last whole checkpoint. A
+The same command in the folder of an interrupted run continues from its last complete checkpoint. A
 finished run, or one of another command, is left alone unless the user says what to do with it.
 """
 
@@ -48,7 +48,7 @@ _FILES = {
 }
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 
-# what --resume may change of a run; all else decides what its weights mean
+# what --resume may change of a run; everything else decides what its weights mean
 CHANGEABLE = (
     "max_steps",
     "learning_rate",
@@ -66,7 +66,7 @@ class RunStart:
     """How a run begins."""
 
     checkpoint: Path | None
-    """To go on from; None for the beginning"""
+    """To continue from; None for the beginning"""
     finished: bool = False
     """Nothing is left to do"""
 
@@ -118,30 +118,30 @@ class RunFolder:
         sweep(self.path)
         changed = _differences(before["settings"], identity)
         if changed and not (resume and set(changed) <= set(CHANGEABLE)):
-            raise RunFolderError(self._told(changed, resume))
+            raise RunFolderError(self._refusal(changed, resume))
         if before["finished"] and not changed:
             if not resume:
                 raise RunFolderError(
                     f"{self.path} holds a finished run of this command; --resume with more "
-                    "--max-steps goes on, --overwrite starts again"
+                    "--max-steps continues it, --overwrite starts over"
                 )
             return RunStart(latest_whole(self.path), finished=True)
         self._write(identity, finished=False)
         return RunStart(latest_whole(self.path))
 
     def leave_no_trace(self) -> None:
-        """Forget a run that wrote nothing, so that a corrected command is not refused for it."""
+        """Forget a run that wrote nothing, so that a corrected command is not refused."""
         written = {path.name for path in self.path.iterdir()} - {LOCK_FILE, RUN_FILE}
         if self._lock is not None and not written:
             (self.path / RUN_FILE).unlink(missing_ok=True)
 
     def is_finished(self) -> bool:
-        """Tell whether the folder holds a complete run."""
+        """Return whether the folder holds a complete run."""
         before = self._read()
         return before is not None and before["finished"]
 
     def finish(self, identity: Mapping[str, Any]) -> None:
-        """Note that the run is complete."""
+        """Record that the run is complete."""
         self._write(identity, finished=True)
 
     def _read(self) -> dict[str, Any] | None:
@@ -153,7 +153,7 @@ class RunFolder:
             return {"settings": dict(content["settings"]), "finished": bool(content["finished"])}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
-                f"{path} cannot be read: {error!r}; --overwrite starts again, or choose another "
+                f"{path} cannot be read: {error!r}; --overwrite starts over, or choose another "
                 "folder (--output-dir)"
             ) from error
 
@@ -165,17 +165,16 @@ class RunFolder:
         strangers = sorted(path.name for path in self.path.iterdir() if path not in known)
         if strangers:
             raise RunFolderError(
-                f"{self.path} holds files that no run of ours wrote ({', '.join(strangers[:5])}); "
+                f"{self.path} holds files that no run wrote ({', '.join(strangers[:5])}); "
                 "choose another folder (--output-dir)"
             )
 
-    def _told(self, changed: list[str], resume: bool) -> str:
-        told = f"{self.path} holds a run with other settings: {', '.join(changed)}; "
+    def _refusal(self, changed: list[str], resume: bool) -> str:
+        reason = f"{self.path} holds a run with other settings: {', '.join(changed)}; "
         if resume:
-            return told + f"--resume may change only {', '.join(CHANGEABLE)}"
-        goes_on = set(changed) <= set(CHANGEABLE)
-        flags = "--resume or --overwrite" if goes_on else "--overwrite"
-        return told + f"choose another folder (--output-dir), or say {flags}"
+            return reason + f"--resume may change only {', '.join(CHANGEABLE)}"
+        flags = "--resume or --overwrite" if set(changed) <= set(CHANGEABLE) else "--overwrite"
+        return reason + f"choose another folder (--output-dir), or add {flags}"
 
     def _clear(self) -> None:
         """Remove an earlier run, or nothing where there is anything that is not its own."""
@@ -192,7 +191,7 @@ class RunFolder:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether a run writes such a file or link, or that one's forerunner `.NAME.new`."""
+    """Return whether a run writes such a file or link, or its forerunner `.NAME.new`."""
     name = path.name.removeprefix(".").removesuffix(".new")
     known = name in _FILES or _WEIGHTS.fullmatch(name) is not None
     return known and (path.is_file() or path.is_symlink())

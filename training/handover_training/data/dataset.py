@@ -1,4 +1,4 @@
-"""From a window to what the network trains on: prepared by worker processes, then collated."""
+"""Training samples: windows prepared by worker processes, and their collation into batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from handover_model.network import FlowDraw, ModelConfig, draw_flow
 from handover_model.processing import (
-    CENTRE,
+    CENTER,
     Augmentation,
     Processor,
     TrainingSample,
@@ -31,14 +31,14 @@ OPEN_FILES = 256  # memory maps that a worker holds open at once
 
 
 class FrameReader:
-    """Gives a window's frames out of the caches of its dataset."""
+    """Reads a window's frames from the cache of its dataset."""
 
     def __init__(self, table: WindowTable, caches: Sequence[FrameCache]) -> None:
         self._table, self._caches = table, caches
         self._open: dict[tuple[int, str], np.ndarray] = {}
 
     def frames(self, window: Window) -> dict[str, list[np.ndarray]]:
-        """Give {camera: frames, oldest first}, each (H, W, 3) uint8, not yet read from disk."""
+        """Return {camera: frames, oldest first}, each (H, W, 3) uint8, not yet read from disk."""
         return {
             camera: [self._map(window.recording, camera)[row] for row in window.frame_rows]
             for camera in self._table.modality.video.keys
@@ -56,7 +56,7 @@ class FrameReader:
 
 @dataclass(frozen=True)
 class SamplePreparation:
-    """What preparing a training sample depends on, besides the sample."""
+    """What the preparation of every training sample depends on."""
 
     processor: Processor
     config: ModelConfig
@@ -65,7 +65,7 @@ class SamplePreparation:
     seed: int
     random_crop: bool
     augments: bool
-    """Whether colours and rotation change, by the processor's options"""
+    """Whether colors and rotation change, by the processor's options"""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class BatchItem:
     draw: FlowDraw
     dropout_key: int
     source: tuple[int, int]
-    """Dataset and episode, to be named when the loss is no number"""
+    """Dataset and episode, to be named when the loss is not finite"""
 
 
 class TrainingWindows(Dataset[BatchItem]):
-    """Prepares the windows that batches ask for; the random part depends on step and slot alone."""
+    """Prepares windows for their batch slots; what is random depends on step and slot alone."""
 
     def __init__(self, table: WindowTable, reader: FrameReader, how: SamplePreparation) -> None:
         self._table, self._reader, self._how = table, reader, how
@@ -115,12 +115,12 @@ class TrainingWindows(Dataset[BatchItem]):
         drawn = draw_augmentation(
             how.processor.config.image, generator(how.seed, AUGMENTATION, slot.step, slot.slot)
         )
-        place = drawn.place if how.random_crop else CENTRE
+        place = drawn.place if how.random_crop else CENTER
         return replace(drawn, place=place) if how.augments else Augmentation(place=place)
 
 
 class Collator:
-    """Puts prepared samples into the tensors that Learner.forward takes."""
+    """Collates prepared samples into the tensors that TrainingModule.forward takes."""
 
     def __init__(self, table: WindowTable, plan: BatchPlan, how: SamplePreparation) -> None:
         self._table, self._plan, self._processor = table, plan, how.processor
@@ -147,6 +147,6 @@ class Collator:
         return batch
 
     def _mask_total(self, step: int) -> float:
-        """Count the numbers that the whole global batch's loss is averaged over."""
+        """Count the action numbers that the global batch's loss is averaged over."""
         real = sum(self._table.real_mask(slot.window) for slot in self._plan.step(step))
         return float((np.asarray(real) * self._slots_per_step).sum())

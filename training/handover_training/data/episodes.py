@@ -1,4 +1,4 @@
-"""The episodes that a run learns from: their rows in memory, and which of them are held out."""
+"""Episodes of a run: their rows in memory, and which of them are held out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ import numpy as np
 from handover_common import UsageError
 from handover_conversion.groot import GrootDataset
 from handover_model.processing import ModalityConfig
+from handover_proto import TrainingRecord
 
 from handover_training.errors import TrainingError
 
-DEFAULT_HELD_OUT = 0.1  # share of the episodes, where the command does not say
+DEFAULT_HELD_OUT = 0.1  # fraction of the episodes, unless --val-episodes is given
 TASK_KEYS = ("task", "annotation.human.task_description")
 
 
@@ -36,7 +37,7 @@ class EpisodeRows:
 
 @dataclass(frozen=True)
 class DatasetSplit:
-    """One dataset of a run, and how its episodes are divided."""
+    """One dataset of a run, and how its episodes are split."""
 
     dataset: GrootDataset
     content_hash: str
@@ -48,11 +49,17 @@ class DatasetSplit:
         """The dataset's folder name."""
         return self.dataset.path.resolve().name
 
+    def record(self) -> TrainingRecord:
+        """Return what a checkpoint tells about its training on this dataset."""
+        return TrainingRecord(
+            self.name, self.content_hash, self.train_episodes, self.held_out_episodes
+        )
+
 
 def open_sources(
     paths: Sequence[Path], modality: ModalityConfig, held_out: int | None, seed: int
 ) -> list[DatasetSplit]:
-    """Open the datasets of a run and divide their episodes.
+    """Open the datasets of a run and split their episodes.
 
     held_out: episodes of each dataset to keep for validation; None for a tenth of them.
     Raises DatasetError, TrainingError for groups or cameras that a dataset lacks, UsageError.
@@ -75,7 +82,7 @@ def open_sources(
 def divide(
     episodes: Sequence[int], held_out: int | None, seed: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Divide episodes into those trained on and those held out, the same for the same seed.
+    """Split episodes into those trained on and those held out, the same for the same seed.
 
     Raises UsageError when nothing would be left to train on.
     """
@@ -114,7 +121,7 @@ def read_recordings(
 
 
 def _state_keys(modality: ModalityConfig) -> list[str]:
-    """Name the state groups that are read: the network's, and those that actions refer to."""
+    """List the state groups that are read: the network's, and those that actions refer to."""
     references = [modality.action_config(key).state_key or key for key in modality.relative_keys()]
     return list(dict.fromkeys([*modality.state.keys, *references]))
 

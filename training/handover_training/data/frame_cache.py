@@ -1,4 +1,4 @@
-"""Frames decoded once: one memory-mapped file per episode and camera, shared by all workers.
+"""Cache of decoded frames: one memory-mapped file per episode and camera, shared by all workers.
 
 A file is keyed by the dataset's content and the image size, appears whole or not at all, and holds
 frames after the first, fixed step of image preparation (scaling to the shorter edge), so what the
@@ -36,7 +36,7 @@ class FrameCache:
     """Shorter side of the frames in pixels; None for frames as they are in the video"""
 
     def path(self, episode: int, camera: str) -> Path:
-        """Name the file of an episode's frames."""
+        """Return the path of an episode's file."""
         return self.folder / camera / f"episode_{episode:06d}.npy"
 
     def frames(self, episode: int, camera: str) -> np.ndarray:
@@ -44,7 +44,7 @@ class FrameCache:
         return np.load(self.path(episode, camera), mmap_mode="r", allow_pickle=False)
 
     def fill(self, episodes: Sequence[int], cameras: Sequence[str], workers: int) -> None:
-        """Decode what is not there yet; an interrupted fill goes on where it was.
+        """Decode what is missing; an interrupted fill continues where it stopped.
 
         Raises DatasetError for a broken video, TrainingError when the disk is full.
         """
@@ -81,7 +81,7 @@ class FrameCache:
             ) from error
 
     def _write(self, path: Path, episode: int, camera: str) -> None:
-        """Write frames one after another: a full disk is then an error, not a crash of the map."""
+        """Write frames one by one: a full disk is then an error, not a crash of the memory map."""
         length = next(one.length for one in self.dataset.episodes if one.index == episode)
         with path.open("wb") as file:
             for row, frame in enumerate(self.dataset.read_frames(episode, camera)):

@@ -1,4 +1,4 @@
-"""The statistics that a run normalises with: the datasets' own, for its modality config's keys.
+"""Normalization statistics of a run: the datasets' own, for its modality config's keys.
 
 They are read from the datasets' meta folders. Relative actions of another horizon or reference
 than the dataset was described for are computed from its rows.
@@ -42,7 +42,7 @@ def trained_slots(
     """Choose the action numbers that count in the loss: (horizon, width) float32, 1 where they do.
 
     varying: only those that ever vary in the data; else all that are not padding. A slot that is
-    constant in the data decodes to its constant whatever the network says; in the loss it would
+    constant in the data decodes to its constant whatever the network predicts; in the loss it would
     only dilute the others. Raises TrainingError when nothing varies.
     """
     columns = []

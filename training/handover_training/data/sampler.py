@@ -1,7 +1,7 @@
-"""Which windows a step trains on, and with which random numbers: pure functions of the seed.
+"""Batch plan: a step's windows and its random numbers, as pure functions of the seed.
 
-Nothing is drawn from a stream that runs along. So a resumed run goes on exactly as it would have,
-and the global batch is the same however many processes share it.
+Nothing is drawn from a running stream. So a resumed run continues exactly as it would have, and the
+global batch is the same however many processes share it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SHUFFLE, AUGMENTATION, FLOW, DROPOUT = range(4)
 
 @dataclass(frozen=True)
 class BatchSlot:
-    """One place in one step's global batch, and the window that is trained on there."""
+    """One place in one step's global batch, and the window trained on there."""
 
     step: int
     slot: int
@@ -37,7 +37,7 @@ class BatchPlan:
         self._orders: dict[int, np.ndarray] = {}
 
     def step(self, step: int) -> list[BatchSlot]:
-        """Give a step's global batch."""
+        """Return a step's global batch."""
         return [
             BatchSlot(step, slot, self._window(step * self._batch + slot))
             for slot in range(self._batch)

@@ -1,4 +1,4 @@
-"""Windows: an observation and the chunk of actions that followed it, found by number.
+"""Windows: an observation and the chunk of actions that followed it, indexed by number.
 
 Every row of an episode starts a window. Where the chunk would run over the episode's end, the last
 action is repeated and masked, so that an episode's end is trained on as well.
@@ -15,7 +15,7 @@ from handover_training.data.episodes import EpisodeRows
 
 @dataclass(frozen=True)
 class Window:
-    """What a policy is asked at one row, and what the demonstrator did."""
+    """One row's observation, and what the demonstrator did from there."""
 
     recording: int
     """The episode's place among the recordings"""
@@ -32,7 +32,7 @@ class Window:
 
 
 class WindowTable:
-    """All windows of some recordings, numbered through."""
+    """All windows of some episodes, numbered consecutively."""
 
     def __init__(self, recordings: Sequence[EpisodeRows], modality: ModalityConfig) -> None:
         self.recordings = recordings
@@ -44,13 +44,13 @@ class WindowTable:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def locate(self, number: int) -> tuple[int, int]:
-        """Give a window's recording and row."""
+        """Return a window's recording and row."""
         recording = int(np.searchsorted(self._ends, number, side="right"))
         start = int(self._ends[recording - 1]) if recording else 0
         return recording, number - start
 
     def real_mask(self, number: int) -> np.ndarray:
-        """Tell which steps of a window's chunk lie within its episode: (horizon,) bool."""
+        """Mark the steps of a window's chunk that lie within its episode: (horizon,) bool."""
         recording, row = self.locate(number)
         rows = row + self._deltas
         return (rows >= 0) & (rows < len(self.recordings[recording]))

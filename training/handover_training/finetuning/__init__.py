@@ -1,1 +1,1 @@
-"""Finetuning: configuration, modality config, and one run from start to finish."""
+"""Finetuning: settings, modality config, plan, and one run from start to finish."""

@@ -1,6 +1,6 @@
-"""`handover finetune`: from GR00T datasets and a base checkpoint to a checkpoint that serves.
+"""The command `handover finetune`: from GR00T datasets and a base checkpoint to a finetuned one.
 
-Equally, on several GPUs: torchrun --nproc_per_node=4 -m handover_training.finetuning.command …
+Several GPUs: torchrun --nproc_per_node=4 -m handover_training.finetune …
 """
 
 import atexit
@@ -10,11 +10,12 @@ import sys
 
 from handover_common import MissingExtra, exit_status
 
-from handover_training.finetuning.config import FinetuneConfig
+from handover_training.finetuning.config import FinetuneConfig, check
 
 
 def main(config: FinetuneConfig) -> None:
-    """Train, or go on with an interrupted run. Raises HandoverError."""
+    """Train, or continue an interrupted run. Raises HandoverError."""
+    check(config)
     first = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(
         level=logging.INFO if first else logging.WARNING,
@@ -23,10 +24,10 @@ def main(config: FinetuneConfig) -> None:
     for noisy in ("httpx", "absl", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        from handover_training.finetuning.run import run
+        from handover_training.finetuning.run import finetune
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "torch", "train") from error
-    summary = run(config)
+    summary = finetune(config)
     if first:
         print(summary)
 
@@ -35,16 +36,16 @@ def cli() -> None:
     """Parse the command line and run."""
     import tyro
 
-    main(tyro.cli(FinetuneConfig))
+    main(tyro.cli(FinetuneConfig, prog="handover finetune"))
 
 
 def module() -> None:
-    """What `python -m` and torchrun start, without the handover command around it."""
+    """Run without the handover command around it, as `python -m` and torchrun do."""
     _leave(exit_status(cli))
 
 
 def _leave(status: int) -> None:
-    """Exit, without Python's tear-down where torchrun's connections were open.
+    """Exit, skipping Python's tear-down where torchrun's connections were open.
 
     Their threads last as long as anything trained with them, PyTorch's own caches included, and
     one that gives back its last tensor during the tear-down aborts the process.
@@ -58,7 +59,3 @@ def _leave(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-if __name__ == "__main__":
-    module()

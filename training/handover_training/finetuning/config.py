@@ -1,12 +1,15 @@
-"""The settings of `handover finetune`; their defaults are the original finetuning's."""
+"""Settings of `handover finetune`; their defaults are the original finetuning's."""
 
+import importlib.util
+import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-# typing.Optional: tyro checks such a default without importing typeguard, which would take a third
-# of the time of --help
-# ruff: noqa: UP045
+from handover_common import UsageError
+
+# ruff: noqa: UP045  # typing.Optional: tyro checks such a default without importing typeguard
 
 # those of transformers that need no further numbers
 Schedule = Literal[
@@ -24,45 +27,45 @@ Schedule = Literal[
 class FinetuneConfig:
     """Finetune a GR00T N1.6 checkpoint on GR00T datasets.
 
-    An interrupted run goes on from its last whole checkpoint when the same command is given again.
+    The same command continues an interrupted run from its last complete checkpoint.
     """
 
     dataset_path: tuple[Path, ...]
-    """Folder of a GR00T dataset (handover convert makes one), or several to mix."""
+    """Folder of a GR00T dataset (made by handover convert), or several to mix."""
     base_model_path: str = "nvidia/GR00T-N1.6-3B"
-    """Checkpoint to start from: a folder, or a name on the hub."""
+    """Checkpoint to start from: a folder, or a name on the Hub."""
     embodiment_tag: str = "GR1"
-    """Embodiment whose slot is trained; new_embodiment for a robot of one's own."""
+    """Embodiment whose slot is trained; new_embodiment for your own robot."""
     modality_config_path: Optional[Path] = None
-    """File that says which groups, in which order, relative or not. It is read as data and never
-    run. ALOHA's by default where the tag is GR1."""
+    """File that lists the groups, their order, and which are relative. It is read as data and never
+    executed. The default, for the tag GR1 alone, is ALOHA's."""
     output_dir: Path = Path("outputs/finetune")
     """Folder for checkpoint-N, the finished checkpoint, and the logs."""
     resume: bool = False
-    """Go on with a run although the schedule changed (more --max-steps, say)."""
+    """Continue a run although its schedule changed (more --max-steps, for example)."""
     overwrite: bool = False
-    """Remove the earlier run in the output folder and start again."""
+    """Remove the earlier run in the output folder and start over."""
     tokenizer: Optional[Path] = None
-    """Folder of the tokenizer's files, where the base checkpoint brings none."""
+    """Folder of the tokenizer's files, if the base checkpoint has none."""
 
     max_steps: int = 10_000
-    """Optimiser steps in all."""
+    """Total optimizer steps."""
     global_batch_size: int = 64
-    """Samples per optimiser step: over all processes and accumulated micro-batches."""
+    """Samples per optimizer step, over all processes and accumulated micro-batches."""
     gradient_accumulation_steps: int = 1
-    """Micro-batches that a step is divided into; more need less memory."""
+    """Micro-batches per optimizer step and process; more of them need less memory."""
     learning_rate: float = 1e-4
     """Peak learning rate of AdamW."""
     lr_scheduler_type: Schedule = "cosine"
-    """How the learning rate falls after the warm-up; transformers' names."""
+    """Learning-rate schedule after the warm-up, by transformers' names."""
     warmup_ratio: float = 0.05
-    """Share of the steps over which the learning rate rises."""
+    """Fraction of the steps over which the learning rate rises."""
     weight_decay: float = 1e-5
-    """AdamW's weight decay; not on biases and norms."""
+    """Weight decay of AdamW; biases and norms have none."""
     max_grad_norm: float = 1.0
-    """Longer gradients are shortened to this length."""
+    """Gradients are clipped to this norm."""
     seed: int = 42
-    """Of everything random: order, augmentation, noise, dropout, which episodes are held out."""
+    """Seed of everything random: order, augmentation, noise, dropout, held-out episodes."""
 
     tune_projector: bool = True
     """Train the state and action encoders and the action decoder."""
@@ -75,51 +78,51 @@ class FinetuneConfig:
     tune_visual: bool = False
     """Train the vision tower and its projector."""
     tune_top_llm_layers: Optional[int] = None
-    """Train this many of the last language layers whatever --tune-llm says. By default as the base
-    checkpoint's config.json says, which is what the original did (4 in the published one)."""
+    """Train this many of the last language layers whatever --tune-llm says. By default the number
+    in the base checkpoint's config.json (4 in the published one), as the original did."""
     lora_rank: int = 0
-    """Train low-rank adapters of this rank instead of whole matrices; 0 for none."""
+    """Train LoRA adapters of this rank instead of whole matrices; 0 for none."""
     state_dropout_prob: Optional[float] = None
-    """How often a sample's state is hidden from the network; the base's own by default."""
+    """Probability that a sample's state is hidden from the network; by default the base's."""
     trained_slots: Literal["varying", "all"] = "varying"
-    """Action slots that count in the loss: those that vary in the data, or all (the original's)."""
+    """Action slots that count in the loss: those that vary in the data, or all (the original)."""
     use_base_statistics: bool = False
-    """Normalise with the base checkpoint's statistics of this tag instead of the datasets'."""
+    """Normalize with the base checkpoint's statistics of this tag instead of the datasets'."""
 
     random_crop: bool = True
-    """Crop training images at random places instead of at the centre."""
+    """Crop training images at random places instead of at the center."""
     color_jitter_params: dict[str, float] = field(default_factory=dict)
-    """Range of brightness, contrast, saturation and hue: brightness 0.3 contrast 0.4 …"""
+    """Ranges of the color jitter: brightness 0.3 contrast 0.4 saturation 0.5 hue 0.08, or some."""
     random_rotation_angle: Optional[float] = None
-    """Rotate training images by up to this many degrees."""
+    """Largest random rotation of training images, in degrees."""
 
     val_episodes: Optional[int] = None
-    """Episodes of each dataset that are held out; a tenth of them by default."""
+    """Episodes to hold out of each dataset; a tenth of them by default."""
     eval_steps: Optional[int] = None
-    """Steps between open-loop measurements on the held-out episodes; as --save-steps by default."""
+    """Steps between open-loop evaluations on the held-out episodes; --save-steps by default."""
     save_steps: int = 1000
     """Steps between checkpoints."""
     save_total_limit: int = 5
-    """Checkpoints to keep; the best one stays beside the newest."""
+    """Checkpoints to keep; the best one is kept in addition to the newest."""
     logging_steps: int = 10
     """Steps between log entries."""
     report_to: tuple[str, ...] = ("tensorboard",)
-    """Where curves go: tensorboard, wandb, none."""
+    """Where curves are written: tensorboard, wandb, none."""
 
     dataloader_num_workers: int = 2
-    """Processes that prepare samples, for each training process."""
+    """Worker processes that prepare samples, per training process."""
     cache_dir: Path = Path("~/.cache/handover/frames")
     """Folder of decoded frames, shared by all runs."""
     device: Literal["auto", "cpu"] = "auto"
-    """auto takes the GPU where there is one."""
+    """auto takes the GPU if there is one."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """What is computed in; trained weights are float32. auto is bfloat16 on a GPU."""
+    """Precision of the computation; trained weights are float32. auto is bfloat16 on a GPU."""
     gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, more time."""
+    """Recompute activations instead of keeping them: less memory, more time."""
     fsdp: bool = False
-    """Divide weights and optimiser among several GPUs (torch's FSDP2)."""
+    """Shard weights and optimizer states among several GPUs (torch's FSDP2)."""
     fsdp_config: Optional[Path] = None
-    """JSON file with FSDP's options, as transformers has them."""
+    """JSON file with FSDP options, as in transformers."""
     deepspeed: Optional[Path] = None
     """JSON file with DeepSpeed's configuration."""
 
@@ -127,3 +130,65 @@ class FinetuneConfig:
     def tag(self) -> str:
         """The embodiment's tag as checkpoints write it."""
         return self.embodiment_tag.lower()
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("max_steps", "global_batch_size", "gradient_accumulation_steps"), (1, math.inf)
+    ),
+    **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), (1, math.inf)),
+    "save_total_limit": (1, math.inf),
+    "seed": (0, 2**32 - 1),  # numpy's
+    "warmup_ratio": (0, 1),
+    "state_dropout_prob": (0, 1),
+    **dict.fromkeys(("learning_rate", "weight_decay", "random_rotation_angle"), (0, math.inf)),
+    **dict.fromkeys(("lora_rank", "tune_top_llm_layers", "dataloader_num_workers"), (0, math.inf)),
+}
+REPORTERS = {"tensorboard": "tensorboard", "wandb": "wandb"}
+
+
+def check(config: FinetuneConfig) -> None:
+    """Raise UsageError for values that make no sense, and for packages that are not installed."""
+    if config.resume and config.overwrite:
+        raise UsageError("--resume continues a run and --overwrite removes it: choose one of them")
+    for name, (least, most) in RANGES.items():
+        value = getattr(config, name)
+        if value is not None and not least <= value <= most:  # no number is in no range
+            expected = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise UsageError(f"{_flag(name)} is {value}, expected {expected}")
+    if not config.max_grad_norm > 0:
+        raise UsageError(
+            f"--max-grad-norm is {config.max_grad_norm}, expected more than 0 (inf clips none)"
+        )
+    jitters = ("brightness", "contrast", "saturation", "hue")
+    for name, width in config.color_jitter_params.items():
+        if name not in jitters or not width >= 0:
+            raise UsageError(
+                f"--color-jitter-params {name} {width}: expected {', '.join(jitters)}, each with "
+                "0 or more"
+            )
+    for name in config.report_to:
+        if name == "none":
+            continue
+        if name not in REPORTERS:
+            raise UsageError(f"--report-to {name}: expected {', '.join(REPORTERS)} or none")
+        if importlib.util.find_spec(REPORTERS[name]) is None:
+            raise UsageError(f"--report-to {name}: pip install {REPORTERS[name]}, or choose none")
+    if config.fsdp_config is not None and not config.fsdp:
+        raise UsageError("--fsdp-config needs --fsdp")
+    for name in ("fsdp_config", "deepspeed"):
+        if getattr(config, name) is not None:
+            _check_json(name, getattr(config, name))
+    if config.deepspeed is not None and importlib.util.find_spec("deepspeed") is None:
+        raise UsageError("--deepspeed: pip install deepspeed, or leave it out")
+
+
+def _check_json(name: str, path: Path) -> None:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{_flag(name)} {path} cannot be read as JSON: {error}") from None
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

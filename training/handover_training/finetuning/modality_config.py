@@ -1,7 +1,7 @@
-"""Reading a modality config file as data: literals and NVIDIA's constructors, nothing is executed.
+"""Modality config files, read as data: literals and NVIDIA's constructors, nothing is executed.
 
-Such a file is Python by custom, and comes along with datasets and checkpoints of others. What it
-needs to say is a table, so a table is all that is read: assignments of lists, dicts, strings and
+Such a file is Python by custom, and comes with other people's datasets and checkpoints. All that it
+needs to state is a table, so a table is all that is read: assignments of lists, dicts, strings and
 numbers, `range`, and calls of `ModalityConfig`, `ActionConfig` and `register_modality_config`, of
 which the keyword arguments are kept. Enum members (`ActionRepresentation.RELATIVE`) are read as
 their names. Imports are skipped: gr00t need not be installed. JSON files are read too.
@@ -22,7 +22,7 @@ RECORDS = ("ModalityConfig", "ActionConfig", "dict")
 
 
 def read_modality_file(path: Path, tag: str) -> ModalityConfig:
-    """Read the modality config of an embodiment tag; ModalityError says where the file is off."""
+    """Read the modality config of an embodiment tag; ModalityError names the line that is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -33,7 +33,7 @@ def read_modality_file(path: Path, tag: str) -> ModalityConfig:
 
 
 def _from_json(text: str, path: Path, tag: str) -> dict[str, Any]:
-    """Take a table by itself, or the tag's out of a processor_config.json."""
+    """Take a bare table, or the tag's from a processor_config.json."""
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
@@ -62,7 +62,7 @@ def _from_python(text: str, path: Path, tag: str) -> dict[str, Any]:
 
 
 class _Reader:
-    """Goes through a file's statements and keeps the values of its names."""
+    """Interpreter of a file's statements that keeps the values of its names."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -90,7 +90,7 @@ class _Reader:
             self._names[target.id] = value
 
     def choose(self, tag: str) -> dict[str, Any]:
-        """Give the table registered for a tag, else the only one of the file."""
+        """Return the table registered for a tag, else the file's only one."""
         if self._registered:
             if tag not in self._registered:
                 there = ", ".join(self._registered)

@@ -1,18 +1,14 @@
-"""A finetuning run from beginning to end: data, network, training, the finished checkpoint."""
+"""One finetuning run from start to finish: data, network, training, the finished checkpoint."""
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate.state import PartialState
-from handover_common import UsageError
-from handover_model.checkpoints import HASH_CACHE, weights_hash
-from handover_model.processing import ModalityConfig
 from transformers.trainer_callback import PrinterCallback
-from transformers.training_args import TrainingArguments
 
 from handover_training.checkpoints import folders
 from handover_training.checkpoints.optimizer_state import SETTINGS_FILE, TENSORS_FILE
@@ -20,57 +16,42 @@ from handover_training.checkpoints.record import RunRecord
 from handover_training.checkpoints.run_folder import RunFolder, RunStart
 from handover_training.checkpoints.writer import ADAPTER_FILE, CheckpointWriter, load_trained
 from handover_training.data.dataset import Collator, FrameReader, SamplePreparation, TrainingWindows
-from handover_training.data.episodes import DatasetSplit, open_sources, read_recordings
+from handover_training.data.episodes import read_recordings
 from handover_training.data.frame_cache import FrameCache, open_cache
-from handover_training.data.normalization import dataset_statistics, trained_slots
+from handover_training.data.normalization import trained_slots
 from handover_training.data.sampler import BatchPlan, ProcessBatches
 from handover_training.data.windows import WindowTable
-from handover_training.finetuning.arguments import (
-    check_settings,
-    micro_batch,
-    run_identity,
-    training_arguments,
-)
-from handover_training.finetuning.config import FinetuneConfig
-from handover_training.finetuning.memory_errors import explain_out_of_memory
-from handover_training.finetuning.modality_config import read_modality_file
+from handover_training.errors import TrainingError
+from handover_training.finetuning.arguments import micro_batch
+from handover_training.finetuning.config import FinetuneConfig, check
+from handover_training.finetuning.plan import RunPlan, make_plan
+from handover_training.loop.loader import TrainingData
 from handover_training.loop.progress_callback import TrainingProgress
-from handover_training.loop.trainer import FinetuneTrainer, TrainingData
+from handover_training.loop.trainer import FinetuneTrainer
 from handover_training.loop.validation import OpenLoop
-from handover_training.network.base_model import BaseModel, read_base
 from handover_training.network.lora import add_adapters
 from handover_training.network.training_module import TrainingModule
 
 logger = logging.getLogger(__name__)
 
-ALOHA_FILE = Path(__file__).with_name("gr1_modality_config.py")
 # what only a resumed run needs of a checkpoint
 RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, folders.STATE_FILE, folders.MANIFEST)
 
 
-@dataclass(frozen=True)
-class RunPlan:
-    """Everything about a run that is known before its network is loaded."""
+def finetune(settings: FinetuneConfig) -> str:
+    """Train, or continue an interrupted run; returns a line about the result.
 
-    settings: FinetuneConfig
-    arguments: TrainingArguments
-    modality: ModalityConfig
-    sources: list[DatasetSplit]
-    base: BaseModel
-    identity: dict[str, Any]
-
-
-def run(settings: FinetuneConfig) -> str:
-    """Train as told and give a line about the result. Raises HandoverError."""
-    check_settings(settings)
+    Raises HandoverError.
+    """
+    check(settings)
     plan = make_plan(settings)
     folder = RunFolder(settings.output_dir)
     state = PartialState()
     try:
         start = _enter(folder, plan, state)
         if start.finished:
-            return f"{settings.output_dir} is finished already; more --max-steps go on"
-        with explain_out_of_memory(settings):
+            return f"{settings.output_dir} is already finished; raise --max-steps to continue"
+        with _explain_out_of_memory(settings):
             trainer = _begin(folder, plan, start)
             train(trainer, plan, start)
         state.wait_for_everyone()
@@ -81,23 +62,10 @@ def run(settings: FinetuneConfig) -> str:
         folder.release()
 
 
-def make_plan(settings: FinetuneConfig) -> RunPlan:
-    """Read the datasets and the base checkpoint's settings, and check that they fit together."""
-    modality = _modality(settings)
-    sources = open_sources(settings.dataset_path, modality, settings.val_episodes, settings.seed)
-    evaluates = any(source.held_out_episodes for source in sources)
-    arguments = training_arguments(settings, evaluates=evaluates)
-    base = read_base(settings, modality, dataset_statistics(sources, modality))
-    _check_kept(settings, base)
-    base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
-    identity = run_identity(settings, modality, sources, base_hash)
-    return RunPlan(settings, arguments, modality, sources, base, identity)
-
-
 def train(trainer: FinetuneTrainer, plan: RunPlan, start: RunStart) -> None:
     """Train from the beginning or a checkpoint."""
     if start.checkpoint is not None:
-        logger.info("going on from %s", start.checkpoint)
+        logger.info("continuing from %s", start.checkpoint)
         if folders.step_of(start.checkpoint) >= plan.settings.max_steps:
             return
     progress = TrainingProgress()
@@ -122,13 +90,13 @@ def make_trainer(plan: RunPlan, start: RunStart) -> FinetuneTrainer:
         add_adapters(network, settings.lora_rank)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     logger.info("training %d weights", sum(weight.numel() for weight in weights))
-    learner = TrainingModule(network, arguments.world_size * settings.gradient_accumulation_steps)
+    module = TrainingModule(network, arguments.world_size * settings.gradient_accumulation_steps)
     if start.checkpoint is not None and not arguments.deepspeed:
-        load_trained(learner, start.checkpoint)
+        load_trained(module, start.checkpoint)
     data = make_data(plan, start)
     record = RunRecord(plan.sources, plan.modality, settings.tag, plan.identity)
     writer = CheckpointWriter(plan.base, record)
-    return FinetuneTrainer(learner, arguments, data, writer, settings.save_total_limit)
+    return FinetuneTrainer(module, arguments, data, writer, settings.save_total_limit)
 
 
 def make_data(plan: RunPlan, start: RunStart) -> TrainingData:
@@ -178,34 +146,8 @@ def _open_loop(plan: RunPlan, caches: list[FrameCache], batches: ProcessBatches)
     return OpenLoop(table, reader, plan.base.processor, plan.base.config, batches.batch)
 
 
-def _modality(settings: FinetuneConfig) -> ModalityConfig:
-    path = settings.modality_config_path
-    if path is None and settings.tag != "gr1":
-        raise UsageError(
-            f"--modality-config-path: expected the file for {settings.embodiment_tag}; only GR1 "
-            "has a default, ALOHA's"
-        )
-    modality = read_modality_file(path or ALOHA_FILE, settings.tag)
-    deltas = modality.action.delta_indices
-    if deltas != tuple(range(len(deltas))) or not deltas:
-        raise UsageError(
-            f"{path}: action delta_indices are {list(deltas)}, expected 0, 1, 2 … to the horizon"
-        )
-    return modality
-
-
-def _check_kept(settings: FinetuneConfig, base: BaseModel) -> None:
-    output = settings.output_dir.resolve()
-    for path in (base.folder, base.tokenizer):
-        if settings.overwrite and path.resolve().is_relative_to(output):
-            raise UsageError(
-                f"--overwrite would remove {path}, from which this run starts; choose another "
-                "folder (--output-dir)"
-            )
-
-
 def _fill_caches(plan: RunPlan) -> list[FrameCache]:
-    """Let one process of each machine decode; the others find everything there."""
+    """Let one process of each machine decode; the others find everything cached."""
     settings = plan.settings
     image = plan.base.processor_config.image
     caches = [
@@ -221,7 +163,7 @@ def _fill_caches(plan: RunPlan) -> list[FrameCache]:
 
 
 def _enter(folder: RunFolder, plan: RunPlan, state: PartialState) -> RunStart:
-    """Let the first process decide how the run starts; the others read what it left."""
+    """Let the first process decide how the run starts; the others read what it wrote."""
     settings, start = plan.settings, None
     if state.is_main_process:
         folder.lock()
@@ -257,3 +199,32 @@ def _summary(output: Path) -> str:
         f"finished: {output}, best on held-out episodes: {output / found['checkpoint']} "
         f"(open-loop MSE {found['open_loop_mse']:.6f})"
     )
+
+
+@contextmanager
+def _explain_out_of_memory(settings: FinetuneConfig) -> Iterator[None]:
+    """Raise TrainingError for lack of memory and for lost workers; it names the flags that help."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        what = next(iter(str(error).splitlines()), "")
+        if _is_out_of_memory(error):
+            raise TrainingError(
+                f"out of memory: {what} -- these flags reduce it, in this order: "
+                "--gradient-checkpointing, a larger --gradient-accumulation-steps (now "
+                f"{settings.gradient_accumulation_steps}), --lora-rank 16, --precision bfloat16, "
+                "--fsdp on several GPUs"
+            ) from error
+        if what.startswith("DataLoader worker (pid"):
+            raise TrainingError(
+                f"{what} -- if memory ran out, use fewer --dataloader-num-workers (now "
+                f"{settings.dataloader_num_workers}); the same command continues"
+            ) from error
+        raise
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "out of memory" in text or "can't allocate memory" in text

@@ -1,4 +1,4 @@
-"""The training's progress bar and its lines in the log."""
+"""Progress bar and log lines of the training loop."""
 
 import logging
 from typing import Any
@@ -57,5 +57,5 @@ class TrainingProgress(TrainerCallback):
         self.stop()
 
     def stop(self) -> None:
-        """Take the bar away; also when training ends by an error."""
+        """Remove the bar; also when training ends with an error."""
         self._bar.stop()

@@ -1,7 +1,7 @@
-"""Whole states of a network and its optimiser, however they are spread over processes.
+"""Gathering of sharded network and optimizer states.
 
-FSDP divides them; what is gathered here is the same as that of one process, so that a run goes on
-with another number of processes, divided or not.
+FSDP shards them over processes; what is gathered here is the same as one process has, so that a run
+continues with another number of processes, sharded or not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,23 +33,23 @@ BFLOAT16_WEIGHTS = MixedPrecisionPolicy(
 
 
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Gather the weights; only the first process of several gets any. All have to ask."""
+    """Gather the weights; all processes must call this, and only the first gets any."""
     return cast(dict[str, Tensor], get_model_state_dict(model, options=_WHOLE))
 
 
 def whole_optimizer(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """Gather the optimiser's state, by the weights' names; otherwise as whole_weights."""
+    """Gather the optimizer's state, by the weights' names; otherwise as whole_weights."""
     return cast(dict[str, Any], get_optimizer_state_dict(model, optimizer, options=_WHOLE))
 
 
 def put_optimizer(model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Give every process its part of what whole_optimizer gathered."""
+    """Load into every process its part of what whole_optimizer gathered."""
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=dist.is_initialized())
     set_optimizer_state_dict(model, optimizer, dict(state), options=options)
 
 
 def gather_for(method: str, modules: Iterable[nn.Module]) -> None:
-    """Let a divided module's weights be gathered for another method than forward, too."""
+    """Gather a sharded module's weights for another method than forward as well."""
     for module in modules:
         if isinstance(module, FSDPModule):
             register_fsdp_forward_method(module, method)

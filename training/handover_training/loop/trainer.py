@@ -1,19 +1,15 @@
-"""transformers' Trainer, taught our batches, our checkpoints and when to stop.
+"""transformers' Trainer with our batches, checkpoints and stop on divergence.
 
-What is random comes with the batches, so no random state is saved. Optimiser states are kept as
-safetensors; only DeepSpeed, which divides them among processes, uses its own files.
+What is random comes with the batches, so no random state is saved. Optimizer states are kept as
+safetensors; only DeepSpeed, which shards them over processes, uses its own files.
 """
 
-import sys
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from multiprocessing import AuthenticationError
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from handover_common.parallel import ctrl_c_held_back
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,9 +20,8 @@ from transformers.training_args import TrainingArguments
 from handover_training.checkpoints import folders
 from handover_training.checkpoints.optimizer_state import load_optimizer, save_optimizer
 from handover_training.checkpoints.writer import CheckpointWriter
-from handover_training.data.dataset import Collator, TrainingWindows
-from handover_training.data.sampler import ProcessBatches
 from handover_training.errors import DivergedError, TrainingError
+from handover_training.loop.loader import TrainingData
 from handover_training.loop.sharding import (
     BFLOAT16_WEIGHTS,
     gather_for,
@@ -34,88 +29,44 @@ from handover_training.loop.sharding import (
     whole_optimizer,
     whole_weights,
 )
-from handover_training.loop.validation import ErrorSums, OpenLoop
+from handover_training.loop.validation import ErrorSums
 from handover_training.network.training_module import TrainingModule
-
-PREFETCHED = 4  # micro-batches that each worker prepares ahead
-
-
-class _Loader(DataLoader):
-    """Its workers leave Ctrl-C to this process, from their first instruction on."""
-
-    def __iter__(self) -> Any:
-        with ctrl_c_held_back():
-            return super().__iter__()
-
-
-def _start_worker(worker: int) -> None:
-    """Say nothing where the trainer is interrupted while it fetches a batch from this worker.
-
-    multiprocessing's thread that hands out a tensor's memory reports a taker that goes away to
-    sys.excepthook; a sample that fails goes to the trainer, which reports it, another way.
-    """
-    former = sys.excepthook
-
-    def report(kind: Any, error: Any, trace: Any) -> None:
-        if not issubclass(kind, (EOFError, OSError, AuthenticationError)):
-            former(kind, error, trace)
-
-    sys.excepthook = report
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What batches are made of."""
-
-    windows: TrainingWindows
-    batches: ProcessBatches
-    collator: Collator
-    open_loop: OpenLoop | None
-    """None where no episode is held out"""
-    dataset_names: tuple[str, ...]
 
 
 class FinetuneTrainer(Trainer):
-    """Trains a Learner."""
+    """Trains a TrainingModule."""
 
     def __init__(
         self,
-        learner: TrainingModule,
+        module: TrainingModule,
         arguments: TrainingArguments,
         data: TrainingData,
         writer: CheckpointWriter,
         keep: int,
     ) -> None:
-        """keep: checkpoints to keep, the best one aside."""
+        """keep: how many checkpoints to keep, not counting the best one."""
         evaluated = None if data.open_loop is None else cast(Any, data.windows)
         super().__init__(
-            model=learner,
+            model=module,
             args=arguments,
             train_dataset=cast(Any, data.windows),
             eval_dataset=evaluated,
             data_collator=cast(Any, data.collator),
         )
-        self.learner = learner
+        self.module = module
         self._data, self._writer, self._keep = data, writer, keep
         self._folder = Path(str(arguments.output_dir))
-        # of the micro-batches that a step's gradient comes from
+        # of the micro-batches of one optimizer step
         self._sources: deque[Tensor] = deque(maxlen=arguments.gradient_accumulation_steps)
 
     def get_train_dataloader(self) -> DataLoader:
-        """Load this process's micro-batches; they are divided already."""
-        workers = self.args.dataloader_num_workers
-        return _Loader(
-            self._data.windows,
-            batch_sampler=self._data.batches,
-            collate_fn=self._data.collator,
-            worker_init_fn=_start_worker,
-            num_workers=workers,
-            prefetch_factor=PREFETCHED if workers else None,
-            pin_memory=self.args.device.type == "cuda",
+        """Return a loader of this process's micro-batches; they are divided already."""
+        return self._data.loader(
+            self.args.dataloader_num_workers, pins=self.args.device.type == "cuda"
         )
 
     def _build_accelerator_args(self, **keywords: Any) -> dict[str, Any]:
-        """Let FSDP gather weights in bfloat16 and leave all else in float32."""
+        """Let FSDP gather weights in bfloat16 and leave everything else in float32."""
         plugin = keywords["fsdp_plugin"]
         if plugin is not None and plugin.fsdp_version == 2 and self.args.bf16:
             plugin.mixed_precision_policy = BFLOAT16_WEIGHTS
@@ -123,7 +74,7 @@ class FinetuneTrainer(Trainer):
 
     def _prepare_for_training(self, *arguments: Any, **keywords: Any) -> Any:
         prepared = super()._prepare_for_training(*arguments, **keywords)
-        gather_for("remember", self.learner.network.action_head.model.transformer_blocks)
+        gather_for("remember", self.module.network.action_head.model.transformer_blocks)
         return prepared
 
     def _prepare_input(self, data: Any) -> Any:
@@ -139,7 +90,7 @@ class FinetuneTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Give the loss; DivergedError when it is no number, naming step and episodes."""
+        """Return the loss; DivergedError when it is not finite, with the step and the episodes."""
         sources = inputs.pop("sources")
         self._sources.append(sources)
         loss = model(**inputs)["loss"]
@@ -150,7 +101,7 @@ class FinetuneTrainer(Trainer):
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
-            what = f"the gradient's length is {float(norm)}"
+            what = f"the gradient's norm is {float(norm)}"
             raise DivergedError(self._diverged(what, torch.cat(list(self._sources))))
         return norm
 
@@ -164,7 +115,7 @@ class FinetuneTrainer(Trainer):
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Measure open loop on the held-out episodes; the same for every process."""
+        """Measure open loop on the held-out episodes; every process returns the same."""
         assert self._data.open_loop is not None
         model = self._wrapped() if self.is_in_train else cast(nn.Module, self.model)
         model.eval()
@@ -184,7 +135,7 @@ class FinetuneTrainer(Trainer):
         return metrics
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Save wherever the best measurement was made, so that it can be marked."""
+        """Save at every best measurement, so that its checkpoint can be marked."""
         better = super()._determine_best_metric(metrics, trial)
         self.control.should_save = self.control.should_save or better
         return better
@@ -197,7 +148,7 @@ class FinetuneTrainer(Trainer):
         resume_from_checkpoint: str | None,
         trial: Any,
     ) -> tuple[int, int]:
-        """Let the command's intervals win over those of the checkpoint that is resumed."""
+        """Let the command's intervals override those of the resumed checkpoint."""
         result = super()._init_training_state(
             max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
         )
@@ -205,7 +156,7 @@ class FinetuneTrainer(Trainer):
         return result
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint aside, then rename it: it is there whole or not at all."""
+        """Write a checkpoint aside, then rename it: it is there completely or not at all."""
         self.store_flos()
         target = folders.checkpoint_path(self._folder, self.state.global_step)
         staged = self._folder / folders.STAGING / target.name
@@ -224,13 +175,13 @@ class FinetuneTrainer(Trainer):
             if self.args.should_save:
                 folders.sweep(self._folder)
             raise TrainingError(
-                f"{target} cannot be written: {error}; the checkpoints before it are kept. Make "
-                "room, and give the same command again"
+                f"{target} cannot be written: {error}; the earlier checkpoints are kept. Make "
+                "room, and run the same command again"
             ) from error
         self.accelerator.wait_for_everyone()
 
     def _write(self, staged: Path) -> None:
-        """Write what serving and going on need; DeepSpeed gathers and keeps its own."""
+        """Write what serving and resuming need; DeepSpeed gathers and keeps its own files."""
         if self.is_deepspeed_enabled:
             self.save_model(str(staged), _internal_call=True)
             super()._save_optimizer_and_scheduler(str(staged))
@@ -244,17 +195,17 @@ class FinetuneTrainer(Trainer):
     def _save(
         self, output_dir: str | None = None, state_dict: Mapping[str, Any] | None = None
     ) -> None:
-        weights = self.learner.state_dict() if state_dict is None else state_dict
+        weights = self.module.state_dict() if state_dict is None else state_dict
         progress = {"step": self.state.global_step, "best_step": self.state.best_global_step}
         measured = [
             entry for entry in self.state.log_history if f"eval_{folders.BEST_METRIC}" in entry
         ]
         if measured:
             progress["last_measured"] = measured[-1]
-        self._writer.write(Path(str(output_dir)), self.learner, weights, progress)
+        self._writer.write(Path(str(output_dir)), self.module, weights, progress)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Nothing to load: the learner was made with the checkpoint's weights."""
+        """Load nothing: the module was made with the checkpoint's weights."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or self.is_deepspeed_enabled:
@@ -265,12 +216,12 @@ class FinetuneTrainer(Trainer):
         cast(Any, self.lr_scheduler).load_state_dict(schedule)
 
     def _wrapped(self) -> nn.Module:
-        """The learner as it takes part among the processes."""
+        """Return the module as wrapped for several processes."""
         return cast(nn.Module, self.model_wrapped)
 
     def _plain_optimizer(self) -> Optimizer:
-        """The optimiser itself, without accelerate's shell."""
+        """Return the optimizer itself, without accelerate's wrapper."""
         return cast(Optimizer, getattr(self.optimizer, "optimizer", self.optimizer))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Nothing to load: random numbers come with the batches."""
+        """Load nothing: random numbers come with the batches."""

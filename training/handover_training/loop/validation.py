@@ -1,4 +1,4 @@
-"""Open-loop error on held-out episodes: predict each chunk from what was recorded, and compare.
+"""Open-loop error on held-out episodes: chunks predicted from recorded observations.
 
 As in the evaluation of the original: a chunk from every horizon-th row, compared with what the
 demonstrator did until the episode's end, in physical units, over all slots.
@@ -33,7 +33,7 @@ class ErrorSums:
         )
 
     def metrics(self) -> dict[str, float]:
-        """Give mean squared and mean absolute error."""
+        """Return mean squared and mean absolute error."""
         count = max(self.count, 1.0)
         return {"open_loop_mse": self.squared / count, "open_loop_mae": self.absolute / count}
 
@@ -49,7 +49,7 @@ def evaluation_rows(table: WindowTable) -> list[tuple[int, int]]:
 
 
 def compare(chunk: Mapping[str, np.ndarray], window: Window) -> ErrorSums:
-    """Compare a predicted chunk with the recorded one, where it is within the episode."""
+    """Compare a predicted chunk with the recorded one, as far as it is within the episode."""
     real = window.real_steps
     wrong = np.concatenate(
         [(chunk[key] - window.action[key]).astype(np.float64)[real] for key in chunk], axis=-1
@@ -70,7 +70,7 @@ class OpenLoop:
     def measure(self, model: nn.Module, device: torch.device, rank: int, world: int) -> ErrorSums:
         """Sum the errors of this process's share; every process runs as many batches.
 
-        model: a Learner, however it is wrapped.
+        model: a TrainingModule, wrapped or not.
         """
         rows = evaluation_rows(self.table)
         rounds = -(-len(rows) // (self.batch * world))
@@ -78,7 +78,7 @@ class OpenLoop:
         for turn in range(rounds):
             first = (turn * world + rank) * self.batch
             mine = rows[first : first + self.batch]
-            # a process without rows takes part all the same: the others may wait for its weights
+            # a process without rows takes part too: the others may wait for its weights
             sums += self._predict(model, device, mine or rows[:1], counts=bool(mine))
         return sums
 

@@ -1,4 +1,4 @@
-"""What a run starts from: the base checkpoint's network, and a processor for the run's data.
+"""Base checkpoint of a run: its network, and a processor for the run's data.
 
 The base brings the weights and the image and text options. The modality config and the statistics
 are the run's own, stated for the embodiment tag that is trained and for no other: a base's
@@ -8,7 +8,6 @@ statistics of the same tag are of other robots' data, and never win unless asked
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from handover_common import resolve
@@ -40,12 +39,17 @@ from handover_training.finetuning.config import FinetuneConfig
 from handover_training.network.lora import has_adapters, merge_adapters
 from handover_training.network.tuning import apply_tuning
 
+# settings that replace the base's own; None leaves it
+_CHOSEN = (
+    *("tune_projector", "tune_diffusion_model", "tune_vlln", "tune_llm", "tune_visual"),
+    *("tune_top_llm_layers", "state_dropout_prob"),
+)
 STORED_TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """The base checkpoint's files, read with the run's settings."""
+    """The base checkpoint's files, with the run's settings."""
 
     folder: Path
     config: ModelConfig
@@ -58,7 +62,7 @@ class BaseModel:
     def load(self, *, mixed_precision: bool) -> Gr00tNetwork:
         """Load the network: trained weights in float32, and which are trained is set.
 
-        mixed_precision: leave frozen weights in the type that they are stored in.
+        mixed_precision: keep frozen weights in the type that they are stored in.
         """
         network = load_network(
             self.folder, self.config, self.eagle, device=torch.device("cpu"), dtype=None
@@ -70,9 +74,9 @@ class BaseModel:
         return network
 
     def plain_network(self, network: torch.nn.Module, weights: dict[str, Tensor]) -> Gr00tNetwork:
-        """Make what is saved: adapters merged, frozen weights in the type that the base has.
+        """Build the network to be saved: adapters merged, frozen weights in the base's types.
 
-        network: the trained one; weights: its state dict, gathered if it was divided.
+        network: the trained one; weights: its state dict, gathered if it was sharded.
         """
         if has_adapters(list(weights)):
             weights = merge_adapters(network, weights)
@@ -92,7 +96,7 @@ class BaseModel:
 def read_base(
     settings: FinetuneConfig, modality: ModalityConfig, statistics: EmbodimentStatistics
 ) -> BaseModel:
-    """Read the base checkpoint's settings and put the run's in their place.
+    """Read the base checkpoint's settings and replace them with the run's.
 
     Raises CheckpointError, TokenizerError, or TrainingError when the data does not fit the sizes.
     """
@@ -109,9 +113,9 @@ def read_base(
         statistics={tag: statistics},
         embodiment_ids={**base.embodiment_ids, tag: _slot(base, tag, config)},
         image=_image_options(base.image, settings),
-        normalise=dataclasses.replace(
-            base.normalise,
-            use_relative_action=base.normalise.use_relative_action
+        normalize=dataclasses.replace(
+            base.normalize,
+            use_relative_action=base.normalize.use_relative_action
             or bool(modality.relative_keys()),
         ),
     )
@@ -129,7 +133,7 @@ def read_base(
 
 
 def weight_types(folder: Path) -> dict[str, torch.dtype]:
-    """List the types that a checkpoint's weights are stored in."""
+    """Return the types that a checkpoint's weights are stored in."""
     types: dict[str, torch.dtype] = {}
     for path in weight_files(folder):
         with open_weights(path) as file:
@@ -139,18 +143,8 @@ def weight_types(folder: Path) -> dict[str, torch.dtype]:
 
 
 def _model_config(config: ModelConfig, settings: FinetuneConfig) -> ModelConfig:
-    chosen: dict[str, Any] = {
-        "tune_projector": settings.tune_projector,
-        "tune_diffusion_model": settings.tune_diffusion_model,
-        "tune_vlln": settings.tune_vlln,
-        "tune_llm": settings.tune_llm,
-        "tune_visual": settings.tune_visual,
-    }
-    if settings.tune_top_llm_layers is not None:
-        chosen["tune_top_llm_layers"] = settings.tune_top_llm_layers
-    if settings.state_dropout_prob is not None:
-        chosen["state_dropout_prob"] = settings.state_dropout_prob
-    return dataclasses.replace(config, **chosen)
+    chosen = {name: getattr(settings, name) for name in _CHOSEN}
+    return dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
 
 
 def _image_options(base: ImageOptions, settings: FinetuneConfig) -> ImageOptions:
@@ -162,12 +156,12 @@ def _image_options(base: ImageOptions, settings: FinetuneConfig) -> ImageOptions
 
 
 def _slot(base: ProcessorConfig, tag: str, config: ModelConfig) -> int:
-    """Find the tag's slot in the network; a small network may have none so high: its last then."""
+    """Return the tag's slot in the network; the last one where a small network has fewer."""
     ids = {**EMBODIMENT_IDS, **base.embodiment_ids}
     if tag not in ids:
         raise TrainingError(
             f"--embodiment-tag {tag}: the base checkpoint has no slot for it; it has "
-            f"{', '.join(sorted(ids))}; a robot of one's own takes new_embodiment"
+            f"{', '.join(sorted(ids))}; your own robot takes new_embodiment"
         )
     return min(ids[tag], config.max_num_embodiments - 1)
 

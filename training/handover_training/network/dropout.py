@@ -1,8 +1,8 @@
-"""Dropout whose masks depend on the seed, the step and the sample alone.
+"""Dropout with masks that depend on the seed, the step and the sample alone.
 
 torch's own draws from one stream per process, so its masks change with the number of processes and
 with everything drawn before. Here a mask is a hash of where it applies: resumed runs, recomputed
-activations and any number of processes see the same one, and no state needs saving.
+activations and any number of processes see the same mask, and no state needs saving.
 """
 
 import torch
@@ -23,10 +23,10 @@ class SampleKeys:
 
 
 class SampleDropout(nn.Module):
-    """Zeroes a share of each sample's numbers in training, and scales up the rest."""
+    """Zeroes a fraction of each sample's numbers in training, and scales up the rest."""
 
     def __init__(self, share: float, place: int, keys: SampleKeys) -> None:
-        """place: this layer's number, so that no two layers drop alike."""
+        """place: this layer's number, so that no two layers have the same masks."""
         super().__init__()
         self.share, self.place, self._keys = share, place, keys
 
@@ -41,7 +41,7 @@ class SampleDropout(nn.Module):
 
 
 def use_sample_dropout(network: nn.Module, keys: SampleKeys) -> int:
-    """Replace torch's dropouts in a network; gives how many there were."""
+    """Replace torch's dropouts in a network; returns how many there were."""
     found = [name for name, module in network.named_modules() if isinstance(module, nn.Dropout)]
     for place, name in enumerate(found):
         owner, _, attribute = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Low-rank adapters: train two thin matrices beside each large one, and merge them to save.
+"""LoRA: two thin trained matrices beside each large frozen one, merged in checkpoints.
 
 The projector and VLLN stay fully trained where they are tuned at all: they are small, and the
 layers of one embodiment each are not linear layers that adapters know.
@@ -17,7 +17,7 @@ _BASE = ".base_layer."
 
 
 def add_adapters(network: Gr00tNetwork, rank: int) -> list[str]:
-    """Put adapters beside the trained linear layers; gives the names of the layers.
+    """Put adapters beside the trained linear layers; returns the names of the layers.
 
     Of the transformer and the backbone only the adapters are trained then.
     """
@@ -46,12 +46,12 @@ def add_adapters(network: Gr00tNetwork, rank: int) -> list[str]:
 
 
 def has_adapters(names: list[str]) -> bool:
-    """Tell whether weights of these names belong to a network with adapters."""
+    """Return whether weights of these names belong to a network with adapters."""
     return any(_ADAPTER.search(name) for name in names)
 
 
 def merge_adapters(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add adapters into their layers: a state dict in, the plain network's out, float32 sums."""
+    """Merge adapters into their layers: a state dict in, the plain network's out, float32 sums."""
     merged = {
         name.replace(_BASE, "."): weight
         for name, weight in weights.items()

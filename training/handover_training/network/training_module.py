@@ -1,4 +1,4 @@
-"""The network as a training step sees it: a batch's tensors in, the loss out.
+"""Training module: the network with its loss, from a batch's tensors.
 
 Frozen parts are in evaluation mode and have no gradients; noising, masks and the loss itself are
 float32 whatever the network computes in.
@@ -20,7 +20,7 @@ MASK_SUM_FLOOR = 1e-6
 class TrainingModule(nn.Module):
     """Wraps a network; its state dict is the network's under `network.`."""
 
-    _no_split_modules = ("VisionLayer", "Qwen3DecoderLayer", "Block")  # FSDP divides at these
+    _no_split_modules = ("VisionLayer", "Qwen3DecoderLayer", "Block")  # FSDP shards by these
 
     def __init__(self, network: Gr00tNetwork, shares: int) -> None:
         """shares: micro-batches (processes x accumulation) that a global batch is divided into."""
@@ -53,7 +53,7 @@ class TrainingModule(nn.Module):
         dropout_keys: Tensor | None = None,
         mask_total: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Give {"loss": ()} of a micro-batch; without `action`, {"chunk": (B, H, A)}.
+        """Return {"loss": ()} of a micro-batch; without `action`, {"chunk": (B, H, A)}.
 
         The loss is this micro-batch's part of the global batch's, times the number of parts: the
         trainer averages over them, and so gets one ratio over the global batch. Arguments: see

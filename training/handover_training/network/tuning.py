@@ -1,4 +1,4 @@
-"""Which weights a fine-tune trains, by the flags of the model's configuration."""
+"""Selection of the weights that finetuning trains, by the model configuration's flags."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def apply_tuning(network: Gr00tNetwork, config: ModelConfig | None = None) -> list[str]:
-    """Set requires_grad on every weight by the tune_* flags; give the names of the trained ones.
+    """Set requires_grad on every weight by the tune_* flags; returns the trained ones' names.
 
     The last `tune_top_llm_layers` kept language layers are trained whatever `tune_llm` says.
     """
@@ -20,7 +20,7 @@ def apply_tuning(network: Gr00tNetwork, config: ModelConfig | None = None) -> li
 
 
 def train_mode(network: Gr00tNetwork) -> None:
-    """Put what is trained into training mode (dropout on) and what is frozen into evaluation."""
+    """Put trained parts into training mode (dropout on) and frozen ones into evaluation mode."""
     network.eval()
     for module in _leaves_of_trained(network):
         module.train()
@@ -49,7 +49,7 @@ def _language_layer(name: str) -> int:
 
 
 def _leaves_of_trained(network: Gr00tNetwork) -> Iterator[nn.Module]:
-    """Find the modules to train: those that hold trained weights, and dropouts beside them."""
+    """Go through the modules with trained weights, and the dropouts beside them."""
     for name, module in network.named_modules():
         weights = list(module.parameters(recurse=False))
         if any(weight.requires_grad for weight in weights):

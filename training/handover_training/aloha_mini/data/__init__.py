@@ -1,1 +1,1 @@
-"""Training data of the recipe: rendered snapshots and corrections."""
+"""Training data of the recipe: snapshots of scripted episodes, and corrections of a policy."""

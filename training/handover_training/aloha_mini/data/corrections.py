@@ -1,61 +1,106 @@
-"""Lessons from a policy's own mistakes: it acts, and the scripted expert says what it would do.
+"""Corrections of a policy's own mistakes (DAgger; Ross, Gordon, Bagnell, 2011).
 
-python -m handover_training.aloha_mini.data.corrections --server HOST:PORT --output FOLDER --episodes 100
-
-Writes the files that `handover_training.aloha_mini.data.draw` writes, one per episode, for the head stage.
+The policy acts in the simulator. At each of its requests the scripted expert's chunk is recorded:
+the expert goes on from the moment of its plan that is most like what the robot does. The files are
+snapshot files, one per episode, for the head stage.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+import numpy as np
+from handover_client.connection import PolicyClient
+from handover_client.control import ChunkPlayer, RobotObservation, ServerChunks
+from handover_envs.experts import POLICY_RATE_HZ, Expert, Trajectory
+from handover_envs.simulator import (
+    CONTROL_RATE_HZ,
+    DEMONSTRATION_STEPS,
+    AlohaSimulator,
+    find_task,
+)
+from handover_proto import ARM_JOINTS, GRIPPER_JOINTS, ImageCodec
 
-from handover_common import exit_status
+from handover_training.aloha_mini.configs import CorrectionsConfig
+from handover_training.aloha_mini.data.snapshots import (
+    CHUNK_TIMES_S,
+    FRAME_SIDE,
+    NO_CHUNK,
+    TASK_ORDER,
+    SnapshotWriter,
+    missing_seeds,
+    task_of,
+)
 
 _CALL_TIMEOUT_S = 10.0
 _READY_TIMEOUT_S = 120.0
+_AHEAD = 40  # steps that the robot may have gone ahead along the plan since the last request
+_ARMS_OFF_RAD = 0.35  # further off than this (both arms, Euclidean), the plan is no guide
+_OBJECTS_OFF_M = 0.012
+_GRIPPER_WEIGHT = 0.3  # rad that a whole opening counts for
 
 
-@dataclass(frozen=True)
-class CorrectionsConfig:
-    """Let a served policy act in the simulator, and note the expert's chunk where it asks."""
-
-    server: str
-    """Address of the policy, HOST:PORT."""
-    output: Path
-    """Folder of the files; episodes that are there are not played again."""
-    episodes: int = 100
-    """How many."""
-    seed: int = 50000
-    """The first episode's. Even seeds are transfers of the cube, odd ones insertions."""
-    seed_step: int = 1
-    """From an episode's seed to the next one's; 2 plays one task alone."""
-    execute_steps: int = 4
-    """Steps of each chunk to play before the policy is asked again."""
-
-
-def main(config: CorrectionsConfig) -> None:
-    """Play what is missing. Raises HandoverError."""
-    from handover_client.connection import PolicyClient
-    from handover_proto import ImageCodec
-
-    from handover_training.aloha_mini.data.lessons import CorrectionCollector
-
-    config.output.mkdir(parents=True, exist_ok=True)
+def collect_corrections(config: CorrectionsConfig) -> None:
+    """Play the episodes whose files are missing. Raises HandoverError."""
     with PolicyClient(config.server, ImageCodec.RAW_RGB8, _CALL_TIMEOUT_S) as client:
         client.wait_until_ready(_READY_TIMEOUT_S)
-        lessons = CorrectionCollector(client, config.execute_steps)
-        for number in range(config.episodes):
-            seed = config.seed + number * config.seed_step
-            target = config.output / f"{seed}.npz"
-            if not target.exists():
-                lessons.play(seed).write(target, lessons.task_of(seed), seed)
+        collector = CorrectionCollector(client, config.execute_steps)
+        for seed in missing_seeds(config):
+            collector.play(seed).write(config.output, seed)
 
 
-def cli() -> None:
-    """Parse the command line and run."""
-    import tyro
+class CorrectionCollector:
+    """Plays episodes of both tasks with one policy."""
 
-    main(tyro.cli(CorrectionsConfig))
+    def __init__(self, client: PolicyClient, execute_steps: int) -> None:
+        """execute_steps: how many steps of each chunk are played; an even number."""
+        self._client, self._spec = client, client.get_info().spec
+        self._execute_steps = execute_steps
+        self._every = round(execute_steps * CONTROL_RATE_HZ / POLICY_RATE_HZ)
+        self._experts = {task: Expert(task) for task in TASK_ORDER}
+        self._simulators = {task: AlohaSimulator(task, "plain") for task in TASK_ORDER}
+
+    def play(self, seed: int) -> SnapshotWriter:
+        """Play an episode; raises PolicyError."""
+        task = task_of(seed)
+        simulator = self._simulators[task]
+        follower = PlanFollower(self._experts[task].plan(seed), simulator)
+        source = ServerChunks(self._client, self._spec, find_task(task).text, 0, seed)
+        player = ChunkPlayer(simulator.reset(seed), POLICY_RATE_HZ, CONTROL_RATE_HZ)
+        snapshots = SnapshotWriter()
+        for step in range(DEMONSTRATION_STEPS):
+            if step % self._every == 0:
+                frame, state = simulator.render(FRAME_SIDE), simulator.state
+                chunk = follower.chunk(state, simulator.object_poses)
+                snapshots.keep(frame, simulator, NO_CHUNK if chunk is None else chunk)
+                seen = RobotObservation(step // self._every * self._execute_steps, state, frame)
+                player.add(source.ask(seen).targets, observed_at=step, now=step)
+            simulator.step(player.target_at(step))
+        return snapshots
 
 
-if __name__ == "__main__":
-    raise SystemExit(exit_status(cli))
+class PlanFollower:
+    """Follows along an expert's plan a robot that something else drives, in the order of time."""
+
+    def __init__(self, plan: Trajectory, simulator: AlohaSimulator) -> None:
+        """Play the plan once; the simulator is left at its end."""
+        self._plan, self._at = plan, 0
+        simulator.reset(plan.seed)
+        states, places = [], []
+        for targets in plan.targets:
+            states.append(simulator.state)
+            places.append(simulator.object_poses[:, :3])
+            simulator.step(targets)
+        self._states, self._places = np.array(states), np.array(places)
+
+    def chunk(self, state: np.ndarray, poses: np.ndarray) -> np.ndarray | None:
+        """Return the expert's next targets: (14,), (objects, 7) -> (16, 14) float32.
+
+        None where the robot or the objects are not where any near moment of the plan has them.
+        """
+        window = slice(self._at, min(self._at + _AHEAD, len(self._states)))
+        off = self._states[window] - state
+        arms = np.linalg.norm(off[:, ARM_JOINTS], axis=1)
+        grippers = np.abs(off[:, GRIPPER_JOINTS]).sum(axis=1)
+        nearest = int(np.argmin(arms + _GRIPPER_WEIGHT * grippers))
+        objects = np.linalg.norm(self._places[window][nearest] - poses[:, :3], axis=1)
+        if arms[nearest] > _ARMS_OFF_RAD or objects.max() > _OBJECTS_OFF_M:
+            return None
+        self._at += nearest
+        return self._plan.at(self._at / CONTROL_RATE_HZ + CHUNK_TIMES_S)

@@ -1,59 +1,142 @@
-"""Snapshots of scripted episodes: a few images of each, with what a vision encoder can learn from.
-
-python -m handover_training.aloha_mini.data.draw --output FOLDER --episodes 400
+"""Drawing of snapshots: scripted episodes with disturbed arms, a few images of each.
 
 A recording has every image of an episode; here are few images of many episodes, so the objects'
-poses vary more for the same drawing time. The arms are pushed off their way now and then and grasp
-a little beside their aim, and the chunks tell what the expert would do from there. Loose snapshots
-show the objects where no episode has them, and have no chunk.
+poses vary more for the same drawing time. Now and then the arms are pushed off their path and
+grasp slightly beside their aim, and the chunks are what the expert would play from there. Loose
+snapshots show the objects where no episode has them, and have no chunk.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 
-from handover_common import exit_status
+import numpy as np
+from handover_envs.experts import EXACT, Expert, Point, Side
+from handover_envs.simulator import (
+    CONTROL_RATE_HZ,
+    DEMONSTRATION_STEPS,
+    SUCCESS_REWARD,
+    AlohaSimulator,
+    LookName,
+    TaskName,
+    load_world,
+)
+from handover_proto import ARM_JOINTS
 
-CHUNK_STEPS = 16
+from handover_training.aloha_mini.configs import SnapshotsConfig
+from handover_training.aloha_mini.data.snapshots import (
+    CHUNK_TIMES_S,
+    NO_CHUNK,
+    SnapshotWriter,
+    missing_seeds,
+    task_of,
+)
 
-
-@dataclass(frozen=True)
-class SnapshotsConfig:
-    """Draw snapshots of both tasks, one .npz file per episode."""
-
-    output: Path
-    """Folder of the files; episodes that are there are not drawn again."""
-    episodes: int = 400
-    """How many."""
-    seed: int = 1000
-    """The first episode's. Even seeds are transfers of the cube, odd ones insertions."""
-    seed_step: int = 1
-    """From an episode's seed to the next one's; 2 draws one task alone."""
-    on_the_way: int = 16
-    """Snapshots of an episode with the chunk that the expert has for them."""
-    loose: int = 14
-    """Further snapshots of it with the objects put elsewhere."""
-    shadows: float = 0.3
-    """Share of the episodes that are drawn with shadows."""
-
-
-def main(config: SnapshotsConfig) -> None:
-    """Draw what is missing. Raises HandoverError."""
-    from handover_training.aloha_mini.data.snapshot_episode import SnapshotRenderer
-
-    config.output.mkdir(parents=True, exist_ok=True)
-    artist = SnapshotRenderer(config)
-    for number in range(config.episodes):
-        seed = config.seed + number * config.seed_step
-        if not (config.output / f"{seed}.npz").exists():
-            artist.draw(seed)
+_ARM_QPOS = 16  # MuJoCo's coordinates of both arms come first; the objects' are the last
+_REST_Z = {"transfer_cube": (0.02,), "insertion": (0.01, 0.022)}  # m, the parts on the table
+_JITTER_M = 0.02  # loose objects lie a little beyond where episodes start
+_BEFORE_GRASP = 90  # steps; no expert closes a gripper earlier
+_MISS_M, _MOST_M = (0.006, 0.0025, 0.0015), 0.012
+_LAST_STEP = 360  # later the hands rest
 
 
-def cli() -> None:
-    """Parse the command line and run."""
-    import tyro
+def draw_snapshots(config: SnapshotsConfig) -> None:
+    """Draw the episodes whose files are missing. Raises HandoverError."""
+    renderer = SnapshotRenderer(config)
+    for seed in missing_seeds(config):
+        renderer.draw(seed)
 
-    main(tyro.cli(SnapshotsConfig))
+
+class PosableSimulator(AlohaSimulator):
+    """A simulator whose arms and objects can be put anywhere, without physics."""
+
+    @property
+    def arms(self) -> np.ndarray:
+        """MuJoCo's coordinates of both arms: (16,) float64."""
+        return self._world.physics.data.qpos[:_ARM_QPOS].copy()
+
+    def put(self, arms: np.ndarray, poses: np.ndarray) -> None:
+        """Set arms (16,) and objects (objects, 7)."""
+        physics = self._world.physics
+        physics.data.qpos[:_ARM_QPOS] = arms
+        physics.data.qpos[-poses.size :] = poses.ravel()
+        physics.forward()
 
 
-if __name__ == "__main__":
-    raise SystemExit(exit_status(cli))
+class SnapshotRenderer:
+    """Draws episodes into files: what a clumsy expert sees, and what a good one would do."""
+
+    def __init__(self, config: SnapshotsConfig) -> None:
+        self._config = config
+        self._world = load_world()
+
+    def draw(self, seed: int) -> bool:
+        """Draw one episode; returns whether the disturbed expert succeeded."""
+        task = task_of(seed)
+        rng = np.random.default_rng([seed, 1])
+        look: LookName = "fast" if rng.random() < self._config.shadows else "plain"
+        simulator, plan = _simulator(task, look), _expert(task).plan(seed)
+        executed = _expert(task).plan(seed, misses(rng)).targets.copy()
+        executed[:, ARM_JOINTS] += pushes(rng, DEMONSTRATION_STEPS)
+        wanted = sorted(rng.choice(_LAST_STEP, self._config.on_the_way, replace=False).tolist())
+        snapshots, arms = SnapshotWriter(), []
+        simulator.reset(seed)
+        for step, targets in enumerate(executed):
+            arms.append(simulator.arms)
+            if step in wanted:
+                snapshots.take(simulator, plan.at(step / CONTROL_RATE_HZ + CHUNK_TIMES_S))
+            simulator.step(targets)
+        succeeded = simulator.reward == SUCCESS_REWARD
+        if not succeeded:  # only what it did before its grasp is worth learning
+            for place, step in enumerate(wanted):
+                if step >= _BEFORE_GRASP:
+                    snapshots.chunks[place] = NO_CHUNK
+        for _ in range(self._config.loose):
+            simulator.put(arms[rng.integers(len(arms))], self._scatter(task, rng))
+            snapshots.take(simulator, NO_CHUNK)
+        snapshots.write(self._config.output, seed)
+        return succeeded
+
+    def _scatter(self, task: TaskName, rng: np.random.Generator) -> np.ndarray:
+        """Draw poses of the objects on the table, or as a reset has them: (objects, 7)."""
+        poses = self._world.start_poses(task, int(rng.integers(2**31)))
+        poses[:, :2] += rng.uniform(-_JITTER_M, _JITTER_M, (len(poses), 2))
+        if rng.random() < 0.8:
+            poses[:, 2] = _REST_Z[task]
+        return poses
+
+
+def misses(rng: np.random.Generator) -> dict[Side, Point]:
+    """Draw how far beside its aim each hand grasps, in m; in a quarter of the episodes it does not.
+
+    So the policy sees objects held askew, as its own grasps will hold them.
+    """
+    if rng.random() < 0.25:
+        return dict(EXACT)
+    (lx, ly, lz), (rx, ry, rz) = rng.normal(0, _MISS_M, (2, 3)).clip(-_MOST_M, _MOST_M).tolist()
+    return {"left": (lx, ly, lz), "right": (rx, ry, rz)}
+
+
+def pushes(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """Draw how far the arms are pushed off their path: (steps, 12) float64, rad.
+
+    30 % of the episodes are left undisturbed; in the others each arm gets one or two smooth bumps.
+    """
+    disturbed = np.zeros((steps, 12))
+    if rng.random() < 0.3:
+        return disturbed
+    time_s = np.arange(steps) / CONTROL_RATE_HZ
+    for arm in (slice(0, 6), slice(6, 12)):
+        for _ in range(rng.integers(1, 3)):
+            middle_s, width_s = rng.uniform(0, 6.5), rng.uniform(0.25, 0.7)
+            bump = np.exp(-0.5 * ((time_s - middle_s) / width_s) ** 2)
+            disturbed[:, arm] += bump[:, None] * rng.normal(0, 0.018, 6)
+    return disturbed
+
+
+@lru_cache(maxsize=2)
+def _expert(task: TaskName) -> Expert:
+    return Expert(task)
+
+
+@lru_cache(maxsize=4)
+def _simulator(task: TaskName, look: LookName) -> PosableSimulator:
+    return PosableSimulator(task, look)

@@ -1,25 +1,81 @@
-"""Snapshots of simulated episodes in memory, as `handover_training.aloha_mini.data.draw` wrote them."""
+"""Snapshot files, one .npz per simulated episode: written by the simulator, read in training.
 
-from collections.abc import Sequence
+A snapshot is one moment of an episode: the image, the joints, the objects' poses, and the chunk
+that an expert would play from there. The simulator's environment has no torch and the training's
+no MuJoCo, so this module needs neither.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from handover_model.processing import ImageOptions, prepare_frame
+from handover_envs.experts import POLICY_RATE_HZ
+from handover_envs.simulator import TaskName, find_task
 
+from handover_training.aloha_mini.configs import CorrectionsConfig, SnapshotsConfig
 from handover_training.errors import TrainingError
 
-TASK_TEXTS = (
-    "Pick up the cube with the right arm and transfer it to the left arm.",
-    "Insert the peg into the socket.",
-)
+if TYPE_CHECKING:
+    from handover_envs.simulator import AlohaSimulator
+
+TASK_ORDER: tuple[TaskName, ...] = ("transfer_cube", "insertion")  # of even and of odd seeds
+TASK_TEXTS = tuple(find_task(task).text for task in TASK_ORDER)
 OBJECTS = 3  # cube, peg, socket
 _OBJECTS_OF_TASK = (slice(0, 1), slice(1, 3))
+
+FRAME_SIDE = 256
+CHUNK_STEPS = 16
+CHUNK_TIMES_S = np.arange(CHUNK_STEPS) / POLICY_RATE_HZ
+NO_CHUNK = np.full((CHUNK_STEPS, 14), np.nan)
+
+
+def task_of(seed: int) -> TaskName:
+    """Return an episode's task: even seeds are cube transfers, odd ones insertions."""
+    return TASK_ORDER[seed % len(TASK_ORDER)]
+
+
+class SnapshotWriter:
+    """The snapshots of one episode so far."""
+
+    def __init__(self) -> None:
+        self.frames: list[np.ndarray] = []
+        self.states: list[np.ndarray] = []
+        self.chunks: list[np.ndarray] = []
+        self.poses: list[np.ndarray] = []
+
+    def take(self, simulator: "AlohaSimulator", chunk: np.ndarray) -> None:
+        """Draw the present moment; chunk: (16, 14), NaN where there is none."""
+        self.keep(simulator.render(FRAME_SIDE), simulator, chunk)
+
+    def keep(self, frame: np.ndarray, simulator: "AlohaSimulator", chunk: np.ndarray) -> None:
+        """Take an image that is drawn already: (256, 256, 3) uint8."""
+        self.frames.append(frame)
+        self.states.append(simulator.state)
+        self.chunks.append(chunk)
+        self.poses.append(simulator.object_poses)
+
+    def write(self, folder: Path, seed: int) -> None:
+        """Write the episode's file; it is there whole or not at all."""
+        target = _path(folder, seed)
+        partial = target.with_name(f".{target.name}.partial")
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                task=np.array(TASK_ORDER.index(task_of(seed))),
+                seed=np.array(seed),
+                frames=np.stack(self.frames),
+                states=np.stack(self.states).astype(np.float32),
+                chunks=np.stack(self.chunks).astype(np.float32),
+                poses=np.stack(self.poses).astype(np.float32),
+            )
+        partial.replace(target)
 
 
 @dataclass(frozen=True)
 class Snapshots:
-    """N snapshots, prepared for the network."""
+    """N snapshots in memory, prepared for the network."""
 
     frames: np.ndarray
     """(N, H, W, 3) uint8, cropped and scaled"""
@@ -30,7 +86,7 @@ class Snapshots:
     places: np.ndarray
     """(N, 3, 3) float32, m: where cube, peg and socket are; NaN for those of the other task"""
     tasks: np.ndarray
-    """(N,) int64, of TASK_TEXTS"""
+    """(N,) int64, of TASK_ORDER"""
     seeds: np.ndarray
     """(N,) int64, of the episodes"""
 
@@ -46,6 +102,15 @@ class Snapshots:
         return np.asarray(np.isfinite(self.chunks).all(axis=(1, 2)))
 
 
+def missing_seeds(config: SnapshotsConfig | CorrectionsConfig) -> Iterator[int]:
+    """Go through a command's seeds whose files are not there yet; makes the folder."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    for number in range(config.episodes):
+        seed = config.seed + number * config.seed_step
+        if not _path(config.output, seed).exists():
+            yield seed
+
+
 def snapshot_files(folders: Sequence[Path]) -> list[Path]:
     """List the files of all folders; raises TrainingError where a folder has none."""
     files = []
@@ -54,17 +119,17 @@ def snapshot_files(folders: Sequence[Path]) -> list[Path]:
         if not here:
             raise TrainingError(
                 f"{folder} holds no snapshots, expected files SEED.npz; make some with "
-                f"python -m handover_training.aloha_mini.data.draw --output {folder}"
+                f"python -m handover_training.aloha_mini snapshots --output {folder}"
             )
         files += here
     return files
 
 
-def load_snapshots(path: Path, options: ImageOptions, side: int) -> Snapshots:
-    """Read one episode's snapshots; side: image sides become multiples of it."""
+def load_snapshots(path: Path, prepare: Callable[[np.ndarray], np.ndarray]) -> Snapshots:
+    """Read one episode's snapshots; prepare: crops and scales a frame."""
     with np.load(path, allow_pickle=False) as file:
         task, poses = int(file["task"]), file["poses"]
-        frames = [prepare_frame(frame, options, side) for frame in file["frames"]]
+        frames = [prepare(frame) for frame in file["frames"]]
         places = np.full((len(frames), OBJECTS, 3), np.nan, np.float32)
         places[:, _OBJECTS_OF_TASK[task]] = poses[..., :3]
         return Snapshots(
@@ -78,7 +143,11 @@ def load_snapshots(path: Path, options: ImageOptions, side: int) -> Snapshots:
 
 
 def join(parts: Sequence[Snapshots]) -> Snapshots:
-    """Put snapshots behind each other."""
+    """Concatenate snapshots."""
     return Snapshots(
         *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Snapshots))
     )
+
+
+def _path(folder: Path, seed: int) -> Path:
+    return folder / f"{seed}.npz"

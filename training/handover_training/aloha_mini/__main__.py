@@ -1,0 +1,64 @@
+"""Commands of the recipe: `python -m handover_training.aloha_mini COMMAND …`, each with `--help`.
+
+`snapshots` and `corrections` need the simulator's environment, the others torch's.
+"""
+
+from handover_common import exit_status
+
+from handover_training.aloha_mini.configs import (
+    CorrectionsConfig,
+    HeadConfig,
+    RandomConfig,
+    ReleaseConfig,
+    SnapshotsConfig,
+    VisionConfig,
+)
+
+COMMANDS = {
+    "snapshots": SnapshotsConfig,
+    "corrections": CorrectionsConfig,
+    "vision": VisionConfig,
+    "head": HeadConfig,
+    "release": ReleaseConfig,
+    "random": RandomConfig,
+}
+
+
+def cli() -> None:
+    """Parse the command line and run one command. Raises HandoverError."""
+    import tyro
+
+    program = "python -m handover_training.aloha_mini"
+    match tyro.extras.subcommand_cli_from_dict(COMMANDS, prog=program):
+        case SnapshotsConfig() as config:
+            from handover_training.aloha_mini.data.draw import draw_snapshots
+
+            draw_snapshots(config)
+        case CorrectionsConfig() as config:
+            from handover_training.aloha_mini.data.corrections import collect_corrections
+
+            collect_corrections(config)
+        case VisionConfig() as config:
+            from handover_training.aloha_mini.vision_stage import train_vision
+
+            train_vision(config, _report)
+        case HeadConfig() as config:
+            from handover_training.aloha_mini.head_stage import train_head
+
+            train_head(config, _report)
+        case ReleaseConfig() as config:
+            from handover_training.aloha_mini.release import release
+
+            release(config)
+        case RandomConfig(dataset, output, seed):
+            from handover_training.aloha_mini.checkpoint import write_random
+
+            print(write_random(dataset, output, seed))
+
+
+def _report(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(cli))

@@ -1,0 +1,72 @@
+"""Plan of a run: everything that is known before its network is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handover_common import UsageError
+from handover_model.checkpoints import HASH_CACHE, weights_hash
+from handover_model.processing import TAG, ModalityConfig, aloha_modality
+from transformers.training_args import TrainingArguments
+
+from handover_training.data.episodes import DatasetSplit, open_sources
+from handover_training.data.normalization import dataset_statistics
+from handover_training.finetuning.arguments import run_identity, training_arguments
+from handover_training.finetuning.config import FinetuneConfig
+from handover_training.finetuning.modality_config import read_modality_file
+from handover_training.network.base_model import BaseModel, read_base
+
+CHUNK_STEPS = 16  # of ALOHA's modality config: 0.8 s at 20 Hz
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run's settings, datasets and base checkpoint, checked against each other."""
+
+    settings: FinetuneConfig
+    arguments: TrainingArguments
+    modality: ModalityConfig
+    sources: list[DatasetSplit]
+    base: BaseModel
+    identity: dict[str, Any]
+
+
+def make_plan(settings: FinetuneConfig) -> RunPlan:
+    """Read the datasets and the base checkpoint's settings, and check that they fit together."""
+    modality = _modality(settings)
+    sources = open_sources(settings.dataset_path, modality, settings.val_episodes, settings.seed)
+    evaluates = any(source.held_out_episodes for source in sources)
+    arguments = training_arguments(settings, evaluates=evaluates)
+    base = read_base(settings, modality, dataset_statistics(sources, modality))
+    _check_kept(settings, base)
+    base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
+    identity = run_identity(settings, modality, sources, base_hash)
+    return RunPlan(settings, arguments, modality, sources, base, identity)
+
+
+def _modality(settings: FinetuneConfig) -> ModalityConfig:
+    path = settings.modality_config_path
+    if path is None:
+        if settings.tag != TAG:
+            raise UsageError(
+                f"--modality-config-path: expected the file for {settings.embodiment_tag}; only "
+                "GR1 has a default, ALOHA's"
+            )
+        return aloha_modality(CHUNK_STEPS)
+    modality = read_modality_file(path, settings.tag)
+    deltas = modality.action.delta_indices
+    if deltas != tuple(range(len(deltas))) or not deltas:
+        raise UsageError(
+            f"{path}: action delta_indices are {list(deltas)}, expected 0, 1, 2 … to the horizon"
+        )
+    return modality
+
+
+def _check_kept(settings: FinetuneConfig, base: BaseModel) -> None:
+    output = settings.output_dir.resolve()
+    for path in (base.folder, base.tokenizer):
+        if settings.overwrite and path.resolve().is_relative_to(output):
+            raise UsageError(
+                f"--overwrite would remove {path}, from which this run starts; choose another "
+                "folder (--output-dir)"
+            )
