@@ -105,7 +105,11 @@ def sync(path: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make a file appear in a second place, at no cost where the file system has links."""
+    """Make a file appear in a second place, at no cost where the file system has links.
+
+    The folders above the target are made.
+    """
+    make_folders_above(target)
     try:
         os.link(source, target)
     except OSError:

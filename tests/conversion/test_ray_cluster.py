@@ -6,7 +6,8 @@ pytest.importorskip("ray", reason="Ray is not installed (extra: cluster)")
 pytestmark = pytest.mark.slow
 
 from handover_conversion.groot.check import check_dataset  # noqa: E402
-from handover_conversion.pipeline.command import ConvertConfig, main  # noqa: E402
+from handover_conversion.pipeline.command import main  # noqa: E402
+from handover_conversion.pipeline.config import ConvertConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,14 @@ from handover_common import FileError, files
 from handover_conversion.errors import DatasetError
 from handover_conversion.pipeline import run as conversion
 from handover_conversion.pipeline import staging
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 
 COMMAND = """
 import sys
 from pathlib import Path
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 if __name__ == "__main__":
     main(ConvertConfig(source=sys.argv[1], output=Path(sys.argv[2]), workers=2))
 """
@@ -264,7 +266,7 @@ def test_two_runs_do_not_share_an_output(reference, convert, monkeypatch):
     def meet_another_run(*arguments):
         with monkeypatch.context() as patch:
             patch.setattr(conversion, "make_plan", None)  # refused before the source is read
-            with pytest.raises(FileError, match="another process is writing to .*converted; wait"):
+            with pytest.raises(FileError, match=r"process is writing to .*converted; wait"):
                 convert(source)
         return assemble(*arguments)
 

@@ -161,8 +161,9 @@ def _python_problem(words: list[str]) -> str:
         module, arguments = words[place], words[place + 1 :]
         if not module.startswith(("handover_", "tests.", "benchmarks.")):
             return ""
-        inside = f"{module.replace('.', '/')}.py"
-        files = [*ROOT.glob(f"*/{inside}"), *ROOT.glob(inside)]
+        inside = module.replace(".", "/")
+        names = (f"*/{inside}.py", f"{inside}.py", f"*/{inside}/__main__.py")
+        files = [file for name in names for file in ROOT.glob(name)]
     else:
         script, *arguments = words
         files = [ROOT / script] if (ROOT / script).exists() else []
@@ -177,6 +178,8 @@ def _flags_in(file: Path) -> set[str]:
     """Read a script's flags from its text: fields of its dataclasses, or argparse's names."""
     if file.name == "finetune.py":
         file = file.with_name("finetuning") / "config.py"
+    if file.parent.name == "aloha_mini":
+        file = file.with_name("configs.py")
     flags = {"--help"}
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

@@ -106,6 +106,7 @@ def test_a_new_block_would_have_to_account_for_itself(language, marker, text, sa
         ('pip install "handover[moon]"', "no extra moon"),
         ("python benchmarks/nothing.py", "there is no benchmarks/nothing.py"),
         ("python -m benchmarks.serving.transport --sped 1", "transport.py has no --sped"),
+        ("python -m handover_training.aloha_mini random --sed 1", "__main__.py has no --sed"),
         ("mystery --now", "'mystery' is no program"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The work folder of a rollout, beside the lock and the plan of every work folder.
+"""Work folder of a rollout, beside the lock and the plan of every work folder.
 
 .NAME.partial/
   episodes.jsonl   a line for each finished episode, in the order in which they finished
@@ -37,7 +37,7 @@ class RolloutFolder(WorkFolder):
         self._write_lines(self.finished.values())  # without what a kill cut short
 
     def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
-        """Put a finished episode on the disk: first its trace and its video, then its line.
+        """Write a finished episode: first its trace and its video, then its line.
 
         Raises FileError when it cannot be written.
         """
@@ -58,7 +58,7 @@ class RolloutFolder(WorkFolder):
             os.fsync(lines.fileno())
 
     def trace(self, episode: int) -> EpisodeTrace:
-        """Read what a finished episode's robot did; raises EvaluationError where it is not kept."""
+        """Read a finished episode's trace; raises EvaluationError where it is not kept."""
         try:
             return EpisodeTrace.load(self._trace_path(episode))
         except (OSError, ValueError, KeyError) as error:

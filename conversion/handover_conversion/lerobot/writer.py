@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from handover_common import link_or_copy, write_json, write_json_lines
+from handover_common import link_or_copy, make_folders_above, write_json, write_json_lines
 from handover_proto import ALOHA_JOINTS
 
-from handover_conversion.lerobot.frame_statistics import PIXEL_FORMAT, RecordingCodec
+from handover_conversion.features import CHUNK_SIZE, DATA_PATH, VIDEO_PATH, episode_path
+from handover_conversion.lerobot.frame_statistics import RecordingCodec
+from handover_conversion.video.encode import PIXEL_FORMAT
 
 VERSION = "v2.1"
-CHUNK_SIZE = 1000
-DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
-VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 
 _JOINTS = pa.list_(pa.float32(), len(ALOHA_JOINTS))
 _COLUMNS = {
@@ -73,8 +72,8 @@ def write_recordings(
     described, listed = [], []
     for index, episode in enumerate(episodes):
         columns = _columns(episode, index, first_row=sum(lengths), fps=form.fps)
-        _write_rows(_place(folder, DATA_PATH, index), columns)
-        link_or_copy(episode.video, _place(folder, VIDEO_PATH, index, form.camera))
+        _write_rows(folder / episode_path(DATA_PATH, index), columns)
+        link_or_copy(episode.video, folder / episode_path(VIDEO_PATH, index, form.camera))
         statistics = {form.camera: episode.image_statistics}
         statistics |= {name: column_statistics(values) for name, values in columns.items()}
         described.append({"episode_index": index, "stats": statistics})
@@ -123,6 +122,7 @@ def _write_rows(path: Path, columns: dict[str, np.ndarray]) -> None:
         for name, kind in _COLUMNS.items()
     ]
     schema = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _datasets_schema()})
+    make_folders_above(path)
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
 
 
@@ -182,10 +182,3 @@ def _features(form: RecordingFormat) -> dict[str, Any]:
         else:
             features[name] = {"dtype": _DTYPES[str(kind)], "shape": [1], "names": None}
     return features
-
-
-def _place(folder: Path, pattern: str, index: int, video_key: str = "") -> Path:
-    chunk = index // CHUNK_SIZE
-    name = pattern.format(episode_chunk=chunk, episode_index=index, video_key=video_key)
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    return folder / name

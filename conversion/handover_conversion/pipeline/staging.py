@@ -1,8 +1,7 @@
-"""The folder beside the output in which a conversion grows, so that it can be killed at any point.
+"""Work folder of a conversion, which can be killed at any point and taken up again.
 
     .NAME.partial/
-      lock            held by the one process that works here
-      plan.json       what is being converted, from what, how: another plan is refused
+      lock, plan.json as in every work folder; the plan says what is converted, from what, how
       episodes/       finished episodes, not numbered yet: the .parquet is written last
       dataset/        the dataset as it will be, put together at the end and then moved into place
 
@@ -25,14 +24,13 @@ from handover_common import (
 )
 
 from handover_conversion.groot.writer import (
+    ConvertedEpisode,
     numbered_rows,
     parquet_bytes,
-    place,
     rows_name,
     unnumbered_rows,
     video_name,
 )
-from handover_conversion.pipeline.episode import ConvertedEpisode
 from handover_conversion.pipeline.plan import named_alike
 
 _PUBLISHING = "publishing"  # a mark: the dataset is whole and on its way to its place
@@ -107,10 +105,9 @@ class Staging(WorkFolder):
     def number(self, recorded: int, index: int, first_row: int) -> tuple[int, list[int]]:
         """Place a finished episode in the dataset as its episode `index`: (length, its tasks)."""
         table = pq.read_table(self._episodes / f"{recorded:06d}.parquet")
-        video = place(self.dataset, video_name(index))
-        link_or_copy(self._episodes / f"{recorded:06d}.mp4", video)
+        link_or_copy(self._episodes / f"{recorded:06d}.mp4", self.dataset / video_name(index))
         rows = parquet_bytes(numbered_rows(table, index, first_row))
-        write_bytes(place(self.dataset, rows_name(index)), rows)
+        write_bytes(self.dataset / rows_name(index), rows)
         tasks = dict.fromkeys(table.column("task_index").to_pylist())
         return table.num_rows, list(tasks)
 

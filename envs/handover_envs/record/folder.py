@@ -1,8 +1,7 @@
-"""The folder beside the output in which a recording grows, so that it can be killed at any point.
+"""Work folder of a recording, which can be killed at any point and taken up again.
 
 .NAME.partial/
-  lock         held by the one process that records here
-  plan.json    what decides the result: another plan is refused
+  lock, plan.json   as in every work folder
   SEED.mp4     a finished episode's film, and
   SEED.npz     its steps: written last, so that an episode that has it is whole
   SEED.failed  a seed whose episode did not succeed

@@ -10,7 +10,7 @@ from handover_model.policy import load_policy
 from handover_training.calibrate.command import main
 from handover_training.calibrate.config import CalibrateConfig
 
-SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints/aloha-mini"
+SHIPPED = Path(__file__).resolve().parents[3] / "checkpoints/aloha-mini"
 
 
 def test_its_file_is_what_a_policy_in_fp8_is_loaded_with(dataset, tmp_path, capsys):

@@ -1,7 +1,16 @@
+"""Checkpoints with random weights, from a dataset's statistics."""
+
+from pathlib import Path
+
 import pytest
 from handover_model.checkpoints.weights import weight_files, weight_shapes
 from handover_model.errors import CheckpointError
 from handover_training.aloha_mini.checkpoint import write_random
+
+
+@pytest.fixture(scope="module")
+def mini(dataset, tmp_path_factory) -> Path:
+    return write_random(dataset, tmp_path_factory.mktemp("checkpoints") / "mini", seed=3)
 
 
 def test_it_is_small_and_says_what_it_is(mini):

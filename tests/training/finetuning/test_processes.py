@@ -10,7 +10,7 @@ import pytest
 from handover_training.finetuning.run import finetune
 from safetensors.torch import load_file
 
-from .processes import start
+from ..processes import start
 
 TWO = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone")
 PROGRAM = (str(Path(__file__).with_name("finetune_on_cpus.py")),)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from handover_model.policy import load_policy
 
-RECIPES = Path(__file__).resolve().parents[2] / "training/recipes"
+RECIPES = Path(__file__).resolve().parents[3] / "training/recipes"
 SHORT = ("--max-steps", "2", "--global-batch-size", "8", "--device", "cpu", "--save-steps", "2")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from handover_training.data.windows import WindowTable
 from handover_training.loop.validation import ErrorSums, compare, evaluation_rows
 
-from .test_windows import MODALITY, recording
+from ..data.test_windows import MODALITY, recording
 
 
 def test_chunks_begin_at_every_horizonth_row_to_the_episodes_end():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from handover_envs.experts.expert import Expert
 from handover_envs.simulator.simulator import AlohaSimulator
-from handover_training.aloha_mini.data.plan_follower import PlanFollower
-from handover_training.aloha_mini.data.snapshot_file import CHUNK_TIMES_S
+from handover_training.aloha_mini.data.corrections import PlanFollower
+from handover_training.aloha_mini.data.snapshots import CHUNK_TIMES_S
 
 pytestmark = pytest.mark.sim
 

@@ -51,7 +51,7 @@ def write(tmp_path):
 
 
 def test_the_recipes_file_is_alohas_layout():
-    file = Path(__file__).parents[2] / "training/recipes/gr1_modality_config.py"
+    file = Path(__file__).parents[3] / "training/recipes/gr1_modality_config.py"
     assert read_modality_file(file, "gr1") == aloha_modality(16)
 
 

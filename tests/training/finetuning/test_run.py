@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from handover_training.network.base_model import BaseModel
 from safetensors.torch import load_file
 from transformers.trainer import Trainer
 
+ROOT = Path(__file__).resolve().parents[3]
 HEAD = "action_head."
 LANGUAGE = "backbone.model.language_model."
 VISION = ("backbone.model.vision_model.", "backbone.model.mlp1.")
@@ -40,6 +43,20 @@ def changed(before, after):
 def losses(folder):
     state = json.loads((folder / "checkpoint-30/trainer_state.json").read_text())
     return [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+
+
+def test_the_example_of_the_training_page_runs(dataset, base, cache, tmp_path, monkeypatch):
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(from pathlib .*?)```", page, re.DOTALL)
+    for place, there in (("data/transfer_cube", dataset), ("outputs/base", base)):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).symlink_to(there)
+    monkeypatch.chdir(tmp_path)
+    short = {"max_steps": "2", "global_batch_size": "4", "dataloader_num_workers": "0"}
+    short |= {"device": "'cpu'", "cache_dir": f"Path({str(cache)!r})"}
+    settings = ", ".join(f"{name}={value}" for name, value in short.items())
+    exec(re.sub("max_steps=2000", settings, example), {})
+    assert (tmp_path / "outputs/from_python/model.safetensors").exists()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from handover_training.finetuning.run import finetune
 from handover_training.loop import trainer
 from handover_training.loop.trainer import FinetuneTrainer
 
-from .processes import start, wait_for
+from ..processes import start, wait_for
 
 KILLS = 4
 STOPS_AFTER_A_CHECKPOINT = """

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_training.aloha_mini.data.draw import CHUNK_STEPS, SnapshotsConfig, main
+from handover_training.aloha_mini.configs import SnapshotsConfig
+from handover_training.aloha_mini.data.draw import draw_snapshots, pushes
+from handover_training.aloha_mini.data.snapshots import CHUNK_STEPS
 
 pytestmark = pytest.mark.sim
 
 
 def test_a_file_holds_images_states_chunks_and_poses(tmp_path: Path) -> None:
     config = SnapshotsConfig(tmp_path, episodes=1, seed=2001, on_the_way=3, loose=2)
-    main(config)
+    draw_snapshots(config)
     (path,) = tmp_path.glob("*.npz")
     with np.load(path, allow_pickle=False) as file:
         assert file["frames"].shape == (5, 256, 256, 3)
@@ -21,13 +23,11 @@ def test_a_file_holds_images_states_chunks_and_poses(tmp_path: Path) -> None:
         first = file["chunks"][0, 0, :6]
         np.testing.assert_allclose(first, file["states"][0, :6], atol=0.2)  # rad, near the arm
     drawn = path.stat().st_mtime_ns
-    main(config)
+    draw_snapshots(config)
     assert path.stat().st_mtime_ns == drawn
 
 
 def test_pushes_are_smooth() -> None:
-    from handover_training.aloha_mini.data.snapshot_episode import pushes
-
     drawn = [pushes(np.random.default_rng(seed), 400) for seed in range(30)]
     assert any(not push.any() for push in drawn)
     assert any(push.any() for push in drawn)
