@@ -8,7 +8,7 @@ import numpy as np
 from handover_common import UsageError
 from handover_conversion.groot import GrootDataset
 from handover_model.processing import ModalityConfig
-from handover_proto import LANGUAGE_KEY
+from handover_proto import LANGUAGE_KEY, TrainingRecord
 
 from handover_training.errors import TrainingError
 
@@ -48,6 +48,12 @@ class DatasetSplit:
     def name(self) -> str:
         """The dataset's folder name."""
         return self.dataset.path.resolve().name
+
+    def record(self) -> TrainingRecord:
+        """Return what a checkpoint tells about its training on this dataset."""
+        return TrainingRecord(
+            self.name, self.content_hash, self.train_episodes, self.held_out_episodes
+        )
 
 
 def open_sources(

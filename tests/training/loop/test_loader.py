@@ -6,9 +6,9 @@ import sys
 PROGRAM = """
 import os, socket, sys
 from multiprocessing import resource_sharer
-from handover_training.loop.trainer import _start_worker
+from handover_training.loop.loader import start_worker
 
-_start_worker(0)
+start_worker(0)
 sharer = resource_sharer.DupFd(os.pipe()[0])
 address, _ = sharer._id
 for _ in range(2):  # the second is accepted once the first is over
