@@ -21,9 +21,9 @@ from handover_model.engine.fp8.linear import quantize
 from handover_model.engine.functional.linear import Dense, mix
 from handover_model.engine.functional.tables import make_tables, take_weights
 
-from ..tiny import CONFIG, network
-from .inputs import engine_input, layout_of, noise_of, samples
-from .test_fp8 import AnyLayer
+from ...tiny import CONFIG, network
+from ..fp8.test_fp8 import AnyLayer
+from ..inputs import engine_input, layout_of, noise_of, samples
 
 TOKENS = 1 + CONFIG.action_horizon
 

@@ -15,7 +15,7 @@ from handover_model.processing.processor_config import (
 )
 from handover_proto.embodiment import GR1_DIMS
 
-from .observations import frame, state_groups
+from ..observations import frame, state_groups
 
 HORIZON = 16
 

@@ -5,7 +5,7 @@ from handover_model.network.backbone import BackboneOutput
 from handover_model.network.flow_matching import FlowDraw, draw_flow, flow_point
 from handover_model.network.timestep_embedding import action_sinusoid, dit_sinusoid
 
-from . import tiny
+from .. import tiny
 
 HORIZON, ACTION, STATE = 4, tiny.CONFIG.max_action_dim, tiny.CONFIG.max_state_dim
 SLOTS = torch.tensor([0, 2])

@@ -15,8 +15,8 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from ..tiny import EAGLE, network
-from .inputs import engine_input, layout_of, noise_of, reference_input, samples
+from ...tiny import EAGLE, network
+from ..inputs import engine_input, layout_of, noise_of, reference_input, samples
 
 HOST = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "aten.item", "lift_fresh")
 ONE_IMAGE, TWO_SIZES = ((2, 2),), ((2, 3), (3, 2))

@@ -13,7 +13,7 @@ from handover_model.network.flow_matching import FlowDraw, flow_point
 from handover_model.network.timestep_embedding import dit_sinusoid
 from torch import Tensor, nn
 
-from . import golden
+from .. import golden
 
 pytestmark = pytest.mark.golden
 HEAD = "action_head."

@@ -24,8 +24,8 @@ from handover_model.engine.cuda.triton_kernels.small_attention import small_atte
 from handover_model.engine.fp8.linear import FP8, quantize_layer
 from handover_model.engine.functional.linear import Dense, Norm
 
-from ..tiny import network, normal
-from .test_kernels import TOKENS, chunk_of
+from ...tiny import network, normal
+from .test_kernel_selection import TOKENS, chunk_of
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

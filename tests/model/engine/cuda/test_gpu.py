@@ -19,11 +19,11 @@ from handover_model.engine.reference import compare
 from handover_model.policy import GrootPolicy, build_policy, load_policy
 from handover_proto.policy import COMPILER_THREAD
 
-from ..observations import request
+from ...observations import request
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1800)]
 
-SHIPPED = Path(__file__).resolve().parents[3] / "checkpoints/aloha-mini"
+SHIPPED = Path(__file__).resolve().parents[4] / "checkpoints/aloha-mini"
 GPU = torch.device("cuda")
 COMPILE_S = 1500
 BFLOAT16_COSINE, FP8_COSINE = 0.9999, 0.999

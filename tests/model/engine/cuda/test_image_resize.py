@@ -15,10 +15,10 @@ from handover_model.processing.image import ImageOptions, prepare_frame, prepare
 from handover_model.processing.samples import ByteSample, RawSample
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ..tiny import EAGLE, IMAGE_TOKEN, network
-from .inputs import PAD, layout_of, noise_of, reference_input
-from .test_graph_safety import HOST
-from .test_graphs import replayed
+from ...tiny import EAGLE, IMAGE_TOKEN, network
+from ..inputs import PAD, layout_of, noise_of, reference_input
+from .test_chunk_module import HOST
+from .test_engine import replayed
 
 CPU = torch.device("cpu")
 SIDE = EAGLE.pixels_per_token

@@ -5,7 +5,7 @@ from handover_model.errors import ModalityError
 from handover_model.network.backbone import causal_mask, fold_patches
 from handover_model.network.siglip import cut_patches
 
-from . import tiny
+from .. import tiny
 
 IMAGE = tiny.IMAGE_TOKEN
 

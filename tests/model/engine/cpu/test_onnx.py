@@ -10,7 +10,7 @@ import pytest
 from handover_model.policy import load_policy
 from handover_proto.types import ActionPrefix
 
-from ..observations import request
+from ...observations import request
 
 ONNX_ROWS = "handover_model.engine.cpu.onnx"
 TASKS = ("go", "insert the peg into the socket, slowly", "Transfer the cube!")

@@ -13,9 +13,9 @@ from handover_proto.errors import InvalidRequest
 from handover_proto.types import ActionPrefix, Limits, PolicyOutput
 from handover_proto.validation import check_request
 
-from .observations import request, state_groups
+from ..observations import request, state_groups
 
-SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints/aloha-mini"
+SHIPPED = Path(__file__).resolve().parents[3] / "checkpoints/aloha-mini"
 
 
 def rest_of(output: PolicyOutput, first: int, delay: int) -> ActionPrefix:

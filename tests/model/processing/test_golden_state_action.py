@@ -15,7 +15,7 @@ from handover_model.processing.statistics import (
     statistics_json,
 )
 
-from . import golden
+from .. import golden
 
 pytestmark = pytest.mark.golden
 NORMALIZED_ATOL = 1e-6

@@ -5,7 +5,7 @@ from handover_model.network.config import parse_config
 from handover_model.network.eagle_config import EagleConfig, parse_eagle
 from handover_model.network.groot import build_empty, unused_shapes
 
-from . import golden
+from .. import golden
 
 pytestmark = pytest.mark.golden
 CASES = golden.cases("keys_n1d6_3b.json")

@@ -19,8 +19,8 @@ from handover_model.policy import GrootPolicy, build_policy, load_policy
 from handover_proto.types import ActionPrefix
 from torch.nn import functional
 
-from ..observations import request
-from ..tiny import network, normal
+from ...observations import request
+from ...tiny import network, normal
 
 
 def layer_of(outputs=48, inputs=32):

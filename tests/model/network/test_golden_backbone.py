@@ -10,7 +10,7 @@ from handover_model.network.groot import unused_shapes
 from handover_model.network.siglip import cut_patches
 from torch import Tensor
 
-from . import golden
+from .. import golden
 
 pytestmark = pytest.mark.golden
 PREFIX = "backbone."

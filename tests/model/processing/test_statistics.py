@@ -15,7 +15,7 @@ from handover_model.processing.statistics import (
     statistics_json,
 )
 
-from .conftest import HORIZON, summarize
+from ..conftest import HORIZON, summarize
 
 MODALITY = {
     "state": {"arm": {"start": 0, "end": 2}, "hand": {"start": 2, "end": 3}},

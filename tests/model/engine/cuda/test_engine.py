@@ -9,8 +9,8 @@ from handover_model.engine.cuda.cuda_graph import CapturedChunk
 from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.network.real_time_chunking import PrefixGuide
 
-from ..tiny import network
-from .inputs import PAD, layout_of, noise_of, reference_input, samples
+from ...tiny import network
+from ..inputs import PAD, layout_of, noise_of, reference_input, samples
 
 GRIDS = ((2, 3),)
 

@@ -9,8 +9,8 @@ from handover_model.engine.functional.prompt_kv_cache import make_start, split_s
 from handover_model.engine.functional.tables import make_tables, take_weights
 from handover_model.network.config import DitConfig
 
-from ..tiny import CONFIG, network
-from .inputs import engine_input, layout_of, noise_of, reference_input, samples
+from ...tiny import CONFIG, network
+from ..inputs import engine_input, layout_of, noise_of, reference_input, samples
 
 LAYOUTS = {
     "one row": ((5,), ((2, 2),), 1),

@@ -13,7 +13,7 @@ from handover_model.processing.image import (
     to_pixels,
 )
 
-from . import golden
+from .. import golden
 
 pytestmark = pytest.mark.golden
 FOLDER = golden.FOLDER / "processor" / "image"

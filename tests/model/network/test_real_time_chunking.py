@@ -13,7 +13,7 @@ from handover_model.network.real_time_chunking import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import tiny
+from .. import tiny
 
 HORIZON, ACTION, STEPS = 4, tiny.CONFIG.max_action_dim, 4
 SHAPE = (2, HORIZON, ACTION)

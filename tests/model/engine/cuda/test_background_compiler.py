@@ -19,9 +19,9 @@ from handover_model.engine.cuda import background_compiler
 from handover_model.engine.cuda.background_compiler import TURN, compile_whole, keep_compiled
 from handover_proto.policy import COMPILER_THREAD
 
-from ..tiny import network
-from .inputs import noise_of, samples
-from .test_graphs import GRIDS, engine_of, replayed, wanted
+from ...tiny import network
+from ..inputs import noise_of, samples
+from .test_engine import GRIDS, engine_of, replayed, wanted
 
 WAIT_S = 120
 BATCHES = ((3,), (1, 9), (20,))
@@ -112,7 +112,7 @@ def test_a_compiled_chunk_that_differs_is_not_used(caplog):
         engine.run_idle_work()
     assert not engine.compiled
     (line,) = caplog.messages
-    assert "0 of 6 graphs are compiled, no more: two ways to compute batches of 1 with 16" in line
+    assert "0 of 6 graphs are compiled, no more: two computations of batches of 1 with 16" in line
 
 
 def test_a_compiler_that_fails_leaves_the_plain_chunks_and_one_line(caplog):

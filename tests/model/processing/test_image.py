@@ -18,7 +18,7 @@ from handover_model.processing.image import (
 )
 from hypothesis import given
 
-from .observations import frame
+from ..observations import frame
 
 SIDE = 28
 

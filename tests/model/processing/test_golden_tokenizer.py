@@ -14,7 +14,7 @@ from handover_model.processing.tokenizer import (
     render_prompt,
 )
 
-from . import golden
+from .. import golden
 
 pytestmark = pytest.mark.golden
 SIDE = 28
