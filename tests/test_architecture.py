@@ -23,7 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "training.aloha_mini": {"client", "envs"},  # the recipe of the shipped checkpoint
     "server.policies": {"model", "conversion"},
     "client.replay": {"conversion"},
-    "client.rollout": {"envs"},
+    "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
 }
 
@@ -39,7 +39,8 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
     "proto": [
         ("wire", "request_log"),
         "validation",
-        ("types", "policy", "embodiment"),
+        "policy",
+        ("types", "embodiment"),
         "errors",
         "policy_pb2_grpc",
         "policy_pb2",
@@ -59,6 +60,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("engine.cpu", "engine.cuda"),
         "engine.cuda.triton_kernels",
         "engine.fp8",
+        "engine.reference",
         "engine.interface",
         "engine.functional",
         "checkpoints",

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import tyro
 from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.policy import GrootPolicy
-from handover_model.policy_spec import probe_request
+from handover_model.policy import GrootPolicy, build_policy
+from handover_proto.validation import example_request
 
 from benchmarks.harness.machine import OthersAtWork
 from benchmarks.harness.result_file import write_result
@@ -60,7 +60,7 @@ def _measure(config: EngineBenchmark, threads: int) -> dict[str, object]:
     """Measure with a number of threads."""
     torch.set_num_threads(threads)
     policies = {name: _policy(config, name) for name in ENGINES}
-    request = probe_request(policies["fast"].spec)
+    request = example_request(policies["fast"].spec)
     wall: dict[str, list[float]] = {name: [] for name in ENGINES}
     cpu: dict[str, list[float]] = {name: [] for name in ENGINES}
     for iteration in range(config.warm_up + config.iterations):
@@ -70,10 +70,9 @@ def _measure(config: EngineBenchmark, threads: int) -> dict[str, object]:
             if iteration >= config.warm_up:
                 wall[name].append(1e3 * (time.perf_counter() - began))
                 cpu[name].append(1e3 * (time.process_time() - own))
-    engine = policies["fast"]._engine
     run: dict[str, object] = {
         "threads": threads,
-        "engine": "reference" if engine is None else engine.name,
+        "engine": policies["fast"].engine_name,
         "wall_ms": {name: percentiles(values) for name, values in wall.items()},
         "cpu_ms": {name: percentiles(values) for name, values in cpu.items()},
         "times_as_fast": {"wall": _ratio(wall), "cpu": _ratio(cpu)},
@@ -88,7 +87,7 @@ def _policy(config: EngineBenchmark, engine: str) -> GrootPolicy:
     """Load a checkpoint for each policy: the engine lays weights anew."""
     checkpoint = load_checkpoint(config.checkpoint)
     checkpoint.network.requires_grad_(False)
-    return GrootPolicy(checkpoint, engine=engine)
+    return build_policy(checkpoint, engine=engine)
 
 
 def _ratio(times: dict[str, list[float]]) -> dict[str, float]:

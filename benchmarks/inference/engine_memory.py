@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import tyro
-from handover_model.engine.cuda.buckets import make_buckets
+from handover_model.engine.cuda.buckets import GPU_BATCH, make_buckets
 from handover_model.engine.cuda.chunk_module import ChunkModule, empty_inputs
 from handover_model.engine.functional.chunk import EngineWeights
 from handover_model.engine.functional.layer_replacement import replace_layers
@@ -23,7 +23,6 @@ from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.network.config import ModelConfig
 from handover_model.network.eagle_config import EagleConfig
 from handover_model.network.groot import Gr00tNetwork, build_empty
-from handover_model.policy_spec import GPU_BATCH
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -77,7 +76,10 @@ def main(config: EngineMemory) -> dict[str, object]:
     own = {_storage(weight) for weight in network.parameters()}
     image = config.side**2
     shortest = TokenLayout(
-        1, image + config.text, ((config.text - 8, config.text - 8 + image),), ((config.side,) * 2,)
+        1,
+        image + config.text,
+        ((config.text - 8, config.text - 8 + image),),
+        ((config.side, config.side),),
     )
     rows = []
     for bucket in make_buckets(shortest, GPU_BATCH):

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
-from handover_client.commands import replay as open_loop
+from handover_client.commands.replay import main as replay
+from handover_client.replay.config import ReplayConfig
 from handover_model.checkpoints.hashes import weights_hash
 from handover_model.engine.fp8.scales import load_scales
 from handover_training.calibrate import CalibrateConfig, calibrate_checkpoint
@@ -72,10 +73,8 @@ def main(config: Fp8Benchmark) -> dict[str, object]:
             ]
             command += ["--checkpoint", str(config.checkpoint), "--device", config.device]
             with server_process(*command, *flags, *more) as server:
-                run = open_loop.ReplayConfig(
-                    server.address, config.dataset_path, Path(folder, name)
-                )
-                judged = open_loop.main(run)["joints_14"]
+                run = ReplayConfig(server.address, config.dataset_path, Path(folder, name))
+                judged = replay(run)["joints_14"]
             replays[name] = {figure: judged[figure] for figure in FIGURES}
     result: dict[str, object] = {
         "checkpoint": config.checkpoint.name,

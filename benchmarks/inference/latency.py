@@ -5,7 +5,7 @@
 
 From frames and state as arrays to actions in physical units, in process. --full-size measures
 networks of the published sizes with random weights, for chunks of 16 and 50 steps: no time depends
-on their values. The prompt is tokenised by the given checkpoint's tokenizer; the counts of tokens
+on their values. The prompt is tokenized by the given checkpoint's tokenizer; the counts of tokens
 are beside the figures. Variants that cannot run here are listed with the reason.
 """
 
@@ -83,7 +83,7 @@ def _measure(config: InferenceBenchmark, horizon: int | None) -> Result:
     print(f"{run['weights']}: chunks of {run['horizon']} steps, {run['device']}, {run['dtype']}")
     print(f"  tokens {run['tokens']}\n  floor {run['floor']}")
     run["variants"] = {
-        name: _measure_variant(config, subject, name, run) for name in config.variants
+        name: measure_variant(config, subject, name, run) for name in config.variants
     }
     return run
 
@@ -92,7 +92,7 @@ def _describe(subject: Subject) -> Result:
     checkpoint = subject.load()
     policy = GrootPolicy(checkpoint)
     tokens = count_tokens(policy, subject.request(policy, 0))
-    processor = policy._processor
+    processor = policy.processor
     slot = processor.config.embodiment_ids[processor.tag]
     weights = take_weights(checkpoint.network, slot)
     return {
@@ -107,9 +107,7 @@ def _describe(subject: Subject) -> Result:
     }
 
 
-def _measure_variant(
-    config: InferenceBenchmark, subject: Subject, name: str, run: Result
-) -> Result:
+def measure_variant(config: InferenceBenchmark, subject: Subject, name: str, run: Result) -> Result:
     """Measure one variant; what it raises is its reason, and costs the others nothing."""
     what = VARIANTS[name].what
     try:
@@ -134,7 +132,7 @@ def _time_variant(
         compile_graphs(policy, variant.compiler(), requests[0], config.batches)
     chunk = time_chunks(policy, requests[0], config.warm_up, config.iterations)
     wall: Any = chunk["wall_ms"]
-    floor, engine = run["floor"], policy._engine
+    floor, engine = run["floor"], policy.engine
     read_mb = floor["weights_read_mb"]
     if isinstance(engine, CudaGraphEngine):  # perhaps in FP8
         read_mb = round(bytes_read(engine.weights, run["tokens"]) / 1e6, 2)

@@ -16,7 +16,7 @@ from handover_proto.types import Observation, PolicyRequest
 
 TASK = "Pick up the cube with the right arm and transfer it to the left arm."
 PUBLISHED = ModelConfig(max_state_dim=128, max_action_dim=128, action_horizon=50)
-FULL_SIZE = "random, drawn as PyTorch initialises the published sizes"
+FULL_SIZE = "random, drawn as PyTorch initializes the published sizes"
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ def choose_subject(
 
 def count_tokens(policy: GrootPolicy, request: PolicyRequest) -> dict[str, int]:
     """Count a request's tokens by kind."""
-    sample = policy._prepare(request)
-    side = policy._network.eagle.pixels_per_token
+    sample = policy.prepare(request)
+    side = policy.network.eagle.pixels_per_token
     image = sum(frame.shape[0] * frame.shape[1] // side**2 for frame in sample.frames)
     return {
-        "patches": image * policy._network.eagle.fold**2,
+        "patches": image * policy.network.eagle.fold**2,
         "image": image,
         "text": len(sample.input_ids) - image,
-        "action_side": policy._network.config.action_horizon + sample.state.shape[0],
+        "action_side": policy.network.config.action_horizon + sample.state.shape[0],
     }
 
 

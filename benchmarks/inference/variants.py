@@ -15,15 +15,15 @@ from handover_model.engine.build import check_engine, choose_stack
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.cpu.engine import CpuEngine
 from handover_model.engine.cuda.background_compiler import Compile, compile_whole
-from handover_model.engine.cuda.buckets import find_bucket
+from handover_model.engine.cuda.buckets import GPU_BATCH, find_bucket
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
-from handover_model.engine.cuda.engine import CudaGraphEngine
-from handover_model.engine.cuda.image_resize import can_prepare
+from handover_model.engine.cuda.engine import Capture, CudaGraphEngine
 from handover_model.engine.cuda.kernel_selection import KernelCompiler
 from handover_model.engine.fp8.scales import Fp8Scales
-from handover_model.policy import GrootPolicy
-from handover_model.policy_spec import GPU_BATCH, probe_request
+from handover_model.engine.interface import InferenceEngine
+from handover_model.policy import GrootPolicy, build_policy
 from handover_proto.types import PolicyRequest
+from handover_proto.validation import example_request
 from torch import Tensor
 
 COMPILE_S = 1800.0  # within which a variant's graphs have to be compiled
@@ -46,7 +46,7 @@ class Variant:
 
 def reference(checkpoint: Checkpoint) -> GrootPolicy:
     """Leave everything to the network's modules."""
-    return GrootPolicy(checkpoint, engine="reference")
+    return GrootPolicy(checkpoint)
 
 
 def compiled_head(checkpoint: Checkpoint) -> GrootPolicy:
@@ -54,7 +54,7 @@ def compiled_head(checkpoint: Checkpoint) -> GrootPolicy:
     on_gpu = _on_gpu(checkpoint)
     if not on_gpu and shutil.which("g++") is None:
         raise NotAvailable("compiling for a CPU needs a C++ compiler (g++)")
-    policy = GrootPolicy(checkpoint, engine="reference")
+    policy = GrootPolicy(checkpoint)
     transformer = checkpoint.network.action_head.model
     mode = "max-autotune" if on_gpu else "default"
     transformer.forward = torch.compile(transformer.forward, mode=mode)
@@ -64,38 +64,38 @@ def compiled_head(checkpoint: Checkpoint) -> GrootPolicy:
 def plain_engine(checkpoint: Checkpoint) -> GrootPolicy:
     """Run the engine's functions as they are; on a GPU batched, in the buckets."""
     if _on_gpu(checkpoint):
-        return _with(checkpoint, lambda *made: _graphs(*made, capture=_called))
-    return _with(checkpoint, lambda policy, slot, pad: CpuEngine(policy._network, slot, pad))
+        return with_graphs(checkpoint, call_directly)
+    policy = GrootPolicy(checkpoint)
+    return _checked(policy, CpuEngine(policy.network, *_slot_and_pad(policy)))
 
 
 def onnx_engine(checkpoint: Checkpoint) -> GrootPolicy:
     """Let the server's engine of a CPU choose: ONNX Runtime where the network is small."""
     if _on_gpu(checkpoint):
         raise NotAvailable("ONNX Runtime computes small networks on CPUs")
-    policy = GrootPolicy(checkpoint, engine="fast")
-    name = policy._engine.name if policy._engine is not None else "reference"
-    if "ONNX" not in name:
-        raise NotAvailable(f"the engine that was chosen is {name!r}: see the log")
+    policy = build_policy(checkpoint, engine="fast")
+    if "ONNX" not in policy.engine_name:
+        raise NotAvailable(f"the engine that was chosen is {policy.engine_name!r}: see the log")
     return policy
 
 
 def cuda_graph(checkpoint: Checkpoint) -> GrootPolicy:
     """Capture the chunk of each bucket."""
     _want_gpu(checkpoint)
-    return _with(checkpoint, lambda *made: _graphs(*made, capture=CapturedChunk))
+    return with_graphs(checkpoint, CapturedChunk)
 
 
 def fp8(checkpoint: Checkpoint) -> GrootPolicy:
-    """Compute the large layers in FP8, by scales of one grey frame: no time depends on them."""
+    """Compute the large layers in FP8, by scales of one gray frame: no time depends on them."""
     _want_gpu(checkpoint)
-    return GrootPolicy(checkpoint, engine="fast", scales=grey_scales(checkpoint))
+    return build_policy(checkpoint, engine="fast", scales=gray_scales(checkpoint))
 
 
-def grey_scales(checkpoint: Checkpoint) -> Fp8Scales:
+def gray_scales(checkpoint: Checkpoint) -> Fp8Scales:
     """Calibrate on the request that an engine is checked with."""
     policy = GrootPolicy(checkpoint)
-    probe = policy._prepare(probe_request(policy.spec))
-    return calibrate(checkpoint, policy._processor, [probe], [probe], "a grey frame")
+    probe = policy.prepare(example_request(policy.spec))
+    return calibrate(checkpoint, policy.processor, [probe], [probe], "a gray frame")
 
 
 VARIANTS = {
@@ -114,26 +114,17 @@ VARIANTS = {
 }
 
 
-def _with(checkpoint: Checkpoint, make: Callable[[GrootPolicy, int, int], Any]) -> GrootPolicy:
-    """Make a policy with an engine, held against the reference path first."""
-    policy = GrootPolicy(checkpoint, engine="reference")
-    processor = policy._processor
-    policy._raw = _on_gpu(checkpoint) and can_prepare(processor.config.image)
-    slot = processor.config.embodiment_ids[processor.tag]
-    engine = make(policy, slot, processor.tokenizer.pad_token)
-    probe = policy._prepare(probe_request(policy.spec))
-    check_engine(engine, policy._network, processor, [probe])
-    policy._engine = engine
-    return policy
+def with_graphs(checkpoint: Checkpoint, capture: Capture) -> GrootPolicy:
+    """Return a policy on the GPU's engine, whose buckets `capture` captures."""
+    policy = GrootPolicy(checkpoint)
+    probe = policy.probe()
+    stack = choose_stack(policy.processor, probe, policy.device)
+    slot, pad = _slot_and_pad(policy)
+    engine = CudaGraphEngine(policy.network, slot, pad, probe, GPU_BATCH, capture, stack=stack)
+    return _checked(policy, engine)
 
 
-def _graphs(policy: GrootPolicy, slot: int, pad: int, capture: Any) -> CudaGraphEngine:
-    probe = policy._prepare(probe_request(policy.spec))
-    stack = choose_stack(policy._processor, probe, policy._device)
-    return CudaGraphEngine(policy._network, slot, pad, probe, GPU_BATCH, capture, stack=stack)
-
-
-def _called(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -> Any:
+def call_directly(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -> Any:
     """Stand in for a capture: copy the inputs in, and call."""
 
     def call(given: Sequence[Tensor]) -> Tensor:
@@ -144,6 +135,17 @@ def _called(function: Callable[..., Tensor], inputs: list[Tensor], _pool: Any) -
     return call
 
 
+def _slot_and_pad(policy: GrootPolicy) -> tuple[int, int]:
+    processor = policy.processor
+    return processor.config.embodiment_ids[processor.tag], processor.tokenizer.pad_token
+
+
+def _checked(policy: GrootPolicy, engine: InferenceEngine) -> GrootPolicy:
+    """Return the policy with an engine, compared with the reference path first."""
+    check_engine(engine, policy.network, policy.processor, [policy.probe()])
+    return policy.with_engine(engine)
+
+
 def compile_graphs(
     policy: GrootPolicy, compile_one: Compile, request: PolicyRequest, batches: Sequence[int]
 ) -> None:
@@ -151,11 +153,11 @@ def compile_graphs(
 
     Each of the 15 takes minutes to compile at the published size. Raises NotAvailable.
     """
-    engine, sample = policy._engine, policy._prepare(request)
+    engine, sample = policy.engine, policy.prepare(request)
     assert isinstance(engine, CudaGraphEngine)
     most = policy.spec.max_batch
     sizes = {rows for size in (1, *batches) for rows in (min(size, most), size % most) if rows}
-    layouts = [engine._layout([sample] * size) for size in sizes]
+    layouts = [engine.layout([sample] * size) for size in sizes]
     asked = {find_bucket(engine.buckets, layout) for layout in layouts if layout is not None}
     engine.buckets = [bucket for bucket in engine.buckets if bucket in asked]
     engine.compile(compile_one)
@@ -166,7 +168,7 @@ def compile_graphs(
                 f"{len(engine.compiled)} of {len(engine.buckets)} graphs are compiled, no more: "
                 "see the log"
             )
-        engine.improve()
+        engine.run_idle_work()
         time.sleep(0.1)
 
 

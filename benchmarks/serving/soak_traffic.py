@@ -19,7 +19,7 @@ from handover_proto.errors import PolicyError, Superseded
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import ImageCodec, Observation, PolicyRequest
 from handover_proto.wire.codec import compress
-from handover_proto.wire.messages import encode_request, serialize_request
+from handover_proto.wire.messages import serialize_request
 
 TIMEOUT_S = 20.0
 INFER = "/handover.policy.v1.PolicyService/Infer"
@@ -115,7 +115,8 @@ class Traffic:
 
     def _cancel(self) -> str:
         with grpc.insecure_channel(self.address) as channel:
-            message = encode_request(PolicyRequest(self._raw, sequence=self._next()))
+            request = PolicyRequest(self._raw, sequence=self._next())
+            message = pb.InferRequest.FromString(serialize_request(request))
             call = PolicyServiceStub(channel).Infer.future(message, timeout=TIMEOUT_S)
             time.sleep(float(self.random.uniform(0, 0.01)))
             return "cancelled" if call.cancel() else "answered first"
@@ -147,7 +148,8 @@ class Traffic:
         """Send twenty requests on a stream, and only then read."""
         with grpc.insecure_channel(self.address) as channel:
             sent = [self._next() for _ in range(20)]
-            messages = (encode_request(PolicyRequest(self._jpeg, sequence=each)) for each in sent)
+            requests = (PolicyRequest(self._jpeg, sequence=each) for each in sent)
+            messages = map(pb.InferRequest.FromString, map(serialize_request, requests))
             replies = PolicyServiceStub(channel).InferStream(messages, timeout=TIMEOUT_S)
             time.sleep(1.0)
             got = sorted(reply.sequence for reply in replies)

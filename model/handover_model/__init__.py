@@ -1,4 +1,4 @@
-"""GR00T N1.6 in PyTorch: the network, its processor and its checkpoints."""
+"""GR00T N1.6 in PyTorch: policy, network, processor and checkpoints."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The device that a policy runs on, and in one line why it is not the one that was asked for."""
+"""Choice of the device of a policy, and a one-line reason why torch cannot use a GPU."""
 
 import os
 import re
@@ -11,9 +11,9 @@ _DRIVER = re.compile(r"(The NVIDIA driver on your system is too old[^.]*\.|[^.\n
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn a device's name into a device; auto is the GPU where there is one.
+    """Return the device of a name; auto is the GPU if there is one.
 
-    Raises ModalityError for a name that is none, and for a GPU that torch cannot use here.
+    Raises ModalityError for an unknown name, and for a GPU that torch cannot use here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -40,7 +40,7 @@ def _check_gpu(name: str, index: int) -> None:
 
 
 def why_no_gpu() -> str:
-    """Say why torch has no GPU, and what to do: its build, the driver, or nothing to see."""
+    """Return why torch has no GPU, and what to do: its build, the driver, or no visible GPU."""
     if torch.version.cuda is None:
         return "this torch is built for CPUs: install the one for CUDA (pytorch.org/get-started)"
     try:
@@ -61,5 +61,5 @@ def why_no_gpu() -> str:
 
 
 def _cuda_version(number: int) -> str:
-    """Write the driver's number for CUDA's version: 12020 is 12.2."""
+    """Format the driver's number of CUDA's version: 12020 is 12.2."""
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -1,19 +1,19 @@
-"""What can be wrong with a checkpoint, its tokenizer, its statistics or its processor files."""
+"""Errors of checkpoints, tokenizers, statistics and processor files."""
 
 from handover_common import HandoverError
 
 
 class CheckpointError(HandoverError):
-    """A checkpoint folder or its weights are not what the network expects."""
+    """A checkpoint folder or its weights do not fit the network."""
 
 
 class TokenizerError(HandoverError):
-    """No tokenizer was found, or it lacks the tokens that the model was trained with."""
+    """No tokenizer was found, or it lacks tokens that the model was trained with."""
 
 
 class ModalityError(HandoverError):
-    """A modality configuration, or data that does not fit it."""
+    """A modality configuration is wrong, or data does not fit it."""
 
 
 class StatisticsError(HandoverError):
-    """Normalisation statistics are missing or of another shape than their keys."""
+    """Normalization statistics are missing or have another shape than their keys."""

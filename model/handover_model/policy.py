@@ -1,5 +1,6 @@
-"""A GR00T N1.6 checkpoint as a policy: requests in, named chunks of absolute actions out."""
+"""GR00T N1.6 policy: from requests to named chunks of absolute actions."""
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,8 +14,8 @@ from handover_proto import (
     InvalidRequest,
     PolicyOutput,
     PolicyRequest,
-    PolicySpec,
     StageDurations,
+    example_request,
 )
 
 from handover_model.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -23,10 +24,11 @@ from handover_model.engine.build import build_engine
 from handover_model.engine.cuda.image_resize import can_prepare
 from handover_model.engine.fp8.scales import SCALES_FILE, Fp8Scales, load_scales
 from handover_model.engine.functional.tokenizer_cache import remember_prompts
-from handover_model.engine.interface import EngineOutput
+from handover_model.engine.interface import EngineOutput, InferenceEngine
+from handover_model.engine.reference import ReferenceEngine
 from handover_model.errors import ModalityError
 from handover_model.network.real_time_chunking import PrefixGuide
-from handover_model.policy_spec import policy_spec, probe_request
+from handover_model.policy_spec import dtype_name, policy_spec
 from handover_model.processing.action_prefix import batches_by_kind, make_guide, take_over
 from handover_model.processing.samples import ByteSample
 
@@ -37,45 +39,43 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class GrootPolicy:
-    """Answers requests with a checkpoint; satisfies handover_proto.types.Policy.
+    """Policy of a checkpoint for one embodiment; satisfies handover_proto.Policy.
 
     The same observation and seed give the same chunk. On a CPU it is the same to the last bit
-    whatever comes with it, because requests are computed one by one; on a GPU they share a batch
-    with those that have a prefix as they have, or none as they have none.
+    whatever else is in the batch, because requests are computed one by one; on a GPU they share a
+    batch, in which either all requests have a prefix or none has.
     """
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        tag: str | None = None,
-        engine: str = "reference",
-        compiled: bool = False,
-        scales: Fp8Scales | None = None,
+        self, checkpoint: Checkpoint, tag: str | None = None, engine: InferenceEngine | None = None
     ) -> None:
-        """Make a policy; engine: auto, reference or fast, see handover_model.engine.build."""
-        self._network = checkpoint.network
+        """Make the policy of an embodiment, by default the checkpoint's only one.
+
+        engine: what computes the chunks; None for the network's own modules. What an engine leaves
+        to them (run returns None) they compute.
+        """
+        self.network = checkpoint.network
         processor = checkpoint.processor(tag)
-        self._processor = replace(processor, tokenizer=remember_prompts(processor.tokenizer))
-        weight = next(self._network.parameters())
-        self._device, self._dtype = weight.device, self._network.action_head.dtype
-        self._spec = policy_spec(checkpoint, self._processor, self._device, self._dtype)
-        # a GPU's engine prepares frames itself; all else takes them prepared
-        self._raw = self._device.type == "cuda" and can_prepare(self._processor.config.image)
-        probe = self._prepare(probe_request(self._spec))
-        self._engine = build_engine(
-            engine, self._network, self._processor, probe, compiled=compiled, scales=scales
-        )
-        self._raw = self._raw and self._engine is not None
-        if scales is not None:
-            self._spec = replace(self._spec, dtype="fp8")
+        self.processor = replace(processor, tokenizer=remember_prompts(processor.tokenizer))
+        self.device = next(self.network.parameters()).device
+        self._reference = ReferenceEngine(self.network, self.processor)
+        self.engine: InferenceEngine = engine or self._reference
+        self.spec = policy_spec(checkpoint, self.processor, self.device, self.engine.precision)
 
     @property
-    def spec(self) -> PolicySpec:
-        """What this policy needs and gives."""
-        return self._spec
+    def engine_name(self) -> str:
+        """The engine's name: reference, or that of a faster one."""
+        return self.engine.name
+
+    def with_engine(self, engine: InferenceEngine) -> "GrootPolicy":
+        """Return the same policy with another engine."""
+        policy = copy.copy(self)
+        policy.engine = engine
+        policy.spec = replace(self.spec, dtype=dtype_name(engine.precision))
+        return policy
 
     def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
-        """Answer requests in order; their frames are arrays and their seeds are set.
+        """Return one output per request, in order; frames are arrays and seeds are set.
 
         Raises InvalidRequest for the first request that the processor cannot use.
         """
@@ -85,31 +85,57 @@ class GrootPolicy:
     def infer_from(
         self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]
     ) -> list[PolicyOutput]:
-        """Answer requests from given noise, (horizon, max_action_dim) float32 for each."""
-        size = 1 if self._device.type == "cpu" else max(1, self._spec.max_batch)
+        """Infer from given noise, (horizon, max_action_dim) float32 for each request."""
+        size = 1 if self.device.type == "cpu" else max(1, self.spec.max_batch)
         outputs: dict[int, PolicyOutput] = {}
         for batch in batches_by_kind(requests, size):
-            answers = self._answer([requests[k] for k in batch], [noise[k] for k in batch])
-            outputs.update(zip(batch, answers, strict=True))
+            computed = self._infer_batch([requests[k] for k in batch], [noise[k] for k in batch])
+            outputs.update(zip(batch, computed, strict=True))
         return [outputs[k] for k in range(len(requests))]
 
-    def improve(self) -> None:
-        """Let the engine take over what has been compiled: see contract.Improving."""
-        if isinstance(self._engine, IdleWork):
-            self._engine.improve()
+    def prepare(self, request: PolicyRequest, *, raw: bool | None = None) -> ByteSample:
+        """Prepare a request's observation for the network.
 
-    def _answer(
+        raw: leave its frames as they came, for an engine that prepares them; None as the engine
+        wants them. Raises InvalidRequest for what the processor cannot use.
+        """
+        raw = self.engine.prepares_frames if raw is None else raw
+        prepare = self.processor.prepare_raw if raw else self.processor.prepare_bytes
+        observation = request.observation
+        try:
+            cameras = {
+                name: [_array(name, frame) for frame in frames]
+                for name, frames in observation.cameras.items()
+            }
+            return prepare(cameras, observation.state, observation.task)
+        except ModalityError as error:
+            raise InvalidRequest("observation", "what GetInfo describes", str(error)) from error
+
+    def probe(self) -> ByteSample:
+        """Return the sample on which an engine for this device is built and checked.
+
+        On a GPU its frames are raw where the device can prepare them.
+        """
+        raw = self.device.type == "cuda" and can_prepare(self.processor.config.image)
+        return self.prepare(example_request(self.spec), raw=raw)
+
+    def run_idle_work(self) -> None:
+        """Let the engine take over what has been compiled: see handover_proto.IdleWork."""
+        if isinstance(self.engine, IdleWork):
+            self.engine.run_idle_work()
+
+    def _infer_batch(
         self, requests: Sequence[PolicyRequest], noise: Sequence[np.ndarray]
     ) -> list[PolicyOutput]:
-        """Answer one batch; every request is told the durations of the batch that it was in."""
+        """Infer one batch; each output has the durations of the whole batch."""
         begin = time.perf_counter()
-        samples = [self._prepare(request) for request in requests]
-        guide = make_guide(self._processor, requests)
+        samples = [self.prepare(request) for request in requests]
+        guide = make_guide(self.processor, requests)
         prepared = time.perf_counter()
         result = self._denoise(samples, np.stack(noise), guide)
         decoding = time.perf_counter()
         actions = [
-            take_over(self._processor.decode(chunk, request.observation.state), request.prefix)
+            take_over(self.processor.decode(chunk, request.observation.state), request.prefix)
             for chunk, request in zip(result.chunks, requests, strict=True)
         ]
         decode_ms = 1e3 * (time.perf_counter() - decoding)
@@ -125,63 +151,32 @@ class GrootPolicy:
     ) -> EngineOutput:
         # a guide needs gradients through the action head, which inference mode's tensors refuse
         with torch.inference_mode(guide is None), torch.no_grad():
-            if self._engine is not None:
-                answer = self._engine.run(samples, noise, guide)
-                if answer is not None:
-                    return answer
-            return self._run_network(samples, noise, guide)
-
-    def _run_network(
-        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None
-    ) -> EngineOutput:
-        begin = self._clock()
-        scaled = [sample.scaled() for sample in samples]
-        inputs = self._processor.collate(scaled).to(self._device, self._dtype)
-        features = self._network.backbone(inputs.images, inputs.input_ids, inputs.attention_mask)
-        middle = self._clock()
-        start = torch.from_numpy(noise).to(self._device)
-        guide = guide.to(self._device) if guide is not None else None
-        chunk = self._network.action_head.generate(
-            features, inputs.state, inputs.embodiment, start, guide
-        )
-        chunks = chunk.cpu().numpy()
-        return EngineOutput(chunks, 1e3 * (middle - begin), 1e3 * (self._clock() - middle))
-
-    def _prepare(self, request: PolicyRequest) -> ByteSample:
-        observation = request.observation
-        try:
-            cameras = {
-                name: [_array(name, frame) for frame in frames]
-                for name, frames in observation.cameras.items()
-            }
-            prepare = self._processor.prepare_raw if self._raw else self._processor.prepare_bytes
-            return prepare(cameras, observation.state, observation.task)
-        except ModalityError as error:
-            raise InvalidRequest("observation", "what GetInfo describes", str(error)) from error
+            output = self.engine.run(samples, noise, guide)
+            return self._reference.run(samples, noise, guide) if output is None else output
 
     def _draw_noise(self, request: PolicyRequest) -> np.ndarray:
         """Draw a request's noise from its own seed, on the CPU, so that no batch changes it."""
         if request.seed is None:
             raise InvalidRequest("seed", "a seed, which the server draws where none came", "none")
-        config = self._network.config
+        config = self.network.config
         shape = (config.action_horizon, config.max_action_dim)
         return np.random.default_rng(request.seed).standard_normal(shape, dtype=np.float32)
 
-    def _clock(self) -> float:
-        """Read the time in seconds, after a GPU has done what it was given."""
-        if self._device.type == "cuda":
-            # not the device: another thread may compile, or capture, which that would break
-            torch.cuda.current_stream(self._device).synchronize()
-        return time.perf_counter()
 
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Give the weights' type of a name; auto is bfloat16 on a GPU and float32 on a CPU."""
-    if name == "auto":
-        name = "bfloat16" if device.type == "cuda" else "float32"
-    if name not in DTYPES:
-        raise ModalityError(f"dtype is {name!r}, expected auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
+def build_policy(
+    checkpoint: Checkpoint,
+    tag: str | None = None,
+    *,
+    engine: str = "reference",
+    compiled: bool = False,
+    scales: Fp8Scales | None = None,
+) -> GrootPolicy:
+    """Make a policy with the engine of a name: see handover_model.engine.build.build_engine."""
+    policy = GrootPolicy(checkpoint, tag)
+    built = build_engine(
+        engine, policy.network, policy.processor, policy.probe(), compiled=compiled, scales=scales
+    )
+    return policy.with_engine(built)
 
 
 def load_policy(
@@ -199,19 +194,18 @@ def load_policy(
 ) -> GrootPolicy:
     """Load a checkpoint as a policy.
 
-    device: a torch device, or auto for a GPU where there is one. dtype: float32, bfloat16, or
-    auto for bfloat16 on a GPU and float32 on a CPU. tag: the embodiment, where there are several.
-    threads: CPU threads of torch in the whole process; None for one where the network is small,
-    and what torch chooses where it is not. engine: auto, reference or fast.
-    compiled: on a GPU, compile the fast engine's graphs in the background while it answers.
-    precision: full for the weights' own, or fp8 for the large layers in FP8, with the scales of
-    fp8_scales or of the checkpoint's folder.
+    device: a torch device, or auto for a GPU if there is one. dtype: float32, bfloat16, or auto for
+    bfloat16 on a GPU and float32 on a CPU. tag: the embodiment, if the checkpoint has several.
+    threads: CPU threads of torch in the whole process; None for one if the network is small, and
+    torch's own choice otherwise. engine: auto, reference or fast. compiled: on a GPU, compile the
+    fast engine's graphs in the background while it serves. precision: full for the weights' own, or
+    fp8 for the large layers in FP8, with the scales of fp8_scales or of the checkpoint's folder.
     """
     place = choose_device(device)
     checkpoint = load_checkpoint(
         name_or_dir, device=place, dtype=choose_dtype(dtype, place), tokenizer=tokenizer
     )
-    checkpoint.network.requires_grad_(False)  # prefixes ask for gradients, of the actions alone
+    checkpoint.network.requires_grad_(False)  # prefixes need gradients, but only of the actions
     weights = sum(weight.numel() for weight in checkpoint.network.parameters())
     if threads is not None or weights < ONE_THREAD_WEIGHTS:
         torch.set_num_threads(threads or 1)
@@ -219,7 +213,16 @@ def load_policy(
     if precision == "fp8":
         path = fp8_scales or checkpoint.folder / SCALES_FILE
         scales = load_scales(path, checkpoint.weights_hash())
-    return GrootPolicy(checkpoint, tag, engine, compiled, scales)
+    return build_policy(checkpoint, tag, engine=engine, compiled=compiled, scales=scales)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the weights' type of a name; auto is bfloat16 on a GPU and float32 on a CPU."""
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    if name not in DTYPES:
+        raise ModalityError(f"dtype is {name!r}, expected auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
 
 
 def _array(name: str, frame: Frame) -> np.ndarray:

@@ -1,44 +1,34 @@
-"""What a checkpoint's policy needs and gives, as clients are told it."""
+"""Spec of a checkpoint's policy: its inputs and outputs, as sent to clients."""
 
-import numpy as np
 import torch
-from handover_proto import (
-    ActionSpec,
-    CameraSpec,
-    Observation,
-    PolicyRequest,
-    PolicySpec,
-    StateSpec,
-)
+from handover_proto import ActionSpec, CameraSpec, PolicySpec, StateSpec
 
 from handover_model.checkpoints.checkpoint import Checkpoint
+from handover_model.engine.cuda.buckets import GPU_BATCH
+from handover_model.engine.fp8.linear import FP8
 from handover_model.processing.processor import Processor
 
 POLICY_NAME = "groot"
-GPU_BATCH = 16
-PROBE_SIDE = 256  # pixels, where the checkpoint does not say what cameras it was made for
 
 
 def policy_spec(
     checkpoint: Checkpoint, processor: Processor, device: torch.device, dtype: torch.dtype
 ) -> PolicySpec:
     """Describe a checkpoint and an embodiment to clients."""
-    notes, codec = checkpoint.notes, processor.codec
-    modality = codec.modality
-    video, told = modality.video, modality.state
+    metadata, codec = checkpoint.metadata, processor.codec
+    video, joints = codec.modality.video, codec.modality.state
+    sizes, units = metadata.camera_sizes, metadata.units
     cameras = tuple(
-        CameraSpec(name, video.steps, *notes.camera_sizes.get(name, (0, 0)), video.delta_indices)
+        CameraSpec(name, video.steps, *sizes.get(name, (0, 0)), video.delta_indices)
         for name in video.keys
     )
     state = tuple(
-        StateSpec(
-            key, codec.state_dim(key), told.steps, notes.units.get(key, ""), told.delta_indices
-        )
-        for key in told.keys
+        StateSpec(key, codec.state_dim(key), joints.steps, units.get(key, ""), joints.delta_indices)
+        for key in joints.keys
     )
     action = tuple(
-        ActionSpec(key, codec.action_dim(key), codec.is_relative(key), notes.units.get(key, ""))
-        for key in modality.action.keys
+        ActionSpec(key, codec.action_dim(key), codec.is_relative(key), units.get(key, ""))
+        for key in codec.modality.action.keys
     )
     return PolicySpec(
         policy=POLICY_NAME,
@@ -46,27 +36,21 @@ def policy_spec(
         state=state,
         action=action,
         horizon=processor.horizon,
-        rate_hz=notes.rate_hz,
+        rate_hz=metadata.rate_hz,
         denoising_steps=checkpoint.config.num_inference_timesteps,
         checkpoint_name=checkpoint.name,
         checkpoint_hash=checkpoint.weights_hash(),
         processor_hash=checkpoint.processor_hash(),
         embodiment_tag=processor.tag,
         device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype_name(dtype),
         supports_seed=True,
         supports_prefix=True,
         max_batch=1 if device.type == "cpu" else GPU_BATCH,
-        training=notes.training,
+        training=metadata.training,
     )
 
 
-def probe_request(spec: PolicySpec) -> PolicyRequest:
-    """Make a request that fits a spec: a grey image of the size that cameras have, a zero state."""
-    size = [(camera.height or PROBE_SIDE, camera.width or PROBE_SIDE) for camera in spec.cameras]
-    cameras = {
-        camera.name: [np.full((*shape, 3), 128, np.uint8)] * camera.steps
-        for camera, shape in zip(spec.cameras, size, strict=True)
-    }
-    state = {group.name: np.zeros((group.steps, group.dim), np.float32) for group in spec.state}
-    return PolicyRequest(Observation(cameras, state, "stand still"), seed=0)
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return a type's name for clients: float32, bfloat16 or fp8."""
+    return "fp8" if dtype == FP8 else str(dtype).removeprefix("torch.")

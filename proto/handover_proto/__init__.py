@@ -1,4 +1,4 @@
-"""The contract between server and clients: messages, codec, embodiment map, errors."""
+"""The contract of server and clients: observations, action chunks, specs, policies, errors."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,14 @@ if TYPE_CHECKING:
         ALOHA_JOINTS,
         ALOHA_SLOTS,
         ARM_JOINTS,
+        CAMERA,
+        CHUNK_STEPS,
         GR1_DIMS,
         GR1_SLICES,
         GR1_WIDTH,
         GRIPPER_JOINTS,
+        LANGUAGE_KEY,
+        POLICY_RATE_HZ,
         RELATIVE_GROUPS,
         aloha_state_groups,
         aloha_targets,
@@ -30,20 +34,20 @@ if TYPE_CHECKING:
         Superseded,
         UnmetPrecondition,
     )
+    from handover_proto.policy import COMPILER_THREAD, IdleWork, Policy
     from handover_proto.request_log import (
         Damage,
         Record,
         RecordedAnswer,
         RecordedRequest,
         RecordedServer,
-        frame,
+        encode_record,
         read_recording,
         segment_path,
         segment_start,
         segments_of,
     )
     from handover_proto.types import (
-        COMPILER_THREAD,
         MAX_MESSAGE_BYTES,
         MAX_TAG_BYTES,
         PROTOCOL_VERSION,
@@ -53,11 +57,9 @@ if TYPE_CHECKING:
         CameraSpec,
         EncodedImage,
         Frame,
-        IdleWork,
         ImageCodec,
         Limits,
         Observation,
-        Policy,
         PolicyOutput,
         PolicyRequest,
         PolicySpec,
@@ -66,6 +68,6 @@ if TYPE_CHECKING:
         StateSpec,
         TrainingRecord,
     )
-    from handover_proto.validation import are_finite, check_names, check_request
+    from handover_proto.validation import are_finite, check_names, check_request, example_request
 
 __getattr__, __dir__ = lazy(__name__, __file__)

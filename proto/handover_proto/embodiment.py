@@ -1,4 +1,4 @@
-"""ALOHA's 14 joints and the 29 GR1 slots of the policy, and the way between them.
+"""ALOHA's embodiment: its 14 joints, the 29 GR1 slots of the policy, and the mapping between them.
 
 Joint angles are in rad, grippers go from 0 (closed) to 1 (open). A slot that ALOHA has no joint for
 holds 0. The order of the slots is left_arm, left_hand, right_arm, right_hand, waist.
@@ -32,6 +32,11 @@ _STARTS = dict(
 GR1_SLICES = {name: slice(_STARTS[name], _STARTS[name] + dim) for name, dim in GR1_DIMS.items()}
 RELATIVE_GROUPS = ("left_arm", "right_arm")  # their actions are relative to the current state
 
+CAMERA = "ego_view"  # the camera's name in NVIDIA's gr1 configuration
+LANGUAGE_KEY = "annotation.human.task_description"
+POLICY_RATE_HZ = 20.0
+CHUNK_STEPS = 16
+
 # place of each ALOHA joint among the 29 slots
 ALOHA_SLOTS = (
     *range(_STARTS["left_arm"], _STARTS["left_arm"] + 6),
@@ -42,7 +47,7 @@ ALOHA_SLOTS = (
 
 
 def widen(joints: np.ndarray) -> np.ndarray:
-    """Spread ALOHA's joints over the policy's slots, 0 elsewhere: (..., 14) -> (..., 29), float32.
+    """Map ALOHA's joints to the policy's slots, 0 elsewhere: (..., 14) -> (..., 29), float32.
 
     Raises ValueError when the last axis does not hold 14 joints.
     """
@@ -54,7 +59,7 @@ def widen(joints: np.ndarray) -> np.ndarray:
 
 
 def narrow(slots: np.ndarray) -> np.ndarray:
-    """Take ALOHA's joints out of the policy's slots: (..., 29) -> (..., 14), float32.
+    """Map the policy's slots back to ALOHA's joints: (..., 29) -> (..., 14), float32.
 
     Raises ValueError when the last axis does not hold 29 slots.
     """
@@ -64,14 +69,14 @@ def narrow(slots: np.ndarray) -> np.ndarray:
 
 
 def split_groups(slots: np.ndarray) -> dict[str, np.ndarray]:
-    """Name the groups of the 29 slots: (..., 29) -> {group: (..., dim)}, views of the input."""
+    """Split the 29 slots into groups: (..., 29) -> {group: (..., dim)}, views of the input."""
     slots = np.asarray(slots)
     _check_width(slots, GR1_WIDTH, ", ".join(f"{name} {dim}" for name, dim in GR1_DIMS.items()))
     return {name: slots[..., part] for name, part in GR1_SLICES.items()}
 
 
 def join_groups(groups: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Undo split_groups: {group: (..., dim)} -> (..., 29), float32.
+    """Join what split_groups split: {group: (..., dim)} -> (..., 29), float32.
 
     Raises ValueError naming the group that is missing, unknown or of another width.
     """
@@ -83,12 +88,12 @@ def join_groups(groups: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def aloha_state_groups(joints: np.ndarray) -> dict[str, np.ndarray]:
-    """Turn ALOHA's joint positions into the policy's state: (14,) -> {group: (1, dim)}, float32."""
+    """Convert ALOHA's joint positions to the policy's state: (14,) -> {group: (1, dim) float32}."""
     return split_groups(widen(joints)[None, :])
 
 
 def aloha_targets(groups: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Turn a chunk's action groups into ALOHA's joint targets: {group: (T, dim)} -> (T, 14)."""
+    """Convert a chunk's action groups to ALOHA's joint targets: {group: (T, dim)} -> (T, 14)."""
     return narrow(join_groups(groups))
 
 

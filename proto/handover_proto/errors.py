@@ -1,4 +1,4 @@
-"""Errors of a request to a policy server, and what each is called on the wire.
+"""Errors of requests to a policy server, with their gRPC status codes.
 
 HandoverError
  └─ PolicyError                  a request to a policy server failed
@@ -6,7 +6,7 @@ HandoverError
      ├─ UnmetPrecondition        FAILED_PRECONDITION  well-formed, but not for this server
      ├─ Overloaded               RESOURCE_EXHAUSTED   try again after retry_after_s
      ├─ DeadlinePassed           DEADLINE_EXCEEDED
-     ├─ Superseded               ABORTED              a newer observation took its place
+     ├─ Superseded               ABORTED              replaced by a newer observation
      ├─ NotAuthorised            UNAUTHENTICATED
      ├─ ServerUnavailable        UNAVAILABLE          not reachable, starting, or draining
      └─ PolicyFailed             INTERNAL             the policy failed; the server's log says why
@@ -26,7 +26,7 @@ class PolicyError(HandoverError):
 
 
 class InvalidRequest(PolicyError):
-    """The message breaks the contract: `field` is the path of what is wrong in it."""
+    """A message that breaks the contract; `field` is the path of the wrong field."""
 
     status = 3
 
@@ -36,13 +36,13 @@ class InvalidRequest(PolicyError):
 
 
 class DeadlinePassed(PolicyError):
-    """No answer within the caller's deadline, or the server saw that there would be none."""
+    """The caller's deadline passed without a reply, or the server saw that it would."""
 
     status = 4
 
 
 class Overloaded(PolicyError):
-    """The server's queue is full; worth trying again after `retry_after_s` seconds."""
+    """The server's queue is full; retry after `retry_after_s` seconds."""
 
     status = 8
 
@@ -52,45 +52,35 @@ class Overloaded(PolicyError):
 
 
 class UnmetPrecondition(PolicyError):
-    """A well-formed request for something that this server does not do."""
+    """A well-formed request for something that this server does not support."""
 
     status = 9
 
 
 class Superseded(PolicyError):
-    """A newer observation of the same stream took this one's place."""
+    """The request was replaced by a newer observation of the same stream."""
 
     status = 10
 
 
 class PolicyFailed(PolicyError):
-    """The policy failed on a valid request; the details are in the server's log alone."""
+    """The policy failed on a valid request; only the server's log has the details."""
 
     status = 13
 
 
 class ServerUnavailable(PolicyError):
-    """No server there, or it is starting, draining, or was cut off."""
+    """The server is not reachable, is starting or draining, or the connection broke."""
 
     status = 14
 
 
 class NotAuthorised(PolicyError):
-    """The server wants a token or a certificate that the caller did not show."""
+    """The server requires a token or a certificate that the caller did not present."""
 
     status = 16
 
 
 BY_STATUS: dict[int, type[PolicyError]] = {
-    error.status: error
-    for error in (
-        InvalidRequest,
-        DeadlinePassed,
-        Overloaded,
-        UnmetPrecondition,
-        Superseded,
-        PolicyFailed,
-        ServerUnavailable,
-        NotAuthorised,
-    )
+    error.status: error for error in PolicyError.__subclasses__()
 }

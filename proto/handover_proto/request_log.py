@@ -1,14 +1,14 @@
-"""A server's black box: the file format in which requests and their chunks are kept.
+"""Request log of a server: the file format of recorded requests and their chunks.
 
-A recording is a folder of segments, NNNNNNNN.handover in the order of their writing. A segment is
-_MAGIC and then records, each of them
+A recording is a folder of segments, NNNNNNNN.handover in the order in which they were written. A
+segment is _MAGIC followed by records, each of which is
 
     4 bytes   _MARKER, by which a reader finds the next record after a damaged one
     4 bytes   length of the payload, little-endian
     4 bytes   CRC-32 of the payload, little-endian
-    payload   a msgpack map, whose "kind" says which of the classes below it is
+    payload   a msgpack map, whose "kind" names one of the classes below
 
-A server that is killed leaves at most one torn record, at the end of its last segment.
+A killed server leaves at most one torn record, at the end of its last segment.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ import numpy as np
 from handover_common import HandoverError
 
 _MAGIC = b"handover recording 1\n"
-_MARKER = b"\xf0\x9f\xa6\xbe"  # of no meaning; as UTF-8 a mechanical arm
+_MARKER = b"\xf0\x9f\xa6\xbe"  # arbitrary; as UTF-8 a mechanical arm
 _HEADER = struct.Struct("<4sII")
 _SUFFIX = ".handover"
 
 
 class RecordingError(HandoverError):
-    """There is no recording where one was expected, or it cannot be read at all."""
+    """A recording is missing or cannot be read at all."""
 
 
 @dataclass(frozen=True)
 class RecordedServer:
-    """What was served from here on: a serialised GetInfoReply."""
+    """The policy served from here on: a serialized GetInfoReply."""
 
     session: str
     info: bytes
@@ -43,11 +43,11 @@ class RecordedServer:
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """A request that was admitted: a serialised InferRequest, images and all.
+    """An admitted request: a serialized InferRequest, including its images.
 
-    session, number: together they name the request within all recordings
-    time_ns: when it was recorded, nanoseconds since 1970 on the server's clock
-    client: whose it was, as the server's log names it
+    session, number: together they identify the request within all recordings
+    time_ns: time of recording, nanoseconds since 1970 on the server's clock
+    client: the client's name, as in the server's log
     """
 
     session: str
@@ -59,9 +59,9 @@ class RecordedRequest:
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """What became of a request: a chunk, or an error.
+    """Outcome of a request: a chunk or an error.
 
-    action: {group: (horizon, dim) float32}; empty where there was an error
+    action: {group: (horizon, dim) float32}; empty after an error
     outcome: ok, or gRPC's name of the error in lower case
     durations: {stage: milliseconds}
     """
@@ -78,7 +78,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True)
 class Damage:
-    """A place of a segment that holds no readable record, and how many bytes were skipped."""
+    """A part of a segment without a readable record, and the number of bytes skipped."""
 
     segment: Path
     offset: int
@@ -96,7 +96,7 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def segment_path(folder: Path, number: int) -> Path:
-    """Name the segment of this number."""
+    """Return the path of a segment by its number."""
     return folder / f"{number:08d}{_SUFFIX}"
 
 
@@ -106,12 +106,12 @@ def segments_of(folder: Path) -> list[Path]:
 
 
 def segment_start() -> bytes:
-    """Give the bytes that every segment begins with."""
+    """Return the bytes that every segment begins with."""
     return _MAGIC
 
 
-def frame(record: Record) -> bytes:
-    """Turn a record into the bytes that a segment holds of it."""
+def encode_record(record: Record) -> bytes:
+    """Encode a record as a segment stores it."""
     content = {name.name: getattr(record, name.name) for name in dataclasses.fields(record)}
     if isinstance(record, RecordedAnswer):
         content["action"] = {name: _pack_array(value) for name, value in record.action.items()}
@@ -120,17 +120,17 @@ def frame(record: Record) -> bytes:
 
 
 def read_recording(folder: Path) -> Iterator[Record | Damage]:
-    """Read every record, oldest first, and name the places that hold none.
+    """Read every record, oldest first, and yield Damage where there is none.
 
-    What a server adds meanwhile is left out: it may be the very server that is asked again. A
+    Records that a server adds meanwhile are left out: it may be the server that is asked again. A
     segment that it deletes meanwhile, to make room, is Damage.
     Raises RecordingError for a folder without segments, or a segment of another format.
     """
     segments = segments_of(folder) if folder.is_dir() else []
     if not segments:
         raise RecordingError(
-            f"{folder} holds no recording: expected a folder with *{_SUFFIX} files, as "
-            "handover serve --record DIR writes it"
+            f"{folder} holds no recording: expected a folder with *{_SUFFIX} files, as written by "
+            "handover serve --record DIR"
         )
     sizes = [_size_of(segment) for segment in segments]
     for segment, size in zip(segments, sizes, strict=True):
@@ -154,10 +154,10 @@ def _read_segment(segment: Path, size: int) -> Iterator[Record | Damage]:
     except OSError as error:
         raise RecordingError(f"{segment} cannot be read: {error.strerror}") from None
     if not data.startswith(_MAGIC):
-        if _MAGIC.startswith(data):  # killed while it was begun
+        if _MAGIC.startswith(data):  # killed while it was created
             yield Damage(segment, 0, len(data), "torn")
             return
-        raise RecordingError(f"{segment} is no recording of this format")
+        raise RecordingError(f"{segment} is not a recording of this format")
     at = len(_MAGIC)
     while at < len(data):
         record, end, reason = _read_record(data, at)
@@ -171,7 +171,7 @@ def _read_segment(segment: Path, size: int) -> Iterator[Record | Damage]:
 
 
 def _read_record(data: bytes, at: int) -> tuple[Record | None, int, str]:
-    """Read the record at `at`: itself, where it ends, and why there is none."""
+    """Read the record at `at`; return it, where it ends, and the reason if there is none."""
     if len(data) - at < _HEADER.size:
         return None, at, "torn"
     marker, length, checksum = _HEADER.unpack_from(data, at)

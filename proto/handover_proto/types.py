@@ -1,12 +1,11 @@
-"""What crosses the seam between clients, server and policies: specs, observations, action chunks.
+"""Values that clients, server and policies exchange: observations, action chunks, specs, limits.
 
-These are the Python forms of policy.proto's messages; `messages` turns one into the other.
+They are the Python forms of policy.proto's messages; `handover_proto.wire` converts between them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,11 +17,22 @@ MAX_TAG_BYTES = 256
 
 
 class ImageCodec(IntEnum):
-    """How an image's bytes are to be read; the numbers are policy.proto's."""
+    """Encoding of an image's bytes; the numbers are policy.proto's."""
 
     RAW_RGB8 = 1
     JPEG = 2
     PNG = 3
+
+    @classmethod
+    def parse(cls, word: "str | ImageCodec") -> "ImageCodec":
+        """Return the codec of a word: raw, jpeg or png; a codec is returned as it is.
+
+        Raises ValueError listing the words.
+        """
+        codecs = {"raw": cls.RAW_RGB8, "jpeg": cls.JPEG, "png": cls.PNG}
+        if isinstance(word, str) and word not in codecs:
+            raise ValueError(f"image codec is {word!r}, expected {', '.join(codecs)}")
+        return codecs[word] if isinstance(word, str) else word
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ Frame = np.ndarray | EncodedImage  # (height, width, 3) uint8 RGB, or compressed
 
 @dataclass(frozen=True)
 class Observation:
-    """What a robot sees, where its joints are, and what it is asked to do.
+    """One observation of a robot: camera frames, joint state and instruction.
 
     cameras: {name: frames, oldest first}, each (height, width, 3) uint8 or compressed
     state: {group: (steps, dim) float32}, in the group's unit
@@ -52,7 +62,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class ActionPrefix:
-    """What a robot has not yet executed of its last chunk (real-time chunking).
+    """The unexecuted rest of a robot's last chunk, for real-time chunking.
 
     action: {group: (steps, dim) float32}, absolute
     delay_steps: steps that will have been executed when the new chunk arrives
@@ -64,9 +74,9 @@ class ActionPrefix:
 
 @dataclass(frozen=True)
 class PolicyRequest:
-    """One observation to turn into a chunk; `seed` None lets the server draw one.
+    """A request for one chunk; with `seed` None the server draws one.
 
-    max_age_ms: how old it may get on the server before the policy starts on it; None for no bound
+    max_age_ms: maximum age on the server when the policy starts on it; None for no bound
     """
 
     observation: Observation
@@ -79,7 +89,7 @@ class PolicyRequest:
 
 @dataclass(frozen=True)
 class StageDurations:
-    """Where the server's time went for one request, in milliseconds."""
+    """The server's time for one request by stage, in milliseconds."""
 
     queue_ms: float = 0.0
     decode_ms: float = 0.0
@@ -90,20 +100,13 @@ class StageDurations:
 
     @property
     def total_ms(self) -> float:
-        """Sum of the stages: what the server accounts for, without the network."""
-        return (
-            self.queue_ms
-            + self.decode_ms
-            + self.preprocess_ms
-            + self.backbone_ms
-            + self.action_head_ms
-            + self.encode_ms
-        )
+        """Sum of the stages: the server's own time, without the network."""
+        return sum(vars(self).values())
 
 
 @dataclass(frozen=True)
 class ActionChunk:
-    """A policy's answer: {group: (horizon, dim) float32}, absolute, in the group's unit."""
+    """Action chunk of a policy: {group: (horizon, dim) float32}, absolute, in the group's unit."""
 
     action: Mapping[str, np.ndarray]
     seed: int = 0
@@ -115,10 +118,10 @@ class ActionChunk:
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """A camera that the policy looks through; height and width 0 where the checkpoint is silent.
+    """A camera of the policy; height and width are 0 where the checkpoint does not name them.
 
-    delta_indices: which steps its frames are of, from now: (-2, 0); empty where only their number
-    is known, which for one frame is now's
+    delta_indices: time steps of its frames, relative to now: (-2, 0); empty where only their number
+    is known, and a single frame is of now
     """
 
     name: str
@@ -130,7 +133,7 @@ class CameraSpec:
 
 @dataclass(frozen=True)
 class StateSpec:
-    """A group of the robot's state; delta_indices as CameraSpec's."""
+    """A group of the robot's state; delta_indices as in CameraSpec."""
 
     name: str
     dim: int
@@ -141,7 +144,7 @@ class StateSpec:
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """A group of the robot's action; `relative` tells how the policy thinks of it."""
+    """A group of the robot's action; `relative`: the policy predicts it relative to the state."""
 
     name: str
     dim: int
@@ -151,7 +154,7 @@ class ActionSpec:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server accepts of one message."""
+    """Limits of a server on one message."""
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_image_pixels: int = MAX_IMAGE_PIXELS
@@ -161,7 +164,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """The recordings that a checkpoint was trained on, and those held out."""
+    """Episodes that a checkpoint was trained on, and those held out."""
 
     dataset_name: str
     dataset_hash: str
@@ -171,7 +174,7 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """What a policy is, needs and gives; the server adds its limits and sends it as GetInfo."""
+    """A policy's identity, inputs and outputs; the server sends it with its limits as GetInfo."""
 
     policy: str
     cameras: tuple[CameraSpec, ...]
@@ -194,7 +197,7 @@ class PolicySpec:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """GetInfo's answer."""
+    """Reply to GetInfo."""
 
     spec: PolicySpec
     limits: Limits
@@ -205,41 +208,11 @@ class ServerInfo:
 
 @dataclass(frozen=True)
 class PolicyOutput:
-    """What a policy gives for one request.
+    """A policy's output for one request.
 
     action: {group: (horizon, dim) float32}, absolute
-    durations: only preprocess_ms, backbone_ms and action_head_ms are the policy's to fill
+    durations: the policy fills only preprocess_ms, backbone_ms and action_head_ms
     """
 
     action: Mapping[str, np.ndarray]
     durations: StageDurations = field(default_factory=StageDurations)
-
-
-class Policy(Protocol):
-    """The seam between the server and whatever decides what the robot does."""
-
-    @property
-    def spec(self) -> PolicySpec:
-        """What this policy needs and gives; constant."""
-        ...
-
-    def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
-        """Answer requests that fit the spec, in order.
-
-        Frames are arrays by now and every seed is set. Results must not depend on which requests
-        come together. May raise PolicyError; anything else is the policy's failure.
-        """
-        ...
-
-
-COMPILER_THREAD = "improve-policy"
-"""Name of the thread in which an Improving policy works on itself; nothing waits for it"""
-
-
-@runtime_checkable
-class IdleWork(Protocol):
-    """A policy that becomes faster while it answers, in ways that its chunks do not show."""
-
-    def improve(self) -> None:
-        """Do one piece of work that wants the policy's thread, between two batches."""
-        ...

@@ -1,4 +1,7 @@
-"""Whether an observation is one that a policy can use; both sides check with the same rules."""
+"""Validation of requests against a policy's spec, by the same rules on both sides.
+
+Also makes the example request that fits a spec.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,6 +18,26 @@ from handover_proto.types import (
     PolicyRequest,
     PolicySpec,
 )
+
+_SIDE = 256  # pixels of an example frame, where the checkpoint does not name its cameras' size
+
+
+def example_request(
+    spec: PolicySpec, frame: Frame | None = None, *, with_prefix: bool = False
+) -> PolicyRequest:
+    """Return a request that fits a spec: a zero state, a task, seed 0.
+
+    frame: what every camera shows; None for gray of the camera's size. with_prefix: as if the robot
+    still had a chunk of zeros to execute (real-time chunking).
+    """
+    cameras: dict[str, list[Frame]] = {}
+    for camera in spec.cameras:
+        gray = np.full((camera.height or _SIDE, camera.width or _SIDE, 3), 128, np.uint8)
+        cameras[camera.name] = [gray if frame is None else frame] * camera.steps
+    state = {group.name: np.zeros((group.steps, group.dim), np.float32) for group in spec.state}
+    rest = {group.name: np.zeros((spec.horizon, group.dim), np.float32) for group in spec.action}
+    prefix = ActionPrefix(rest, 1) if with_prefix else None
+    return PolicyRequest(Observation(cameras, state, "stand still"), seed=0, prefix=prefix)
 
 
 def check_request(request: PolicyRequest, spec: PolicySpec, limits: Limits) -> None:
@@ -69,7 +92,7 @@ def _check_cameras(observation: Observation, spec: PolicySpec, limits: Limits) -
 
 def _check_frame(path: str, frame: Frame, limits: Limits) -> None:
     if isinstance(frame, EncodedImage):
-        return  # its size is in the file, which decode_image reads
+        return  # decode_image reads its size from the file
     is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3
     if not is_frame or frame.shape[2] != 3 or 0 in frame.shape:
         raise InvalidRequest(path, "a uint8 array (height, width, 3)", _describe(frame))
@@ -92,7 +115,7 @@ def _check_prefix(prefix: ActionPrefix, spec: PolicySpec) -> None:
     if not spec.supports_prefix:
         raise UnmetPrecondition(
             "prefix: this server's policy has no real-time chunking; send none "
-            "(GetInfo's supports_prefix tells)"
+            "(see supports_prefix in GetInfo)"
         )
     check_names("prefix.action", prefix.action, [group.name for group in spec.action])
     steps = {np.asarray(values).shape[:1] for values in prefix.action.values()}
@@ -122,9 +145,9 @@ def check_names(path: str, given: Iterable[str], wanted: Iterable[str]) -> None:
 
 
 def are_finite(groups: Iterable[np.ndarray]) -> bool:
-    """Whether no group of floats holds a NaN or an infinity.
+    """Return whether no group of floats holds a NaN or an infinity.
 
-    One look at all together: of so few numbers, numpy's calls are what costs.
+    All are checked in one call: for so few numbers the cost is numpy's calls.
     """
     return bool(np.isfinite(np.concatenate([values.ravel() for values in groups])).all())
 
@@ -146,7 +169,7 @@ def _check_floats(
 
 
 def _describe(values: object) -> str:
-    """Dtype and shape of an array, the type of anything else that a caller may hand over."""
+    """Return an array's dtype and shape, or the type of anything else that a caller may pass."""
     if isinstance(values, np.ndarray):
         return f"{values.dtype} {values.shape}"
     return type(values).__name__

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from handover_proto.types import Policy, PolicyOutput, PolicyRequest
+from handover_proto.policy import Policy
+from handover_proto.types import PolicyOutput, PolicyRequest
 from handover_server.policies.hold import HoldPolicy
 from handover_server.serve import command as serve
 from handover_server.serve import run as serving

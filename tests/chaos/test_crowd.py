@@ -7,9 +7,10 @@ import itertools
 import grpc
 import numpy as np
 import pytest
+from handover_proto import policy_pb2 as pb
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import PolicyRequest
-from handover_proto.wire.messages import encode_request
+from handover_proto.wire.messages import serialize_request
 
 from .ledger import ANSWERED
 from .robots import observation
@@ -46,7 +47,8 @@ async def _spam(channel, others_done) -> int:
 
 
 async def _crowd(address, ledger) -> int:
-    message = encode_request(PolicyRequest(observation(), seed=1))
+    whole = serialize_request(PolicyRequest(observation(), seed=1))
+    message = pb.InferRequest.FromString(whole)
     others_done = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         channels = [

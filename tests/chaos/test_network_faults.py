@@ -13,7 +13,7 @@ import pytest
 from handover_proto import policy_pb2 as pb
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import ImageCodec, PolicyRequest
-from handover_proto.wire.messages import encode_request
+from handover_proto.wire.messages import serialize_request
 
 from .ledger import ANSWERED, from_json, outcome_of
 from .lossy_link import CANNOT
@@ -84,7 +84,8 @@ def test_a_slow_reader_holds_up_nobody_else_and_gets_every_answer(server, ledger
     with Robots(server.address, ledger), grpc.insecure_channel(server.address) as channel:
         sent = [ledger.send(TIMEOUT_S) for _ in range(100)]
         sight = observation()
-        messages = (encode_request(PolicyRequest(sight, 1, sequence)) for sequence in sent)
+        requests = (serialize_request(PolicyRequest(sight, 1, sequence)) for sequence in sent)
+        messages = map(pb.InferRequest.FromString, requests)
         replies = PolicyServiceStub(channel).InferStream(messages, timeout=TIMEOUT_S)
         ledger.wait_for_answers(20)  # the others', while nothing of the stream is read
         for reply in replies:

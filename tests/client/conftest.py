@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from handover_proto import policy_pb2 as pb
+from handover_proto.policy import Policy
 from handover_proto.policy_pb2_grpc import (
     PolicyServiceServicer,
     add_PolicyServiceServicer_to_server,
@@ -20,12 +21,11 @@ from handover_proto.types import (
     CameraSpec,
     Limits,
     Observation,
-    Policy,
     PolicySpec,
     ServerInfo,
     StateSpec,
 )
-from handover_proto.wire.messages import decode_request, encode_chunk, encode_info
+from handover_proto.wire import decode_request, encode_chunk, encode_info
 
 HORIZON = 4
 SPEC = PolicySpec(
@@ -129,7 +129,8 @@ def aloha_dataset(tmp_path_factory) -> Path:
     """The shipped recordings of the ALOHA, converted: 2 episodes of 160 steps at 20 Hz."""
     pytest.importorskip("av", reason="the dataset reader needs the extra replay")
     pytest.importorskip("pyarrow")
-    from handover_conversion.pipeline.command import ConvertConfig, main
+    from handover_conversion.pipeline.command import main
+    from handover_conversion.pipeline.config import ConvertConfig
 
     output = tmp_path_factory.mktemp("groot") / "transfer_cube"
     source = Path(__file__).parents[1] / "data/aloha_sim_transfer_cube"

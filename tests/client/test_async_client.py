@@ -18,7 +18,7 @@ from handover_proto.errors import (
     Superseded,
 )
 from handover_proto.types import Limits, ServerInfo
-from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, encode_info
+from handover_proto.wire import ERROR_METADATA_KEY, encode_error, encode_info
 
 
 def test_the_async_chunk_is_the_blocking_clients(start_server, observation):

@@ -23,7 +23,7 @@ from handover_proto.types import (
     ServerInfo,
     StateSpec,
 )
-from handover_proto.wire.messages import encode_chunk, encode_info
+from handover_proto.wire import encode_chunk, encode_info
 
 ALOHA = PolicySpec(
     policy="test",

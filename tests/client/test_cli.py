@@ -86,6 +86,29 @@ def test_ctrl_c_exits_with_130_and_no_traceback(fake_command, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "import_",
+    [
+        "exec('raise KeyboardInterrupt')",  # of which every dataclass is made
+        "os.kill(os.getpid(), signal.SIGINT)",
+        # as Python 3.11 does where the interrupt comes while a class is being made
+        "exec('try: os.kill(os.getpid(), signal.SIGINT); time.sleep(9)\\n'"
+        "'except BaseException: raise RuntimeError')",
+    ],
+)
+def test_ctrl_c_in_the_middle_of_an_import_exits_with_130_too(import_):
+    program = (
+        "import os, signal, time\nfrom handover_client.commands import main as cli\n"
+        f"def imports(): {import_}\n"
+        "cli.run = lambda arguments: cli.exit_status(imports)\ncli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "\nhandover: interrupted\n"
+
+
 def test_a_missing_package_names_the_commands_extra(fake_command, capsys):
     fake_command(raising(ModuleNotFoundError("No module named 'mujoco'", name="mujoco.gl")))
     assert cli.run(["fake"]) == 1

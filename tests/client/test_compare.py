@@ -18,7 +18,7 @@ from handover_client.replay.run import prepare_replay
 from handover_client.results.run_folder import write_json
 from handover_client.results.statistics import PairedOutcomes
 from handover_proto.types import ActionChunk, Limits, ServerInfo
-from handover_proto.wire.messages import encode_chunk, encode_info
+from handover_proto.wire import encode_chunk, encode_info
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 import pytest
 from handover_client.commands.main import run
 from handover_proto.types import Limits, ServerInfo, TrainingRecord
-from handover_proto.wire.messages import encode_info
+from handover_proto.wire import encode_info
 
 
 def test_info_tells_what_is_served_and_the_round_trip(start_server, spec, capsys):

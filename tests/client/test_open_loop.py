@@ -20,7 +20,7 @@ from handover_client.replay.replayer import ReplayPlan
 from handover_client.replay.run import prepare_replay
 from handover_conversion.groot.dataset import GrootDataset
 from handover_proto.types import CameraSpec, Limits, ServerInfo, TrainingRecord
-from handover_proto.wire.messages import encode_info
+from handover_proto.wire import encode_info
 from handover_server.policies.hold import HoldPolicy
 from handover_server.policies.replay import ReplayPolicy
 

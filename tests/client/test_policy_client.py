@@ -27,11 +27,11 @@ from handover_proto.types import (
     PolicyRequest,
     ServerInfo,
 )
-from handover_proto.wire.codec import encode_tensor
-from handover_proto.wire.messages import (
+from handover_proto.wire import (
     encode_chunk,
     encode_info,
 )
+from handover_proto.wire.codec import encode_tensor
 
 
 def free_port() -> int:

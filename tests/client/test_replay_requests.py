@@ -15,7 +15,7 @@ from handover_proto.errors import Overloaded
 from handover_proto.request_log import (
     RecordedAnswer,
     RecordedRequest,
-    frame,
+    encode_record,
     read_recording,
     segment_path,
     segment_start,
@@ -86,7 +86,7 @@ def test_other_bits_are_told_by_place_and_are_a_failure(recorded, capsys, tmp_pa
             action = {name: values.copy() for name, values in record.action.items()}
             action["waist"][3, 1] = np.nextafter(action["waist"][3, 1], np.float32(1))
             record = dataclasses.replace(record, action=action, checkpoint_hash="0ld" * 20)
-        data += frame(record)
+        data += encode_record(record)
     segment_path(changed, 1).write_bytes(data)
     assert run(["replay-requests", "--recording", str(changed), "--server", address]) == 1
     out, error = capsys.readouterr()
@@ -121,11 +121,11 @@ def test_what_is_compared_refused_and_left_out_is_counted(start_server, observat
     data = segment_start()
     for number in range(7):
         request = PolicyRequest(observation, sequence=number, max_age_ms=5)
-        data += frame(RecordedRequest("s", number, 0, "me", serialize_request(request)))
+        data += encode_record(RecordedRequest("s", number, 0, "me", serialize_request(request)))
     for number, action in actions.items():
         outcome = "ok" if action else "internal"
-        data += frame(RecordedAnswer("s", number, outcome, "", number + 9, "0ld", action))
-    data += frame(RecordedAnswer("s", 99, "ok", action=actions[0]))
+        data += encode_record(RecordedAnswer("s", number, outcome, "", number + 9, "0ld", action))
+    data += encode_record(RecordedAnswer("s", 99, "ok", action=actions[0]))
     segment_path(tmp_path, 1).write_bytes(data)
     with PolicyClient.connect(start_server(answer=answer).address) as client:
         found = compare_recording(tmp_path, client, None)

@@ -9,7 +9,7 @@ pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
 
 from handover_client.errors import EvaluationError
-from handover_client.report.page import write_report
+from handover_client.report.page import render_runs, run_section, write_report
 from handover_client.results.run_folder import write_json
 from handover_client.rollout.config import EpisodeSettings
 from handover_client.rollout.episode import EpisodeTask, ServedPolicy, play_task
@@ -66,6 +66,8 @@ def test_beside_the_failures_one_success_is_drawn_from_its_trace(tmp_path):
     assert len(sources[1].sights) == len(alone.sights)  # the policy was not asked again
     page = (tmp_path / "run/report.html").read_text()
     assert page.count("data:video/mp4;base64,") == 2
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert page == render_runs([run_section(tmp_path / "run", figures)])  # the line it got, too
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ from handover_client.replay.replayer import (
 )
 from handover_proto.errors import Overloaded, PolicyFailed
 from handover_proto.types import ActionChunk, CameraSpec, Limits, ServerInfo
-from handover_proto.wire.codec import decode_tensor
-from handover_proto.wire.messages import (
+from handover_proto.wire import (
     ERROR_METADATA_KEY,
     encode_chunk,
     encode_error,
     encode_info,
 )
+from handover_proto.wire.codec import decode_tensor
 
 LAYOUT = ActionColumns({"arm": 2, "gripper": 1})
 NO_MEAN = MeanTrajectory([], 1)

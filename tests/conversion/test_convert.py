@@ -11,7 +11,8 @@ from handover_common.errors import UsageError
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.check import check_dataset
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 from handover_proto.embodiment import ALOHA_SLOTS, widen
 
 SHARED = Path(os.environ.get("HANDOVER_DATASETS", Path(__file__).parents[2] / "../shared/datasets"))

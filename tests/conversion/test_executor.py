@@ -156,7 +156,7 @@ def test_a_missing_ray_is_told_by_its_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtra, match=r"handover\[cluster\]"):
+    with pytest.raises(MissingExtra, match=r"\[cluster\]"):
         open_executor(None, "auto")
 
 

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.slow
 
 from handover_common.parallel.executor import WorkerLost, open_executor  # noqa: E402
 from handover_conversion.groot.check import check_dataset  # noqa: E402
-from handover_conversion.pipeline.command import ConvertConfig, main  # noqa: E402
+from handover_conversion.pipeline.command import main  # noqa: E402
+from handover_conversion.pipeline.config import ConvertConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")

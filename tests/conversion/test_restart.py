@@ -13,12 +13,14 @@ import pytest
 from handover_conversion.errors import DatasetError
 from handover_conversion.pipeline import run as conversion
 from handover_conversion.pipeline import staging
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 
 COMMAND = """
 import sys
 from pathlib import Path
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 if __name__ == "__main__":
     main(ConvertConfig(source=sys.argv[1], output=Path(sys.argv[2]), workers=2))
 """

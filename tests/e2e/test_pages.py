@@ -103,12 +103,14 @@ def change_a_weight(path):
 
 
 def test_evaluation(terminal, dataset):
-    terminal.link(DATASET=dataset)
+    original = "benchmarks/results/original_experiment.json"
+    terminal.link(DATASET=dataset, **{original: ROOT / original})
     other = "handover replay --server HOST:PORT --dataset-path DATASET --seed 1 --output RUN_B"
     terminal.run_line(other)
     said = terminal.run_page("docs/evaluation.md")
     assert figures(terminal.folder / "RUN")["episodes"] == [0, 1]
     assert "note: seed: 0 and 1" in said["handover compare RUN RUN_B"]
+    assert "before  the original experiment" in said[f"handover compare {original} RUN"]
     assert (terminal.folder / "PAGE.html").stat().st_size > 50_000
 
 

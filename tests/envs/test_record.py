@@ -25,7 +25,8 @@ from handover_conversion.lerobot.frame_statistics import VideoRecorder  # noqa: 
 from handover_envs.experts.expert import Expert, Trajectory  # noqa: E402
 from handover_envs.record import demonstration  # noqa: E402
 from handover_envs.record import run as recording  # noqa: E402
-from handover_envs.record.command import RecordConfig, main  # noqa: E402
+from handover_envs.record.command import main  # noqa: E402
+from handover_envs.record.config import RecordConfig  # noqa: E402
 from handover_envs.record.demonstration import Demonstration, DemonstrationTask, demonstrate  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 
@@ -202,7 +203,7 @@ def test_an_expert_that_keeps_failing_ends_the_recording(asked, tmp_path, monkey
 
 def test_two_recordings_to_one_place_do_not_mix(asked, tmp_path):
     config = RecordConfig("transfer_cube", tmp_path / "set", episodes=1)
-    plan = recording._plan(config)
+    plan = recording.make_plan(config)
     with (
         recording.RecordingFolder(config.output, plan),
         pytest.raises(DatasetError, match="another process"),

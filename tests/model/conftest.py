@@ -13,7 +13,7 @@ HORIZON = 16
 CONSTANT_SLOT = 28  # a slot that never moves
 
 
-def summarise(values: np.ndarray) -> dict[str, list]:
+def summarize(values: np.ndarray) -> dict[str, list]:
     """The six statistics over the first axis."""
     return {
         "min": values.min(0).tolist(),
@@ -38,9 +38,9 @@ def dataset(tmp_path_factory) -> Path:
     spans = {name: {"start": part.start, "end": part.stop} for name, part in GR1_SLICES.items()}
     image = {"dtype": "video", "shape": [256, 256, 3]}
     contents = {
-        "stats": {"observation.state": summarise(state), "action": summarise(action)},
+        "stats": {"observation.state": summarize(state), "action": summarize(action)},
         "relative_stats": {
-            name: summarise(windows[..., GR1_SLICES[name]]) for name in RELATIVE_GROUPS
+            name: summarize(windows[..., GR1_SLICES[name]]) for name in RELATIVE_GROUPS
         },
         "modality": {
             "state": spans,

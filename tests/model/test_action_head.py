@@ -48,8 +48,8 @@ def numpy_block(block, x, time, memory, mask):
         return values @ w[f"{name}.weight"].T + w[f"{name}.bias"]
 
     def norm(values):
-        centred = values - values.mean(-1, keepdims=True)
-        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        centered = values - values.mean(-1, keepdims=True)
+        return centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5)
 
     scale, shift = np.split(linear("norm1.linear", time / (1 + np.exp(-time))), 2)
     y = norm(x) * (1 + scale) + shift

@@ -68,7 +68,7 @@ def test_kept_positions_follow_the_weights():
         after = tower([image])[0]
         fresh = tower.vision_model.embeddings.positions(2, 6)
     assert not torch.allclose(before, after)
-    kept = tower.vision_model._positions(2, 6)
+    kept = tower.vision_model.positions(2, 6)
     torch.testing.assert_close(kept, fresh)
 
 
@@ -77,10 +77,10 @@ def test_positions_that_are_trained_are_not_kept():
     tower = tiny.network().backbone.model.vision_model.vision_model
     table = tower.embeddings.position_embedding.weight
     with torch.no_grad():
-        before = tower._positions(2, 6)
+        before = tower.positions(2, 6)
         with torch.autograd._unsafe_preserve_version_counter(table):
             table.add_(1.0)
-        torch.testing.assert_close(tower._positions(2, 6), before + 1)
+        torch.testing.assert_close(tower.positions(2, 6), before + 1)
 
 
 def test_left_padding_changes_nothing():

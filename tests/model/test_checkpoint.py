@@ -50,12 +50,12 @@ def test_saving_and_loading_is_lossless(mini, tmp_path, shard_bytes):
     loaded = load_checkpoint(mini)
     eagle = loaded.network.eagle
     record = TrainingRecord("aloha", "abc", (0, 1), (2,))
-    notes = CheckpointMetadata(20.0, {"left_arm": "rad"}, {"ego_view": (256, 256)}, (record,))
+    metadata = CheckpointMetadata(20.0, {"left_arm": "rad"}, {"ego_view": (256, 256)}, (record,))
     save_checkpoint(
         tmp_path / "again",
         loaded.network,
         loaded.processor_config,
-        notes=notes,
+        metadata=metadata,
         tokenizer=mini,
         unused=read_unused(mini, eagle),
         shard_bytes=shard_bytes,
@@ -65,7 +65,7 @@ def test_saving_and_loading_is_lossless(mini, tmp_path, shard_bytes):
     assert again.config.to_json() == loaded.config.to_json()
     assert again.network.eagle == eagle
     assert again.processor_hash() == loaded.processor_hash()
-    assert again.notes == notes
+    assert again.metadata == metadata
     assert again.processor().tag == "gr1"
     assert weight_shapes(tmp_path / "again") == weight_shapes(mini)
     files = weight_files(tmp_path / "again")
@@ -203,7 +203,7 @@ def test_a_kept_hash_is_that_of_the_file(copy, tmp_path, monkeypatch):
     assert weights_hash(copy, cache) == plain
     assert len(list(cache.iterdir())) == 1
     monkeypatch.setattr(
-        "handover_model.checkpoints.hashes._read_hash", lambda _path: pytest.fail("read again")
+        "handover_model.checkpoints.hashes.read_hash", lambda _path: pytest.fail("read again")
     )
     assert weights_hash(copy, cache) == plain
 

@@ -1,4 +1,4 @@
-"""Normalisation, padding and statistics against what NVIDIA's code computed."""
+"""Normalization, padding and statistics against what NVIDIA's code computed."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from handover_model.processing.statistics import (
 from . import golden
 
 pytestmark = pytest.mark.golden
-NORMALISED_ATOL = 1e-6
+NORMALIZED_ATOL = 1e-6
 DECODED_ATOL, DECODED_RTOL = 1e-6, 1e-5
 STATE_ACTION = golden.FOLDER / "processor" / "state_action"
 PADDING = golden.FOLDER / "processor" / "padding"
@@ -57,20 +57,20 @@ def assert_groups(got: dict[str, Any], want: dict[str, Any], atol: float, rtol: 
 
 
 @pytest.mark.parametrize("case", listed(STATE_ACTION))
-def test_states_and_actions_are_normalised(case):
+def test_states_and_actions_are_normalized(case):
     values = golden.tensors(STATE_ACTION / f"{case['name']}.safetensors")
     codec = codec_of(case, statistics_for(case))
     state, action = golden.group(values, "in.state"), golden.group(values, "in.action")
-    normalised_state = codec.normalise_state(state)
-    normalised_action = codec.normalise_action(action, state)
-    assert_groups(normalised_state, golden.group(values, "out.state"), NORMALISED_ATOL)
-    assert_groups(normalised_action, golden.group(values, "out.action"), NORMALISED_ATOL)
-    assert list(normalised_action) == case["modality_config"]["action"]["modality_keys"]
+    normalized_state = codec.normalize_state(state)
+    normalized_action = codec.normalize_action(action, state)
+    assert_groups(normalized_state, golden.group(values, "out.state"), NORMALIZED_ATOL)
+    assert_groups(normalized_action, golden.group(values, "out.action"), NORMALIZED_ATOL)
+    assert list(normalized_action) == case["modality_config"]["action"]["modality_keys"]
     assert sum(group.shape[-1] for group in action.values()) == case["action_dim"]
 
 
 @pytest.mark.parametrize("case", listed(STATE_ACTION))
-def test_normalised_actions_are_restored(case):
+def test_normalized_actions_are_restored(case):
     values = golden.tensors(STATE_ACTION / f"{case['name']}.safetensors")
     codec = codec_of(case, statistics_for(case))
     chunks = golden.group(values, "in.normalised_action_batched")
@@ -95,12 +95,12 @@ def test_padding_and_cutting(case):
     values = golden.tensors(PADDING / f"{case['name']}.safetensors")
     codec = codec_of(padding_setting(case), statistics_of(STATE_ACTION / "statistics.json"))
     state, action = golden.group(values, "in.state"), golden.group(values, "in.action")
-    padded_state = pad_state(codec.normalise_state(state), case["max_state_dim"])
+    padded_state = pad_state(codec.normalize_state(state), case["max_state_dim"])
     padded, mask = pad_action(
-        codec.normalise_action(action, state), case["max_action_horizon"], case["max_action_dim"]
+        codec.normalize_action(action, state), case["max_action_horizon"], case["max_action_dim"]
     )
-    golden.assert_near(padded_state, values["out.state"], NORMALISED_ATOL, "state")
-    golden.assert_near(padded, values["out.action"], NORMALISED_ATOL, "action")
+    golden.assert_near(padded_state, values["out.state"], NORMALIZED_ATOL, "state")
+    golden.assert_near(padded, values["out.action"], NORMALIZED_ATOL, "action")
     golden.assert_near(mask, values["out.action_mask"], 0, "action_mask")
     keys = codec.modality.action.keys
     dims = [codec.action_dim(key) for key in keys]

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from handover_model.processing.image import ImageOptions, crop_frame, prepare_frame
 from handover_model.processing.processor_config import EMBODIMENT_IDS
-from handover_model.processing.text import (
+from handover_model.processing.tokenizer import (
     IMAGE_END,
     IMAGE_START,
     IMAGE_TOKEN,
+    PromptTokenizer,
     formalize,
+    load_tokenizer,
     render_prompt,
 )
-from handover_model.processing.tokenizer import PromptTokenizer, load_tokenizer
 
 from . import golden
 

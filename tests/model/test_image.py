@@ -57,11 +57,11 @@ def test_cameras_become_these_images(size, want):
 
 
 def test_an_even_frame_stays_even():
-    grey = np.full((480, 640, 3), 77, np.uint8)
-    assert (prepare_frame(grey, ImageOptions(), SIDE) == 77).all()
+    gray = np.full((480, 640, 3), 77, np.uint8)
+    assert (prepare_frame(gray, ImageOptions(), SIDE) == 77).all()
 
 
-def test_the_crop_keeps_the_centre_or_any_corner():
+def test_the_crop_keeps_the_center_or_any_corner():
     image = frame(height=100, width=200)
     np.testing.assert_array_equal(crop_share(image, 0.9, (0.5, 0.5)), image[5:95, 10:190])
     np.testing.assert_array_equal(crop_share(image, 0.9, (0.0, 1.0)), image[:90, 20:])
@@ -157,12 +157,12 @@ def test_without_options_only_the_crop_is_drawn():
     np.testing.assert_array_equal(augment(image, drawn), image)
 
 
-def test_colours_change_as_named():
+def test_colors_change_as_named():
     image = np.full((4, 4, 3), (100, 50, 20), np.uint8)
     assert augment(image, Augmentation(brightness=2.0))[0, 0].tolist() == [200, 100, 40]
     assert augment(image, Augmentation(brightness=3.0))[0, 0].tolist() == [255, 150, 60]
-    grey = augment(image, Augmentation(saturation=0.0))[0, 0]
-    assert grey.tolist() == [62, 62, 62]  # 0.299 R + 0.587 G + 0.114 B
+    gray = augment(image, Augmentation(saturation=0.0))[0, 0]
+    assert gray.tolist() == [62, 62, 62]  # 0.299 R + 0.587 G + 0.114 B
     assert augment(image, Augmentation(contrast=0.0))[0, 0].tolist() == [62, 62, 62]
     red = np.full((4, 4, 3), (255, 0, 0), np.uint8)
     assert augment(red, Augmentation(hue=1 / 3))[0, 0].argmax() == 1  # a third of a turn: green

@@ -7,7 +7,8 @@ from handover_model.errors import CheckpointError, ModalityError, TokenizerError
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import InvalidRequest
-from handover_proto.types import EncodedImage, ImageCodec, Limits, Policy, PolicyRequest
+from handover_proto.policy import Policy
+from handover_proto.types import EncodedImage, ImageCodec, Limits, PolicyRequest
 from handover_proto.validation import check_request
 
 from .observations import frame, request
@@ -81,7 +82,7 @@ def test_the_chunk_depends_on_all_that_the_robot_sees(policy):
 def test_relative_groups_move_with_the_state_and_absolute_ones_stay_in_range(policy, mini):
     base = request(1)
     (output,) = policy.infer([base])
-    statistics = policy._processor.config.statistics["gr1"]
+    statistics = policy.processor.config.statistics["gr1"]
     relative = output.action["left_arm"] - base.observation.state["left_arm"]
     assert (relative >= statistics.relative_action["left_arm"].min - 1e-5).all()
     assert (relative <= statistics.relative_action["left_arm"].max + 1e-5).all()

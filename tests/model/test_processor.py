@@ -149,9 +149,9 @@ def test_a_task_cannot_smuggle_image_placeholders_in(processor):
     literal = dataclasses.replace(
         processor, config=dataclasses.replace(processor.config, formalize_language=False)
     )
-    with pytest.raises(ModalityError, match="placeholders of its own"):
+    with pytest.raises(ModalityError, match="contains image placeholders"):
         literal.prepare(**broken(task="go <IMG_CONTEXT>"))
-    processor.prepare(**broken(task="go <IMG_CONTEXT>"))  # formalising drops the brackets
+    processor.prepare(**broken(task="go <IMG_CONTEXT>"))  # formalizing drops the brackets
 
 
 def test_an_embodiment_that_the_checkpoint_lacks_is_refused(processor):

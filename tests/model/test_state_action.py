@@ -12,9 +12,8 @@ from handover_model.processing.modality import (
     modality_config_json,
     parse_modality_config,
 )
-from handover_model.processing.normalise import by_range
 from handover_model.processing.padding import cut_action, pad_action, pad_state
-from handover_model.processing.state_action import NormalizeOptions, StateActionCodec
+from handover_model.processing.state_action import NormalizeOptions, StateActionCodec, by_range
 from handover_model.processing.statistics import EmbodimentStatistics, KeyStatistics
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
@@ -60,7 +59,7 @@ STATE = {name: np.full((1, 3), 0.5, np.float32) for name in ("arm", "hand")}
 
 def test_minimum_and_maximum_become_minus_one_and_one():
     values = {**STATE, "arm": np.stack([LOW, HIGH, (LOW + HIGH) / 2]).astype(np.float32)}
-    got = codec().normalise_state(values)
+    got = codec().normalize_state(values)
     assert list(got) == ["arm", "hand"]
     np.testing.assert_allclose(got["arm"], [[-1, -1, 0], [1, 1, 0], [0, 0, 0]])
     assert got["arm"].dtype == np.float32
@@ -68,9 +67,9 @@ def test_minimum_and_maximum_become_minus_one_and_one():
 
 def test_a_dimension_that_never_moves_becomes_zero_and_comes_back():
     action = {"hand": np.full((STEPS, 3), 9, np.float32), "arm": np.zeros((STEPS, 3), np.float32)}
-    normalised = codec().normalise_action(action, STATE)
-    assert (normalised["hand"][:, 2] == 0).all()
-    assert (codec().restore_action(normalised, STATE)["hand"][:, 2] == 2.0).all()
+    normalized = codec().normalize_action(action, STATE)
+    assert (normalized["hand"][:, 2] == 0).all()
+    assert (codec().restore_action(normalized, STATE)["hand"][:, 2] == 2.0).all()
 
 
 def test_a_range_that_numpy_calls_close_is_none():
@@ -83,13 +82,13 @@ def test_a_range_that_numpy_calls_close_is_none():
 @pytest.mark.parametrize(("clips", "want"), [(True, 1.0), (False, 9.0)])
 def test_outliers_are_clipped_when_asked(clips, want):
     values = {**STATE, "arm": np.full((1, 3), 9, np.float32)}
-    assert codec(clip_outliers=clips).normalise_state(values)["arm"][0, 0] == want
+    assert codec(clip_outliers=clips).normalize_state(values)["arm"][0, 0] == want
 
 
 def test_percentiles_bound_absolute_keys_alone():
     action = {name: np.ones((STEPS, 3), np.float32) for name in ("hand", "arm")}
-    plain = codec().normalise_action(action, STATE)
-    percentiles = codec(use_percentiles=True).normalise_action(action, STATE)
+    plain = codec().normalize_action(action, STATE)
+    percentiles = codec(use_percentiles=True).normalize_action(action, STATE)
     np.testing.assert_array_equal(percentiles["arm"], plain["arm"])
     assert plain["hand"][0, 1] == -0.5  # 1 within 0 … 4
     assert percentiles["hand"][0, 1] == -1  # 1 within 1 … 3
@@ -98,7 +97,7 @@ def test_percentiles_bound_absolute_keys_alone():
 def test_relative_actions_are_measured_against_the_last_state_step():
     state = {"arm": np.array([[9, 9, 9], [1, 2, 3]], np.float32), "hand": STATE["hand"]}
     action = {"hand": np.zeros((STEPS, 3), np.float32), "arm": np.full((STEPS, 3), 2, np.float32)}
-    got = codec().normalise_action(action, state)["arm"]
+    got = codec().normalize_action(action, state)["arm"]
     np.testing.assert_allclose(got[0], [1, 0, -1])  # 2 - state, within -1 … 1
     np.testing.assert_allclose(got[1], [0.5, 0, -0.5])  # within -2 … 2 at the second step
     assert got.dtype == np.float64
@@ -109,25 +108,25 @@ def test_a_relative_action_may_name_another_state():
     config = two_groups(action=Modality(("hand", "arm"), (0, 1, 2), actions=actions))
     state = {"arm": np.zeros((1, 3), np.float32), "hand": np.full((1, 3), 2, np.float32)}
     action = {name: np.full((STEPS, 3), 2, np.float32) for name in ("hand", "arm")}
-    assert (codec(config).normalise_action(action, state)["arm"] == 0).all()
+    assert (codec(config).normalize_action(action, state)["arm"] == 0).all()
 
 
 def test_relative_keys_are_absolute_when_the_option_is_off():
     off = codec(use_relative_action=False)
     assert not off.is_relative("arm")
     action = {name: np.ones((STEPS, 3), np.float32) for name in ("hand", "arm")}
-    got = off.normalise_action(action, STATE)
+    got = off.normalize_action(action, STATE)
     np.testing.assert_array_equal(got["arm"], got["hand"])
 
 
 @settings(deadline=None)
 @given(numbers, numbers)
-def test_restoring_undoes_normalising_within_the_range(hand, arm):
+def test_restoring_undoes_normalizing_within_the_range(hand, arm):
     plain = codec(clip_outliers=False)
     hand = np.clip(hand, LOW, HIGH).astype(np.float32)
     arm = np.clip(arm, -1, 1)  # within 1 of the state at every step: within all relative ranges
     action = {"hand": hand, "arm": STATE["arm"] + arm}
-    restored = plain.restore_action(plain.normalise_action(action, STATE), STATE)
+    restored = plain.restore_action(plain.normalize_action(action, STATE), STATE)
     for key, values in action.items():
         np.testing.assert_allclose(restored[key], values, atol=2e-6)
 
@@ -144,7 +143,7 @@ def test_restored_actions_stay_within_the_range_of_the_data(prediction):
 def test_mean_and_deviation_keys():
     names = ("arm",)
     config = two_groups(state=Modality(("arm", "hand"), mean_std_keys=names))
-    got = codec(config).normalise_state({**STATE, "arm": np.full((1, 3), 5, np.float32)})["arm"]
+    got = codec(config).normalize_state({**STATE, "arm": np.full((1, 3), 5, np.float32)})["arm"]
     np.testing.assert_allclose(got, [[10, 3, 5]])  # never clipped; deviation 0 passes unchanged
 
 
@@ -153,19 +152,19 @@ def test_actions_by_mean_and_deviation_come_back_and_a_constant_one_passes_uncha
     plain = codec(config, clip_outliers=False)
     row = np.array([0.5, 3, 5], np.float32)  # means 0, 2, 2; deviations 0.5, 1, 0
     action = {"hand": np.tile(row, (STEPS, 1)), "arm": np.zeros((STEPS, 3), np.float32)}
-    normalised = plain.normalise_action(action, STATE)
-    np.testing.assert_allclose(normalised["hand"][0], [1, 1, 5])
-    np.testing.assert_allclose(plain.restore_action(normalised, STATE)["hand"][0], row)
-    clipped = codec(config).normalise_action(action, STATE)["hand"][0]
+    normalized = plain.normalize_action(action, STATE)
+    np.testing.assert_allclose(normalized["hand"][0], [1, 1, 5])
+    np.testing.assert_allclose(plain.restore_action(normalized, STATE)["hand"][0], row)
+    clipped = codec(config).normalize_action(action, STATE)["hand"][0]
     np.testing.assert_allclose(clipped, [1, 1, 1])
 
 
 def test_angles_become_sines_then_cosines():
     config = two_groups(state=Modality(("arm", "hand"), sin_cos_keys=("arm",)))
     angles = {**STATE, "arm": np.array([[0, np.pi / 2, np.pi]], np.float32)}
-    encoded = codec(config, apply_sincos_state_encoding=True).normalise_state(angles)
+    encoded = codec(config, apply_sincos_state_encoding=True).normalize_state(angles)
     np.testing.assert_allclose(encoded["arm"], [[0, 1, 0, 1, 0, -1]], atol=1e-6)
-    assert codec(config).normalise_state(angles)["arm"].shape == (1, 3)
+    assert codec(config).normalize_state(angles)["arm"].shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -177,13 +176,13 @@ def test_angles_become_sines_then_cosines():
 )
 def test_states_that_do_not_fit_are_refused(state, said):
     with pytest.raises(ModalityError, match=said):
-        codec().normalise_state(state)
+        codec().normalize_state(state)
 
 
 def test_a_chunk_of_another_length_than_its_statistics_is_refused():
     action = {name: np.zeros((STEPS + 1, 3), np.float32) for name in ("hand", "arm")}
     with pytest.raises(StatisticsError, match="4 steps, but its statistics have 3"):
-        codec().normalise_action(action, STATE)
+        codec().normalize_action(action, STATE)
     with pytest.raises(StatisticsError, match="4 steps, but its statistics have 3"):
         codec().restore_action(action, STATE)
 

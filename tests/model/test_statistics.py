@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from handover_model.checkpoints.metadata import dataset_metadata
 from handover_model.errors import StatisticsError
-from handover_model.processing.aloha import aloha_processor, dataset_metadata, dataset_statistics
+from handover_model.processing.aloha import aloha_processor, dataset_statistics
 from handover_model.processing.statistics import (
     NAMES,
     EmbodimentStatistics,
@@ -14,7 +15,7 @@ from handover_model.processing.statistics import (
     statistics_json,
 )
 
-from .conftest import HORIZON, summarise
+from .conftest import HORIZON, summarize
 
 MODALITY = {
     "state": {"arm": {"start": 0, "end": 2}, "hand": {"start": 2, "end": 3}},
@@ -23,14 +24,14 @@ MODALITY = {
 
 
 def part(rows: np.ndarray) -> EmbodimentStatistics:
-    entry = parse_key(summarise(rows), "rows")
+    entry = parse_key(summarize(rows), "rows")
     return EmbodimentStatistics({"arm": entry}, {"arm": entry}, {})
 
 
 def test_keys_are_slices_of_their_columns():
     rows = np.random.default_rng(0).normal(size=(50, 3))
-    stats = {"observation.state": summarise(rows), "targets": summarise(10 * rows)}
-    relative = {"arm": summarise(np.zeros((5, 4, 2)))}
+    stats = {"observation.state": summarize(rows), "targets": summarize(10 * rows)}
+    relative = {"arm": summarize(np.zeros((5, 4, 2)))}
     sliced = slice_statistics(stats, relative, MODALITY)
     np.testing.assert_allclose(sliced.state["hand"].mean, rows[:, 2:].mean(0))
     np.testing.assert_array_equal(sliced.action["arm"].max, 10 * rows[:, 1:].max(0))
@@ -39,7 +40,7 @@ def test_keys_are_slices_of_their_columns():
 
 def test_a_slice_beyond_its_column_is_refused():
     with pytest.raises(StatisticsError, match=r"state\.hand is 2:3 .* has 2 columns"):
-        slice_statistics({"observation.state": summarise(np.zeros((5, 2)))}, {}, MODALITY)
+        slice_statistics({"observation.state": summarize(np.zeros((5, 2)))}, {}, MODALITY)
 
 
 def test_a_missing_column_is_refused_by_name():
@@ -92,11 +93,11 @@ def test_statistics_survive_their_json():
         ({"min": [0.0]}, "one shape"),
         (dict.fromkeys(NAMES, 0.0), "one shape"),
         ({"std": [float("nan"), 0.0]}, "NaN"),
-        ({"max": "many"}, "something else than numbers"),
+        ({"max": "many"}, "has values that are not numbers"),
     ],
 )
 def test_damaged_statistics_are_refused(change, said):
-    values = {**summarise(np.zeros((5, 2))), **change}
+    values = {**summarize(np.zeros((5, 2))), **change}
     values = {name: value for name, value in values.items() if value is not None}
     with pytest.raises(StatisticsError, match=said):
         parse_key(values, "gr1.state.arm")
@@ -108,9 +109,9 @@ def test_aloha_s_processor_comes_from_the_dataset(dataset):
     assert modality.action.delta_indices == tuple(range(HORIZON))
     assert modality.relative_keys() == ("left_arm", "right_arm")
     assert modality.video.keys == ("ego_view",)
-    notes = dataset_metadata(dataset)
-    assert notes.rate_hz == 20
-    assert notes.camera_sizes == {"ego_view": (256, 256)}
+    metadata = dataset_metadata(dataset)
+    assert metadata.rate_hz == 20
+    assert metadata.camera_sizes == {"ego_view": (256, 256)}
 
 
 def test_aloha_s_processor_needs_relative_statistics(dataset):

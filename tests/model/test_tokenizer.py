@@ -3,12 +3,14 @@ import numpy as np
 import pytest
 from handover_model.errors import CheckpointError, TokenizerError
 from handover_model.processing import tokenizer as module
-from handover_model.processing.text import IMAGE_TOKEN, formalize, render_prompt
 from handover_model.processing.tokenizer import (
+    IMAGE_TOKEN,
     IMAGE_TOKENS,
     find_tokenizer,
+    formalize,
     load_tokenizer,
     pad_left,
+    render_prompt,
 )
 from handover_training.aloha_mini.data.snapshots import TASK_TEXTS
 from handover_training.aloha_mini.tokenizer import (
@@ -31,7 +33,7 @@ def small(folder):
     return load_tokenizer(folder, train_tokenizer().token_to_id(IMAGE_TOKEN))
 
 
-def test_formalising_drops_case_and_punctuation_alone():
+def test_formalizing_drops_case_and_punctuation_alone():
     assert formalize("Pick up: the_CUBE, 2×3!  ") == "pick up the_cube 23  "
     assert formalize("Élan — 你好！\n") == "élan  你好\n"
 

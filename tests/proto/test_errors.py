@@ -2,6 +2,7 @@
 
 import grpc
 import pytest
+from handover_common import HandoverError, MissingExtra, UsageError
 from handover_proto import errors
 
 NAMES = {
@@ -32,9 +33,9 @@ def test_an_error_has_the_status_that_its_tree_promises(name):
 
 
 def test_every_error_can_be_caught_as_one():
-    assert issubclass(errors.PolicyError, errors.HandoverError)
-    assert issubclass(errors.UsageError, errors.HandoverError)
+    assert issubclass(errors.PolicyError, HandoverError)
+    assert issubclass(UsageError, HandoverError)
 
 
 def test_a_missing_extra_says_what_to_install():
-    assert 'pip install "handover[serve]"' in str(errors.MissingExtra("torch", "serve"))
+    assert 'pip install -e ".[serve]"' in str(MissingExtra("torch", "serve"))

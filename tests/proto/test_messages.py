@@ -29,7 +29,7 @@ from handover_proto.types import (
     StateSpec,
     TrainingRecord,
 )
-from handover_proto.wire.messages import (
+from handover_proto.wire import (
     decode_chunk,
     decode_error,
     decode_info,
@@ -37,7 +37,6 @@ from handover_proto.wire.messages import (
     encode_chunk,
     encode_error,
     encode_info,
-    encode_request,
     serialize_request,
 )
 from hypothesis import given
@@ -157,9 +156,8 @@ def test_image_codecs_of_a_later_version_are_left_out():
 def request_message(**observation) -> pb.InferRequest:
     frame = np.zeros((2, 2, 3), np.uint8)
     state = {"arm": np.zeros((1, 3), np.float32), "hand": np.zeros((2, 1), np.float32)}
-    return encode_request(
-        PolicyRequest(Observation({"top": [frame], "wrist": [frame] * 2}, state, "lift"))
-    )
+    request = PolicyRequest(Observation({"top": [frame], "wrist": [frame] * 2}, state, "lift"))
+    return pb.InferRequest.FromString(serialize_request(request))
 
 
 def test_an_unknown_name_is_refused_before_its_contents_are_looked_at():

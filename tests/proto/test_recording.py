@@ -13,7 +13,7 @@ from handover_proto.request_log import (
     RecordedRequest,
     RecordedServer,
     RecordingError,
-    frame,
+    encode_record,
     read_recording,
     segment_path,
     segment_start,
@@ -29,7 +29,7 @@ RECORDS = [
     RecordedRequest("s", 2, 124, "ipv4:127.0.0.1:5", b""),
     RecordedAnswer("s", 2, "aborted", "superseded"),
 ]
-FRAMES = [frame(record) for record in RECORDS]
+FRAMES = [encode_record(record) for record in RECORDS]
 
 
 def comparable(record):
@@ -130,7 +130,7 @@ def test_what_is_no_recording_is_told(tmp_path):
     with pytest.raises(RecordingError, match="holds no recording: expected a folder with"):
         list(read_recording(tmp_path / "none"))
     write(tmp_path, b"PK\x03\x04 something else")
-    with pytest.raises(RecordingError, match="is no recording of this format"):
+    with pytest.raises(RecordingError, match="is not a recording of this format"):
         list(read_recording(tmp_path))
     segment_path(tmp_path / "folders", 1).mkdir(parents=True)
     with pytest.raises(RecordingError, match="cannot be read: Is a directory"):

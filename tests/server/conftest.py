@@ -15,15 +15,10 @@ import pytest
 from handover_proto import policy_pb2 as pb
 from handover_proto.embodiment import aloha_state_groups
 from handover_proto.errors import InvalidRequest, PolicyError
+from handover_proto.policy import Policy
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_proto.types import (
-    Observation,
-    Policy,
-    PolicyOutput,
-    PolicyRequest,
-    StageDurations,
-)
-from handover_proto.wire.messages import ERROR_METADATA_KEY, decode_error, encode_request
+from handover_proto.types import Observation, PolicyOutput, PolicyRequest, StageDurations
+from handover_proto.wire.messages import ERROR_METADATA_KEY, decode_error, serialize_request
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.observer import Observer
 from handover_server.requests.request import Lane, PendingRequest
@@ -32,6 +27,11 @@ from handover_server.rpc.server import PolicyServer, ServerSettings
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0  # of every call; never reached where all is well
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+
+def encode_request(request: PolicyRequest) -> pb.InferRequest:
+    """A request as its message, for tests that change it or let a stub send it."""
+    return pb.InferRequest.FromString(serialize_request(request))
 
 
 def wait_until(happens: Callable[[], bool]) -> None:
@@ -285,7 +285,8 @@ def typed_error() -> Callable[[grpc.RpcError], PolicyError]:
 @pytest.fixture(scope="session")
 def groot_dataset(tmp_path_factory) -> Path:
     """The small recordings of tests/data as a GR00T dataset."""
-    from handover_conversion.pipeline.command import ConvertConfig, main
+    from handover_conversion.pipeline.command import main
+    from handover_conversion.pipeline.config import ConvertConfig
 
     output = tmp_path_factory.mktemp("groot") / "dataset"
     main(ConvertConfig(str(ROOT / "tests/data/aloha_sim_transfer_cube"), output, workers=1))

@@ -15,9 +15,11 @@ from handover_proto.types import (
     PolicyRequest,
 )
 from handover_proto.wire.codec import compress, decode_image, encode_frame
-from handover_proto.wire.messages import decode_chunk, encode_request, serialize_request
+from handover_proto.wire.messages import decode_chunk, serialize_request
 from handover_server.serve.command import ServeConfig
 from handover_server.serve.run import load_policy
+
+from .conftest import encode_request
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -143,7 +143,7 @@ def test_a_call_tells_since_when_it_lasts_and_where_it_stands(observation):
             seen.append((calls.began_s, calls.where()))
             return super().infer(requests)
 
-        def improve(self):
+        def run_idle_work(self):
             seen.append((calls.began_s, calls.where()))
 
     calls = BatchRunner()

@@ -8,10 +8,12 @@ from handover_conversion.groot.dataset import GrootDataset
 from handover_proto.errors import InvalidRequest
 from handover_proto.types import Limits, Observation, PolicyRequest
 from handover_proto.validation import check_request
-from handover_proto.wire.messages import decode_chunk, encode_request
+from handover_proto.wire.messages import decode_chunk
 from handover_server.inference.output_check import check_output
 from handover_server.inference.warm_up import dummy_request
 from handover_server.policies.replay import ReplayPolicy
+
+from .conftest import encode_request
 
 
 @pytest.fixture(scope="module")

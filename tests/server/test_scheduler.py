@@ -263,7 +263,7 @@ class ImprovingPolicy(HoldPolicy):
         super().__init__()
         self.improved = queue.Queue()
 
-    def improve(self):
+    def run_idle_work(self):
         self.improved.put(threading.current_thread().name)
         if self.improved.qsize() == 1:
             raise RuntimeError("not this time")

@@ -269,7 +269,7 @@ def test_help_needs_no_heavy_import():
 
 IMPROVING_SERVER = """
 import atexit, sys, threading
-from handover_proto.types import IMPROVER
+from handover_proto.policy import COMPILER_THREAD
 from handover_server.serve import command as serve
 from handover_server.serve import run as serving
 
@@ -277,7 +277,7 @@ atexit.register(print, "Python's own end")
 make_policy = serving.load_policy
 
 def load(config):
-    threading.Thread(target=threading.Event().wait, name=IMPROVER, daemon=True).start()
+    threading.Thread(target=threading.Event().wait, name=COMPILER_THREAD, daemon=True).start()
     return make_policy(config)
 
 serving.load_policy = load

@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 from handover_proto.types import MAX_IMAGE_PIXELS, ImageCodec, Observation, PolicyRequest
 from handover_proto.wire.codec import compress, decode_image, encode_frame
-from handover_proto.wire.messages import decode_chunk, encode_request
+from handover_proto.wire.messages import decode_chunk
 from handover_server.policies.hold import HoldPolicy
+
+from .conftest import encode_request
 
 
 def frames_of(observation: Observation, codec: ImageCodec) -> tuple[Observation, Observation]:

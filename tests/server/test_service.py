@@ -20,7 +20,7 @@ from handover_proto.errors import (
 )
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import Limits
-from handover_proto.wire.messages import decode_chunk, decode_info
+from handover_proto.wire import decode_chunk, decode_info
 from handover_server.inference.admission import AdmissionLimits
 from handover_server.policies.hold import HoldPolicy
 from handover_server.requests.observer import Observer

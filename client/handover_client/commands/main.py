@@ -4,7 +4,9 @@ Nothing heavy is imported before a command is chosen: help for all of them costs
 """
 
 import os
+import signal
 import sys
+from types import FrameType
 
 from handover_common import HandoverError, MissingExtra, UsageError, exit_status
 
@@ -15,6 +17,13 @@ _NO_READER = 141  # 128 + SIGPIPE
 
 def main() -> None:
     """Run `handover` with the arguments of this process, and exit with its status."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()
@@ -22,7 +31,19 @@ def main() -> None:
         # as `head` and the like expect it; what is still buffered has no reader either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = _NO_READER
+    except Exception:
+        if not interrupts:
+            raise
+        status = exit_status(_interrupted)  # an import turned it into another error
+    # CPython would end itself by SIGINT instead of with our status where the interrupt came in an
+    # exec(), of which dataclasses are made; the next exec() clears that (CPython, pythonrun.c,
+    # run_eval_code_obj)
+    exec("")
     sys.exit(status)
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:

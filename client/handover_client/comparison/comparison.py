@@ -76,7 +76,7 @@ class Comparison:
     kind: str
     before: str  # the policy, in words
     after: str
-    mismatches: tuple[str, ...]  # what makes the figures incomparable
+    mismatches: tuple[str, ...]  # reasons why the figures are not comparable
     notes: tuple[str, ...]  # other differences between the runs
     sections: tuple[Section, ...]
     pairings: tuple[Pairing, ...] = ()  # of runs whose episodes have a yes or no
@@ -126,5 +126,5 @@ def _written_difference(value: float | None, style: str) -> str:
 
 
 def _brief(value: object) -> str:
-    text = str(value)
+    text = "not recorded" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"

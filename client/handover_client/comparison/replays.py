@@ -28,7 +28,7 @@ def compare_replays(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
     Figures whose dataset has no hash are from elsewhere, for example the original experiment's:
     that they are over other recordings is known, so it is a note and no mismatch.
     """
-    differences = (
+    mismatches = (
         *_datasets_that_differ(before, after),
         *settings_that_differ(before, after, _MUST_AGREE),
         *_parts_that_differ(before, after),
@@ -36,7 +36,7 @@ def compare_replays(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
     notes = settings_that_differ(before, after, _WORTH_A_NOTE)
     if not all(run["provenance"]["dataset"]["hash"] for run in (before, after)):
         trained = (f"{policy_name(run)}: {run['training']}" for run in (before, after))
-        differences, notes = (), (*trained, *differences, *notes)
+        mismatches, notes = (), (*trained, *mismatches, *notes)
     sections = [
         Section(before["parts"][key]["title"], _score_changes(before[key], after[key]))
         for key in before["parts"]
@@ -48,7 +48,7 @@ def compare_replays(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
         kind="replay",
         before=policy_and_hash(before),
         after=policy_and_hash(after),
-        mismatches=differences,
+        mismatches=mismatches,
         notes=notes,
         sections=(*sections, *_trajectory_sections(before, after)),
     )

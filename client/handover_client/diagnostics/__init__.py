@@ -1,1 +1,1 @@
-"""Load generation, replay of recorded requests, and server information."""
+"""Load generator, replay of recorded requests, and server information."""

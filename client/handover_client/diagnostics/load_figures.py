@@ -43,7 +43,7 @@ def load_figures(config: BenchConfig, load: Load) -> dict[str, Any]:
 
 
 def load_table(figures: Mapping[str, Any]) -> str:
-    """Lay the figures out as one table."""
+    """Write the figures as one table."""
     rate = figures["rate_hz"]
     load = "closed loop" if rate is None else f"{rate:g}/s {figures['arrivals']}"
     height, width, codec = figures["image"]

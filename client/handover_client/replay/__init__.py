@@ -1,1 +1,1 @@
-"""Open-loop evaluation: a served policy's chunks beside recorded actions."""
+"""Open-loop evaluation: the chunks of a served policy beside recorded actions."""

@@ -17,8 +17,7 @@ from handover_client.rollout.record import EpisodeRecord
 
 def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Gather the content of _rollout.html.j2 for the run in `folder`, with these figures."""
-    lines = (folder / "episodes.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [EpisodeRecord.from_line(line) for line in lines]
+    records = _records(folder)
     settings = figures["settings"]
     rewards = rewards_chart(
         [record.first_steps for record in records],
@@ -45,3 +44,10 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "videos": embed_videos(folder, figures["per_episode"]),
         "stages": stage_rows(figures["latency_ms"]),
     }
+
+
+def _records(folder: Path) -> list[EpisodeRecord]:
+    """Read the episodes by number; one that was filmed later has two lines, the last counts."""
+    lines = (folder / "episodes.jsonl").read_text(encoding="utf-8").splitlines()
+    records = {record.episode: record for record in map(EpisodeRecord.from_line, lines)}
+    return [records[episode] for episode in sorted(records)]

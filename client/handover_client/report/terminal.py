@@ -52,7 +52,7 @@ def print_replay(figures: Mapping[str, Any]) -> None:
 
 
 def score_table(figures: Mapping[str, Any]) -> Table:
-    """Lay out every part's figures, the policy's above the baselines'."""
+    """Table of every group's figures, the policy's above the baselines'."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     titles = [
@@ -64,9 +64,9 @@ def score_table(figures: Mapping[str, Any]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for part, described in figures["parts"].items():
         table.add_row(f"[bold]{described['title']}[/]", *score_cells(figures[part]))
-        for way, scores in figures["baselines"].items():
+        for method, scores in figures["baselines"].items():
             cells = score_cells(scores[part]) if scores else ["–"] * len(titles)
-            table.add_row(f"  {TITLES[way]}", *cells, style="dim")
+            table.add_row(f"  {TITLES[method]}", *cells, style="dim")
     return table
 
 
@@ -80,7 +80,7 @@ def success_bars(figures: Mapping[str, Any]) -> list[str]:
 
 
 def latency_table(figures: Mapping[str, Any]) -> Table:
-    """Lay out the latency by stage."""
+    """Table of the latency by stage."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("latency of a chunk, ms")
     for name in ("p50", "p95", "p99"):
@@ -115,7 +115,7 @@ def _group_lines(figures: Mapping[str, Any]) -> list[str]:
 
 
 def print_rollout(figures: Mapping[str, Any]) -> None:
-    """Print success, funnel, times, latency and what went wrong on the way."""
+    """Print success, funnel, times, latency and what went wrong."""
     console = Console(highlight=False)
     settings = figures["settings"]
     console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")

@@ -1,1 +1,1 @@
-"""Ground of every evaluation: latency, provenance, interval statistics, run folders."""
+"""Ground of every evaluation: latency, provenance, statistics, formatting, run folders."""

@@ -1,4 +1,4 @@
-"""The folder of a rollout under way, beside unfinished_run's lock and plan.
+"""Folder of a rollout under way, beside unfinished_run's lock and plan.
 
 .NAME.partial/
   episodes.jsonl   a line for each finished episode, in the order in which they finished
@@ -35,7 +35,7 @@ class RolloutFolder(UnfinishedRun):
             raise
 
     def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
-        """Put a finished episode on the disk: first its trace and its video, then its line.
+        """Write a finished episode: first its trace and its video, then its line.
 
         Raises EvaluationError when it cannot be written.
         """
@@ -59,7 +59,7 @@ class RolloutFolder(UnfinishedRun):
             os.fsync(lines.fileno())
 
     def trace(self, episode: int) -> EpisodeTrace:
-        """Read what a finished episode's robot did; raises EvaluationError where it is not kept."""
+        """Read a finished episode's trace; raises EvaluationError where it is not kept."""
         try:
             return EpisodeTrace.load(self._trace_path(episode))
         except (OSError, ValueError, KeyError) as error:
@@ -73,7 +73,7 @@ class RolloutFolder(UnfinishedRun):
         return [self.finished[episode] for episode in sorted(self.finished)]
 
     def is_worth_keeping(self) -> bool:
-        """Tell whether an episode is finished."""
+        """Whether an episode is finished."""
         return bool(self.finished)
 
     def publish(self) -> None:

@@ -35,7 +35,7 @@ SCRIPT_HORIZON = 16
 
 
 def prepare_rollout(config: RolloutConfig, security: ChannelSecurity) -> Rollout:
-    """List the episodes to play, after asking the server, if there is one, what it serves.
+    """Ask the server, if there is one, what it serves, and list the episodes to play.
 
     Raises MissingExtra where the simulators are to run here and cannot, ServerUnavailable when no
     server is ready in time, and EvaluationError for one that does not fit.

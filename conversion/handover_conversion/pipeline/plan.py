@@ -7,12 +7,12 @@ import pyarrow as pa
 from handover_common import NOT_INSTALLED, package_version
 from handover_common.parallel import Executor
 
+from handover_conversion.groot.hashing import hash_files
 from handover_conversion.lerobot.dataset import LeRobotDataset
-from handover_conversion.pipeline.command import ConvertConfig
+from handover_conversion.pipeline.config import ConvertConfig
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.resample import METHOD
-from handover_conversion.pipeline.source import hash_files
-from handover_conversion.video.encode import encoder_settings
+from handover_conversion.video.encode import ENCODINGS
 from handover_conversion.video.resize import CROP, FILTER
 
 
@@ -48,7 +48,7 @@ def make_plan(
         },
         "resampling": METHOD,
         "image": {"crop": CROP, "resize": FILTER},
-        "encoder": encoder_settings(config.codec),
+        "encoder": ENCODINGS[config.codec].described(),
         "embodiment": {
             "name": embodiment.name,
             "slots": list(embodiment.slots),

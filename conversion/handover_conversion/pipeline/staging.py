@@ -9,7 +9,6 @@
 Every file is written under another name and renamed, so what is there is whole.
 """
 
-import os
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -19,16 +18,16 @@ import pyarrow.parquet as pq
 from handover_common import PLAN, lock_folder, read_plan, refuse_other_plan
 
 from handover_conversion.errors import DatasetError
+from handover_conversion.features import place
 from handover_conversion.groot.writer import (
+    ConvertedEpisode,
     numbered_rows,
     parquet_bytes,
-    place,
     rows_name,
     unnumbered_rows,
     video_name,
 )
-from handover_conversion.metadata_files import json_bytes, write_whole
-from handover_conversion.pipeline.episode import ConvertedEpisode
+from handover_conversion.metadata_files import json_bytes, link_or_copy, write_whole
 from handover_conversion.pipeline.plan import named_alike
 
 _PUBLISHING = "publishing"  # a mark: the dataset is whole and on its way to its place
@@ -126,10 +125,7 @@ class Staging:
         """Place a finished episode in the dataset as its episode `index`: (length, its tasks)."""
         table = pq.read_table(self._episodes / f"{recorded:06d}.parquet")
         video = place(self.dataset, video_name(index))
-        try:
-            os.link(self._episodes / f"{recorded:06d}.mp4", video)
-        except OSError:  # a file system without links
-            shutil.copyfile(self._episodes / f"{recorded:06d}.mp4", video)
+        link_or_copy(self._episodes / f"{recorded:06d}.mp4", video)
         rows = parquet_bytes(numbered_rows(table, index, first_row))
         write_whole(place(self.dataset, rows_name(index)), rows)
         tasks = dict.fromkeys(table.column("task_index").to_pylist())

@@ -15,7 +15,7 @@ from handover_conversion.lerobot import (
     write_recordings,
 )
 
-from handover_envs.record.command import RecordConfig
+from handover_envs.record.config import RecordConfig
 from handover_envs.record.demonstration import DemonstrationTask, demonstrate, join_differences
 from handover_envs.record.folder import RecordingFolder
 from handover_envs.record.progress import RecordingProgress
@@ -64,7 +64,7 @@ def record(config: RecordConfig) -> RecordingReport:
     if config.cluster is None:
         check_packages()
     started = time.monotonic()
-    plan = _plan(config)
+    plan = make_plan(config)
     with (
         open_executor(config.workers, config.cluster) as executor,
         RecordingFolder(config.output, plan) as folder,
@@ -81,7 +81,7 @@ def record(config: RecordConfig) -> RecordingReport:
     return RecordingReport(config.output, len(seeds), failed, resumed, seconds)
 
 
-def _plan(config: RecordConfig) -> dict[str, Any]:
+def make_plan(config: RecordConfig) -> dict[str, Any]:
     """Name all that decides an episode; an interrupted run goes on only with an equal plan."""
     return {
         "tool": simulator_versions(),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from handover_model.checkpoints.metadata import (
         METADATA_FILE,
         CheckpointMetadata,
+        dataset_metadata,
         load_metadata,
         save_metadata,
     )

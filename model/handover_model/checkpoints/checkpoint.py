@@ -1,6 +1,6 @@
-"""Checkpoint folders in NVIDIA's published layout: loading one whole, and writing one.
+"""Checkpoint folders in NVIDIA's published layout: load and save.
 
-Weights are safetensors only; nothing is unpickled and no code of a checkpoint is run.
+Weights are only safetensors; nothing is unpickled and no code of a checkpoint is run.
 """
 
 import json
@@ -39,11 +39,11 @@ class Checkpoint:
     """A checkpoint in memory."""
 
     name: str
-    """Its name on the hub, or its folder's name"""
+    """Its name on the Hub, or its folder's name"""
     folder: Path
     network: Gr00tNetwork
     processor_config: ProcessorConfig
-    notes: CheckpointMetadata
+    metadata: CheckpointMetadata
     tokenizer: Path | None
     """The folder that the user chose for the tokenizer, if any"""
 
@@ -63,11 +63,11 @@ class Checkpoint:
         return processor
 
     def weights_hash(self) -> str:
-        """Hash the weights as they lie on disk; kept in the user's cache."""
+        """Return the hash of the weights on disk; it is kept in the user's cache."""
         return weights_hash(self.folder, Path.home() / HASH_CACHE)
 
     def processor_hash(self) -> str:
-        """Hash the processor's settings."""
+        """Return the hash of the processor's settings."""
         return processor_hash(self.processor_config)
 
 
@@ -78,10 +78,10 @@ def load_checkpoint(
     dtype: torch.dtype | None = None,
     tokenizer: Path | None = None,
 ) -> Checkpoint:
-    """Load a checkpoint from a folder or the hub, strictly, ready for inference.
+    """Load a checkpoint from a folder or the Hub, strictly, ready for inference.
 
-    dtype: what the weights become; None keeps each as it is stored. Raises CheckpointError when
-    any file, key or shape is not as expected.
+    dtype: of the loaded weights; None keeps each as it is stored. Raises CheckpointError when any
+    file, key or shape is not as expected.
     """
     folder = resolve(name_or_dir)
     config = load_config(folder)
@@ -100,7 +100,7 @@ def load_network(
     device: torch.device,
     dtype: torch.dtype | None,
 ) -> Gr00tNetwork:
-    """Build a network and fill it with a folder's weights; it takes no more memory than they do."""
+    """Build a network with a folder's weights; it takes no more memory than they do."""
     network = build_empty(config, eagle)
     mask_shape = (1, 1, config.input_embedding_dim)
     load_weights(
@@ -124,15 +124,15 @@ def save_checkpoint(
     network: Gr00tNetwork,
     processor_config: ProcessorConfig,
     *,
-    notes: CheckpointMetadata | None = None,
+    metadata: CheckpointMetadata | None = None,
     tokenizer: Path | None = None,
     unused: Mapping[str, Tensor] | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write a checkpoint folder in the published layout; it is there whole or not at all.
+    """Write a checkpoint folder in the published layout, atomically.
 
-    tokenizer: a folder whose tokenizer files the checkpoint shall carry. unused: the weights that
-    no computation reads (see read_unused), so that other loaders of the layout find every key.
+    tokenizer: a folder whose tokenizer files are copied into the checkpoint. unused: the weights
+    that no computation reads (see read_unused), so that other loaders of the layout find every key.
     Raises CheckpointError when the folder exists already.
     """
     if folder.exists():
@@ -146,7 +146,7 @@ def save_checkpoint(
     if network.eagle != EagleConfig():
         _write_json(fresh / EAGLE_FILES[0], network.eagle.to_json())
     save_processor_config(processor_config, fresh)
-    save_metadata(notes or CheckpointMetadata(), fresh)
+    save_metadata(metadata or CheckpointMetadata(), fresh)
     if tokenizer is not None:
         copy_tokenizer(tokenizer, fresh)
     fresh.rename(folder)
@@ -158,9 +158,9 @@ def read_unused(folder: Path, eagle: EagleConfig) -> dict[str, Tensor]:
 
 
 def choose_tag(config: ProcessorConfig, tag: str | None) -> str:
-    """Choose the embodiment: the given one, or the only one that has both parts it needs.
+    """Return the embodiment: the given one, or the only one with all the parts it needs.
 
-    Raises CheckpointError listing the embodiments when none or several could be meant.
+    Raises CheckpointError listing the embodiments if it is unknown or ambiguous.
     """
     usable = sorted(set(config.modalities) & set(config.statistics) & set(config.embodiment_ids))
     if tag is None:
@@ -179,7 +179,7 @@ def choose_tag(config: ProcessorConfig, tag: str | None) -> str:
 
 
 def _check_widths(config: ModelConfig, processor: Processor) -> None:
-    """Compare what the processor pads to with what the network reads."""
+    """Compare the widths to which the processor pads with those that the network reads."""
     pairs = {
         "max_state_dim": (processor.config.max_state_dim, config.max_state_dim),
         "max_action_dim": (processor.config.max_action_dim, config.max_action_dim),

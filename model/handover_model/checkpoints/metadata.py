@@ -1,7 +1,7 @@
-"""What a checkpoint of ours says beyond NVIDIA's layout: `handover.json`.
+"""Metadata of our checkpoints beyond NVIDIA's layout: `handover.json`.
 
-The control rate, the units, the cameras' sizes and the recordings that it was trained on have no
-place in the published files. A checkpoint without this file is served all the same.
+The published files have no place for the control rate, the units, the cameras' sizes and the
+episodes of training. A checkpoint without this file can be served too.
 """
 
 import json
@@ -14,16 +14,17 @@ from handover_proto import TrainingRecord
 
 from handover_model.errors import CheckpointError
 from handover_model.network.json_settings import read_json
+from handover_model.processing.aloha import UNITS
 
 METADATA_FILE = "handover.json"
 
 
 @dataclass(frozen=True)
 class CheckpointMetadata:
-    """How a checkpoint is meant to be used, and what it has seen."""
+    """Intended use of a checkpoint, and its training data."""
 
     rate_hz: float = 0.0
-    """Control steps per second of its chunks; 0 where unknown"""
+    """Control steps per second of its chunks; 0 if unknown"""
     units: Mapping[str, str] = field(default_factory=dict)
     """Unit of each state and action group"""
     camera_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -32,7 +33,7 @@ class CheckpointMetadata:
 
 
 def load_metadata(folder: Path) -> CheckpointMetadata:
-    """Read handover.json of a checkpoint; an empty record where there is none."""
+    """Read handover.json of a checkpoint; defaults if there is none."""
     path = folder / METADATA_FILE
     if not path.is_file():
         return CheckpointMetadata()
@@ -48,12 +49,25 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
             training=tuple(_record(record) for record in values.get("training", [])),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not as Handover writes it: {error!r}") from error
+        raise CheckpointError(f"{path} is not in Handover's format: {error!r}") from error
 
 
-def save_metadata(notes: CheckpointMetadata, folder: Path) -> None:
+def dataset_metadata(dataset: Path) -> CheckpointMetadata:
+    """Read the control rate and the cameras' sizes from a dataset's meta/info.json."""
+    info = read_json(dataset / "meta" / "info.json")
+    video = read_json(dataset / "meta" / "modality.json").get("video", {})
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, entry in video.items():
+        feature: Mapping[str, object] = info.get("features", {}).get(entry["original_key"], {})
+        shape = feature.get("shape")
+        if isinstance(shape, list) and len(shape) == 3:
+            sizes[name] = (int(shape[0]), int(shape[1]))
+    return CheckpointMetadata(rate_hz=float(info["fps"]), units=UNITS, camera_sizes=sizes)
+
+
+def save_metadata(metadata: CheckpointMetadata, folder: Path) -> None:
     """Write handover.json into a folder."""
-    (folder / METADATA_FILE).write_text(json.dumps(asdict(notes), indent=2), encoding="utf-8")
+    (folder / METADATA_FILE).write_text(json.dumps(asdict(metadata), indent=2), encoding="utf-8")
 
 
 def _record(values: Mapping[str, Any]) -> TrainingRecord:

@@ -1,4 +1,4 @@
-"""The README that lies in a checkpoint folder: what the checkpoint is, and what it is not."""
+"""Model card: the README.md of a checkpoint folder."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ CARD_FILE = "README.md"
 
 
 def write_card(folder: Path, text: str) -> None:
-    """Write the card; it is there whole or not at all."""
+    """Write the card atomically."""
     write_text(folder / CARD_FILE, text)
 
 
 def random_weights_card(
     name: str, config: ModelConfig, processor: ProcessorConfig, weights: int, seed: int
 ) -> str:
-    """Describe a checkpoint whose weights nobody has trained."""
+    """Return the card of a checkpoint with random weights."""
     (tag,) = processor.modalities
     modality = processor.modalities[tag]
     dit = config.diffusion_model_cfg
@@ -43,7 +43,7 @@ but what the robot would do with them means nothing. Do not run it on a robot.
 - {weights:,} weights, drawn with seed {seed}; none of them come from NVIDIA's checkpoint.
 - {dit.num_layers} transformer blocks of width {dit.width}, {config.num_inference_timesteps}
   denoising steps, chunks of {modality.action.steps} steps.
-- Embodiment `{tag}`, camera(s) {", ".join(modality.video.keys)}; the normalisation statistics
+- Embodiment `{tag}`, camera(s) {", ".join(modality.video.keys)}; the normalization statistics
   are those of the dataset that it was made from.
 
 | action group | dimensions | the network sees it |

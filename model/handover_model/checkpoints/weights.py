@@ -1,7 +1,7 @@
 """Weights on disk: safetensors, in one file or in shards with an index.
 
-Weights go from the file straight into a network that was built without memory, one tensor at a
-time, so that loading takes no more memory than the weights themselves.
+Tensors are read one at a time into a network that was built without memory, so that loading takes
+no more memory than the weights themselves.
 """
 
 import json
@@ -19,11 +19,11 @@ from handover_model.network.json_settings import read_json
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000  # the published layout's shards
-LISTED = 8  # keys that an error names of each kind
+LISTED = 8  # keys of each kind that an error lists
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Find a checkpoint's weight files; CheckpointError when there are none or a shard is gone."""
+    """Find a checkpoint's weight files; CheckpointError if any is missing."""
     if (folder / INDEX_FILE).is_file():
         weight_map = read_json(folder / INDEX_FILE).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
@@ -54,7 +54,7 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(folder: Path, keys: set[str], device: str = "cpu") -> Iterator[tuple[str, Tensor]]:
-    """Read the chosen tensors of a checkpoint one by one, with the dtypes that they have there."""
+    """Read tensors of a checkpoint one by one, in the types in which they are stored."""
     for path in weight_files(folder):
         with open_weights(path, device) as file:
             for key in sorted(keys.intersection(file.keys())):
@@ -70,11 +70,11 @@ def load_weights(
     ignored: Mapping[str, tuple[int, ...]],
     optional: frozenset[str] = frozenset(),
 ) -> None:
-    """Fill a network that was built empty from a checkpoint, strictly.
+    """Load a checkpoint's weights into a network that was built empty, strictly.
 
-    dtype: what weights become; None keeps each as it is stored. `ignored` may be in the checkpoint
-    and are not read; `optional` may be missing and stay as they are. Raises CheckpointError
-    listing every key that is missing, left over or of another shape.
+    dtype: of the loaded weights; None keeps each as it is stored. `ignored` may be in the
+    checkpoint and are not read; `optional` may be missing and stay as they are. Raises
+    CheckpointError listing every key that is missing, left over or of another shape.
     """
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     found = weight_shapes(folder)
@@ -127,7 +127,7 @@ def _split(weights: Mapping[str, Tensor], shard_bytes: int) -> list[dict[str, Te
 def _write(shard: Mapping[str, Tensor], path: Path) -> None:
     ready = {key: tensor.detach().to("cpu").contiguous() for key, tensor in shard.items()}
     save_file(ready, path, {"format": "pt"})
-    path.chmod(0o644)  # safetensors makes files that only their owner can read
+    path.chmod(0o644)  # safetensors creates files that only their owner can read
 
 
 def _check_keys(

@@ -1,4 +1,4 @@
-"""Inference engines: the reference path, and faster ones held against it."""
+"""Inference engines: the reference path, and faster ones that are checked against it."""
 
 from typing import TYPE_CHECKING
 

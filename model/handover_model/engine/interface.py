@@ -1,10 +1,11 @@
-"""What a policy needs of an engine, whichever it is."""
+"""Interface that every inference engine implements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from handover_model.engine.functional.action_head import Sampler
@@ -14,10 +15,10 @@ from handover_model.processing.samples import ByteSample
 
 @dataclass(frozen=True)
 class EngineOutput:
-    """What the network gives for a batch, and how long its two halves took."""
+    """The network's output for a batch, and the durations of its two halves."""
 
     chunks: np.ndarray
-    """(B, horizon, max_action_dim) float32, normalised"""
+    """(B, horizon, max_action_dim) float32, normalized"""
     backbone_ms: float
     action_head_ms: float
 
@@ -27,7 +28,17 @@ class InferenceEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for the log."""
+        """The engine's name, for the log."""
+        ...
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The type in which the large layers compute."""
+        ...
+
+    @property
+    def prepares_frames(self) -> bool:
+        """Whether it takes frames as cameras give them (RawSample) and prepares them itself."""
         ...
 
     def run(
@@ -38,7 +49,7 @@ class InferenceEngine(Protocol):
 
 
 def choose_sampler(guide: PrefixGuide | None) -> Sampler:
-    """Follow the velocity alone, or drawn towards a guide."""
+    """Return the sampler that follows the velocity, drawn towards the guide if there is one."""
     if guide is None:
         return sample
 

@@ -1,4 +1,4 @@
-"""The GR00T N1.6 network in PyTorch."""
+"""GR00T N1.6 network in PyTorch."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The action head: from the backbone's features and the robot's state to a chunk of actions.
+"""Action head: from the backbone's features and the robot's state to a chunk of actions.
 
 Each embodiment has its own state encoder, action encoder and action decoder around one shared
 diffusion transformer. A chunk is denoised from noise in a few Euler steps along its velocity.
@@ -16,7 +16,7 @@ from handover_model.network.embodiment_layers import ActionEncoder, EmbodimentMl
 from handover_model.network.flow_matching import FlowDraw, flow_point
 from handover_model.network.real_time_chunking import PrefixGuide, sample, sample_guided
 
-MASK_TOKEN_SCALE = 0.02  # spread of a new mask token, when a checkpoint has none
+MASK_TOKEN_SCALE = 0.02  # spread of a new mask token, if a checkpoint has none
 MASK_SUM_FLOOR = 1e-6
 
 
@@ -31,7 +31,7 @@ class FlowLoss:
 
 
 class ActionHead(nn.Module):
-    """Everything after the backbone. Submodule names give the keys of the published weights."""
+    """Everything after the backbone. Submodule names are the keys of the published weights."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -52,15 +52,15 @@ class ActionHead(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the head computes in."""
+        """The type in which the head computes."""
         return self.action_encoder.W1.W.dtype
 
     def encode_state(self, state: Tensor, embodiment: Tensor) -> Tensor:
-        """Turn states into tokens: (B, T, max_state_dim), (B,) int64 -> (B, T, width)."""
+        """Encode states as tokens: (B, T, max_state_dim), (B,) int64 -> (B, T, width)."""
         return self.state_encoder(state.to(self.dtype), embodiment)
 
     def remember(self, backbone: BackboneOutput) -> list[Memory | None]:
-        """Prepare the features for every block, once for all denoising steps."""
+        """Project the features for every block, once for all denoising steps."""
         return self.model.remember(self.vlln(backbone.features.to(self.dtype)), backbone)
 
     def velocity(
@@ -71,7 +71,7 @@ class ActionHead(nn.Module):
         embodiment: Tensor,
         memories: list[Memory | None],
     ) -> Tensor:
-        """Predict where noisy actions should go: (B, H, A), (B,) int64 -> (B, H, A)."""
+        """Predict the velocity of noisy actions: (B, H, A), (B,) int64 -> (B, H, A)."""
         tokens = self.action_encoder(actions.to(self.dtype), bucket, embodiment)
         if self.config.add_pos_embed:
             tokens = tokens + self.position_embedding.weight[: tokens.shape[1]]
@@ -86,15 +86,15 @@ class ActionHead(nn.Module):
         noise: Tensor,
         guide: PrefixGuide | None = None,
     ) -> Tensor:
-        """Denoise a chunk: noise (B, H, A) -> actions (B, H, A) float32 in normalised units.
+        """Denoise a chunk: noise (B, H, A) -> actions (B, H, A) float32 in normalized units.
 
-        With a guide the chunks go on from it; then not in inference mode (see `sample_guided`).
+        With a guide the chunks continue it; then not in inference mode (see `sample_guided`).
         """
         memories = self.remember(backbone)
         state_tokens = self.encode_state(state, embodiment)
 
         def velocity(actions: Tensor, step: int) -> Tensor:
-            bucket = torch.full_like(embodiment, self._bucket(step))
+            bucket = torch.full_like(embodiment, self.bucket(step))
             return self.velocity(actions, bucket, state_tokens, embodiment, memories)
 
         steps = self.config.num_inference_timesteps
@@ -111,7 +111,7 @@ class ActionHead(nn.Module):
         action_mask: Tensor,
         draw: FlowDraw,
     ) -> FlowLoss:
-        """Compare the velocity at a random point of the flow with the one that leads to `action`.
+        """Return the loss of the velocity at a random point of the flow to `action`.
 
         action, action_mask: (B, horizon, max_action_dim); the mask is 1 where actions are real.
         """
@@ -124,7 +124,7 @@ class ActionHead(nn.Module):
         return FlowLoss(errors.sum() / (mask.sum() + MASK_SUM_FLOOR), errors)
 
     def _disturb(self, state_tokens: Tensor, draw: FlowDraw) -> Tensor:
-        """Drop or blur state tokens, so that the policy does not learn to copy its state."""
+        """Drop state tokens or add noise, so that the policy does not learn to copy its state."""
         if self.config.state_dropout_prob > 0:
             mask_token = self.mask_token.to(state_tokens.dtype)
             state_tokens = torch.where(draw.drops_state[:, None, None], mask_token, state_tokens)
@@ -132,6 +132,7 @@ class ActionHead(nn.Module):
             state_tokens = state_tokens + draw.state_noise.to(state_tokens.dtype)
         return state_tokens
 
-    def _bucket(self, step: int) -> int:
+    def bucket(self, step: int) -> int:
+        """Return a denoising step's time as the network's bucket."""
         config = self.config
         return int(step / config.num_inference_timesteps * config.num_timestep_buckets)

@@ -1,4 +1,4 @@
-"""The backbone: images and instruction to the features that the action head reads.
+"""Backbone: from images and instruction to the features that the action head reads.
 
 Vision features are folded two by two, projected to the language model's width, and put in place of
 the image tokens. The language model is Qwen3 cut after `select_layer` layers, with its final norm.
@@ -20,7 +20,7 @@ from handover_model.network.siglip import VisionModel
 
 @dataclass(frozen=True)
 class BackboneOutput:
-    """Features of every token of the padded row. Those at padding positions mean nothing."""
+    """Features of every token of the padded row; undefined at padding positions."""
 
     features: Tensor
     """(B, S, hidden), the language model's last state after its final norm."""
@@ -49,7 +49,7 @@ def fold_patches(features: Tensor, side: int = 2) -> Tensor:
 
 
 def qwen_config(eagle: EagleConfig, layers: int) -> Qwen3Config:
-    """Describe the cut language model to transformers."""
+    """Describe the truncated language model to transformers."""
     text = eagle.text_config
     config = Qwen3Config(
         vocab_size=text.vocab_size,
@@ -70,7 +70,7 @@ def qwen_config(eagle: EagleConfig, layers: int) -> Qwen3Config:
 
 
 def causal_mask(attention_mask: Tensor) -> Tensor:
-    """Give each position the real positions up to itself: (B, S) bool -> (B, 1, S, S) bool.
+    """Return the real positions up to each position: (B, S) bool -> (B, 1, S, S) bool.
 
     A padding position also sees itself: a row without any key is undefined in some kernels.
     """
@@ -81,7 +81,7 @@ def causal_mask(attention_mask: Tensor) -> Tensor:
 
 
 class LanguageModel(nn.Module):
-    """The level of naming that the published weights have around Qwen3. lm_head is not used."""
+    """Wrapper of Qwen3 that gives the names of the published weights. lm_head is not used."""
 
     def __init__(self, eagle: EagleConfig, layers: int) -> None:
         super().__init__()
@@ -124,15 +124,15 @@ class Eagle(nn.Module):
         self.fold = eagle.fold
 
     def image_tokens(self, patches: Sequence[Tensor]) -> Tensor:
-        """Turn the vision tower's patches into the language model's tokens.
+        """Project the vision tower's patches to tokens of the language model.
 
-        N images' (h, w, C) -> (tokens, hidden); tokens follow each other in the images' order.
+        N images' (h, w, C) -> (tokens, hidden). Tokens are in the order of the images.
         """
         return self.mlp1(torch.cat([fold_patches(image, self.fold) for image in patches]))
 
 
 class Backbone(nn.Module):
-    """From what the processor prepared to features for the action head."""
+    """Features for the action head from the processor's output."""
 
     def __init__(self, eagle: EagleConfig, layers: int) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Backbone(nn.Module):
         *,
         keeps_patches: bool = False,
     ) -> BackboneOutput:
-        """Look at the images and read the instructions.
+        """Encode images and instructions.
 
         images: of any sizes, (1, 3, H, W), in the order of the batch (sample 0's first);
         input_ids (B, S) int64, left-padded; attention_mask (B, S), 1 at real tokens.
@@ -165,7 +165,7 @@ class Backbone(nn.Module):
         return BackboneOutput(features, real, image_mask, patches if keeps_patches else None)
 
     def _check_counts(self, images: Sequence[Tensor], image_mask: Tensor) -> None:
-        """Compare numbers of tokens; without this, samples would read each other's images."""
+        """Check the numbers of tokens; otherwise samples could read each other's images."""
         side = self.pixels_per_token
         for image in images:
             height, width = image.shape[-2:]

@@ -1,6 +1,6 @@
-"""The sizes and options of the network, as a checkpoint's config.json gives them.
+"""Network configuration: the sizes and options of a checkpoint's config.json.
 
-A key that config.json leaves out means the default here. The defaults are those of NVIDIA's N1.6
+A key that config.json leaves out has the default here. The defaults are those of NVIDIA's N1.6
 code, not the values of the published checkpoint, which writes its own.
 """
 
@@ -37,7 +37,7 @@ class DitConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What the network reads of config.json."""
+    """The settings of config.json that the network reads."""
 
     diffusion_model_cfg: DitConfig = field(default_factory=DitConfig)
     model_name: str = "nvidia/Eagle-Block2A-2B-v2"
@@ -72,7 +72,7 @@ class ModelConfig:
     """Keys of config.json that the network does not read; written back as they came."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give config.json's content: every setting, and the unread keys as they came."""
+        """Return config.json's content: every setting, and the unread keys as they came."""
         values = dataclasses.asdict(self)
         other = values.pop("other")
         own_dit = values["diffusion_model_cfg"]
@@ -84,7 +84,7 @@ def parse_config(values: Mapping[str, Any], place: str = CONFIG_FILE) -> ModelCo
     """Read config.json's content.
 
     Raises CheckpointError naming `place` for a value of a wrong type, for sizes that contradict
-    each other and for a variant of the network that nobody has published.
+    each other and for a variant of the network that has never been published.
     """
     dit_values = values.get("diffusion_model_cfg") or {}
     dit = read_settings(DitConfig, dit_values, f"{place}, diffusion_model_cfg")

@@ -1,8 +1,8 @@
-"""The diffusion transformer that turns noisy action tokens into velocities.
+"""Diffusion transformer (DiT) from noisy action tokens to velocities.
 
-Blocks alternate: even ones attend to the backbone's features, odd ones to the action tokens. The
-alternating variant lets every second of the even blocks read text alone, the others images alone.
-Module names give the keys of the published weights.
+Blocks alternate: even ones attend to the backbone's features, odd ones to the action tokens. In the
+alternating variant every second of the even blocks reads only text, the others only images. Module
+names are the keys of the published weights.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ OUTPUT_NORM_EPS = 1e-6
 
 @dataclass(frozen=True)
 class Memory:
-    """What a cross-attention block reads: features projected for it, and which of them count."""
+    """Input of a cross-attention block: features projected for it, and which of them count."""
 
     key: Tensor
     """(B, heads, S, head size)"""
@@ -46,7 +46,7 @@ class TimestepEmbedder(nn.Module):
 
 
 class TimestepEncoder(nn.Module):
-    """The level of naming that the published weights have around the embedder."""
+    """Wrapper of the embedder that gives the names of the published weights."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class TimestepEncoder(nn.Module):
 
 
 class TimedNorm(nn.Module):
-    """LayerNorm without weights of its own, scaled and shifted by the timestep."""
+    """LayerNorm without its own weights, scaled and shifted by the timestep (AdaNorm)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class TimedNorm(nn.Module):
         self.norm = nn.LayerNorm(width, eps=BLOCK_NORM_EPS, elementwise_affine=False)
 
     def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
-        """Normalise tokens: (B, T, width), (B, width) -> (B, T, width)."""
+        """Normalize tokens: (B, T, width), (B, width) -> (B, T, width)."""
         scale, shift = self.linear(functional.silu(time)).chunk(2, dim=-1)
         return self.norm(tokens) * (1 + scale[:, None]) + shift[:, None]
 
@@ -161,7 +161,7 @@ class Block(nn.Module):
         return self.attn1.remember(features, mask)
 
     def forward(self, tokens: Tensor, time: Tensor, memory: Memory | None) -> Tensor:
-        """Mix and transform tokens, (B, T, width); without a memory they attend to themselves."""
+        """Attend and transform: (B, T, width); without a memory tokens attend to themselves."""
         normed = self.norm1(tokens, time)
         mixed = self.attn1(normed, memory or self.attn1.remember(normed, None))
         tokens = tokens + self.final_dropout(mixed)

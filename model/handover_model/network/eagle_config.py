@@ -1,8 +1,8 @@
-"""The sizes of the vision-language backbone, Eagle-Block2A-2B-v2.
+"""Backbone configuration: the sizes of the vision-language model, Eagle-Block2A-2B-v2.
 
 A published N1.6 checkpoint names its backbone without describing it, so the sizes are built in
-here. A small checkpoint of ours describes its own in `eagle_config.json`; what that file leaves
-out is as in the built-in one.
+here. Our small checkpoints describe their own in `eagle_config.json`; settings that it leaves out
+are those of the built-in one.
 """
 
 import dataclasses
@@ -77,14 +77,16 @@ class EagleConfig:
         return self.vision_config.patch_size * self.fold
 
     def to_json(self) -> dict[str, Any]:
-        """Give eagle_config.json's content."""
+        """Return eagle_config.json's content."""
         return dataclasses.asdict(self)
 
 
 def parse_eagle(values: Mapping[str, Any], place: str) -> EagleConfig:
     """Read an Eagle configuration; CheckpointError for variants that are not implemented."""
+    parts = ("vision_config", "text_config")
+    own = {name: value for name, value in values.items() if name not in parts}
     eagle = dataclasses.replace(
-        read_settings(EagleConfig, _without_parts(values), place),
+        read_settings(EagleConfig, own, place),
         vision_config=read_settings(VisionConfig, values.get("vision_config") or {}, place),
         text_config=read_settings(TextConfig, values.get("text_config") or {}, place),
     )
@@ -110,7 +112,7 @@ def parse_eagle(values: Mapping[str, Any], place: str) -> EagleConfig:
 
 
 def load_eagle(folder: Path, model_name: str = PACKAGED_NAME) -> EagleConfig:
-    """Read the backbone's sizes that a checkpoint folder carries, or take the built-in ones.
+    """Read the backbone's sizes from a checkpoint folder, or return the built-in ones.
 
     Raises CheckpointError when the checkpoint names another backbone and does not describe it.
     """
@@ -123,8 +125,3 @@ def load_eagle(folder: Path, model_name: str = PACKAGED_NAME) -> EagleConfig:
             f"{PACKAGED_NAME!r} is); put its sizes into {folder / EAGLE_FILES[0]}"
         )
     return EagleConfig()
-
-
-def _without_parts(values: Mapping[str, Any]) -> dict[str, Any]:
-    parts = ("vision_config", "text_config")
-    return {name: value for name, value in values.items() if name not in parts}

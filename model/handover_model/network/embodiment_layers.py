@@ -1,4 +1,4 @@
-"""Layers with one set of weights per embodiment: each sample goes through its embodiment's own."""
+"""Layers with one set of weights per embodiment, selected for each sample."""
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class EmbodimentMlp(nn.Module):
 
 
 class ActionEncoder(nn.Module):
-    """Noisy actions and the flow's timestep to one token per step of the chunk."""
+    """Encodes noisy actions and the flow's timestep as one token per step of the chunk."""
 
     def __init__(self, embodiments: int, action_dim: int, width: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Flow matching: what is drawn for a training step, and the point between noise and action.
+"""Flow matching: the random draws of a training step, and the point between noise and action.
 
-Everything here is float32 whatever the network computes in: rounded to bfloat16, the time alone
-would fall into 254 of the 1000 buckets.
+Everything here is float32 whatever the network's type: rounded to bfloat16, the time would reach
+only 254 of the 1000 buckets.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class FlowDraw:
     drops_state: Tensor
     """(B,) bool: samples whose state token is replaced by the learned mask token"""
     state_noise: Tensor | None = None
-    """(B, state steps, width) float32 added to the state tokens, scaled already; None for none"""
+    """(B, state steps, width) float32 added to the state tokens, already scaled; None for none"""
 
     def to(self, device: torch.device) -> "FlowDraw":
         """Move all tensors to a device."""
@@ -36,14 +36,14 @@ class FlowDraw:
 
 @dataclass(frozen=True)
 class FlowPoint:
-    """A point on the way from noise to action, and where it should go."""
+    """A point on the path from noise to action, and its target velocity."""
 
     noisy: Tensor
     """(B, horizon, action dim) float32"""
     velocity: Tensor
     """(B, horizon, action dim) float32, action - noise"""
     bucket: Tensor
-    """(B,) int64: the time as the network is told it"""
+    """(B,) int64: the time as the network's bucket"""
 
 
 def draw_flow(
@@ -78,7 +78,7 @@ def draw_flow(
 
 
 def flow_point(action: Tensor, noise: Tensor, time: Tensor, buckets: int) -> FlowPoint:
-    """Go the share `time` of the way from noise to action: (B, H, A), (B, H, A), (B,) float32."""
+    """Interpolate from noise to action at `time`: (B, H, A), (B, H, A), (B,) float32."""
     action, noise, time = action.float(), noise.float(), time.float()
     share = time[:, None, None]
     noisy = (1 - share) * noise + share * action

@@ -1,6 +1,6 @@
 """GR00T N1.6 as one module: the backbone and the action head.
 
-Its state dict has the keys and shapes of the published checkpoint, less the weights that the
+Its state dict has the keys and shapes of the published checkpoint, without the weights that the
 network never uses (listed by `unused_shapes`).
 """
 
@@ -22,7 +22,7 @@ LM_HEAD = "backbone.model.language_model.lm_head.weight"
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What the processor prepares for a batch of B samples."""
+    """Inputs of a batch of B samples, as the processor prepares them."""
 
     images: Sequence[Tensor]
     """(1, 3, H, W) float32 each, in the order of the batch; sizes may differ"""
@@ -31,12 +31,12 @@ class ModelInput:
     attention_mask: Tensor
     """(B, S) int64, 1 at real tokens"""
     state: Tensor
-    """(B, state steps, max_state_dim) float32, normalised and padded"""
+    """(B, state steps, max_state_dim) float32, normalized and padded"""
     embodiment: Tensor
     """(B,) int64, embodiment slots"""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "ModelInput":
-        """Move to a device and cast what is floating to the network's type."""
+        """Move to a device and cast floating-point tensors to the network's type."""
         return ModelInput(
             [image.to(device, dtype, non_blocking=True) for image in self.images],
             self.input_ids.to(device, non_blocking=True),
@@ -48,10 +48,10 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class TrainingTarget:
-    """The demonstrator's chunk that a batch should give."""
+    """The demonstrated chunks of a batch, the targets of training."""
 
     action: Tensor
-    """(B, horizon, max_action_dim) float32, normalised and padded"""
+    """(B, horizon, max_action_dim) float32, normalized and padded"""
     action_mask: Tensor
     """(B, horizon, max_action_dim) float32, 1 where `action` is real"""
 
@@ -67,12 +67,12 @@ class Gr00tNetwork(nn.Module):
         self.action_head = ActionHead(config)
 
     def generate(self, inputs: ModelInput, noise: Tensor) -> Tensor:
-        """Denoise chunks: (B, horizon, max_action_dim) -> the same, float32, normalised units."""
+        """Denoise chunks: (B, horizon, max_action_dim) -> the same, float32, normalized units."""
         features = self.backbone(inputs.images, inputs.input_ids, inputs.attention_mask)
         return self.action_head.generate(features, inputs.state, inputs.embodiment, noise)
 
     def forward(self, inputs: ModelInput, target: TrainingTarget, draw: FlowDraw) -> FlowLoss:
-        """Give the training loss of a batch."""
+        """Return the training loss of a batch."""
         features = self.backbone(inputs.images, inputs.input_ids, inputs.attention_mask)
         return self.action_head.loss(
             features, inputs.state, inputs.embodiment, target.action, target.action_mask, draw
@@ -86,7 +86,7 @@ def build_empty(config: ModelConfig, eagle: EagleConfig) -> Gr00tNetwork:
 
 
 def unused_shapes(eagle: EagleConfig) -> dict[str, tuple[int, ...]]:
-    """Name the weights that checkpoints carry and no computation reads, with their shapes."""
+    """Return the keys and shapes of the weights in checkpoints that no computation reads."""
     vision, text = eagle.vision_config, eagle.text_config
     width, inner = vision.hidden_size, vision.intermediate_size
     pooling = {

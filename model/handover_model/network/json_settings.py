@@ -1,4 +1,4 @@
-"""Reading frozen dataclasses out of JSON files, with errors that name the file and the key."""
+"""Frozen dataclasses from JSON files, with errors that name the file and the key."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_settings(kind: type[Settings], values: Mapping[str, Any], place: str) -> Settings:
     """Fill a flat dataclass from JSON values; a missing key keeps the dataclass's default.
 
-    Keys that the dataclass does not have are left out. Raises CheckpointError naming `place` and
+    Keys that the dataclass does not have are ignored. Raises CheckpointError naming `place` and
     the key when a value is of another type than the default.
     """
     chosen: dict[str, Any] = {}
@@ -45,7 +45,7 @@ def read_settings(kind: type[Settings], values: Mapping[str, Any], place: str) -
 
 
 def _fits(value: object, default: object) -> bool:
-    """Tell whether a JSON value has the type of a default; an int may stand for a float."""
+    """Return whether a JSON value has the type of a default; an int may stand for a float."""
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, float):

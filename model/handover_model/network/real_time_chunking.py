@@ -1,9 +1,9 @@
-"""Real-time chunking: a chunk is sampled so that it goes on from what the robot is still executing.
+"""Real-time chunking: samples a chunk that continues what the robot is still executing.
 
 After Black, Galliker and Levine, "Real-Time Execution of Action Chunking Flow Policies",
 arXiv:2506.07339; equations are numbered as there. Time goes from 0 (noise) to 1 (action), in the
-paper as in GR00T. With the first d steps of the former chunk's rest executed by the time the new
-chunk is there, these are frozen; the other steps of the rest draw the new chunk towards them, ever
+paper as in GR00T. The first d steps of the former chunk's rest will have been executed when the new
+chunk arrives, so they are frozen; the other steps of the rest draw the new chunk towards them, ever
 less; what follows is free.
 """
 
@@ -17,23 +17,23 @@ from torch import Tensor
 Velocity = Callable[[Tensor, int], Tensor]
 """(B, H, A) float32 actions and the number of the denoising step -> their velocity, (B, H, A)"""
 
-# The paper's beta, which bounds the guidance where its own weight would be without bound.
+# The paper's beta, which bounds the guidance where its own weight would be unbounded.
 MAX_GUIDANCE = 5.0
 
 
 @dataclass(frozen=True)
 class PrefixGuide:
-    """What a batch of B chunks is to go on from, in the network's normalised units."""
+    """The prefixes that a batch of B chunks has to continue, in the network's normalized units."""
 
     target: Tensor
-    """(B, H, A) float32; what is at places of weight 0 does not matter"""
+    """(B, H, A) float32; ignored at places of weight 0"""
     weight: Tensor
     """(B, H, A) float32 from 0 (free) to 1"""
     frozen: Tensor
-    """(B, H, A) bool: places that the chunk is to take over from `target` as they are"""
+    """(B, H, A) bool: places that the chunk has to take over from `target` unchanged"""
 
     def row(self, place: int) -> "PrefixGuide":
-        """Take one chunk's guide out of the batch's, as a batch of one."""
+        """Return one chunk's guide as a batch of one."""
         one = slice(place, place + 1)
         return PrefixGuide(self.target[one], self.weight[one], self.frozen[one])
 
@@ -54,9 +54,9 @@ def soft_mask(delay: int, length: int, horizon: int) -> np.ndarray:
 
 
 def guidance(time: float, bound: float = MAX_GUIDANCE) -> float:
-    """Give the weight of the guidance at a flow time in [0, 1) (equations 2 and 4).
+    """Return the weight of the guidance at a flow time in [0, 1) (equations 2 and 4).
 
-    (1 - t) / (t r²) with r² = (1 - t)² / (t² + (1 - t)²), which is without bound at 0.
+    (1 - t) / (t r²) with r² = (1 - t)² / (t² + (1 - t)²), which is unbounded at 0.
     """
     left = 1.0 - time
     spread = left**2 / (time**2 + left**2)
@@ -66,7 +66,7 @@ def guidance(time: float, bound: float = MAX_GUIDANCE) -> float:
 def sample(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
     """Follow the velocity from noise to a chunk in Euler steps: (B, H, A) -> the same, float32.
 
-    Between the steps the chunk stays in float32 whatever the network computes in.
+    Between the steps the chunk stays in float32 whatever the network's type.
     """
     actions = noise.float()
     for step in range(steps):
@@ -78,10 +78,10 @@ def sample_guided(velocity: Velocity, noise: Tensor, steps: int, guide: PrefixGu
     """Follow the velocity, drawn towards a prefix (equations 1 to 3); shapes as in `sample`.
 
     `velocity` must be differentiable in the actions; memory is that of one step's backward pass.
-    Not for inference mode, whose tensors no gradient can go through.
+    Not for inference mode, whose tensors have no gradients.
 
-    Beyond the paper, frozen places go on the straight line from their noise to their target, where
-    training had them, and so end there exactly; the paper leaves them to the guidance alone.
+    Beyond the paper, frozen places move on the straight line from their noise to their target, as
+    in training, and so end there exactly; the paper leaves them to the guidance alone.
     """
     start = noise.float()
     actions = start
@@ -98,9 +98,9 @@ def sample_guided(velocity: Velocity, noise: Tensor, steps: int, guide: PrefixGu
 def _estimate(
     velocity: Velocity, actions: Tensor, step: int, time: float, guide: PrefixGuide
 ) -> tuple[Tensor, Tensor]:
-    """Give the velocity, and what draws the expected chunk to the target: (B, H, A) both.
+    """Return the velocity, and the pull of the expected chunk to the target: (B, H, A) both.
 
-    The latter is the product of the weighted error and the expected chunk's Jacobian: a change of
+    The pull is the product of the weighted error and the expected chunk's Jacobian: a change of
     one step that would change the error of another moves both.
     """
     with torch.enable_grad():

@@ -1,7 +1,7 @@
-"""The SigLIP2-style vision tower: from pixels to one feature vector per patch.
+"""SigLIP2-style vision tower: from pixels to one feature vector per patch.
 
 Attention is full within an image and never crosses images, so each image is one call, and images
-of one size are batched. Module names give the keys of the published weights.
+of one size are batched. Module names are the keys of the published weights.
 """
 
 from collections.abc import Sequence
@@ -131,7 +131,7 @@ class VisionTransformer(nn.Module):
         self._resized: dict[tuple[object, ...], Tensor] = {}
 
     def forward(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Look at images of any sizes: N of (1, C, H, W) -> N of (H/14, W/14, hidden)."""
+        """Encode images of any sizes: N of (1, C, H, W) -> N of (H/14, W/14, hidden)."""
         by_size: dict[torch.Size, list[int]] = {}
         for place, image in enumerate(images):
             by_size.setdefault(image.shape, []).append(place)
@@ -145,15 +145,16 @@ class VisionTransformer(nn.Module):
         """Run the tower on images of one size: (N, C, H, W) -> (N, H/14, W/14, hidden)."""
         size = self.embeddings.patch_size
         height, width = pixels.shape[-2] // size, pixels.shape[-1] // size
-        hidden = self.embeddings(pixels, self._positions(height, width))
+        hidden = self.embeddings(pixels, self.positions(height, width))
         hidden = self.post_layernorm(self.encoder(hidden))
         return hidden.unflatten(1, (height, width))
 
-    def _positions(self, height: int, width: int) -> Tensor:
+    def positions(self, height: int, width: int) -> Tensor:
+        """Return the position table for a grid of patches, cached while the weights are fixed."""
         table = self.embeddings.position_embedding.weight
         if table.requires_grad:  # FSDP gathers it in the same place, uncounted
             return self.embeddings.positions(height, width)
-        # the version counts in-place changes, such as an optimiser's
+        # the version counts in-place changes, such as an optimizer's
         key = (height, width, table.data_ptr(), table.dtype, table.device, _version(table))
         if key not in self._resized:
             if len(self._resized) >= MAX_KEPT_GRIDS:
@@ -163,7 +164,7 @@ class VisionTransformer(nn.Module):
 
 
 class VisionModel(nn.Module):
-    """The level of naming that the published weights have around the tower."""
+    """Wrapper of the tower that gives the names of the published weights."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""The two sinusoidal embeddings of the flow's timestep.
+"""Sinusoidal embeddings of the flow's timestep, one for the action encoder, one for the DiT.
 
 They multiply frequencies by up to 999, so the last bit of a frequency shows in the result: both
-round where the published weights were trained to expect it. The exponential is taken in float64
-and then rounded, so that every machine gets the same frequencies (float32 exponentials differ in
+round where they did in the published weights' training. The exponential is computed in float64 and
+then rounded, so that every machine gets the same frequencies (float32 exponentials differ in
 their last bit between CPUs and GPUs).
 """
 

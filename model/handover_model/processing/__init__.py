@@ -1,4 +1,4 @@
-"""From observations to network inputs, and from network outputs to actions."""
+"""Processing of observations to network inputs, and of network outputs to actions."""
 
 from typing import TYPE_CHECKING
 
@@ -6,23 +6,20 @@ from handover_common import lazy
 
 if TYPE_CHECKING:
     from handover_model.processing.aloha import (
-        CAMERA,
         TAG,
         UNITS,
         aloha_modality,
         aloha_processor,
-        dataset_metadata,
         dataset_statistics,
         in_slot,
     )
     from handover_model.processing.augmentation import Augmentation, draw_augmentation
-    from handover_model.processing.image import CENTRE, ImageOptions, prepare_frame, scale_to_edge
+    from handover_model.processing.image import CENTER, ImageOptions, prepare_frame, scale_to_edge
     from handover_model.processing.modality import (
         ModalityConfig,
         modality_config_json,
         parse_modality_config,
     )
-    from handover_model.processing.normalise import bounds
     from handover_model.processing.padding import pad_action, pad_state
     from handover_model.processing.processor import Processor, make_processor
     from handover_model.processing.processor_config import (
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
         load_processor_config,
     )
     from handover_model.processing.samples import ByteSample, TrainingSample
-    from handover_model.processing.state_action import NormalizeOptions, StateActionCodec
+    from handover_model.processing.state_action import NormalizeOptions, StateActionCodec, bounds
     from handover_model.processing.statistics import (
         EmbodimentStatistics,
         KeyStatistics,
@@ -43,15 +40,18 @@ if TYPE_CHECKING:
         slice_statistics,
         statistics_json,
     )
-    from handover_model.processing.text import IMAGE_TOKEN, PAD_TOKEN, formalize, render_prompt
     from handover_model.processing.tokenizer import (
+        IMAGE_TOKEN,
         IMAGE_TOKENS,
+        PAD_TOKEN,
         TOKENIZER_FILE,
         TOKENIZER_FILES,
         PromptTokenizer,
         byte_level,
         find_tokenizer,
+        formalize,
         load_tokenizer,
+        render_prompt,
     )
 
 __getattr__, __dir__ = lazy(__name__, __file__)

@@ -1,11 +1,10 @@
-"""What a robot has not yet executed of its last chunk, in the units of the network.
+"""Action prefix for real-time chunking: the unexecuted rest of a chunk, in the network's units.
 
-The prefix comes as absolute targets; the network thinks of some of them relative to the state of
-the new observation, step by step, and in normalised units.
+The prefix comes as absolute targets; the network represents some of them relative to the state of
+the new observation, step by step, and in normalized units.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,24 +17,12 @@ from handover_model.processing.processor import Processor
 from handover_model.processing.state_action import Groups
 
 
-@dataclass(frozen=True)
-class PreparedPrefix:
-    """One request's prefix, ready to be put into a batch; (horizon, max_action_dim) each."""
-
-    target: np.ndarray
-    """float32, normalised"""
-    weight: np.ndarray
-    """float32, 0 … 1; 0 at padded places"""
-    frozen: np.ndarray
-    """bool"""
-
-
-def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) -> PreparedPrefix:
-    """Turn a prefix's absolute actions into what a chunk for `state` goes on from.
+def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) -> PrefixGuide:
+    """Convert a prefix's absolute actions to the guide of one chunk for `state`, (horizon, dim).
 
     state: the raw state groups of the request's observation, {group: (steps, dim)}. Targets are
-    clipped as training's were: the robot may be where no demonstration was. Raises ModalityError
-    for a prefix that does not fit.
+    clipped as in training: the robot may be where no demonstration was. Raises ModalityError for a
+    prefix that does not fit.
     """
     length = _check(processor, prefix)
     horizon = processor.horizon
@@ -45,19 +32,19 @@ def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) ->
         for key, values in prefix.action.items()
     }
     config = processor.config
-    normalised = processor.codec.normalise_action(padded, state)
-    target, mask = pad_action(normalised, config.max_action_horizon, config.max_action_dim)
+    normalized = processor.codec.normalize_action(padded, state)
+    target, mask = pad_action(normalized, config.max_action_horizon, config.max_action_dim)
     weights = soft_mask(prefix.delay_steps, length, config.max_action_horizon)
     is_frozen = np.arange(config.max_action_horizon) < prefix.delay_steps
-    return PreparedPrefix(
-        target,
-        (mask * weights[:, None]).astype(np.float32),
-        (mask > 0) & is_frozen[:, None],
+    return PrefixGuide(
+        torch.from_numpy(target),
+        torch.from_numpy((mask * weights[:, None]).astype(np.float32)),
+        torch.from_numpy((mask > 0) & is_frozen[:, None]),
     )
 
 
 def make_guide(processor: Processor, requests: Sequence[PolicyRequest]) -> PrefixGuide | None:
-    """Put the prefixes of a batch together, of which all requests have one or none has.
+    """Stack the prefixes of a batch in which either all requests have one or none has.
 
     Raises InvalidRequest for a prefix that the processor cannot use.
     """
@@ -72,18 +59,15 @@ def make_guide(processor: Processor, requests: Sequence[PolicyRequest]) -> Prefi
             raise InvalidRequest("prefix", "what GetInfo describes", str(error)) from error
     if not prepared:
         return None
-    return PrefixGuide(
-        torch.from_numpy(np.stack([prefix.target for prefix in prepared])),
-        torch.from_numpy(np.stack([prefix.weight for prefix in prepared])),
-        torch.from_numpy(np.stack([prefix.frozen for prefix in prepared])),
-    )
+    parts = ((guide.target, guide.weight, guide.frozen) for guide in prepared)
+    return PrefixGuide(*map(torch.stack, zip(*parts, strict=True)))
 
 
 def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarray]:
-    """Put what the robot will have executed at a chunk's start: {group: (horizon, dim)} float32.
+    """Put the prefix's frozen steps at a chunk's start: {group: (horizon, dim)} float32.
 
-    The network's way there and back would move it: by rounding, and by clipping to the range of
-    the demonstrations.
+    Normalizing and restoring would move them: by rounding, and by clipping to the range of the
+    demonstrations.
     """
     if prefix is None:
         return dict(action)
@@ -95,7 +79,7 @@ def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarr
 
 
 def batches_by_kind(requests: Sequence[PolicyRequest], size: int) -> list[list[int]]:
-    """Put the places of requests without a prefix, and with one, into batches of their own."""
+    """Split requests' places into batches without and with a prefix."""
     batches = []
     for has_prefix in (False, True):
         places = [
@@ -106,7 +90,7 @@ def batches_by_kind(requests: Sequence[PolicyRequest], size: int) -> list[list[i
 
 
 def _check(processor: Processor, prefix: ActionPrefix) -> int:
-    """Give the number of a prefix's steps, the same in every group."""
+    """Check a prefix's shapes, and return the number of its steps."""
     keys = processor.codec.modality.action.keys
     if set(prefix.action) != set(keys):
         raise ModalityError(

@@ -1,7 +1,7 @@
-"""Random changes of training images: where the crop lies, rotation, colours.
+"""Augmentation of training images: place of the crop, rotation, color jitter.
 
-All cameras of a sample are changed alike. What was drawn is a value of its own, so that a sample
-can be prepared again just as it was.
+All cameras of a sample are changed alike. The draw is a separate value, so that a sample can be
+prepared again identically.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from handover_model.processing.image import CENTRE, ImageOptions
+from handover_model.processing.image import CENTER, ImageOptions
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 JITTERS = ("brightness", "contrast", "saturation", "hue")
@@ -18,21 +18,21 @@ JITTERS = ("brightness", "contrast", "saturation", "hue")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What one training sample's images go through; the defaults change nothing."""
+    """Changes of one training sample's images; the defaults change nothing."""
 
-    place: tuple[float, float] = CENTRE
-    """Where the crop lies, as shares of the room that it leaves (down, right)"""
+    place: tuple[float, float] = CENTER
+    """Place of the crop, as shares of the room that it leaves (down, right)"""
     angle_deg: float = 0.0
-    """Rotation about the image's centre, counter-clockwise"""
+    """Rotation about the image's center, counter-clockwise"""
     brightness: float = 1.0
     contrast: float = 1.0
     saturation: float = 1.0
     hue: float = 0.0
-    """Shift of the hue, in turns of the colour circle"""
+    """Shift of the hue, in turns of the color circle"""
 
 
 def draw_augmentation(options: ImageOptions, generator: np.random.Generator) -> Augmentation:
-    """Draw what a training sample's images go through, within the configured ranges."""
+    """Draw a training sample's augmentation within the configured ranges."""
     angle = options.random_rotation_angle or 0.0
     ranges: Mapping[str, float] = options.color_jitter_params or {}
     drawn = {name: generator.uniform(-1, 1) * ranges.get(name, 0.0) for name in JITTERS}
@@ -47,22 +47,22 @@ def draw_augmentation(options: ImageOptions, generator: np.random.Generator) -> 
 
 
 def augment(frame: np.ndarray, change: Augmentation) -> np.ndarray:
-    """Rotate and recolour a frame, (h, w, 3) uint8 RGB -> the same shape; black in the corners."""
+    """Rotate and recolor a frame, (h, w, 3) uint8 RGB -> the same shape; black in the corners."""
     if change.angle_deg:
         height, width = frame.shape[:2]
         turn = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), change.angle_deg, 1.0)
         frame = cv2.warpAffine(frame, turn, (width, height), flags=cv2.INTER_LINEAR)
     if (change.brightness, change.contrast, change.saturation) != (1.0, 1.0, 1.0):
-        frame = _recolour(frame, change)
+        frame = _recolor(frame, change)
     return _shift_hue(frame, change.hue) if change.hue else frame
 
 
-def _recolour(frame: np.ndarray, change: Augmentation) -> np.ndarray:
+def _recolor(frame: np.ndarray, change: Augmentation) -> np.ndarray:
     values = frame.astype(np.float32) * change.brightness
     mean = float((values @ LUMA).mean())
     values = mean + (values - mean) * change.contrast
-    grey = (values @ LUMA)[..., None]
-    values = grey + (values - grey) * change.saturation
+    gray = (values @ LUMA)[..., None]
+    values = gray + (values - gray) * change.saturation
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 

@@ -1,7 +1,7 @@
-"""From a camera's frame to the image that the network sees: crop, resize, values in [-1, 1].
+"""Image preparation from a camera's frame to the network: crop, resize, values in [-1, 1].
 
 The published model was trained on images from OpenCV's area interpolation and Pillow's bicubic;
-another library's interpolation gives it images that it has never seen.
+another library's interpolation gives images unlike those of training.
 """
 
 import math
@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from handover_model.errors import ModalityError
-from handover_model.processing.letterbox import letterbox_resize
 
-MIN_TOKENS, MAX_TOKENS = 4, 4096  # image tokens that the backbone takes of one image
+MIN_TOKENS, MAX_TOKENS = 4, 4096  # image tokens that the backbone accepts per image
 MAX_ASPECT = 8  # longer side over shorter; scaling a sliver's short side up would fill the memory
-CENTRE = (0.5, 0.5)  # where the crop lies, as shares of the room that it leaves (down, right)
+CENTER = (0.5, 0.5)  # place of the crop, as shares of the room that it leaves (down, right)
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class ImageOptions:
 
 
 def prepare_frame(
-    frame: np.ndarray, options: ImageOptions, side: int, place: tuple[float, float] = CENTRE
+    frame: np.ndarray, options: ImageOptions, side: int, place: tuple[float, float] = CENTER
 ) -> np.ndarray:
     """Prepare one frame: (h, w, 3) uint8 RGB -> (H, W, 3) uint8, H and W multiples of `side`.
 
-    place: where the crop lies, (0.5, 0.5) being the centre; training draws it at random.
+    place: of the crop, (0.5, 0.5) being the center; training draws it at random.
     """
     return resize_to_multiples(crop_frame(frame, options, place), side)
 
 
 def prepared_size(height: int, width: int, options: ImageOptions, side: int) -> tuple[int, int]:
-    """Give the (H, W) that prepare_frame makes of a frame; tried once for each size of frame."""
+    """Return the (H, W) of prepare_frame's result; tried once for each size of frame."""
     return _try_size(height, width, replace(options, color_jitter_params=None), side)
 
 
@@ -57,9 +57,9 @@ def _try_size(height: int, width: int, options: ImageOptions, side: int) -> tupl
 
 
 def crop_frame(
-    frame: np.ndarray, options: ImageOptions, place: tuple[float, float] = CENTRE
+    frame: np.ndarray, options: ImageOptions, place: tuple[float, float] = CENTER
 ) -> np.ndarray:
-    """Crop and resize a frame as the model's training did: (h, w, 3) -> (h', w', 3), uint8 RGB."""
+    """Crop and resize a frame as in the model's training: (h, w, 3) -> (h', w', 3), uint8 RGB."""
     check_frame(frame)
     if not options.use_albumentations:
         target, crop = options.image_target_size, options.image_crop_size
@@ -87,19 +87,19 @@ def scale_to_edge(frame: np.ndarray, edge: int) -> np.ndarray:
 
 
 def edge_size(height: int, width: int, edge: int) -> tuple[int, int]:
-    """Give (height, width) scaled so that the shorter one is `edge`."""
+    """Return (height, width) scaled so that the shorter one is `edge`."""
     scale = edge / min(height, width)
     return round(height * scale), round(width * scale)
 
 
 def crop_share(frame: np.ndarray, share: float, place: tuple[float, float]) -> np.ndarray:
-    """Keep a share of both sides; `place` says where in the rest the crop lies."""
+    """Keep a share of both sides; `place`: of the crop in the rest."""
     height, width = frame.shape[:2]
     return frame[share_span(height, share, place[0]), share_span(width, share, place[1])]
 
 
 def share_span(length: int, share: float, place: float) -> slice:
-    """Give the part of a side that a crop keeps."""
+    """Return the part of a side that a crop keeps."""
     kept = int(share * length)
     start = int((length - kept) * place)
     return slice(start, start + kept)
@@ -116,7 +116,7 @@ def resize_to_multiples(frame: np.ndarray, side: int) -> np.ndarray:
 
 
 def token_grid_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Find the nearest size in whole tokens, between 4 and 4096 tokens, of much the same shape."""
+    """Return the nearest size in whole tokens, 4 to 4096, of about the same shape."""
     target_height = max(side, round(height / side) * side)
     target_width = max(side, round(width / side) * side)
     smallest, largest = MIN_TOKENS * side**2, MAX_TOKENS * side**2
@@ -131,6 +131,44 @@ def token_grid_size(height: int, width: int, side: int) -> tuple[int, int]:
     return target_height, target_width
 
 
+def letterbox_resize(
+    frame: np.ndarray,
+    target: tuple[int, int],
+    crop: tuple[int, int],
+    place: tuple[float, float],
+) -> np.ndarray:
+    """Apply the older image transform of the model's family: black bars, resize, crop, resize.
+
+    (h, w, 3) uint8 -> (*target, 3) uint8.
+
+    target, crop: (height, width) in pixels; place: of the crop, (0.5, 0.5) being the center.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+    image = _resize_bilinear(_pad_to_square(image), target)
+    top = round((image.shape[-2] - crop[0]) * place[0])
+    left = round((image.shape[-1] - crop[1]) * place[1])
+    image = image[..., top : top + crop[0], left : left + crop[1]]
+    return _resize_bilinear(image, target)[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _pad_to_square(image: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    bars = (left, side - width - left, top, side - height - top)
+    return functional.pad(image, bars)
+
+
+def _resize_bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (1, 3, h, w) uint8, bilinear with antialiasing."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    resized = functional.interpolate(
+        image, tuple(size), mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized.round().clamp(0, 255).to(torch.uint8)
+
+
 def to_pixels(frame: np.ndarray) -> Tensor:
     """Scale a prepared frame to [-1, 1]: (H, W, 3) uint8 -> (1, 3, H, W) float32."""
     values = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float()
@@ -138,7 +176,7 @@ def to_pixels(frame: np.ndarray) -> Tensor:
 
 
 def check_frame(frame: np.ndarray) -> None:
-    """Raise ModalityError for what is no colour frame, or a sliver."""
+    """Raise ModalityError unless a frame is a color image and not a sliver."""
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
         raise ModalityError(
             f"a frame has shape {frame.shape} and type {frame.dtype}, expected (height, width, 3) "

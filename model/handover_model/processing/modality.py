@@ -1,6 +1,6 @@
-"""What an embodiment's observations and actions are made of, as processor_config.json gives it.
+"""Modality configuration of an embodiment: its observations and actions in processor_config.json.
 
-The order of the keys is part of the model's meaning: values are concatenated in that order.
+The order of the keys matters to the model: values are concatenated in that order.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from handover_model.errors import ModalityError
 
 
 class ActionRep(Enum):
-    """What an action's numbers are measured against."""
+    """Representation of an action's numbers."""
 
     ABSOLUTE = "ABSOLUTE"
     RELATIVE = "RELATIVE"
@@ -21,19 +21,19 @@ class ActionRep(Enum):
 
 @dataclass(frozen=True)
 class ActionConfig:
-    """How one action key is represented."""
+    """Representation of one action key."""
 
     rep: ActionRep = ActionRep.ABSOLUTE
     kind: str = "NON_EEF"
     """NON_EEF for joints and grippers, EEF for poses of an end effector"""
     format: str = "DEFAULT"
     state_key: str | None = None
-    """The state that a relative action is measured against; None for the state of the same key"""
+    """The state that a relative action is relative to; None for the state of the same key"""
 
 
 @dataclass(frozen=True)
 class Modality:
-    """One kind of data: its keys in order, and which time steps of each are used."""
+    """One kind of data: its keys in order, and the time steps of each that are used."""
 
     keys: tuple[str, ...]
     delta_indices: tuple[int, ...] = (0,)
@@ -43,7 +43,7 @@ class Modality:
 
     @property
     def steps(self) -> int:
-        """How many time steps of each key there are."""
+        """Number of time steps of each key."""
         return len(self.delta_indices)
 
 
@@ -57,13 +57,13 @@ class ModalityConfig:
     language: Modality
 
     def action_config(self, key: str) -> ActionConfig:
-        """Give an action key's representation; absolute where none is configured."""
+        """Return an action key's representation; absolute if none is configured."""
         if self.action.actions is None:
             return ActionConfig()
         return self.action.actions[self.action.keys.index(key)]
 
     def relative_keys(self) -> tuple[str, ...]:
-        """Name the action keys that are relative to the robot's state, in order."""
+        """Return the action keys that are relative to the robot's state, in order."""
         return tuple(
             key
             for key in self.action.keys
@@ -73,7 +73,7 @@ class ModalityConfig:
 
 
 def parse_modality_config(values: Mapping[str, Any], place: str) -> ModalityConfig:
-    """Read an embodiment's modalities; ModalityError naming `place` for what is wrong."""
+    """Parse an embodiment's modalities; ModalityError names `place` and what is wrong."""
     parts: dict[str, Modality] = {}
     for name in ("video", "state", "action", "language"):
         part = values.get(name)
@@ -90,7 +90,7 @@ def parse_modality_config(values: Mapping[str, Any], place: str) -> ModalityConf
 
 
 def modality_config_json(config: ModalityConfig) -> dict[str, Any]:
-    """Give what processor_config.json says of one embodiment."""
+    """Return one embodiment's modality configuration as processor_config.json has it."""
     names = ("video", "state", "action", "language")
     return {name: _modality_json(getattr(config, name)) for name in names}
 

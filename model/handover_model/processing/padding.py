@@ -1,4 +1,4 @@
-"""Between an embodiment's groups and the fixed widths that the network reads."""
+"""Padding of an embodiment's groups to the fixed widths of the network, and back."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from handover_model.errors import ModalityError
 
 
 def pad_state(groups: Mapping[str, np.ndarray], width: int) -> np.ndarray:
-    """Join state groups and fill with zeros: {key: (T, D)} -> (T, width) float32."""
+    """Join state groups and pad with zeros: {key: (T, D)} -> (T, width) float32."""
     joined = np.concatenate(list(groups.values()), axis=-1)
     return _pad(joined, (joined.shape[0], width), "state", "max_state_dim")
 
@@ -16,7 +16,7 @@ def pad_state(groups: Mapping[str, np.ndarray], width: int) -> np.ndarray:
 def pad_action(
     groups: Mapping[str, np.ndarray], horizon: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Join action groups and fill with zeros: {key: (T, D)} -> action, mask.
+    """Join action groups and pad with zeros: {key: (T, D)} -> action, mask.
 
     Both are (horizon, width) float32; the mask is 1 on the real (T, sum of D) corner.
     """

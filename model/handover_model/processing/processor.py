@@ -1,6 +1,6 @@
-"""The processor: observations to what the network reads, and its output to actions.
+"""Processor: from observations to the network's inputs, and from its outputs to actions.
 
-It holds what a checkpoint says and remembers nothing between calls: two robots may share it.
+It holds a checkpoint's settings and no state between calls: two robots may share it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,12 @@ from handover_model.processing.padding import cut_action, pad_action, pad_state
 from handover_model.processing.processor_config import ProcessorConfig
 from handover_model.processing.samples import ByteSample, NetworkSample, RawSample, TrainingSample
 from handover_model.processing.state_action import Groups, StateActionCodec
-from handover_model.processing.text import formalize, render_prompt
-from handover_model.processing.tokenizer import PromptTokenizer, pad_left
+from handover_model.processing.tokenizer import (
+    PromptTokenizer,
+    formalize,
+    pad_left,
+    render_prompt,
+)
 
 NO_AUGMENTATION = Augmentation()
 
@@ -60,7 +64,7 @@ class Processor:
         task: str,
         augmentation: Augmentation = NO_AUGMENTATION,
     ) -> ByteSample:
-        """Prepare one observation as `prepare` does, leaving its frames in bytes."""
+        """Prepare one observation like `prepare`, but leave its frames in bytes."""
         frames = tuple(
             prepare_frame(
                 augment(frame, augmentation), self.config.image, self.image_side, augmentation.place
@@ -72,7 +76,7 @@ class Processor:
     def prepare_raw(
         self, cameras: Mapping[str, Sequence[np.ndarray]], state: Groups, task: str
     ) -> RawSample:
-        """Prepare one observation but for its frames, which stay as they came."""
+        """Prepare one observation except for its frames, which stay as they came."""
         frames, options = tuple(self._ordered_frames(cameras)), self.config.image
         for frame in frames:
             check_frame(frame)
@@ -92,15 +96,15 @@ class Processor:
         state: Groups,
         task: str,
     ) -> ByteSample:
-        """Put a prompt for images of these sizes and a state beside frames."""
+        """Make a sample of frames, a prompt for images of these sizes, and a state."""
         tokens = [height * width // self.image_side**2 for height, width in sizes]
         instruction = formalize(task) if self.config.formalize_language else task
         input_ids = self.tokenizer.encode(render_prompt(instruction, tokens))
         placeholders = int((input_ids == self.tokenizer.image_token).sum())
         if placeholders != sum(tokens):
-            raise ModalityError("the task holds image placeholders of its own; leave them out")
+            raise ModalityError("the task contains image placeholders; leave them out")
         self._check_state(state)
-        padded = pad_state(self.codec.normalise_state(state), self.config.max_state_dim)
+        padded = pad_state(self.codec.normalize_state(state), self.config.max_state_dim)
         embodiment = self.config.embodiment_ids[self.tag]
         return ByteSample(frames, input_ids, padded, embodiment)
 
@@ -114,14 +118,14 @@ class Processor:
     ) -> TrainingSample:
         """Prepare an observation and its chunk; action: {group: (horizon, dim)}, absolute, raw."""
         sample = self.prepare(cameras, state, task, augmentation)
-        normalised = self.codec.normalise_action(action, state)
+        normalized = self.codec.normalize_action(action, state)
         padded, mask = pad_action(
-            normalised, self.config.max_action_horizon, self.config.max_action_dim
+            normalized, self.config.max_action_horizon, self.config.max_action_dim
         )
         return TrainingSample(sample, padded, mask)
 
     def collate(self, samples: Sequence[NetworkSample]) -> ModelInput:
-        """Put samples into one batch; shorter texts are padded on the left."""
+        """Collate samples to one batch; shorter texts are padded on the left."""
         ids, mask = pad_left([sample.input_ids for sample in samples], self.tokenizer.pad_token)
         return ModelInput(
             [image for sample in samples for image in sample.images],
@@ -134,7 +138,7 @@ class Processor:
     def collate_training(
         self, samples: Sequence[TrainingSample]
     ) -> tuple[ModelInput, TrainingTarget]:
-        """Put training samples into one batch."""
+        """Collate training samples to one batch."""
         target = TrainingTarget(
             torch.from_numpy(np.stack([sample.action for sample in samples])),
             torch.from_numpy(np.stack([sample.action_mask for sample in samples])),
@@ -142,10 +146,10 @@ class Processor:
         return self.collate([sample.sample for sample in samples]), target
 
     def decode(self, chunk: np.ndarray, state: Groups) -> dict[str, np.ndarray]:
-        """Turn the network's chunk into actions.
+        """Decode the network's chunk to actions.
 
         chunk: (..., horizon, max_action_dim); state: the raw state groups of the same observation.
-        Gives {group: (..., steps, dim)} float32, absolute, in physical units.
+        Returns {group: (..., steps, dim)} float32, absolute, in physical units.
         """
         keys = self.codec.modality.action.keys
         dims = [self.codec.action_dim(key) for key in keys]
@@ -181,7 +185,7 @@ class Processor:
 def make_processor(
     config: ProcessorConfig, tokenizer: PromptTokenizer, tag: str, image_side: int
 ) -> Processor:
-    """Make the processor of one embodiment; ModalityError when the checkpoint lacks its parts."""
+    """Make the processor of one embodiment; ModalityError if the checkpoint lacks its parts."""
     for what, entries in (
         ("modality configuration", config.modalities),
         ("statistics", config.statistics),
@@ -192,5 +196,5 @@ def make_processor(
                 f"the checkpoint has no {what} for the embodiment {tag!r}; it has "
                 f"{', '.join(sorted(entries))}"
             )
-    codec = StateActionCodec(config.modalities[tag], config.statistics[tag], config.normalise)
+    codec = StateActionCodec(config.modalities[tag], config.statistics[tag], config.normalize)
     return Processor(config, tag, tokenizer, codec, image_side)

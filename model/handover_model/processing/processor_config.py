@@ -1,4 +1,4 @@
-"""The three small files beside the weights: processor_config, statistics and embodiment ids."""
+"""Processor settings: processor_config.json, statistics.json and embodiment_id.json."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ STATISTICS_FILE = "statistics.json"
 EMBODIMENT_FILE = "embodiment_id.json"
 PROCESSOR_CLASS = "Gr00tN1d6Processor"
 
-# slots that NVIDIA's code gives embodiments which embodiment_id.json does not list
+# slots in NVIDIA's code of embodiments that embodiment_id.json does not list
 EMBODIMENT_IDS = {
     "oxe_google": 0,
     "oxe_widowx": 1,
@@ -43,7 +43,7 @@ EMBODIMENT_IDS = {
 
 @dataclass(frozen=True)
 class ProcessorConfig:
-    """Everything that the processor is told by a checkpoint."""
+    """All settings of the processor in a checkpoint."""
 
     modalities: Mapping[str, ModalityConfig]
     """Of every embodiment, by its tag"""
@@ -51,13 +51,13 @@ class ProcessorConfig:
     """Of every embodiment, by its tag"""
     embodiment_ids: Mapping[str, int] = field(default_factory=lambda: dict(EMBODIMENT_IDS))
     image: ImageOptions = field(default_factory=ImageOptions)
-    normalise: NormalizeOptions = field(default_factory=NormalizeOptions)
+    normalize: NormalizeOptions = field(default_factory=NormalizeOptions)
     formalize_language: bool = True
     max_state_dim: int = 29
     max_action_dim: int = 29
     max_action_horizon: int = 16
     other: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of processor_config.json that nothing reads; written back as they came."""
+    """Arguments of processor_config.json that nothing reads; written back unchanged"""
 
 
 def load_processor_config(folder: Path) -> ProcessorConfig:
@@ -88,7 +88,7 @@ def parse_arguments(
     embodiment_ids: Mapping[str, int],
     place: str,
 ) -> ProcessorConfig:
-    """Read the flat arguments of processor_config.json; a missing one keeps its default."""
+    """Parse the flat arguments of processor_config.json; a missing one keeps its default."""
     plain = dict(kwargs)
     plain.pop("modality_configs", None)
     own = ("formalize_language", "max_state_dim", "max_action_dim", "max_action_horizon")
@@ -98,7 +98,7 @@ def parse_arguments(
             statistics,
             embodiment_ids,
             image=ImageOptions(**_sizes(_take(plain, ImageOptions))),
-            normalise=NormalizeOptions(**_take(plain, NormalizeOptions)),
+            normalize=NormalizeOptions(**_take(plain, NormalizeOptions)),
             **{name: plain.pop(name) for name in own if name in plain},
             other=plain,
         )
@@ -107,13 +107,13 @@ def parse_arguments(
 
 
 def processor_files(config: ProcessorConfig) -> dict[str, dict[str, Any]]:
-    """Give the content of the three files: {file name: JSON object}."""
+    """Return the content of the three files: {file name: JSON object}."""
     kwargs = {
         "modality_configs": {
             tag: modality_config_json(modality) for tag, modality in config.modalities.items()
         },
         **dataclasses.asdict(config.image),
-        **dataclasses.asdict(config.normalise),
+        **dataclasses.asdict(config.normalize),
         "formalize_language": config.formalize_language,
         "max_state_dim": config.max_state_dim,
         "max_action_dim": config.max_action_dim,
@@ -135,13 +135,13 @@ def save_processor_config(config: ProcessorConfig, folder: Path) -> None:
 
 
 def _take(values: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Take out of `values` what a dataclass has fields for."""
+    """Remove a dataclass's fields from `values`, and return them."""
     names = [entry.name for entry in dataclasses.fields(kind)]
     return {name: values.pop(name) for name in names if name in values}
 
 
 def _sizes(values: dict[str, Any]) -> dict[str, Any]:
-    """Turn JSON's size lists into tuples; one number stands for a square."""
+    """Convert JSON's size lists to tuples; one number stands for a square."""
     for name in ("image_target_size", "image_crop_size"):
         size = values.get(name)
         if isinstance(size, int):

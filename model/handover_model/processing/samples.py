@@ -1,4 +1,4 @@
-"""Observations and chunks as the processor hands them on, one by one."""
+"""Samples: single observations and chunks as the processor prepares them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from handover_model.processing.image import ImageOptions, prepare_frame, prepare
 
 @dataclass(frozen=True)
 class NetworkSample:
-    """One observation, ready to be put into a batch."""
+    """One observation, ready for a batch."""
 
     images: tuple[Tensor, ...]
     """(1, 3, H, W) float32 each, in [-1, 1]"""
@@ -34,11 +34,11 @@ class ByteSample:
     embodiment: int
 
     def grids(self, side: int) -> list[tuple[int, int]]:
-        """Give each frame's (down, right) image tokens, which are `side` pixels wide."""
+        """Return each frame's (down, right) image tokens, which are `side` pixels wide."""
         return [(frame.shape[0] // side, frame.shape[1] // side) for frame in self.frames]
 
     def scaled(self) -> NetworkSample:
-        """Scale the frames' values to the network's."""
+        """Scale the frames' values to the network's range."""
         return NetworkSample(
             tuple(map(to_pixels, self.frames)), self.input_ids, self.state, self.embodiment
         )
@@ -46,13 +46,13 @@ class ByteSample:
 
 @dataclass(frozen=True)
 class RawSample(ByteSample):
-    """One observation whose frames are as its cameras gave them: who computes it prepares them."""
+    """One observation whose frames are as its cameras gave them; the engine prepares them."""
 
     options: ImageOptions
     image_side: int
 
     def grids(self, side: int) -> list[tuple[int, int]]:
-        """See PreparedSample.grids."""
+        """See ByteSample.grids."""
         sizes = [
             prepared_size(frame.shape[0], frame.shape[1], self.options, self.image_side)
             for frame in self.frames
@@ -60,7 +60,7 @@ class RawSample(ByteSample):
         return [(height // side, width // side) for height, width in sizes]
 
     def scaled(self) -> NetworkSample:
-        """Prepare the frames as the processor does, and scale their values."""
+        """Prepare the frames like the processor, and scale their values."""
         prepared = [prepare_frame(frame, self.options, self.image_side) for frame in self.frames]
         return NetworkSample(
             tuple(map(to_pixels, prepared)), self.input_ids, self.state, self.embodiment
@@ -69,7 +69,7 @@ class RawSample(ByteSample):
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One observation and the chunk that the demonstrator then carried out."""
+    """One observation and the demonstrated chunk that followed it."""
 
     sample: NetworkSample
     action: np.ndarray

@@ -1,6 +1,8 @@
-"""An embodiment's states and actions, to the numbers that the network reads and back.
+"""Normalization of an embodiment's states and actions for the network, and its inverse.
 
-Nothing is remembered between calls: actions that are relative to a state need that state given.
+No state is kept between calls: relative actions need the state that they are relative to. Results
+keep the float type of the input, and are rounded to it where the published model's training data
+was: after the division, then after the shift.
 """
 
 from collections.abc import Mapping
@@ -12,23 +14,54 @@ import numpy as np
 
 from handover_model.errors import ModalityError, StatisticsError
 from handover_model.processing.modality import ActionRep, ModalityConfig
-from handover_model.processing.normalise import (
-    bounds,
-    by_mean_std,
-    by_range,
-    from_mean_std,
-    from_range,
-    sin_cos,
-)
 from handover_model.processing.statistics import EmbodimentStatistics, KeyStatistics
 
 Groups = Mapping[str, np.ndarray]
 Value = TypeVar("Value")
 
 
+def sin_cos(values: np.ndarray) -> np.ndarray:
+    """Return all sines, then all cosines of angles in rad: (..., D) -> (..., 2 D)."""
+    return np.concatenate([np.sin(values), np.cos(values)], axis=-1)
+
+
+def by_mean_std(values: np.ndarray, statistics: KeyStatistics) -> np.ndarray:
+    """Shift and scale to mean 0, deviation 1; dimensions that never varied stay as they are."""
+    varied = statistics.std != 0
+    scaled = (values - statistics.mean) / np.where(varied, statistics.std, 1)
+    return np.where(varied, scaled, values).astype(values.dtype)
+
+
+def by_range(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Map [low, high] to [-1, 1]; dimensions without a range (np.isclose) become exactly 0."""
+    flat = np.abs(high - low) <= 1e-8 + 1e-5 * np.abs(low)  # np.isclose, at a tenth of its time
+    share = ((values - low) / np.where(flat, 1, high - low)).astype(values.dtype)
+    return np.where(flat, 0, 2 * share - 1).astype(values.dtype)
+
+
+def from_mean_std(values: np.ndarray, statistics: KeyStatistics) -> np.ndarray:
+    """Undo by_mean_std: float64; dimensions that never varied pass unchanged here too."""
+    return np.where(statistics.std != 0, values * statistics.std + statistics.mean, values)
+
+
+def from_range(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Undo by_range: float64. Values beyond [-1, 1] are clipped first, so `low` … `high` bound it.
+
+    A dimension without a range gives its constant whatever the values are.
+    """
+    return (np.clip(values, -1, 1) + 1) / 2 * (high - low) + low
+
+
+def bounds(statistics: KeyStatistics, *, percentiles: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the range: minimum and maximum, or the 1 % and 99 % quantiles."""
+    if percentiles:
+        return statistics.q01, statistics.q99
+    return statistics.min, statistics.max
+
+
 @dataclass(frozen=True)
 class NormalizeOptions:
-    """The options of processor_config.json that normalisation reads."""
+    """The options of processor_config.json that normalization reads."""
 
     use_percentiles: bool = False
     clip_outliers: bool = True
@@ -38,7 +71,7 @@ class NormalizeOptions:
 
 @dataclass(frozen=True)
 class StateActionCodec:
-    """Normalises one embodiment's groups and takes predicted actions back to physical units."""
+    """Normalizes one embodiment's groups and restores predicted actions to physical units."""
 
     modality: ModalityConfig
     statistics: EmbodimentStatistics
@@ -64,27 +97,27 @@ class StateActionCodec:
 
     @cached_property
     def _relative(self) -> frozenset[str]:
-        """The keys of is_relative, which is asked many times for every chunk."""
+        """The keys of is_relative, which is called many times for every chunk."""
         return frozenset(self.modality.relative_keys() if self.options.use_relative_action else ())
 
     def state_dim(self, key: str) -> int:
-        """Give the raw width of a state group."""
+        """Return the raw width of a state group."""
         return _entry(self.statistics.state, key, "state").dim
 
     def action_dim(self, key: str) -> int:
-        """Give the width of an action group."""
+        """Return the width of an action group."""
         return self._action_statistics(key).dim
 
     def is_relative(self, key: str) -> bool:
-        """Tell whether the network sees this action key relative to the state."""
+        """Return whether the network predicts this action key relative to the state."""
         return key in self._relative
 
     def reference_key(self, key: str) -> str:
-        """Name the state group that a relative action key is measured against."""
+        """Return the state group that a relative action key is relative to."""
         return self.modality.action_config(key).state_key or key
 
-    def normalise_state(self, state: Groups) -> dict[str, np.ndarray]:
-        """Normalise state groups: {key: (..., T, D)} -> the same, in the modality's order.
+    def normalize_state(self, state: Groups) -> dict[str, np.ndarray]:
+        """Normalize state groups: {key: (..., T, D)} -> the same, in the modality's order.
 
         Groups encoded as sines and cosines become twice as wide.
         """
@@ -103,11 +136,11 @@ class StateActionCodec:
             result[key] = self._clip(by_range(values, low, high))
         return result
 
-    def normalise_action(self, action: Groups, state: Groups) -> dict[str, np.ndarray]:
-        """Normalise absolute actions: {key: (..., T, D)} -> the same, in the modality's order.
+    def normalize_action(self, action: Groups, state: Groups) -> dict[str, np.ndarray]:
+        """Normalize absolute actions: {key: (..., T, D)} -> the same, in the modality's order.
 
         state: the raw state groups at the chunk's start, {key: (..., steps, D)}; the last step is
-        what relative keys are measured against.
+        what relative keys are relative to.
         """
         result = {}
         for key in self.modality.action.keys:
@@ -125,7 +158,7 @@ class StateActionCodec:
         return result
 
     def restore_action(self, action: Groups, state: Groups) -> dict[str, np.ndarray]:
-        """Undo normalise_action: absolute actions in physical units, {key: (..., T, D)} float64."""
+        """Undo normalize_action: absolute actions in physical units, {key: (..., T, D)} float64."""
         result = {}
         for key in self.modality.action.keys:
             values, statistics = _entry(action, key, "action"), self._action_statistics(key)
@@ -142,7 +175,7 @@ class StateActionCodec:
         return result
 
     def _reference(self, state: Groups, key: str) -> np.ndarray:
-        """Give the last state step that a relative key is measured against: (..., 1, D) float64."""
+        """Return the last state step, to which a relative key is relative: (..., 1, D) float64."""
         name = self.reference_key(key)
         values = _entry(state, name, f"state, which the relative action {key!r} needs,")
         return np.asarray(values, np.float64)[..., -1:, :]
@@ -153,7 +186,7 @@ class StateActionCodec:
         return _entry(self.statistics.action, key, "action statistics")
 
     def _action_bounds(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """Give an action's range; relative keys always use minimum and maximum."""
+        """Return an action's range; relative keys always use minimum and maximum."""
         percentiles = self.options.use_percentiles and not self.is_relative(key)
         return bounds(self._action_statistics(key), percentiles=percentiles)
 

@@ -1,4 +1,4 @@
-"""The six statistics that normalisation needs, for each key of an embodiment.
+"""Normalization statistics: six for each key of an embodiment.
 
 A dataset has them per column (`meta/stats.json`) and, for relative actions, per step of the chunk
 (`meta/relative_stats.json`); a checkpoint has them per key and embodiment (`statistics.json`).
@@ -28,7 +28,7 @@ class KeyStatistics:
 
     @property
     def dim(self) -> int:
-        """How many numbers one step of the key has."""
+        """Width of one step of the key."""
         return self.min.shape[-1]
 
 
@@ -42,7 +42,7 @@ class EmbodimentStatistics:
 
 
 def parse_statistics(values: Mapping[str, Any], place: str) -> EmbodimentStatistics:
-    """Read one embodiment's part of statistics.json; StatisticsError names what is wrong."""
+    """Parse one embodiment's part of statistics.json; StatisticsError names what is wrong."""
     parts = {
         kind: {
             key: parse_key(entry, f"{place}.{kind}.{key}")
@@ -54,7 +54,7 @@ def parse_statistics(values: Mapping[str, Any], place: str) -> EmbodimentStatist
 
 
 def statistics_json(statistics: EmbodimentStatistics) -> dict[str, Any]:
-    """Give one embodiment's part of statistics.json."""
+    """Return one embodiment's part of statistics.json."""
     return {
         kind: {
             key: {name: getattr(entry, name).tolist() for name in NAMES}
@@ -65,14 +65,14 @@ def statistics_json(statistics: EmbodimentStatistics) -> dict[str, Any]:
 
 
 def parse_key(values: Mapping[str, Any], place: str) -> KeyStatistics:
-    """Read one key's six statistics; all of one shape, finite."""
+    """Parse one key's six statistics; all of one shape, finite."""
     missing = [name for name in NAMES if name not in values]
     if missing:
         raise StatisticsError(f"{place} lacks {', '.join(missing)}; expected {', '.join(NAMES)}")
     try:
         arrays = {name: np.asarray(values[name], np.float64) for name in NAMES}
     except (TypeError, ValueError) as error:
-        raise StatisticsError(f"{place} holds something else than numbers: {error}") from error
+        raise StatisticsError(f"{place} has values that are not numbers: {error}") from error
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or not arrays["min"].ndim:
         listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
@@ -87,7 +87,7 @@ def slice_statistics(
     relative_stats: Mapping[str, Any],
     modality: Mapping[str, Any],
 ) -> EmbodimentStatistics:
-    """Cut a dataset's column statistics into keys, by the start and end of meta/modality.json.
+    """Split a dataset's column statistics by key, by the start and end in meta/modality.json.
 
     stats, relative_stats, modality: contents of meta/stats.json, meta/relative_stats.json and
     meta/modality.json. A key's column is its `original_key`, else observation.state or action.

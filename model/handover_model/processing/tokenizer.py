@@ -1,11 +1,13 @@
-"""The backbone's tokenizer: a byte-level BPE of Qwen's family, with tokens for images added.
+"""Prompts and the backbone's tokenizer: Qwen's byte-level BPE with added tokens for images.
 
-Published N1.6 checkpoints bring no tokenizer files. They are taken from the checkpoint's folder if
-it has them, from the folder that the user names, or from the hub's Qwen3 plus the added tokens.
+Published N1.6 checkpoints have no tokenizer files. They come from the folder that the user names,
+from the checkpoint's folder if it has them, or from the Hub's Qwen3 plus the added tokens.
 """
 
 import json
+import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +17,17 @@ from tokenizers import AddedToken, Regex, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.normalizers import NFC
-from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+from tokenizers.pre_tokenizers import ByteLevel, Split
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
 from handover_model.errors import CheckpointError, TokenizerError
-from handover_model.processing.text import IMAGE_END, IMAGE_START, IMAGE_TOKEN, PAD_TOKEN
 
-# the words that Qwen's tokenizers split text into before merging bytes
+IMAGE_TOKEN = "<IMG_CONTEXT>"
+IMAGE_START, IMAGE_END = "<img>", "</img>"
+PAD_TOKEN = "<|endoftext|>"
+_NOT_WORD_NOR_SPACE = re.compile(r"[^\w\s]")
+
+# words into which Qwen's tokenizers split text before merging bytes
 QWEN_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -37,20 +44,40 @@ ADDED_FILE = "added_tokens.json"
 TOKENIZER_FILES = (TOKENIZER_FILE, *VOCABULARY_FILES, ADDED_FILE, "tokenizer_config.json")
 
 
+def formalize(instruction: str) -> str:
+    """Lower the case and drop punctuation, as in the model's training; spaces stay as they are."""
+    return _NOT_WORD_NOR_SPACE.sub("", instruction.lower())
+
+
+def render_prompt(instruction: str, image_tokens: Sequence[int]) -> str:
+    """Render an instruction and its images in the chat template.
+
+    image_tokens: number of tokens of each image of the sample, in order.
+    """
+    images = "".join(
+        f"<image {number}>{IMAGE_START}{IMAGE_TOKEN * count}{IMAGE_END}"
+        for number, count in enumerate(image_tokens, start=1)
+    )
+    return (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        f"<|im_start|>user\n{instruction}{images}<|im_end|>\n"
+    )
+
+
 @dataclass(frozen=True)
 class PromptTokenizer:
-    """Turns rendered prompts into token ids."""
+    """Converts rendered prompts to token ids."""
 
     tokenizer: Tokenizer
     image_token: int
     pad_token: int
 
     def encode(self, text: str) -> np.ndarray:
-        """Tokenise a rendered prompt: (S,) int64."""
+        """Tokenize a rendered prompt: (S,) int64."""
         return np.asarray(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
 
     def encode_batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Tokenise prompts and pad them on the left: ids and mask, both (B, S) int64."""
+        """Tokenize prompts and pad them on the left: ids and mask, both (B, S) int64."""
         return pad_left([self.encode(text) for text in texts], self.pad_token)
 
 
@@ -62,7 +89,7 @@ def pad_left(rows: list[np.ndarray], pad_token: int) -> tuple[np.ndarray, np.nda
 def pad_left_to(
     rows: list[np.ndarray], pad_token: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pad token ids on the left to a length that holds them all: see pad_left."""
+    """Pad token ids on the left to a given length, at least the longest row's: see pad_left."""
     ids = np.full((len(rows), length), pad_token, np.int64)
     mask = np.zeros((len(rows), length), np.int64)
     for place, row in enumerate(rows):
@@ -72,7 +99,7 @@ def pad_left_to(
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Tell whether a folder holds a tokenizer's files."""
+    """Return whether a folder has a tokenizer's files."""
     return (folder / TOKENIZER_FILE).is_file() or all(
         (folder / name).is_file() for name in VOCABULARY_FILES
     )
@@ -86,9 +113,9 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def find_tokenizer(checkpoint: Path, chosen: Path | None) -> Path:
-    """Find the folder of a checkpoint's tokenizer: the chosen one, its own, or the hub's.
+    """Find the folder of a checkpoint's tokenizer: the chosen one, its own, or the Hub's.
 
-    Raises TokenizerError naming --tokenizer when none can be had.
+    Raises TokenizerError naming --tokenizer if there is none.
     """
     if chosen is not None:
         if not has_tokenizer(chosen):
@@ -103,16 +130,16 @@ def find_tokenizer(checkpoint: Path, chosen: Path | None) -> Path:
         return fetch(HUB_TOKENIZER, files=TOKENIZER_FILES)
     except CheckpointError as error:
         raise TokenizerError(
-            f"{checkpoint} brings no tokenizer and {HUB_TOKENIZER} cannot be had from the hub "
-            f"({error}); name a folder that holds Qwen3's with --tokenizer DIR"
+            f"{checkpoint} has no tokenizer, and {HUB_TOKENIZER} cannot be downloaded "
+            f"({error}); name a folder with Qwen3's by --tokenizer DIR"
         ) from error
 
 
 def load_tokenizer(folder: Path, image_token: int) -> PromptTokenizer:
     """Read a tokenizer and add the image tokens that it lacks.
 
-    image_token: the id that the network knows as an image placeholder. Raises TokenizerError when
-    the tokenizer gives that token another id, or cannot be read.
+    image_token: the network's id of the image placeholder. Raises TokenizerError when the tokenizer
+    gives that token another id, or cannot be read.
     """
     try:
         tokenizer = _read(folder)
@@ -140,7 +167,7 @@ def _read(folder: Path) -> Tokenizer:
     if (folder / TOKENIZER_FILE).is_file():
         return Tokenizer.from_file(str(folder / TOKENIZER_FILE))
     if not has_tokenizer(folder):
-        raise TokenizerError(f"{folder} holds no tokenizer; name a folder with --tokenizer DIR")
+        raise TokenizerError(f"{folder} has no tokenizer; name its folder by --tokenizer DIR")
     model = BPE.from_file(*(str(folder / name) for name in VOCABULARY_FILES))
     tokenizer = byte_level(model)
     if (folder / ADDED_FILE).is_file():
@@ -150,17 +177,19 @@ def _read(folder: Path) -> Tokenizer:
             if tokenizer.token_to_id(token) != number:
                 raise TokenizerError(
                     f"{folder / ADDED_FILE}: {token} should get the id {number}, got "
-                    f"{tokenizer.token_to_id(token)}; is it of another vocabulary?"
+                    f"{tokenizer.token_to_id(token)}; does it belong to another vocabulary?"
                 )
     return tokenizer
 
 
 def byte_level(model: BPE) -> Tokenizer:
-    """Put Qwen's normalisation and splitting around a BPE model."""
+    """Wrap a BPE model in Qwen's normalization and splitting."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = NFC()
     split = Split(Regex(QWEN_WORDS), behavior="isolated")
-    tokenizer.pre_tokenizer = Sequence([split, ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = PreTokenizers(
+        [split, ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = ByteLevelDecoder()
     return tokenizer
 

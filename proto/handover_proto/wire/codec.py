@@ -1,6 +1,6 @@
-"""Arrays and images as bytes: checked before anything is allocated or decompressed.
+"""Encoding of arrays and images; checks come before anything is allocated or decompressed.
 
-Every error is an InvalidRequest naming the field's path, so the same functions serve both sides.
+Every error is an InvalidRequest naming the field's path, so both sides use the same functions.
 """
 
 import io
@@ -36,7 +36,7 @@ _DTYPES = {
 _ENUM_OF = {dtype: number for number, dtype in _DTYPES.items()}
 _MAX_AXES = 8
 
-# What Pillow raises on files that are cut short or damaged.
+# Raised by Pillow for files that are cut short or damaged.
 _BROKEN_IMAGE = (
     OSError,
     ValueError,
@@ -52,7 +52,7 @@ _BROKEN_IMAGE = (
     PillowImage.DecompressionBombError,
 )
 
-# A progressive JPEG says its image in passes, usually ten; each costs a walk over all its pixels,
+# A progressive JPEG sends its image in passes, usually ten; each costs a walk over all its pixels,
 # so that a small file of a million empty passes would keep a processor busy for hours.
 _MAX_JPEG_SCANS = 100
 _JPEG_SCAN = re.compile(b"\xff\xda")  # a third of the time of bytes.count
@@ -60,7 +60,7 @@ _PNG_BIT_DEPTH = slice(24, 25)  # signature 8, chunk head 8, width 4, height 4
 
 
 def encode_tensor(array: np.ndarray) -> pb.Tensor:
-    """Turn an array of any dtype of policy.proto into a Tensor.
+    """Encode an array of any dtype of policy.proto as a Tensor.
 
     Raises InvalidRequest for another dtype (object, string, complex) or more than 8 axes.
     """
@@ -70,7 +70,7 @@ def encode_tensor(array: np.ndarray) -> pb.Tensor:
 
 
 def fill_tensor(tensor: pb.Tensor, array: np.ndarray) -> None:
-    """Write an array into an empty Tensor, as encode_tensor does, without a copy of the message."""
+    """Write an array into an empty Tensor, like encode_tensor, without a copy of the message."""
     array = np.asarray(array)
     number = _ENUM_OF.get(array.dtype)
     if number is None:
@@ -86,9 +86,9 @@ def fill_tensor(tensor: pb.Tensor, array: np.ndarray) -> None:
 
 
 def decode_tensor(tensor: pb.Tensor, path: str) -> np.ndarray:
-    """Turn a Tensor into a read-only array over its bytes.
+    """Decode a Tensor to a read-only array over its bytes.
 
-    Raises InvalidRequest when dtype, shape and number of bytes do not belong together.
+    Raises InvalidRequest when dtype, shape and number of bytes do not agree.
     """
     dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
@@ -99,8 +99,8 @@ def decode_tensor(tensor: pb.Tensor, path: str) -> np.ndarray:
         raise InvalidRequest(
             f"{path}.shape", f"at most {_MAX_AXES} axes", f"{len(tensor.shape)} axes"
         )
-    shape, data = tuple(tensor.shape), tensor.data  # each look at the field copies its bytes
-    size = math.prod(shape) * dtype.itemsize  # Python integers: nothing overflows
+    shape, data = tuple(tensor.shape), tensor.data  # each access to the field copies its bytes
+    size = math.prod(shape) * dtype.itemsize  # Python integers do not overflow
     if size != len(data):
         raise InvalidRequest(
             f"{path}.data", f"{size} bytes for {dtype} {shape}", f"{len(data)} bytes"
@@ -109,7 +109,7 @@ def decode_tensor(tensor: pb.Tensor, path: str) -> np.ndarray:
         raise InvalidRequest(f"{path}.data", "bytes 0 or 1 for bool", "other bytes")
     try:
         return np.frombuffer(data, dtype).reshape(shape)
-    except ValueError:  # an empty array whose other axes are more than numpy can count
+    except ValueError:  # an empty array whose other axes are beyond numpy's range
         raise InvalidRequest(f"{path}.shape", "a shape that fits into memory", f"{shape}") from None
 
 
@@ -118,12 +118,12 @@ def _enum_name(number: int) -> str:
 
 
 def encode_frame(frame: Frame) -> pb.Image:
-    """Turn (height, width, 3) uint8, or a compressed file, into an Image; pixels stay as given."""
+    """Encode (height, width, 3) uint8, or a compressed file, as an Image; pixels stay as given."""
     return pb.Image.FromString(b"".join(lay_out_image(frame)))
 
 
 def lay_out_image(frame: Frame) -> list[Part]:
-    """Give the parts of a serialised Image, as encode_frame makes it, without a copy of pixels."""
+    """Return the parts of a serialized Image, like encode_frame, without a copy of the pixels."""
     if isinstance(frame, EncodedImage):
         head, data = pb.Image(codec=int(frame.codec)), frame.data  # type: ignore[arg-type]
     else:
@@ -143,7 +143,7 @@ def compress(frame: np.ndarray, codec: ImageCodec, quality: int = 90) -> Encoded
 
 
 def decode_image(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
-    """Turn an Image into a read-only (height, width, 3) uint8 RGB array.
+    """Decode an Image to a read-only (height, width, 3) uint8 RGB array.
 
     The number of pixels is checked by the claimed size or the file's header, before decompression.
     Raises InvalidRequest for an unknown codec, another length or size, a broken file, or a file
@@ -190,7 +190,7 @@ def _decode_file(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    """Say in a line what Pillow found; of a file that it does not know it names its own object."""
+    """Describe Pillow's error in one line; for an unknown file format its text names an object."""
     if isinstance(error, PillowImage.UnidentifiedImageError):
         return "it does not begin like one"
     return str(error).splitlines()[0][:100] if str(error) else type(error).__name__

@@ -1,6 +1,6 @@
-"""Protobuf's wire format, as far as large fields are laid out with it: their bytes are copied once.
+"""Protobuf wire format for large fields, so that their bytes are copied only once.
 
-Protobuf's own messages copy an image several times until it is serialised. The format is described
+Protobuf's own messages copy an image several times before it is serialized. The format is described
 at protobuf.dev/programming-guides/encoding.
 """
 
@@ -13,12 +13,12 @@ _LENGTH_DELIMITED = 2  # the wire type of bytes, text and submessages
 
 
 def field(number: int, parts: Sequence[Part]) -> list[Part]:
-    """Put parts into one field of bytes, of text or of a submessage."""
+    """Join parts to one field of bytes, text or a submessage."""
     return [_varint(number << 3 | _LENGTH_DELIMITED) + _varint(sum(map(len, parts))), *parts]
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the highest bit says that more follow."""
+    """Encode seven bits per byte, lowest first; the highest bit marks that more bytes follow."""
     written = bytearray()
     while value > 0x7F:
         written.append(value & 0x7F | 0x80)

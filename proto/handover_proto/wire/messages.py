@@ -1,4 +1,4 @@
-"""Requests, replies, info and errors: policy.proto's messages from and to the contract's types."""
+"""Requests, replies and errors as policy.proto's messages, and back."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -11,35 +11,31 @@ from handover_proto.types import (
     ActionChunk,
     ActionPrefix,
     ActionSpec,
-    CameraSpec,
-    ImageCodec,
     Limits,
     Observation,
     PolicyRequest,
     PolicySpec,
-    ServerInfo,
     StageDurations,
     StateSpec,
-    TrainingRecord,
 )
 from handover_proto.validation import check_names, check_request
 from handover_proto.wire.codec import decode_image, decode_tensor, fill_tensor, lay_out_image
 from handover_proto.wire.fields import Part, field
 
-ERROR_METADATA_KEY = "handover-error-bin"  # trailing metadata: a serialised ErrorDetail
+ERROR_METADATA_KEY = "handover-error-bin"  # trailing metadata: a serialized ErrorDetail
 _MAX_ERROR_CHARS = 400
 _LONGEST_RETRY_S = 60.0
 _OBSERVATION = pb.InferRequest.OBSERVATION_FIELD_NUMBER
 _CAMERAS = pb.Observation.CAMERAS_FIELD_NUMBER
 _FRAMES = pb.CameraFrames.FRAMES_FIELD_NUMBER
-_MAP_KEY, _MAP_VALUE = 1, 2  # a map's entry is a message of these two
+_MAP_KEY, _MAP_VALUE = 1, 2  # fields of a map's entry, which is a message
 _STAGES = tuple(stage.name for stage in dataclasses.fields(StageDurations))
 
 
 def serialize_request(request: PolicyRequest) -> bytes:
-    """Serialise a request as an InferRequest, without checking it against a server's spec.
+    """Serialize a request as an InferRequest, without checking it against a server's spec.
 
-    Protobuf merges the parts of a submessage: an observation without cameras, and one for each.
+    Protobuf merges the parts of a submessage: an observation without cameras, and one per camera.
     """
     message = pb.InferRequest(
         seed=request.seed,
@@ -62,30 +58,15 @@ def serialize_request(request: PolicyRequest) -> bytes:
     return b"".join(parts)
 
 
-def encode_request(request: PolicyRequest) -> pb.InferRequest:
-    """Turn a request into its message, as serialise_request does, for who wants to change it."""
-    return pb.InferRequest.FromString(serialize_request(request))
-
-
 def decode_request(message: pb.InferRequest, spec: PolicySpec, limits: Limits) -> PolicyRequest:
-    """Turn a message into a request that fits `spec`, its frames decompressed.
+    """Decode a message to a request that fits `spec`, with its frames decompressed.
 
-    Raises InvalidRequest naming the field, or UnmetPrecondition. What is unknown to the spec is
+    Raises InvalidRequest naming the field, or UnmetPrecondition. Names unknown to the spec are
     refused before any array is made or image decompressed.
     """
     _check_cameras_known(message.observation.cameras, spec)
     check_names("observation.state", message.observation.state, _names(spec.state))
-    cameras = {
-        name: [
-            decode_image(
-                image,
-                f'observation.cameras["{name}"].frames[{index}]',
-                limits.max_image_pixels,
-            )
-            for index, image in enumerate(camera.frames)
-        ]
-        for name, camera in message.observation.cameras.items()
-    }
+    cameras = _decode_cameras(message.observation.cameras, limits)
     prefix = None
     if message.HasField("prefix"):
         if spec.supports_prefix:
@@ -107,6 +88,22 @@ def decode_request(message: pb.InferRequest, spec: PolicySpec, limits: Limits) -
     )
     check_request(request, spec, limits)
     return request
+
+
+def _decode_cameras(
+    cameras: Mapping[str, pb.CameraFrames], limits: Limits
+) -> dict[str, list[np.ndarray]]:
+    return {
+        name: [
+            decode_image(
+                image,
+                f'observation.cameras["{name}"].frames[{index}]',
+                limits.max_image_pixels,
+            )
+            for index, image in enumerate(camera.frames)
+        ]
+        for name, camera in cameras.items()
+    }
 
 
 def _names(groups: Iterable[StateSpec | ActionSpec]) -> list[str]:
@@ -135,7 +132,7 @@ def _decode_groups(groups: Mapping[str, pb.Tensor], path: str) -> dict[str, np.n
 
 
 def encode_chunk(chunk: ActionChunk) -> pb.InferReply:
-    """Turn a chunk into its message."""
+    """Encode a chunk as its message."""
     message = pb.InferReply(
         seed=chunk.seed,
         sequence=chunk.sequence,
@@ -149,7 +146,7 @@ def encode_chunk(chunk: ActionChunk) -> pb.InferReply:
 
 
 def decode_chunk(message: pb.InferReply) -> ActionChunk:
-    """Turn a message into a chunk; raises what its `error` says, if it is set."""
+    """Decode a message to a chunk; raises its `error` if that is set."""
     if message.HasField("error"):
         raise decode_error(message.error)
     durations = message.durations
@@ -164,7 +161,7 @@ def decode_chunk(message: pb.InferReply) -> ActionChunk:
 
 
 def encode_error(error: PolicyError) -> pb.ErrorDetail:
-    """Turn an error into the message that goes with its status."""
+    """Encode an error as the message that accompanies its status."""
     detail = pb.ErrorDetail(status=error.status, message=_cut(str(error)))
     if isinstance(error, InvalidRequest):
         detail.field, detail.expected, detail.got = map(
@@ -176,12 +173,12 @@ def encode_error(error: PolicyError) -> pb.ErrorDetail:
 
 
 def _cut(text: str) -> str:
-    """What of a text fits into gRPC's metadata (8 KiB), however long a name in it may be."""
+    """Cut a text to what fits into gRPC's metadata (8 KiB), however long a name in it may be."""
     return text if len(text) <= _MAX_ERROR_CHARS else text[: _MAX_ERROR_CHARS - 1] + "…"
 
 
 def decode_error(detail: pb.ErrorDetail) -> PolicyError:
-    """Turn the message back into the error that it was."""
+    """Decode the message to the error that it was encoded from."""
     kind = BY_STATUS.get(detail.status, PolicyError)
     if kind is InvalidRequest:
         return InvalidRequest(detail.field, detail.expected, detail.got)
@@ -191,92 +188,3 @@ def decode_error(detail: pb.ErrorDetail) -> PolicyError:
             retry_s = _LONGEST_RETRY_S if retry_s > 0 else 0.0
         return Overloaded(detail.message, retry_s)
     return kind(detail.message)
-
-
-def encode_info(info: ServerInfo) -> pb.GetInfoReply:
-    """Turn what is served into its message."""
-    spec = info.spec
-    return pb.GetInfoReply(
-        protocol_version=info.protocol_version,
-        server_version=info.server_version,
-        policy=spec.policy,
-        checkpoint_name=spec.checkpoint_name,
-        checkpoint_hash=spec.checkpoint_hash,
-        processor_hash=spec.processor_hash,
-        embodiment_tag=spec.embodiment_tag,
-        cameras=[pb.CameraSpec(**dataclasses.asdict(camera)) for camera in spec.cameras],
-        state=[pb.StateSpec(**dataclasses.asdict(group)) for group in spec.state],
-        action=[
-            pb.ActionSpec(
-                name=group.name,
-                dim=group.dim,
-                representation=pb.RELATIVE if group.relative else pb.ABSOLUTE,
-                unit=group.unit,
-            )
-            for group in spec.action
-        ],
-        horizon=spec.horizon,
-        rate_hz=spec.rate_hz,
-        denoising_steps=spec.denoising_steps,
-        image_codecs=[int(codec) for codec in info.image_codecs],  # type: ignore[arg-type]
-        limits=pb.Limits(**dataclasses.asdict(info.limits)),
-        supports_seed=spec.supports_seed,
-        supports_prefix=spec.supports_prefix,
-        device=spec.device,
-        dtype=spec.dtype,
-        training=[pb.TrainingRecord(**dataclasses.asdict(record)) for record in spec.training],
-    )
-
-
-def decode_info(message: pb.GetInfoReply) -> ServerInfo:
-    """Turn the message into what is served, without image codecs that this side does not know."""
-    limits = Limits(
-        message.limits.max_message_bytes,
-        message.limits.max_image_pixels,
-        message.limits.max_task_chars,
-        message.limits.max_batch,
-    )
-    spec = PolicySpec(
-        policy=message.policy,
-        cameras=tuple(
-            CameraSpec(cam.name, cam.steps, cam.height, cam.width, tuple(cam.delta_indices))
-            for cam in message.cameras
-        ),
-        state=tuple(
-            StateSpec(group.name, group.dim, group.steps, group.unit, tuple(group.delta_indices))
-            for group in message.state
-        ),
-        action=tuple(
-            ActionSpec(group.name, group.dim, group.representation == pb.RELATIVE, group.unit)
-            for group in message.action
-        ),
-        horizon=message.horizon,
-        rate_hz=message.rate_hz,
-        denoising_steps=message.denoising_steps,
-        checkpoint_name=message.checkpoint_name,
-        checkpoint_hash=message.checkpoint_hash,
-        processor_hash=message.processor_hash,
-        embodiment_tag=message.embodiment_tag,
-        device=message.device,
-        dtype=message.dtype,
-        supports_seed=message.supports_seed,
-        supports_prefix=message.supports_prefix,
-        max_batch=message.limits.max_batch,
-        training=tuple(
-            TrainingRecord(
-                record.dataset_name,
-                record.dataset_hash,
-                tuple(record.train_episodes),
-                tuple(record.held_out_episodes),
-            )
-            for record in message.training
-        ),
-    )
-    known = {int(codec) for codec in ImageCodec}
-    return ServerInfo(
-        spec=spec,
-        limits=limits,
-        protocol_version=message.protocol_version,
-        server_version=message.server_version,
-        image_codecs=tuple(ImageCodec(codec) for codec in message.image_codecs if codec in known),
-    )

@@ -62,7 +62,7 @@ class BatchRunner:
             return
         self._call = (time.monotonic(), threading.get_ident())
         try:
-            policy.improve()
+            policy.run_idle_work()
         except Exception as error:
             record_incident("the policy could not improve itself", error)
         finally:

@@ -16,7 +16,7 @@ from handover_proto import (
     RecordedRequest,
     RecordedServer,
     ServerInfo,
-    frame,
+    encode_record,
 )
 from handover_proto.wire import encode_info
 
@@ -133,8 +133,8 @@ class Recorder(Observer):
             self._server = record
         if self._writer.is_full:
             known = self._server if self._server is not record else None
-            self._writer.begin(frame(known) if known else b"")
-        frames = frame(record)
+            self._writer.begin(encode_record(known) if known else b"")
+        frames = encode_record(record)
         self._writer.write(frames)
         with self._changed:
             self._waiting_bytes -= size

@@ -2,8 +2,7 @@
 
 import triton
 from handover_model.engine.cuda.kernel_selection import CUTS
-from handover_model.engine.cuda.triton_kernels import skinny_linear as thin_kernel
-from handover_model.engine.cuda.triton_kernels import small_attention as attention_kernel
+from handover_model.engine.cuda.triton_kernels import skinny_linear, small_attention
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -43,19 +42,19 @@ def main():
                 constants = {"NORM": norm, "FP8": fp8, "SPLITS": splits, **after}
                 constants |= {"BLOCK_ROWS": 64, "BLOCK_OUT": outputs, "BLOCK_IN": inputs}
                 compile_for_h100(
-                    thin_kernel._product,
+                    skinny_linear.product_kernel,
                     constants,
                     {"weight": "*fp8e4nv"} if fp8 else {},
                     num_warps=warps,
                     num_stages=stages,
                 )
     blocks = {"SPLITS": 4, "BLOCK_ROWS": 16, "BLOCK_OUT": 32}
-    compile_for_h100(thin_kernel._add_splits, {**after, **blocks}, num_warps=4)
+    compile_for_h100(skinny_linear.add_splits_kernel, {**after, **blocks}, num_warps=4)
     for size, padded in ((48, 64), (72, 128)):
         constants = {"MASK": True, "SIZE": size, "BLOCK_SIZE": padded}
-        blocks = (attention_kernel.QUERIES, attention_kernel.KEYS)
+        blocks = (small_attention.QUERIES, small_attention.KEYS)
         constants |= dict(zip(("BLOCK_QUERIES", "BLOCK_KEYS"), blocks, strict=True))
-        compile_for_h100(attention_kernel._attend, constants, num_warps=4, num_stages=2)
+        compile_for_h100(small_attention.attention_kernel, constants, num_warps=4, num_stages=2)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 import torch._dynamo
-from handover_model.engine.cuda import background_compiler as compiling
+from handover_model.engine.cuda import background_compiler
 from handover_model.engine.cuda.background_compiler import TURN, compile_whole, keep_compiled
-from handover_proto.types import COMPILER_THREAD
+from handover_proto.policy import COMPILER_THREAD
 
 from ..tiny import network
 from .inputs import noise_of, samples
@@ -72,7 +72,7 @@ def improve_until(engine, done):
     began = time.monotonic()
     while not done():
         assert time.monotonic() < began + WAIT_S
-        engine.improve()
+        engine.run_idle_work()
         time.sleep(0.001)
 
 
@@ -86,7 +86,7 @@ def test_plain_chunks_answer_until_the_compiled_ones_take_over(caplog):
     engine.compile(gate)
     assert gate.begun.wait(WAIT_S)
     ask(engine, net)
-    engine.improve()
+    engine.run_idle_work()
     assert not engine.compiled
     gate.opened.set()
     with caplog.at_level(logging.INFO):
@@ -98,7 +98,7 @@ def test_plain_chunks_answer_until_the_compiled_ones_take_over(caplog):
     before = gate.calls
     ask(engine, net)
     assert gate.calls == before + len(BATCHES)
-    engine.improve()  # there is nothing left to do
+    engine.run_idle_work()  # there is nothing left to do
 
 
 def test_a_compiled_chunk_that_differs_is_not_used(caplog):
@@ -109,7 +109,7 @@ def test_a_compiled_chunk_that_differs_is_not_used(caplog):
         engine.compile(gate)
         improve_until(engine, lambda: caplog.records)
         ask(engine, net)
-        engine.improve()
+        engine.run_idle_work()
     assert not engine.compiled
     (line,) = caplog.messages
     assert "0 of 6 graphs are compiled, no more: two ways to compute batches of 1 with 16" in line
@@ -126,7 +126,7 @@ def test_a_compiler_that_fails_leaves_the_plain_chunks_and_one_line(caplog):
         engine.compile(gate)
         improve_until(engine, lambda: caplog.records)
         ask(engine, net)
-        engine.improve()
+        engine.run_idle_work()
     assert gate.jobs == 1
     assert caplog.messages == ["0 of 6 graphs are compiled, no more: no C++ compiler"]
 
@@ -154,9 +154,9 @@ def test_what_is_compiled_is_handed_over_when_its_thread_has_left_the_device(mon
     @contextmanager
     def apart(_device):
         yield
-        early.append(engine._compiler.take())
+        early.append(engine.compiler.take())
 
-    monkeypatch.setattr(compiling, "_apart", apart)
+    monkeypatch.setattr(background_compiler, "separate_stream", apart)
     engine.compile(gate)
     gate.opened.set()
     improve_until(engine, lambda: len(engine.compiled) == len(engine.buckets))
@@ -178,7 +178,7 @@ def test_captures_and_compilations_of_all_policies_take_turns():
     engine.compile(compile_one)
     gate.opened.set()
     with TURN:
-        engine.improve()  # another policy's turn
+        engine.run_idle_work()  # another policy's turn
         assert not engine.compiled
     improve_until(engine, lambda: len(engine.compiled) == len(engine.buckets))
     assert turns == [True] * 3 * len(engine.buckets)
@@ -268,7 +268,7 @@ def test_a_whole_chunk_that_inductor_compiled_takes_over(home):
     while len(engine.compiled) < len(engine.buckets):
         assert time.monotonic() < began + 1100
         ask_one(engine, net)
-        engine.improve()
+        engine.run_idle_work()
     ask_one(engine, net)
 
 

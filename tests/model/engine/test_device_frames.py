@@ -1,4 +1,4 @@
-"""Frames prepared as products of matrices are the processor's but for a few grey levels."""
+"""Frames prepared as products of matrices are the processor's but for a few gray levels."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def edges(height, width):
 @pytest.mark.parametrize(
     "size", [(256, 256), (480, 640), (640, 480), (512, 512), (100, 75), (168, 168), (252, 252)]
 )
-def test_frames_are_the_processors_within_a_few_grey_levels(size, options, draw):
+def test_frames_are_the_processors_within_a_few_gray_levels(size, options, draw):
     frame = draw(*size)
     want = prepare_frame(frame, options, SIDE).astype(int)
     (got,) = DeviceImageResizer(options, SIDE, CPU)([frame]).numpy().astype(int)
@@ -76,7 +76,7 @@ def test_the_matrices_that_are_kept_are_bounded():
     prepare = DeviceImageResizer(SHIPPED, SIDE, CPU)
     for height in range(100, 100 + KEPT_SIZES + 3):
         prepare([noise(height, height)])
-    assert len(prepare._kept) == KEPT_SIZES
+    assert len(prepare.kept) == KEPT_SIZES
 
 
 def test_the_letterbox_is_left_to_the_cpu():

@@ -6,12 +6,12 @@ import logging
 import numpy as np
 import pytest
 from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.engine import agreement
-from handover_model.engine import build as choose
-from handover_model.engine.cpu import engine as rows
-from handover_model.engine.functional import prompt_kv_cache as prompt_start
+from handover_model.engine import build
+from handover_model.engine import reference as reference_engine
+from handover_model.engine.cpu import engine as cpu_engine
+from handover_model.engine.functional import prompt_kv_cache
 from handover_model.errors import ModalityError
-from handover_model.policy import GrootPolicy, load_policy
+from handover_model.policy import build_policy, load_policy
 from handover_proto.types import ActionPrefix
 
 from ..observations import request
@@ -24,7 +24,7 @@ TASKS = ("go", "insert the peg into the socket, slowly", "go", "Transfer the cub
 def plain():
     """Let PyTorch compute the rows; ONNX Runtime has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choose, "ONNX_WEIGHTS", 0)
+        patch.setattr(build, "ONNX_WEIGHTS", 0)
         yield
 
 
@@ -59,8 +59,8 @@ def assert_same(outputs, wanted):
 
 
 def test_actions_equal_those_of_the_modules(fast, reference):
-    assert fast._engine.name == "fast"
-    assert reference._engine is None
+    assert fast.engine_name == "fast"
+    assert reference.engine_name == "reference"
     assert_close(fast.infer(requests()), reference.infer(requests()))
 
 
@@ -88,11 +88,11 @@ def test_a_chunk_that_goes_on_from_a_prefix_equals_that_of_the_modules(fast, ref
 
 
 def test_what_is_kept_is_bounded(mini, monkeypatch):
-    monkeypatch.setattr(rows, "KEPT_LAYOUTS", 2)
-    monkeypatch.setattr(prompt_start, "KEPT_STARTS", 2)
+    monkeypatch.setattr(cpu_engine, "KEPT_LAYOUTS", 2)
+    monkeypatch.setattr(prompt_kv_cache, "KEPT_STARTS", 2)
     policy = load_policy(mini, device="cpu", engine="fast")
     first = [policy.infer([request(0, task=f"go{' on' * k}")])[0] for k in range(5)]
-    assert len(policy._engine._tables) == len(policy._engine._starts._kept) == 2
+    assert len(policy.engine.tables) == len(policy.engine.starts.kept) == 2
     again = [policy.infer([request(0, task=f"go{' on' * k}")])[0] for k in range(5)]
     assert_same(again, first)
 
@@ -102,19 +102,19 @@ def test_a_network_that_the_engine_does_not_know_is_served_by_its_modules(mini, 
     network = checkpoint.network
     network.config = dataclasses.replace(network.config, use_alternate_vl_dit=False)
     with pytest.raises(ModalityError, match="--engine reference"):
-        GrootPolicy(checkpoint, engine="fast")
+        build_policy(checkpoint, engine="fast")
     with caplog.at_level(logging.WARNING):
-        policy = GrootPolicy(checkpoint, engine="auto")
-    assert policy._engine is None
+        policy = build_policy(checkpoint, engine="auto")
+    assert policy.engine_name == "reference"
     assert "the reference path answers: the fast engine does not compute" in caplog.text
 
 
 def test_an_engine_that_disagrees_is_not_used(mini, caplog, monkeypatch):
-    monkeypatch.setattr(agreement, "FLOAT32_ATOL", -1.0)
+    monkeypatch.setattr(reference_engine, "FLOAT32_ATOL", -1.0)
     with pytest.raises(ModalityError, match=r"differ by .* in torch.float32; use --engine ref"):
         load_policy(mini, device="cpu", engine="fast")
     with caplog.at_level(logging.WARNING):
-        assert load_policy(mini, device="cpu")._engine is None
+        assert load_policy(mini, device="cpu").engine_name == "reference"
     assert "the reference path answers" in caplog.text
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.engine import agreement
+from handover_model.engine import reference as reference_engine
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.fp8.linear import FP8, Fp8Linear, quantize, quantize_layer, round_to_fp8
 from handover_model.engine.fp8.scales import SCALES_FILE, load_scales, save_scales
 from handover_model.engine.functional.linear import Dense, Norm
 from handover_model.engine.functional.tables import take_weights
 from handover_model.errors import CheckpointError, ModalityError
-from handover_model.policy import GrootPolicy, load_policy
+from handover_model.policy import GrootPolicy, build_policy, load_policy
 from handover_proto.types import ActionPrefix
 from torch.nn import functional
 
@@ -103,7 +103,7 @@ def checkpoint(mini):
 def scales(checkpoint):
     """Calibrated on observations of noise: the network's weights are noise too."""
     plain = GrootPolicy(checkpoint)
-    samples = [plain._prepare(request(seed)) for seed in range(8)]
+    samples = [plain.prepare(request(seed)) for seed in range(8)]
     return calibrate(checkpoint, checkpoint.processor(), samples[::2], samples[1::2], "noise")
 
 
@@ -116,13 +116,13 @@ def test_the_error_of_the_actions_is_small_and_there(scales):
 
 def test_scales_come_back_from_their_file_and_only_for_their_weights(scales, tmp_path):
     path = tmp_path / SCALES_FILE
-    with pytest.raises(CheckpointError, match="is missing: --precision fp8 wants the scales"):
+    with pytest.raises(CheckpointError, match="is missing: --precision fp8 needs the scales"):
         load_scales(path, scales.weights_hash)
     save_scales(scales, path)
     assert load_scales(path, scales.weights_hash) == scales
     assert [file.name for file in tmp_path.iterdir()] == [SCALES_FILE]
     with pytest.raises(
-        CheckpointError, match=r"for the weights \w+, and the checkpoint's are other"
+        CheckpointError, match=r"to the weights \w+, but the checkpoint's are other"
     ):
         load_scales(path, "other")
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_not_ours_is_one_clear_line(scales, tmp_path, change, sai
     path = tmp_path / SCALES_FILE
     save_scales(scales, path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(CheckpointError, match="not as Handover writes it") as caught:
+    with pytest.raises(CheckpointError, match="not in Handover's format") as caught:
         load_scales(path, scales.weights_hash)
     assert said in str(caught.value)
 
@@ -168,7 +168,7 @@ def test_a_policy_in_fp8_says_so_and_tells_its_error(serve, scales, caplog):
 def test_its_actions_are_near_the_references_and_do_not_depend_on_the_batch(serve, checkpoint):
     served = serve()
     batch = [request(seed) for seed in range(20, 24)]
-    plain = GrootPolicy(checkpoint, engine="fast").infer(batch)
+    plain = build_policy(checkpoint, engine="fast").infer(batch)
     together = served.infer(batch)
     for number, (output, want) in enumerate(zip(together, plain, strict=True)):
         (alone,) = served.infer([batch[number]])
@@ -184,7 +184,7 @@ def test_its_actions_are_near_the_references_and_do_not_depend_on_the_batch(serv
 
 def test_a_request_with_a_prefix_is_computed_in_full(serve, checkpoint):
     served = serve()
-    reference = GrootPolicy(checkpoint, engine="reference")
+    reference = GrootPolicy(checkpoint)
     (chunk,) = reference.infer([request(1)])
     rest = ActionPrefix({key: values[6:] for key, values in chunk.action.items()}, 3)
     guided = dataclasses.replace(request(1), prefix=rest)
@@ -197,11 +197,11 @@ def test_fp8_that_cannot_be_had_is_an_error_and_never_another_precision(
     checkpoint, scales, monkeypatch
 ):
     with pytest.raises(ModalityError, match="leave --engine reference out"):
-        GrootPolicy(checkpoint, engine="reference", scales=scales)
+        build_policy(checkpoint, engine="reference", scales=scales)
     with pytest.raises(ModalityError, match="calibrate again"):
-        GrootPolicy(
+        build_policy(
             checkpoint, engine="auto", scales=dataclasses.replace(scales, largest_inputs={})
         )
-    monkeypatch.setattr(agreement, "ROUNDED_COSINE", 1.1)
+    monkeypatch.setattr(reference_engine, "ROUNDED_COSINE", 1.1)
     with pytest.raises(ModalityError, match=r"differ by .* in torch.float8_e4m3fn"):
-        GrootPolicy(checkpoint, engine="auto", scales=scales)
+        build_policy(checkpoint, engine="auto", scales=scales)

@@ -8,7 +8,7 @@ from handover_model.engine.functional.inputs import chunk_input
 from handover_model.engine.functional.tables import make_tables, take_weights
 from handover_model.engine.functional.token_layout import TokenLayout, find_layout
 from handover_model.network.groot import Gr00tNetwork
-from handover_model.policy import GrootPolicy
+from handover_model.policy import build_policy
 from handover_model.processing.samples import ByteSample
 from handover_proto.types import Observation, PolicyRequest
 from torch import Tensor
@@ -28,7 +28,7 @@ def test_the_policy_gives_the_same_actions_through_the_engine(case):
         PolicyRequest(Observation(*observation))
         for observation in raw_observations(case, processor)
     ]
-    policy = GrootPolicy(checkpoint, tag, engine="fast")
+    policy = build_policy(checkpoint, tag, engine="fast")
     outputs = policy.infer_from(requests, list(values["in.noise"].numpy()))
     for key, want in golden.group(values, "out.fp32.action").items():
         got = np.stack([output.action[key] for output in outputs])

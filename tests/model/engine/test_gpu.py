@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from handover_model.checkpoints.checkpoint import load_checkpoint
-from handover_model.engine.agreement import compare
 from handover_model.engine.calibration import calibrate
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
 from handover_model.engine.cuda.engine import CudaGraphEngine
 from handover_model.engine.cuda.kernel_selection import KernelCompiler, clock_on_gpu
-from handover_model.policy import GrootPolicy, load_policy
-from handover_proto.types import COMPILER_THREAD
+from handover_model.engine.reference import compare
+from handover_model.policy import GrootPolicy, build_policy, load_policy
+from handover_proto.policy import COMPILER_THREAD
 
 from ..observations import request
 
@@ -63,10 +63,10 @@ def exact():
     return flat(loaded("float32", "reference").infer(requests()))
 
 
-def test_graphs_in_float32_equal_the_reference_but_for_grey_levels_of_the_frames(exact):
-    """The engine's own check at the start, on frames of one grey, has the bound of rounding."""
+def test_graphs_in_float32_equal_the_reference_but_for_gray_levels_of_the_frames(exact):
+    """The engine's own check at the start, on frames of one gray, has the bound of rounding."""
     policy = loaded("float32")
-    assert isinstance(policy._engine, CudaGraphEngine)
+    assert isinstance(policy.engine, CudaGraphEngine)
     assert compare(flat(policy.infer(requests())), exact).cosine >= BFLOAT16_COSINE
 
 
@@ -78,7 +78,7 @@ def test_graphs_in_bfloat16_are_near_the_float32_reference(exact):
 def test_auto_is_the_engine_and_says_so(caplog):
     with caplog.at_level(logging.INFO):
         policy = loaded(engine="auto")
-    assert isinstance(policy._engine, CudaGraphEngine)
+    assert isinstance(policy.engine, CudaGraphEngine)
     assert "engine fast (CUDA graphs): within" in caplog.text
 
 
@@ -175,12 +175,12 @@ def test_the_clock_of_kernels_counts_none_of_python_s_time():
 
 def improve_until_compiled(policy, count):
     """Ask and improve as the policy's thread does, until so many buckets are compiled."""
-    engine, began = policy._engine, time.monotonic()
+    engine, began = policy.engine, time.monotonic()
     while len(engine.compiled) < count:
         assert engine.compiling, "the compiler gave up: see the log"
         assert time.monotonic() < began + COMPILE_S
         policy.infer(requests(1))
-        policy.improve()
+        policy.run_idle_work()
 
 
 @pytest.mark.slow
@@ -188,7 +188,7 @@ def test_compiled_graphs_take_over_and_give_the_same_actions(exact, caplog):
     policy = loaded()
     plain = flat(policy.infer(requests(1)))
     with caplog.at_level(logging.WARNING):
-        policy._engine.compile(KernelCompiler())
+        policy.engine.compile(KernelCompiler())
         improve_until_compiled(policy, 3)  # every length of a batch of one
     assert not caplog.records
     compiled = flat(policy.infer(requests(1)))
@@ -206,9 +206,9 @@ def fp8():
     checkpoint.network.requires_grad_(False)
     processor = checkpoint.processor()
     plain = GrootPolicy(checkpoint)
-    samples = [plain._prepare(one) for one in requests(32)[5:]]
+    samples = [plain.prepare(one) for one in requests(32)[5:]]
     scales = calibrate(checkpoint, processor, samples[::2], samples[1::2], "made up")
-    return scales, GrootPolicy(checkpoint, engine="fast", scales=scales)
+    return scales, build_policy(checkpoint, engine="fast", scales=scales)
 
 
 def test_fp8_is_near_the_references(fp8, exact):
@@ -219,7 +219,7 @@ def test_fp8_is_near_the_references(fp8, exact):
 
 def test_fp8_on_a_gpu_is_what_a_cpu_emulates(fp8):
     scales, policy = fp8
-    emulated = GrootPolicy(load_checkpoint(SHIPPED), engine="fast", scales=scales)
+    emulated = build_policy(load_checkpoint(SHIPPED), engine="fast", scales=scales)
     found = compare(flat(policy.infer(requests())), flat(emulated.infer(requests())))
     assert found.cosine >= FP8_COSINE
 
@@ -228,10 +228,10 @@ def test_fp8_on_a_gpu_is_what_a_cpu_emulates(fp8):
 def test_fp8_compiles_with_its_rounding_fused(fp8, caplog):
     scales, _ = fp8
     checkpoint = load_checkpoint(SHIPPED, device=GPU, dtype=torch.bfloat16)
-    policy = GrootPolicy(checkpoint, engine="fast", scales=scales)
+    policy = build_policy(checkpoint, engine="fast", scales=scales)
     plain = flat(policy.infer(requests(1)))
     with caplog.at_level(logging.WARNING):
-        policy._engine.compile(KernelCompiler())
+        policy.engine.compile(KernelCompiler())
         improve_until_compiled(policy, 1)
     assert not caplog.records
     assert compare(flat(policy.infer(requests(1))), plain).cosine >= FP8_COSINE

@@ -9,8 +9,8 @@ from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.engine.fp8.linear import FP8, Fp8Linear
 from handover_model.engine.functional.layer_replacement import replace_layers
 from handover_model.engine.functional.tables import take_weights
-from handover_model.policy import GrootPolicy
-from handover_model.policy_spec import probe_request
+from handover_model.policy import build_policy
+from handover_proto.validation import example_request
 
 from ..tiny import network
 
@@ -39,18 +39,18 @@ def test_the_variants_of_a_cpu_answer_alike(mini):
     from benchmarks.inference.variants import VARIANTS
 
     built = [VARIANTS[name].build(load_checkpoint(mini)) for name in HERE]
-    engines = [policy._engine and policy._engine.name for policy in built]
-    assert engines == [None, "fast", "fast (ONNX Runtime)"]
+    engines = [policy.engine_name for policy in built]
+    assert engines == ["reference", "fast", "fast (ONNX Runtime)"]
 
 
 def test_only_the_graphs_that_are_asked_are_compiled(mini):
-    from benchmarks.inference.variants import _called, _graphs, _with, compile_graphs
+    from benchmarks.inference.variants import call_directly, compile_graphs, with_graphs
 
-    policy = _with(load_checkpoint(mini), lambda *made: _graphs(*made, capture=_called))
-    engine = policy._engine
+    policy = with_graphs(load_checkpoint(mini), call_directly)
+    engine = policy.engine
     assert len(engine.buckets) == 15
-    asked, compiled = probe_request(policy.spec), []
-    policy._spec = dataclasses.replace(policy.spec, max_batch=16)  # as on a GPU
+    asked, compiled = example_request(policy.spec), []
+    policy.spec = dataclasses.replace(policy.spec, max_batch=16)  # as on a GPU
     compile_graphs(policy, lambda chunk, _: compiled.append(chunk) or chunk, asked, (3, 18))
     assert [bucket.rows for bucket in engine.buckets] == [1, 2, 4, 16]
     assert len({bucket.layout.length for bucket in engine.buckets}) == 1
@@ -58,10 +58,12 @@ def test_only_the_graphs_that_are_asked_are_compiled(mini):
 
 
 def test_fp8_is_measured_by_scales_of_its_own(mini):
-    from benchmarks.inference.variants import grey_scales
+    from benchmarks.inference.variants import gray_scales
 
     checkpoint = load_checkpoint(mini)
-    assert GrootPolicy(checkpoint, engine="fast", scales=grey_scales(checkpoint))._engine
+    policy = build_policy(checkpoint, engine="fast", scales=gray_scales(checkpoint))
+    assert policy.engine_name == "fast"
+    assert policy.spec.dtype == "fp8"
 
 
 def test_a_variant_that_fails_has_its_reason_and_no_figure(mini, monkeypatch):
@@ -75,7 +77,7 @@ def test_a_variant_that_fails_has_its_reason_and_no_figure(mini, monkeypatch):
     monkeypatch.setitem(inference.VARIANTS, "broken", Variant("what it is", broken))
     config = inference.InferenceBenchmark(mini)
     subject = choose_subject(mini, None, "cpu", "auto", (32, 32))
-    assert inference._measure_variant(config, subject, "broken", {}) == {
+    assert inference.measure_variant(config, subject, "broken", {}) == {
         "what": "what it is",
         "not_available": "RuntimeError: CUDA error: an illegal address",
     }

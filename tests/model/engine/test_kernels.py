@@ -8,13 +8,14 @@ import pytest
 import torch
 from handover_model.engine.cuda import kernel_selection as kernels
 from handover_model.engine.cuda.chunk_module import ChunkModule
-from handover_model.engine.cuda.kernel_choices import read_choices, write_choices
 from handover_model.engine.cuda.kernel_selection import (
     CUTS,
     KernelCompiler,
     SkinnyLinear,
     mix_small,
+    read_choices,
     use_kernels,
+    write_choices,
 )
 from handover_model.engine.fp8.linear import quantize
 from handover_model.engine.functional.linear import Dense, mix

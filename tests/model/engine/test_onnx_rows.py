@@ -34,7 +34,7 @@ def converted(mini):
 
 
 def test_actions_equal_those_of_the_modules(converted, reference):
-    assert converted._engine.name == "fast (ONNX Runtime)"
+    assert converted.engine_name == "fast (ONNX Runtime)"
     for output, want in zip(converted.infer(requests()), reference.infer(requests()), strict=True):
         for name, values in want.action.items():
             np.testing.assert_allclose(output.action[name], values, atol=1e-5)
@@ -67,13 +67,13 @@ def test_a_second_policy_gives_the_same(converted, mini):
 
 def test_pytorch_answers_where_onnx_runtime_fails(mini, caplog, monkeypatch):
     class Broken(types.ModuleType):
-        def OnnxRows(self, *_):
+        def OnnxBackend(self, *_):
             raise RuntimeError("no such instruction\nand 40 lines more")
 
     monkeypatch.setitem(sys.modules, ONNX_ROWS, Broken(ONNX_ROWS))
     with caplog.at_level(logging.WARNING):
         policy = load_policy(mini, device="cpu", engine="fast")
-    assert policy._engine.name == "fast"
+    assert policy.engine_name == "fast"
     assert "ONNX Runtime does not: no such instruction" in caplog.text
     assert "40 lines" not in caplog.text
     policy.infer([request()])
@@ -84,5 +84,5 @@ def test_pytorch_answers_where_onnx_runtime_is_not_installed(mini, caplog, monke
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with caplog.at_level(logging.WARNING):
         policy = load_policy(mini, device="cpu", engine="fast")
-    assert policy._engine.name == "fast"
+    assert policy.engine_name == "fast"
     assert "ONNX Runtime does not: import of onnxruntime halted" in caplog.text

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from handover_model.checkpoints import (
     CheckpointMetadata,
+    dataset_metadata,
     load_checkpoint,
     open_weights,
     random_weights_card,
@@ -15,16 +16,15 @@ from handover_model.checkpoints import (
 )
 from handover_model.network import Gr00tNetwork
 from handover_model.processing import (
-    CAMERA,
     TAG,
     UNITS,
     EmbodimentStatistics,
     ProcessorConfig,
     aloha_processor,
-    dataset_metadata,
     dataset_statistics,
     in_slot,
 )
+from handover_proto import CAMERA
 from tokenizers import Tokenizer
 
 from handover_training.aloha_mini.configs import HeadConfig
@@ -70,7 +70,7 @@ def _save(
             folder,
             network,
             processor,
-            notes=notes,
+            metadata=notes,
             tokenizer=Path(files),
             unused=zero_unused(network.eagle),
         )

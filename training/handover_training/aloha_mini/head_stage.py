@@ -201,8 +201,8 @@ def normalize_samples(processor: Processor, seen: EncodedSamples) -> HeadSamples
     config, states, actions = processor.config, [], []
     for state, chunk in zip(seen.states, seen.chunks, strict=True):
         raw = groups_of(state[None])
-        states.append(pad_state(processor.codec.normalise_state(raw), config.max_state_dim))
-        normalised = processor.codec.normalise_action(groups_of(chunk), raw)
+        states.append(pad_state(processor.codec.normalize_state(raw), config.max_state_dim))
+        normalised = processor.codec.normalize_action(groups_of(chunk), raw)
         action, _ = pad_action(normalised, config.max_action_horizon, config.max_action_dim)
         actions.append(action)
     return HeadSamples(np.stack(states), np.stack(actions))

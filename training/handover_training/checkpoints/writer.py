@@ -44,7 +44,7 @@ class CheckpointWriter:
             folder,
             plain,
             self.base.processor_config,
-            notes=self.record.notes(),
+            metadata=self.record.notes(),
             tokenizer=self.base.tokenizer,
             unused=read_unused(self.base.folder, self.base.eagle),
         )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from handover_model.network import FlowDraw, ModelConfig, draw_flow
 from handover_model.processing import (
-    CENTRE,
+    CENTER,
     Augmentation,
     Processor,
     TrainingSample,
@@ -115,7 +115,7 @@ class TrainingWindows(Dataset[BatchItem]):
         drawn = draw_augmentation(
             how.processor.config.image, generator(how.seed, AUGMENTATION, slot.step, slot.slot)
         )
-        place = drawn.place if how.random_crop else CENTRE
+        place = drawn.place if how.random_crop else CENTER
         return replace(drawn, place=place) if how.augments else Augmentation(place=place)
 
 

@@ -113,9 +113,9 @@ def read_base(
         statistics={tag: statistics},
         embodiment_ids={**base.embodiment_ids, tag: _slot(base, tag, config)},
         image=_image_options(base.image, settings),
-        normalise=dataclasses.replace(
-            base.normalise,
-            use_relative_action=base.normalise.use_relative_action
+        normalize=dataclasses.replace(
+            base.normalize,
+            use_relative_action=base.normalize.use_relative_action
             or bool(modality.relative_keys()),
         ),
     )

@@ -1,4 +1,4 @@
-"""The engine of a CPU: rows are computed one by one, so that none depends on its batch."""
+"""CPU engine: computes requests one by one, so that none depends on its batch."""
 
 import time
 from collections import OrderedDict
@@ -45,40 +45,44 @@ class CpuRequest:
 
 
 class CpuBackend(Protocol):
-    """Computes a row in its two halves."""
+    """Computes a request in its two halves."""
 
-    def read(self, row: CpuRequest) -> Tensor:
+    def read(self, request: CpuRequest) -> Tensor:
         """Run the backbone: features of the tokens after the start, (1, tokens, hidden)."""
         ...
 
-    def denoise(self, row: CpuRequest, features: Tensor) -> Tensor:
+    def denoise(self, request: CpuRequest, features: Tensor) -> Tensor:
         """Run the action head: a chunk, (1, horizon, max_action_dim) float32."""
         ...
 
 
 @dataclass(frozen=True)
 class TorchBackend:
-    """Computes rows with PyTorch."""
+    """Computes requests with PyTorch."""
 
     weights: EngineWeights
 
-    def read(self, row: CpuRequest) -> Tensor:
-        """See RowCompute.read."""
-        return read_prompt(self.weights, row.layout, row.tables, row.inputs, row.start)
+    def read(self, request: CpuRequest) -> Tensor:
+        """See CpuBackend.read."""
+        return read_prompt(
+            self.weights, request.layout, request.tables, request.inputs, request.start
+        )
 
-    def denoise(self, row: CpuRequest, features: Tensor) -> Tensor:
-        """See RowCompute.denoise."""
+    def denoise(self, request: CpuRequest, features: Tensor) -> Tensor:
+        """See CpuBackend.denoise."""
         head = self.weights.head
-        observed = observe(head, row.layout, features, row.inputs, row.start)
-        return denoise(head, observed, row.noise, choose_sampler(row.guide))
+        observed = observe(head, request.layout, features, request.inputs, request.start)
+        return denoise(head, observed, request.noise, choose_sampler(request.guide))
 
 
 class CpuEngine:
     """Computes each sample by itself, at its own length, with its instruction's start kept.
 
-    What is kept does not change an answer, and there are bounds to it: KEPT_LAYOUTS tables and
-    KEPT_STARTS starts of instructions.
+    The caches do not change a chunk, and they are bounded: KEPT_LAYOUTS tables and KEPT_STARTS
+    starts of instructions.
     """
+
+    prepares_frames = False
 
     def __init__(
         self,
@@ -86,64 +90,71 @@ class CpuEngine:
         embodiment: int,
         pad_token: int,
         weights: EngineWeights | None = None,
+        precision: torch.dtype | None = None,
     ) -> None:
         """Take a network's weights; most stay shared with it.
 
         weights: in place of the network's own. Requests with a prefix, which need gradients through
-        them, are then left to the modules.
+        them, are then left to the modules. precision: of these weights, if not the network's.
         """
         self._network, self._embodiment, self._pad = network, embodiment, pad_token
         self.weights = weights or take_weights(network, embodiment)
+        self.precision = precision or network.action_head.dtype
         self._takes_guides = weights is None
         self._device = network.action_head.action_encoder.W1.W.device
-        language = network.backbone.model.language_model
-        self._starts = PromptStarts(self.weights, language)
-        self._tables: OrderedDict[TokenLayout, Tables] = OrderedDict()
-        self._compute: CpuBackend = TorchBackend(self.weights)
+        self.starts = PromptStarts(self.weights, network.backbone.model.language_model)
+        self.tables: OrderedDict[TokenLayout, Tables] = OrderedDict()
+        self._backend: CpuBackend = TorchBackend(self.weights)
         self.name = "fast"
 
     def run(
         self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
     ) -> EngineOutput | None:
-        """Denoise rows (B, horizon, max_action_dim) float32; None where one has no layout."""
+        """Denoise (B, horizon, max_action_dim) float32; None if a sample has no layout."""
         if guide is not None and not self._takes_guides:
             return None
         layouts = [self._layout(sample) for sample in samples]
-        rows: list[np.ndarray] = []
+        chunks: list[np.ndarray] = []
         backbone_s = head_s = 0.0
         for place, (sample, layout) in enumerate(zip(samples, layouts, strict=True)):
             if layout is None:
                 return None
             begin = time.perf_counter()
-            start = self._start(sample, layout)
-            inputs = move(
-                chunk_input([sample], layout, self._pad), self._device, self.weights.head.dtype
-            )
             own_noise = torch.from_numpy(noise[place : place + 1]).to(self._device)
             own_guide = guide and guide.row(place).to(self._device)
-            row = CpuRequest(layout, self._table(layout), inputs, own_noise, start, own_guide)
-            features = self._compute.read(row)
+            request = self._request(sample, layout, own_noise, own_guide)
+            features = self._backend.read(request)
             middle = time.perf_counter()
-            rows.append(self._compute.denoise(row, features)[0].cpu().numpy())
+            chunks.append(self._backend.denoise(request, features)[0].cpu().numpy())
             backbone_s += middle - begin
             head_s += time.perf_counter() - middle
-        return EngineOutput(np.stack(rows), 1e3 * backbone_s, 1e3 * head_s)
+        return EngineOutput(np.stack(chunks), 1e3 * backbone_s, 1e3 * head_s)
 
-    def first_row(self, sample: ByteSample) -> CpuRequest | None:
-        """Give a sample's row with noise of zeros, for who wants to see what rows look like."""
+    def example(self, sample: ByteSample) -> CpuRequest | None:
+        """Return a sample's request with noise of zeros, to convert a backend by its shapes."""
         layout = self._layout(sample)
         if layout is None:
             return None
+        config = self._network.config
+        noise = torch.zeros(1, config.action_horizon, config.max_action_dim, device=self._device)
+        return self._request(sample, layout, noise)
+
+    def use_backend(self, backend: CpuBackend, name: str) -> None:
+        """Compute by another backend than plain PyTorch, under this name."""
+        self._backend, self.name = backend, name
+
+    def _request(
+        self,
+        sample: ByteSample,
+        layout: TokenLayout,
+        noise: Tensor,
+        guide: PrefixGuide | None = None,
+    ) -> CpuRequest:
+        start = self.starts.get(start_ids(sample, layout)) if layout.known else None
         inputs = move(
             chunk_input([sample], layout, self._pad), self._device, self.weights.head.dtype
         )
-        config = self._network.config
-        noise = torch.zeros(1, config.action_horizon, config.max_action_dim, device=self._device)
-        return CpuRequest(layout, self._table(layout), inputs, noise, self._start(sample, layout))
-
-    def compute_by(self, compute: CpuBackend, name: str) -> None:
-        """Leave the computing to something else than plain PyTorch."""
-        self._compute, self.name = compute, name
+        return CpuRequest(layout, self._tables_of(layout), inputs, noise, start, guide)
 
     def _layout(self, sample: ByteSample) -> TokenLayout | None:
         if sample.embodiment != self._embodiment:
@@ -153,14 +164,11 @@ class CpuEngine:
         found = find_layout([sample.input_ids], grids, eagle.image_token_index)
         return found and split_start(found)
 
-    def _start(self, sample: ByteSample, layout: TokenLayout) -> PromptStart | None:
-        return self._starts.get(start_ids(sample, layout)) if layout.known else None
-
-    def _table(self, layout: TokenLayout) -> Tables:
-        if layout not in self._tables:
+    def _tables_of(self, layout: TokenLayout) -> Tables:
+        if layout not in self.tables:
             with torch.inference_mode(False):  # a request with a prefix asks for gradients
-                self._tables[layout] = make_tables(self._network, layout)
-            if len(self._tables) > KEPT_LAYOUTS:
-                self._tables.popitem(last=False)
-        self._tables.move_to_end(layout)
-        return self._tables[layout]
+                self.tables[layout] = make_tables(self._network, layout)
+            if len(self.tables) > KEPT_LAYOUTS:
+                self.tables.popitem(last=False)
+        self.tables.move_to_end(layout)
+        return self.tables[layout]

@@ -1,4 +1,4 @@
-"""The buckets of a GPU: which batches and lengths of text are captured before a server answers."""
+"""Buckets: the batch sizes and text lengths that are captured on a GPU at load."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from handover_model.engine.functional.token_layout import Span, TokenLayout
 
 BATCHES = (1, 2, 4, 8, 16)
+GPU_BATCH = BATCHES[-1]  # requests that a GPU computes together
 LENGTH_STEP = 16  # tokens between two lengths
-LENGTHS = 3  # from the shortest instruction on: room for some 32 tokens of instruction
+LENGTHS = 3  # from the shortest instruction on: up to some 32 tokens more
 
 
 @dataclass(frozen=True)
@@ -18,16 +19,16 @@ class Bucket:
 
     @property
     def rows(self) -> int:
-        """Rows of a batch."""
+        """Number of rows."""
         return self.layout.batch
 
     def __str__(self) -> str:
-        """Name it for the log."""
+        """Return its name for the log."""
         return f"batches of {self.rows} with {self.layout.length} tokens"
 
 
 def make_buckets(shortest: TokenLayout, largest_batch: int) -> list[Bucket]:
-    """List the buckets from the layout of one row with a short instruction on."""
+    """List the buckets, starting from the layout of one row with a short instruction."""
     first = -(-shortest.length // LENGTH_STEP) * LENGTH_STEP
     lengths = [first + LENGTH_STEP * k for k in range(LENGTHS)]
     return [
@@ -39,14 +40,14 @@ def make_buckets(shortest: TokenLayout, largest_batch: int) -> list[Bucket]:
 
 
 def stretch(layout: TokenLayout, batch: int, length: int) -> TokenLayout:
-    """Give a layout more rows and more padding before its text."""
+    """Return a layout with more rows and more padding before its text."""
     more = length - layout.length
     images: tuple[Span, ...] = tuple((start + more, stop + more) for start, stop in layout.images)
     return TokenLayout(batch, length, images, layout.grids, padded=True)
 
 
 def find_bucket(buckets: Sequence[Bucket], layout: TokenLayout) -> Bucket | None:
-    """Find the smallest bucket that a batch of this layout fits into; None when there is none."""
+    """Find the smallest bucket for a batch of this layout; None if none fits."""
     fitting = [
         bucket
         for bucket in buckets

@@ -1,4 +1,4 @@
-"""The whole chunk as a module of one layout: what is captured, compiled and checked for it."""
+"""Module that computes a whole chunk for one layout; it is captured, compiled and checked."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from handover_model.engine.functional.token_layout import TokenLayout
 
 
 class ChunkModule(nn.Module):
-    """From frames, text, padding, state and noise to actions; every shape is the layout's."""
+    """Frames, text, padding, state and noise to actions; the layout fixes every shape."""
 
     def __init__(self, weights: EngineWeights, layout: TokenLayout, tables: Tables) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ def empty_inputs(
     device: torch.device,
     dtype: torch.dtype,
 ) -> list[Tensor]:
-    """Make the static inputs of a layout, zeros; state: (steps, dim), noise: (horizon, dim)."""
+    """Make a layout's static inputs, all zeros; state: (steps, dim), noise: (horizon, dim)."""
     batch, side = layout.batch, pixels_per_token
     frames = [
         torch.zeros(batch, down * side, right * side, 3, dtype=torch.uint8, device=device)
@@ -48,7 +48,7 @@ def empty_inputs(
 
 
 def random_inputs(empty: Sequence[Tensor], vocabulary: int, seed: int = 0) -> list[Tensor]:
-    """Draw inputs of these shapes, with one place of padding: to hold two ways side by side."""
+    """Draw inputs of these shapes, with one place of padding, to compare two computations."""
     generator = torch.Generator().manual_seed(seed)
     text_ids, real, state, noise, *frames = empty
     visible = torch.ones(real.shape, dtype=torch.bool)

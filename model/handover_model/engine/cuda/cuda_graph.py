@@ -1,8 +1,8 @@
-"""One CUDA graph for a whole chunk: its kernels are started by one call instead of thousands.
+"""CUDA graph of a whole chunk: one call launches its kernels instead of thousands.
 
-Only for CUDA; everything that can be checked without a GPU is outside of this file. The inputs'
-and the output's memory is fixed when the graph is captured; all graphs share one memory pool, so
-that what they need between input and output is that of the largest.
+Only for CUDA; everything that can be checked without a GPU is outside this file. The memory of
+inputs and output is fixed when the graph is captured; all graphs share one memory pool, so that
+their intermediate memory is that of the largest.
 """
 
 import gc
@@ -14,21 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-WARM_UPS = 3  # runs before capture: libraries choose their kernels and take their workspaces
+WARM_UPS = 3  # runs before capture, in which libraries choose kernels and allocate workspaces
 
 
 @cache
 def _warm_up_stream(device: torch.device) -> torch.cuda.Stream:
-    """Give one for all warm-ups: cuBLAS keeps a workspace for each stream that it has seen."""
+    """Return the one stream for all warm-ups: cuBLAS keeps a workspace for each it has seen."""
     return torch.cuda.Stream(device)
 
 
 @contextmanager
-def _left_as_found(pool: Any) -> Iterator[None]:
-    """After a capture that failed, let the process go on without it.
+def _state_restored(pool: Any) -> Iterator[None]:
+    """Restore the process's state after a capture that failed.
 
     PyTorch (2.13) then stays in the capture's stream, and its allocator may believe that the
-    capture goes on: it would not give its cache back any more.
+    capture continues: it would never free its cache again.
     """
     with torch.cuda.stream(torch.cuda.current_stream()):
         try:
@@ -41,8 +41,8 @@ def _left_as_found(pool: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Let Python free no cycles: a graph or a kernel's code that is freed in a capture breaks it.
+def _no_garbage_collection() -> Iterator[None]:
+    """Disable garbage collection: a graph or a kernel freed during a capture breaks it.
 
     PyTorch collected before each capture until 2.8 (pytorch/pytorch#161037).
     """
@@ -56,11 +56,11 @@ def _nothing_collected() -> Iterator[None]:
 
 
 def _drop_workspaces(like: Tensor) -> None:
-    """Let what is captured next keep cuBLAS's workspace in its own pool.
+    """Make the next capture keep cuBLAS's workspace in its own pool.
 
-    PyTorch (2.13) keeps one for each thread in the pool of the first graph that took it, for all
-    that are captured in that stream, and drops it with any of them (pytorch/pytorch#193402): a
-    policy would go on writing where another's graphs were, once these are gone.
+    PyTorch (2.13) keeps one per thread in the pool of the first graph that used it, for all that
+    are captured in that stream, and drops it with any of them (pytorch/pytorch#193402): a policy
+    would keep writing where another's graphs were, once these are gone.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
@@ -69,7 +69,7 @@ def _drop_workspaces(like: Tensor) -> None:
 
 
 class CapturedChunk:
-    """A chunk's function, captured for one bucket. For one thread: the policy's."""
+    """A chunk's function captured for one bucket. Only for the policy's thread."""
 
     def __init__(
         self,
@@ -79,12 +79,12 @@ class CapturedChunk:
     ) -> None:
         """Capture a function for tensors of these shapes, whose memory becomes the graph's own."""
         self._inputs = list(inputs)
-        self._function = function  # the code of its kernels has to stay loaded
+        self._function = function  # its kernels' code has to stay loaded
         self._graph = torch.cuda.CUDAGraph()
-        # memory that other graphs may share: no two replay at once
+        # other graphs may share this memory: no two replay at once
         self.pool = pool or torch.cuda.graph_pool_handle()
         device = self._inputs[0].device
-        with torch.cuda.device(device), _left_as_found(self.pool), _nothing_collected():
+        with torch.cuda.device(device), _state_restored(self.pool), _no_garbage_collection():
             if pool is None:
                 _drop_workspaces(self._inputs[0])
             self._capture()
@@ -96,13 +96,13 @@ class CapturedChunk:
             for _ in range(WARM_UPS):
                 self._function(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        # other threads may compile or load meanwhile: their calls must not break the capture
+        # other threads may compile or load meanwhile; their calls must not break the capture
         with torch.cuda.graph(self._graph, pool=self.pool, capture_error_mode="thread_local"):
             self._output = self._function(*self._inputs)
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Copy inputs in (from pinned memory, say), replay, and give a copy of the output."""
+        """Copy inputs in (from pinned memory, say), replay, and return a copy of the output."""
         for static, fresh in zip(self._inputs, inputs, strict=True):
             static.copy_(fresh, non_blocking=True)
         self._graph.replay()
-        return self._output.clone()  # the next replay writes over it
+        return self._output.clone()  # the next replay overwrites it

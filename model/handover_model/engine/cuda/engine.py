@@ -1,4 +1,4 @@
-"""The engine of a GPU: every bucket captured at load, and replayed for what fits into it."""
+"""GPU engine: captures every bucket as a CUDA graph at load, and replays them for batches."""
 
 import logging
 import time
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from handover_model.engine.agreement import check_alike
 from handover_model.engine.cuda.background_compiler import (
     TURN,
     BackgroundCompiler,
@@ -25,10 +24,11 @@ from handover_model.engine.functional.inputs import StackFramesFn, chunk_input, 
 from handover_model.engine.functional.tables import make_tables, take_weights
 from handover_model.engine.functional.token_layout import TokenLayout, find_layout
 from handover_model.engine.interface import EngineOutput
+from handover_model.engine.reference import check_alike
 from handover_model.errors import ModalityError
 from handover_model.network.groot import Gr00tNetwork
 from handover_model.network.real_time_chunking import PrefixGuide
-from handover_model.processing.processor import ByteSample
+from handover_model.processing.samples import ByteSample, RawSample
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +38,18 @@ Capture = Callable[[Function, list[Tensor], Any], Replay]
 
 @dataclass(frozen=True)
 class Captured:
-    """What answers a bucket."""
+    """A captured bucket."""
 
     chunk: ChunkModule
     inputs: list[Tensor]
-    """Static: the graph reads them where they are"""
+    """Static: the graph reads them at these addresses"""
     replay: Replay
 
 
 class CudaGraphEngine:
-    """Answers batches of known shapes; others, and those with a prefix, are left to the modules.
+    """Computes batches of known shapes; others, and those with a prefix, are left to the modules.
 
-    A batch is filled up to its bucket by repeating its last row. For one thread.
+    A batch is filled up to its bucket's size by repeating its last row. For one thread.
     """
 
     name = "fast (CUDA graphs)"
@@ -68,22 +68,21 @@ class CudaGraphEngine:
     ) -> None:
         """Capture the buckets for frames like the probe's, from its length of instruction on.
 
-        capture: makes something that replays a function: see handover_model.engine.cuda.cuda_graph.
-        stack: what samples' frames go through: handover_model.engine.cuda.image_resize prepares them.
-        weights: in place of the network's own; precision: of these, where it is not the network's.
-        Raises ModalityError when the probe's prompt has no layout, or a graph does not give what
-        its function gives.
+        capture: makes a replay of a function: see handover_model.engine.cuda.cuda_graph. stack:
+        joins samples' frames; handover_model.engine.cuda.image_resize also prepares them. weights:
+        in place of the network's own; precision: of these, if not the network's. Raises
+        ModalityError when the probe's prompt has no layout, or a graph disagrees with its function.
         """
         self._network, self._embodiment, self._pad = network, embodiment, pad_token
-        self._stack = stack
-        shortest = self._layout([probe])
+        self._stack, self.prepares_frames = stack, isinstance(probe, RawSample)
+        shortest = self.layout([probe])
         if shortest is None:
             raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
         self.weights = weights or take_weights(network, embodiment)
         self.buckets = make_buckets(shortest, largest_batch)
-        self._precision = precision or network.action_head.dtype
+        self.precision = precision or network.action_head.dtype
         self._capture, self._pool = capture, None
-        self._compiler: BackgroundCompiler | None = None
+        self.compiler: BackgroundCompiler | None = None
         self._captured: dict[Bucket, Captured] = {}
         with TURN:
             for bucket in reversed(self.buckets):  # the largest first: its memory serves all others
@@ -93,11 +92,11 @@ class CudaGraphEngine:
     def run(
         self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
     ) -> EngineOutput | None:
-        """Denoise rows (B, horizon, max_action_dim) float32; None for what has no bucket.
+        """Denoise (B, horizon, max_action_dim) float32; None for a batch without a bucket.
 
-        One replay is the whole chunk: all its time is the action head's in the result.
+        One replay is the whole chunk: its duration counts as the action head's.
         """
-        layout = self._layout(samples) if guide is None else None
+        layout = self.layout(samples) if guide is None else None
         bucket = find_bucket(self.buckets, layout) if layout is not None else None
         if bucket is None:
             return None
@@ -114,26 +113,26 @@ class CudaGraphEngine:
         return EngineOutput(chunks, 0.0, 1e3 * (time.perf_counter() - begin))
 
     def compile(self, compile_one: Compile) -> None:
-        """Begin to compile the buckets in the background, the smallest first."""
+        """Start compiling the buckets in the background, the smallest first."""
         work = [(bucket, self._captured[bucket]) for bucket in self.buckets]
         jobs = [Job(bucket, captured.chunk, captured.inputs) for bucket, captured in work]
-        self._compiler = BackgroundCompiler(jobs, compile_one)
+        self.compiler = BackgroundCompiler(jobs, compile_one)
 
     @property
     def compiling(self) -> bool:
-        """Whether graphs are to be compiled, and none has failed."""
-        return self._compiler is not None
+        """Whether graphs are being compiled, and none has failed."""
+        return self.compiler is not None
 
-    def improve(self) -> None:
-        """Answer one more bucket by its compiled chunk, if another is ready and agrees.
+    def run_idle_work(self) -> None:
+        """Replace one bucket's graph by its compiled version, if one is ready and agrees.
 
-        In the policy's thread, between two batches: what waits for its turn is tried after the
-        next. Once one fails the rest stay as they are.
+        In the policy's thread, between two batches; if another policy holds the lock, it is tried
+        again after the next batch. Once one fails, the rest stay as they are.
         """
-        if self._compiler is None or not TURN.acquire(blocking=False):
+        if self.compiler is None or not TURN.acquire(blocking=False):
             return
         try:
-            self._take_over(self._compiler)
+            self._take_over(self.compiler)
         finally:
             TURN.release()
 
@@ -146,8 +145,8 @@ class CudaGraphEngine:
             if isinstance(function, Exception):
                 raise function
             self._captured[bucket] = self._capture_compiled(bucket, function)
-        except Exception as error:  # the compiler's, the driver's, a difference: a graph is left
-            self._compiler = None
+        except Exception as error:  # compiler, driver or a difference: the graph stays
+            self.compiler = None
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             count, of = len(self.compiled), len(self.buckets)
             logger.warning("%d of %d graphs are compiled, no more: %s", count, of, reason)
@@ -186,14 +185,14 @@ class CudaGraphEngine:
         return captured
 
     def _check(self, bucket: Bucket, new: Replay, old: Replay, inputs: Sequence[Tensor]) -> None:
-        """Hold what is captured against what it stands for; raises ModalityError."""
+        """Compare a new replay with what it stands for; raises ModalityError."""
         given = random_inputs(inputs, self.weights.language.embeddings.shape[0])
         with torch.no_grad():
             got, want = (way(given).float().cpu().numpy() for way in (new, old))
-        check_alike(got, want, self._precision, f"two ways to compute {bucket}")
+        check_alike(got, want, self.precision, f"two ways to compute {bucket}")
 
-    def _layout(self, samples: Sequence[ByteSample]) -> TokenLayout | None:
-        """Give a batch's layout; None when its frames differ or it is another embodiment's."""
+    def layout(self, samples: Sequence[ByteSample]) -> TokenLayout | None:
+        """Return a batch's layout; None when its frames differ or it is another embodiment's."""
         eagle = self._network.eagle
         grids = {tuple(sample.grids(eagle.pixels_per_token)) for sample in samples}
         if len(grids) != 1 or any(sample.embodiment != self._embodiment for sample in samples):

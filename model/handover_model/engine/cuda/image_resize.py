@@ -1,9 +1,9 @@
-"""Preparing frames where the network is: the processor's crops and resizes as products of matrices.
+"""Image preparation on the GPU: the processor's crops and resizes as matrix products.
 
-A resize is linear along each axis, and what it does to an axis is what its library makes of the
-identity matrix: so OpenCV and Pillow themselves give the matrices, once for each size of frame, and
-the device needs products and roundings alone. Results are the processor's but for values that lie
-on the edge between two grey levels: tests/model/engine/test_device_frames.py bounds them.
+A resize is linear along each axis, and its matrix is the library's resize of the identity matrix:
+so OpenCV and Pillow themselves provide the matrices, once for each size of frame, and the device
+needs only products and roundings. Results equal the processor's except for values on the edge
+between two gray levels: tests/model/engine/cuda/test_image_resize.py bounds them.
 """
 
 from collections import OrderedDict
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from handover_model.processing.image import (
-    CENTRE,
+    CENTER,
     ImageOptions,
     edge_size,
     share_span,
@@ -26,7 +26,7 @@ from handover_model.processing.image import (
 
 KEPT_SIZES = 16  # sizes of frames whose matrices are kept; cameras have few
 # OpenCV enlarges bytes with weights that are multiples of 1/2048, and drops bits before it rounds:
-# 1/8 of a level in the mean, measured with 4.14
+# 1/8 of a level on average, measured with 4.14
 FIXED_POINT, ENLARGING_HALF = 2048, 0.375
 
 Size = tuple[int, int]  # height and width in pixels
@@ -40,13 +40,13 @@ class Resize:
     rows: slice
     columns: slice
     down: Tensor
-    """(H, h) float32: the rows of the result from those that are kept"""
+    """(H, h) float32: the rows of the result from the rows kept"""
     right: Tensor
-    """(W, w) float32: columns from columns"""
+    """(W, w) float32: the same for columns"""
     rounds_between: bool
-    """Whether columns are rounded to grey levels before rows are made of them"""
+    """Whether columns are rounded to gray levels before rows are computed"""
     half: float = 0.5
-    """What is added before the rest is cut off"""
+    """Added before the fraction is cut off"""
 
     def to(self, device: torch.device) -> "Resize":
         """Move to a device."""
@@ -54,12 +54,12 @@ class Resize:
 
 
 class DeviceImageResizer:
-    """Uploads frames as cameras give them, and prepares them there. For one thread."""
+    """Uploads frames as cameras give them, and prepares them on the device. For one thread."""
 
     def __init__(self, options: ImageOptions, side: int, device: torch.device) -> None:
         """Take the processor's options and the side of an image token in pixels."""
         self._options, self._side, self._device = options, side, device
-        self._kept: OrderedDict[Size, list[Resize]] = OrderedDict()
+        self.kept: OrderedDict[Size, list[Resize]] = OrderedDict()
 
     def __call__(self, frames: Sequence[np.ndarray]) -> Tensor:
         """Prepare frames that become one size: each (h, w, 3) uint8 -> (N, H, W, 3) uint8."""
@@ -74,27 +74,27 @@ class DeviceImageResizer:
     def _upload(self, frames: np.ndarray) -> Tensor:
         given = torch.from_numpy(frames)
         if self._device.type == "cuda":
-            given = given.pin_memory()  # so that the copy waits for nothing
+            given = given.pin_memory()  # so that the copy is asynchronous
         return given.to(self._device, non_blocking=True)
 
     def _resizes(self, height: int, width: int) -> list[Resize]:
         key = (height, width)
-        if key not in self._kept:
+        if key not in self.kept:
             plan = plan_resizes(height, width, self._options, self._side)
-            self._kept[key] = [resize.to(self._device) for resize in plan]
-            if len(self._kept) > KEPT_SIZES:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+            self.kept[key] = [resize.to(self._device) for resize in plan]
+            if len(self.kept) > KEPT_SIZES:
+                self.kept.popitem(last=False)
+        self.kept.move_to_end(key)
+        return self.kept[key]
 
 
 def can_prepare(options: ImageOptions) -> bool:
-    """Tell whether these options are computed here; the older letterbox is left to the CPU."""
+    """Return whether these options are supported; the older letterbox is left to the CPU."""
     return options.use_albumentations
 
 
 def apply_resizes(frames: Tensor, resizes: Sequence[Resize]) -> Tensor:
-    """Resize (N, h, w, 3) uint8 to (N, H, W, 3) uint8; nothing in it depends on values."""
+    """Resize (N, h, w, 3) uint8 to (N, H, W, 3) uint8; no shape depends on values."""
     levels = frames.permute(0, 3, 1, 2).float()
     for resize in resizes:
         levels = levels[:, :, resize.rows, resize.columns] @ resize.right.T
@@ -105,14 +105,14 @@ def apply_resizes(frames: Tensor, resizes: Sequence[Resize]) -> Tensor:
 
 
 def plan_resizes(height: int, width: int, options: ImageOptions, side: int) -> list[Resize]:
-    """Give what handover_model.processing.image.prepare_frame does to frames of a size."""
+    """List the resizes by which handover_model.processing.image prepares frames of a size."""
     plan: list[Resize] = []
     size, window = (height, width), (slice(0, height), slice(0, width))
     for crops in (False, True):
         if crops and options.crop_fraction is not None:
             spans = [
                 share_span(length, options.crop_fraction, place)
-                for length, place in zip(size, CENTRE, strict=True)
+                for length, place in zip(size, CENTER, strict=True)
             ]
             window = (spans[0], spans[1])
             size = (spans[0].stop - spans[0].start, spans[1].stop - spans[1].start)

@@ -1,17 +1,23 @@
-"""Which layers of a bucket are computed by kernels of ours: those that are faster, by a clock.
+"""Kernel selection: the layers of a bucket that our Triton kernels compute faster, by measurement.
 
-On a GPU with Triton. Every kernel is tried beside what it would replace, on the bucket's own number
-of rows and in the type of its weights; a kernel that fails or is slower is left out. What is chosen
-is then compiled, captured and held against the plain graph like any other chunk.
+On a GPU with Triton. Every kernel is timed beside what it would replace, on the bucket's own number
+of rows and in the type of its weights; a kernel that fails or is slower is left out. The result is
+then compiled, captured and checked against the plain graph like any other chunk.
+
+The choices are kept from start to start beside the compiled code: kernels of about the same speed
+would otherwise win in turn, and the compiler would not find its code again.
 """
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
+from handover_common import write_text
 from torch import Tensor
 
 from handover_model.engine.cuda.background_compiler import (
@@ -22,26 +28,29 @@ from handover_model.engine.cuda.background_compiler import (
 )
 from handover_model.engine.cuda.chunk_module import ChunkModule
 from handover_model.engine.cuda.cuda_graph import CapturedChunk
-from handover_model.engine.cuda.kernel_choices import Cut, Known, read_choices, write_choices
 from handover_model.engine.fp8.linear import Fp8Linear
 from handover_model.engine.functional.layer_replacement import replace_layers
 from handover_model.engine.functional.linear import AttentionFn, Dense, Linear, Norm, mix
 
 logger = logging.getLogger(__name__)
 
-MOST_ROWS = 128  # in one block of thin_kernel; more are a product that libraries do well
+MOST_ROWS = 128  # in one block of skinny_linear; larger products are fast in libraries
 # (outputs, inputs, splits, warps, stages): enough programs for 132 multiprocessors at widths of
 # 1536 to 6144, with and without splitting; narrow ones first
 CUTS = ((16, 128, 1, 4, 4), (32, 128, 1, 4, 4), (32, 128, 4, 4, 4), (64, 64, 4, 8, 4))
 
-WHOLE: Cut = ()  # of attention, whose kernel has one cut
+Cut = tuple[int, ...]
+Known = dict[tuple[str | int, ...], Cut | None]
+"""By shape and type: the fastest cut, or None for the library"""
+
+WHOLE: Cut = ()  # for attention, whose kernel has only one cut
 
 Clock = Callable[[Callable[[], Tensor]], float]
 
 
 @dataclass(frozen=True)
 class SkinnyLinear:
-    """A linear layer that Triton computes together with what stands around it."""
+    """A linear layer computed by Triton together with the operations around it."""
 
     layer: Dense | Fp8Linear
     cut: Cut
@@ -74,23 +83,23 @@ class SkinnyLinear:
 
 
 def mix_small(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attend by the kernel for few queries; see linear.Mix."""
+    """Attend by the kernel for few queries; see functional.linear.AttentionFn."""
     from handover_model.engine.cuda.triton_kernels.small_attention import small_attention
 
     return small_attention(query, key, value, mask)
 
 
 class KernelCompiler:
-    """Compiles chunks with the kernels that are faster, or without where that fails.
+    """Compiles chunks with the faster kernels, or without them where that fails.
 
-    What a start finds to be faster is what later ones take, on this GPU with this PyTorch.
+    Later starts take the choices of the first, on this GPU with this PyTorch.
     """
 
     def __init__(self) -> None:
         self._wanted = find_spec("triton") is not None
 
     def __call__(self, function: Function, inputs: Sequence[Tensor]) -> Function:
-        """See compiling.Compile."""
+        """See background_compiler.Compile."""
         if self._wanted and isinstance(function, ChunkModule) and inputs[0].is_cuda:
             _, _, state, noise, *_ = inputs
             tokens = state.shape[1] + noise.shape[1]
@@ -111,9 +120,9 @@ class KernelCompiler:
 
 
 def use_kernels(chunk: ChunkModule, tokens: int, clock: Clock, known: Known) -> ChunkModule:
-    """Put kernels where they are faster: `tokens` is how many the head computes for a chunk.
+    """Put kernels where they are faster; `tokens`: how many the head computes for a chunk.
 
-    known: what was found for other buckets, and is found for this one.
+    known: choices for other buckets, extended by those for this one.
     """
     weights, batch = chunk.weights, chunk.layout.batch
     if batch * tokens <= MOST_ROWS:
@@ -173,7 +182,7 @@ def _faster_mix(shape: tuple[int, ...], like: Tensor, clock: Clock, known: Known
 def _surroundings(
     role: str, tokens: Tensor, outputs: int
 ) -> tuple[Norm | None, bool, Tensor | None]:
-    """Say what the head's blocks put around a layer: see head.predict_velocity."""
+    """Return the head's operations around a layer: see action_head.predict_velocity."""
     if role in ("project", "up"):
         norm = Norm(torch.ones_like(tokens[0]), torch.zeros_like(tokens[0]), 1e-5)
         return norm, role == "up", None
@@ -181,7 +190,7 @@ def _surroundings(
 
 
 def _try(found: dict[Cut | None, float], cut: Cut, run: Callable[[], Tensor], clock: Clock) -> None:
-    """Time a kernel; one that this GPU or this Triton cannot build is no candidate."""
+    """Time a kernel; one that this GPU or this Triton cannot build is not a candidate."""
     try:
         found[cut] = clock(run)
     except Exception as error:  # Triton's own errors have no common class
@@ -189,12 +198,30 @@ def _try(found: dict[Cut | None, float], cut: Cut, run: Callable[[], Tensor], cl
 
 
 def clock_on_gpu(run: Callable[[], Tensor]) -> float:
-    """Give the median time of a call on the GPU, in milliseconds.
+    """Return the median time of a call on the GPU, in milliseconds.
 
-    In a graph, as it will run: Python takes longer to start a kernel of Triton than that to run.
+    In a graph, as it will run: Python takes longer to start a Triton kernel than the kernel to run.
     """
     from triton.testing import do_bench  # pyright: ignore[reportMissingImports]
 
     nothing = torch.zeros(1, device="cuda")
     captured = CapturedChunk(lambda _: run(), [nothing])
     return do_bench(lambda: captured([nothing]), return_mode="median")
+
+
+def read_choices(path: Path, cuts: Collection[Cut]) -> Known:
+    """Read an earlier start's choices among these cuts; none if the file is missing or damaged."""
+    try:
+        found = {
+            tuple(key): None if cut is None else tuple(cut)
+            for key, cut in json.loads(path.read_text(encoding="utf-8"))
+        }
+    except (OSError, TypeError, ValueError):
+        return {}
+    return {key: cut for key, cut in found.items() if cut is None or cut in cuts}
+
+
+def write_choices(known: Known, path: Path) -> None:
+    """Write the choices atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(list(known.items())) + "\n")

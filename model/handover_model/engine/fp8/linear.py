@@ -1,7 +1,7 @@
-"""Linear layers in FP8 (e4m3): weights rounded at load, their inputs by scales known before.
+"""Linear layers in FP8 (e4m3): weights are rounded at load, inputs by calibrated scales.
 
-On a GPU from compute capability 8.9 on the product itself is computed in FP8; elsewhere the same
-rounded numbers are multiplied in float32, which shows the error and saves no time.
+On a GPU of compute capability 8.9 or later the product itself is computed in FP8; elsewhere the
+same rounded numbers are multiplied in float32, which shows the error but saves no time.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from handover_model.errors import ModalityError
 FP8 = torch.float8_e4m3fn
 LARGEST = 448.0  # of e4m3
 MULTIPLE = 16  # of both sides of a weight, for the GPU's kernels
-SMALLEST = 1e-12  # for a weight of zeros, whose scale must not be one
+SMALLEST = 1e-12  # for a weight of zeros, whose scale must not be zero
 CAPABILITY = (8, 9)  # of a GPU that multiplies FP8
 
 
@@ -30,7 +30,7 @@ class Fp8Linear:
     weight: Tensor
     """(out, in): e4m3 on a GPU, elsewhere its numbers in float32"""
     weight_scale: Tensor
-    """() float32: what 1 stands for"""
+    """() float32: the value of 1"""
     input_scale: Tensor
     """() float32"""
     bias: Tensor | None
@@ -67,7 +67,7 @@ class Fp8Linear:
 
 @dataclass(frozen=True)
 class MaxAbsObserver:
-    """A linear layer that remembers the largest number that it read."""
+    """A linear layer that records the largest absolute value of its inputs."""
 
     layer: Dense
     largest: Tensor
@@ -87,19 +87,19 @@ class MaxAbsObserver:
 
 
 def round_to_fp8(numbers: Tensor, scale: Tensor) -> Tensor:
-    """Round to e4m3 in units of `scale`; what is beyond the largest becomes the largest."""
+    """Round to e4m3 in units of `scale`; larger values saturate."""
     return (numbers.float() / scale).clamp(-LARGEST, LARGEST).to(FP8)
 
 
 def quantize(weights: EngineWeights, largest_inputs: Mapping[str, float]) -> EngineWeights:
-    """Round the large layers to FP8; largest_inputs: what calibration saw, by the layer's name.
+    """Round the large layers to FP8; largest_inputs: from calibration, by the layer's name.
 
-    Raises ModalityError where a layer has no such number, or the GPU cannot multiply FP8.
+    Raises ModalityError if a layer has no such number, or the GPU cannot multiply FP8.
     """
     device = weights.language.embeddings.device
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < CAPABILITY:
         raise ModalityError(
-            f"{torch.cuda.get_device_name(device)} does not multiply FP8, which wants compute "
+            f"{torch.cuda.get_device_name(device)} does not multiply FP8, which needs compute "
             "capability 8.9 (Ada, Hopper or later); leave --precision fp8 out"
         )
 
@@ -114,7 +114,7 @@ def quantize(weights: EngineWeights, largest_inputs: Mapping[str, float]) -> Eng
 
 
 def quantize_layer(layer: Dense, largest_input: float) -> Fp8Linear:
-    """Round one layer's weight; the largest input is to be the largest number of e4m3."""
+    """Round one layer's weight; the largest input becomes the largest number of e4m3."""
     device = layer.weight.device
     weight_scale = layer.weight.abs().amax().float().clamp(min=SMALLEST) / LARGEST
     rounded = round_to_fp8(layer.weight, weight_scale)
@@ -123,10 +123,10 @@ def quantize_layer(layer: Dense, largest_input: float) -> Fp8Linear:
     return Fp8Linear(kept, weight_scale, input_scale, layer.bias)
 
 
-def watch(weights: EngineWeights) -> tuple[EngineWeights, dict[str, Tensor]]:
-    """Give weights that compute the same, and the largest inputs that their layers will have read.
+def observe_inputs(weights: EngineWeights) -> tuple[EngineWeights, dict[str, Tensor]]:
+    """Return weights that compute the same, and the largest input of each layer by its name.
 
-    The tensors grow as chunks are computed.
+    These tensors are updated as chunks are computed.
     """
     seen: dict[str, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""What FP8 needs to know before the first request: kept in a file beside the checkpoint."""
+"""FP8 scales: the layers' largest inputs, kept in a file beside the checkpoint."""
 
 import dataclasses
 import json
@@ -18,10 +18,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class ActionError:
-    """How far FP8's chunks are from the reference path's, in normalised units."""
+    """Error of FP8's chunks against the reference path's, in normalized units."""
 
     chunks: int
-    """How many were compared; none of them was calibrated on"""
+    """Number compared; none of them was used for calibration"""
     cosine: float
     mean: float
     largest: float
@@ -29,10 +29,10 @@ class ActionError:
 
 @dataclass(frozen=True)
 class Fp8Scales:
-    """The largest number that each layer reads, on a dataset's observations."""
+    """The largest input of each layer on a dataset's observations."""
 
     weights_hash: str
-    """Of the weights that they are for"""
+    """Of the weights that the scales belong to"""
     dataset: str
     observations: int
     error: ActionError
@@ -40,16 +40,16 @@ class Fp8Scales:
 
 
 def save_scales(scales: Fp8Scales, path: Path) -> None:
-    """Write scales, whole or not at all."""
+    """Write scales atomically."""
     content = {"version": VERSION, **dataclasses.asdict(scales)}
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def load_scales(path: Path, weights_hash: str) -> Fp8Scales:
-    """Read scales; CheckpointError when there are none, or they are for other weights."""
+    """Read scales; CheckpointError when they are missing, or belong to other weights."""
     if not path.is_file():
         raise CheckpointError(
-            f"{path} is missing: --precision fp8 wants the scales that `handover calibrate` writes"
+            f"{path} is missing: --precision fp8 needs the scales that `handover calibrate` writes"
         )
     values = read_json(path)
     try:
@@ -69,10 +69,10 @@ def load_scales(path: Path, weights_hash: str) -> Fp8Scales:
             },
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not as Handover writes it: {error!r}") from error
+        raise CheckpointError(f"{path} is not in Handover's format: {error!r}") from error
     if scales.weights_hash != weights_hash:
         raise CheckpointError(
-            f"{path} is for the weights {scales.weights_hash}, and the checkpoint's are "
+            f"{path} belongs to the weights {scales.weights_hash}, but the checkpoint's are "
             f"{weights_hash}; run `handover calibrate` for them"
         )
     return scales

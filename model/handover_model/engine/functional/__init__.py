@@ -1,1 +1,1 @@
-"""The network's computation with constants folded, as functions of tensors."""
+"""The network's computation as functions of tensors, with constants folded."""

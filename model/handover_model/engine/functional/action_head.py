@@ -1,8 +1,8 @@
-"""The action head on plain tensors, for one embodiment and the fixed denoising steps.
+"""Action head on plain tensors, for one embodiment and the fixed denoising steps.
 
-What depends on the step alone is a table made at load: the timestep's scales and shifts are the
-weights of each norm, and its part of the action encoder is a bias. What depends on the observation
-alone (state tokens, keys and values of the features) is computed once, before the steps.
+Whatever depends only on the step is a table made at load: the timestep's scales and shifts are the
+weights of each norm, and its part of the action encoder is a bias. Whatever depends only on the
+observation (state tokens, keys and values of the features) is computed once, before the steps.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from handover_model.engine.functional.linear import AttentionFn, Linear, Norm, mix
+from handover_model.network.dit import Memory
 from handover_model.network.real_time_chunking import Velocity
 
 SELF, TEXT, IMAGE = "self", "text", "image"  # what a block attends to
@@ -35,7 +36,7 @@ class BlockWeights:
 
 @dataclass(frozen=True)
 class StepWeights:
-    """What one denoising step adds to the shared weights."""
+    """Weights of one denoising step, in addition to the shared ones."""
 
     encoder_bias: Tensor
     """(width,): the timestep's part of the action encoder, and its first layers' biases"""
@@ -46,7 +47,7 @@ class StepWeights:
 
 @dataclass(frozen=True)
 class Mlp:
-    """Two linear layers of one embodiment with a ReLU between; (in, out) as the weights have it."""
+    """Two linear layers of one embodiment with a ReLU between; (in, out) as in the checkpoint."""
 
     weight1: Tensor
     bias1: Tensor
@@ -84,23 +85,12 @@ class HeadWeights:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the head computes in."""
+        """The type in which the head computes."""
         return self.encode_in.dtype
 
 
-@dataclass(frozen=True)
-class Memory:
-    """The features as one block sees them."""
-
-    key: Tensor
-    """(B, heads, tokens, head size)"""
-    value: Tensor
-    mask: Tensor | None
-    """(B, 1, 1, tokens) bool, or None when all count"""
-
-
 def split_memory(weights: HeadWeights, projected: Tensor, mask: Tensor | None) -> list[Memory]:
-    """Cut what text_memory or image_memory gives into blocks: (B, tokens, blocks x 2 x width)."""
+    """Split text_memory's or image_memory's output by block: (B, tokens, blocks x 2 x width)."""
     width = weights.encode_in.shape[1]
     parts = projected.view(*projected.shape[:2], -1, 2, weights.heads, width // weights.heads)
     keys, values = parts.permute(3, 2, 0, 4, 1, 5).unbind(0)
@@ -113,20 +103,20 @@ def split_memory(weights: HeadWeights, projected: Tensor, mask: Tensor | None) -
 def order_memories(
     weights: HeadWeights, text: list[Memory], image: list[Memory]
 ) -> list[Memory | None]:
-    """Give each block its memory; None to those that attend to themselves."""
+    """Return each block's memory; None for those that attend to themselves."""
     kinds = {TEXT: iter(text), IMAGE: iter(image)}
     return [None if block.reads == SELF else next(kinds[block.reads]) for block in weights.blocks]
 
 
 def encode_state(weights: HeadWeights, state: Tensor) -> Tensor:
-    """Turn states into tokens: (B, T, max_state_dim) -> (B, T, width)."""
+    """Encode states as tokens: (B, T, max_state_dim) -> (B, T, width)."""
     return weights.state(state.flatten(0, 1)).view(*state.shape[:2], -1)
 
 
 def velocity_of(
     weights: HeadWeights, state_tokens: Tensor, memories: list[Memory | None]
 ) -> Velocity:
-    """Give the velocity as a function of noisy actions and step; it can be differentiated."""
+    """Return the velocity as a differentiable function of noisy actions and step."""
 
     def velocity(actions: Tensor, step: int) -> Tensor:
         return predict_velocity(weights, actions, step, state_tokens, memories)
@@ -141,7 +131,7 @@ def predict_velocity(
     state_tokens: Tensor,
     memories: list[Memory | None],
 ) -> Tensor:
-    """Predict where noisy actions should go: (B, H, A) float32 -> (B, H, A) float32."""
+    """Predict the velocity of noisy actions: (B, H, A) float32 -> (B, H, A) float32."""
     batch, horizon, _ = actions.shape
     own = weights.steps[step]
     inner = torch.addmm(
@@ -161,7 +151,7 @@ def predict_velocity(
 
 
 def attend(weights: HeadWeights, projected: Tensor, memory: Memory | None, batch: int) -> Tensor:
-    """Mix tokens: (B x T, width or 3 x width) -> (B x T, width), as one row per token."""
+    """Attend: (B x T, width or 3 x width) -> (B x T, width), one row per token."""
     rows, heads = projected.shape[0], weights.heads
     if memory is None:
         parts = projected.view(batch, rows // batch, 3, heads, -1)

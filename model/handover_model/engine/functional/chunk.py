@@ -1,4 +1,4 @@
-"""One action chunk as one function of tensors: frames, text, state and noise in, actions out.
+"""An action chunk as one function of tensors: frames, text, state and noise in, actions out.
 
 All shapes come from the layout, nothing is read back to the host, and no index depends on data: so
 the function can be captured in one CUDA graph and compiled in one piece.
@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from handover_model.engine.functional.action_head import (
     HeadWeights,
-    Memory,
     Sampler,
     encode_state,
     order_memories,
@@ -24,6 +23,7 @@ from handover_model.engine.functional.language import KeyValue, LanguageWeights,
 from handover_model.engine.functional.linear import Linear
 from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.engine.functional.vision import VisionWeights, look
+from handover_model.network.dit import Memory
 from handover_model.network.real_time_chunking import sample
 
 
@@ -38,7 +38,7 @@ class EngineWeights:
 
 @dataclass(frozen=True)
 class Tables:
-    """What a layout's shapes determine, computed before."""
+    """Tensors that depend only on a layout, computed in advance."""
 
     rotation: Rotation
     positions: tuple[Tensor, ...]
@@ -49,21 +49,21 @@ class Tables:
 
 @dataclass(frozen=True)
 class ChunkInput:
-    """What one batch brings."""
+    """Input tensors of one batch."""
 
     frames: tuple[Tensor, ...]
     """(B, H, W, 3) uint8 for each image of a sample, prepared"""
     text_ids: Tensor
     """(B, text tokens) int64: the prompt without image tokens, after the start"""
     real: Tensor | None
-    """(B, length) bool, false at padding; None where there is none"""
+    """(B, length) bool, false at padding; None if there is none"""
     state: Tensor
-    """(B, state steps, max_state_dim), normalised, in the head's type"""
+    """(B, state steps, max_state_dim), normalized, in the head's type"""
 
 
 @dataclass(frozen=True)
 class PromptStart:
-    """The start of a prompt, before any image: it stays while the instruction stays."""
+    """The start of a prompt, before any image; it depends only on the instruction."""
 
     past: tuple[KeyValue, ...]
     """Keys and values of the language model's layers"""
@@ -73,7 +73,7 @@ class PromptStart:
 
 @dataclass(frozen=True)
 class Observed:
-    """What the denoising steps read of an observation."""
+    """Inputs of the denoising steps that depend only on the observation."""
 
     state_tokens: Tensor
     memories: list[Memory | None]
@@ -88,7 +88,7 @@ def make_chunk(
     start: PromptStart | None = None,
     sampler: Sampler = sample,
 ) -> Tensor:
-    """Denoise chunks: noise (B, H, A) float32 -> actions (B, H, A) float32, normalised units."""
+    """Denoise chunks: noise (B, H, A) float32 -> actions (B, H, A) float32, normalized units."""
     features = read_prompt(weights, layout, tables, inputs, start)
     return denoise(
         weights.head, observe(weights.head, layout, features, inputs, start), noise, sampler
@@ -140,7 +140,7 @@ def denoise(
 
 
 def cut(rows: Tensor, spans: Sequence[tuple[int, int]], offset: int) -> Tensor:
-    """Keep some places of rows: (B, places, ...) -> (B, kept, ...); `offset` is the first place."""
+    """Select places of rows: (B, places, ...) -> (B, kept, ...); `offset` is the first place."""
     parts = [rows[:, start - offset : stop - offset] for start, stop in spans]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
@@ -163,7 +163,7 @@ def _memories(
 def _image_tokens(
     weights: VisionWeights, frames: Sequence[Tensor], positions: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Look at frames, those of one size together: each (B, H, W, 3) -> each (B, tokens, hidden)."""
+    """Encode frames, those of one size together: each (B, H, W, 3) -> each (B, tokens, hidden)."""
     tokens: dict[int, Tensor] = {}
     for size in dict.fromkeys(frame.shape for frame in frames):
         places = [place for place, frame in enumerate(frames) if frame.shape == size]
@@ -186,7 +186,7 @@ def _lay_out(layout: TokenLayout, text: Tensor, images: Sequence[Tensor]) -> Ten
 
 
 def _mask(layout: TokenLayout, visible: Tensor, real: Tensor | None) -> Tensor | None:
-    """Say which keys each token sees; None where the causal order alone says it."""
+    """Return the keys that each token sees; None if the causal order is enough."""
     if real is None:
         return visible[None, None] if layout.known else None
     # a padding place also sees itself: a row without any key is undefined in some kernels

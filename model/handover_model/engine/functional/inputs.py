@@ -1,4 +1,4 @@
-"""From prepared samples to the tensors of a layout."""
+"""Conversion of prepared samples to the tensors of a layout."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ StackFramesFn = Callable[
 
 
 def stack_frames(frames: Sequence[np.ndarray]) -> Tensor:
-    """Stack frames that are prepared: each (H, W, 3) uint8 -> (B, H, W, 3)."""
+    """Stack prepared frames: each (H, W, 3) uint8 -> (B, H, W, 3)."""
     return torch.from_numpy(np.stack(frames))
 
 
@@ -27,7 +27,7 @@ def chunk_input(
     pad_token: int,
     stack: StackFramesFn = stack_frames,
 ) -> ChunkInput:
-    """Put samples of one layout into its tensors, on the CPU; the state is float32 there.
+    """Convert samples of one layout to its tensors, on the CPU, with the state in float32.
 
     stack: makes one tensor of all samples' frames at one place; it may prepare them on a device.
     """
@@ -45,12 +45,12 @@ def chunk_input(
 
 
 def start_ids(sample: ByteSample, layout: TokenLayout) -> Tensor:
-    """Give the ids before the first image: (1, tokens) int64."""
+    """Return the ids before the first image: (1, tokens) int64."""
     return torch.from_numpy(sample.input_ids[None, : layout.known].copy())
 
 
 def move(inputs: ChunkInput, device: torch.device, dtype: torch.dtype) -> ChunkInput:
-    """Move to a device, and the state to the head's type."""
+    """Move to a device, and cast the state to the head's type."""
     return ChunkInput(
         tuple(frame.to(device, non_blocking=True) for frame in inputs.frames),
         inputs.text_ids.to(device, non_blocking=True),

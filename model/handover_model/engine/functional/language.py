@@ -1,10 +1,10 @@
-"""The cut language model (Qwen3) on plain tensors: fused projections, no module in between."""
+"""The truncated language model (Qwen3) on plain tensors, with fused projections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
@@ -43,7 +43,7 @@ class LanguageWeights:
 
 @dataclass(frozen=True)
 class Rotation:
-    """RoPE for the places of a layout: cosines, and sines with the sign of the half they move."""
+    """RoPE for the places of a layout: cosines, and sines signed by the half that they rotate."""
 
     cos: Tensor
     """(tokens, 1, head size)"""
@@ -52,7 +52,7 @@ class Rotation:
 
 
 def take_language(model: LanguageModel) -> LanguageWeights:
-    """Take the weights out of the network; those that are fused stay shared with it."""
+    """Take the weights out of the network; fused ones stay shared with it."""
     qwen = model.model
     config = qwen.config
     heads, key_heads = config.num_attention_heads, config.num_key_value_heads
@@ -70,7 +70,7 @@ def take_language(model: LanguageModel) -> LanguageWeights:
 
 
 def make_rotation(model: LanguageModel, layout: TokenLayout, dtype: torch.dtype) -> Rotation:
-    """Compute RoPE's table for the places that a layout computes, in float32, then cast."""
+    """Compute RoPE's table for the computed places of a layout, in float32, then cast."""
     frequencies = model.model.rotary_emb.inv_freq
     assert isinstance(frequencies, Tensor)
     places = torch.arange(layout.known, layout.length, device=frequencies.device)
@@ -81,7 +81,7 @@ def make_rotation(model: LanguageModel, layout: TokenLayout, dtype: torch.dtype)
 
 
 def visible_keys(layout: TokenLayout, device: torch.device) -> Tensor:
-    """Say which places a place may see, padding aside: (tokens, length) bool."""
+    """Return which places a place may see, apart from padding: (tokens, length) bool."""
     ones = torch.ones(layout.length, layout.length, dtype=torch.bool, device=device)
     return ones.tril()[layout.known :]
 
@@ -96,7 +96,7 @@ def read(
     """Run the layers and the final norm: (B, tokens, hidden) -> the same, and keys and values.
 
     mask: which keys a token sees, (B or 1, 1, tokens, past + tokens) bool; None for all up to
-    itself, which wants no past. past: keys and values of the tokens before, per layer.
+    itself, which requires no past. past: keys and values of the tokens before, per layer.
     """
     kept: list[KeyValue] = []
     groups = weights.query_heads // weights.key_heads
@@ -126,7 +126,7 @@ def read(
 def _project(
     weights: LanguageWeights, layer: LanguageLayerWeights, normed: Tensor, rotation: Rotation
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Give queries, keys (normed and rotated) and values: each (B, heads, tokens, head size)."""
+    """Return queries, keys (normed and rotated) and values: each (B, heads, tokens, head size)."""
     rotated, size = weights.query_heads + weights.key_heads, layer.head_norms.shape[1]
     qkv = layer.qkv(normed).unflatten(-1, (rotated + weights.key_heads, size))
     both, value = qkv[..., :rotated, :], qkv[..., rotated:, :]
@@ -137,10 +137,10 @@ def _project(
 
 
 def _repeat_heads(heads: Tensor, groups: int) -> Tensor:
-    """Give each key head's group of query heads its own: (B, heads, ...) -> (B, all heads, ...).
+    """Repeat each key head for its group of query heads: (B, heads, ...) -> (B, all heads, ...).
 
     Attention with fewer key heads and a mask has no fast kernel on a GPU, ONNX's exporter does not
-    know it, and on a CPU it gains nothing.
+    support it, and on a CPU it gains nothing.
     """
     if groups == 1:
         return heads
@@ -152,15 +152,10 @@ def _take_layer(layer: Qwen3DecoderLayer, heads: int, key_heads: int) -> Languag
     query_norm, key_norm = attention.q_norm.weight.detach(), attention.k_norm.weight.detach()
     return LanguageLayerWeights(
         norm1=layer.input_layernorm.weight.detach(),
-        qkv=fuse([_linear(attention.q_proj), _linear(attention.k_proj), _linear(attention.v_proj)]),
+        qkv=fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
         head_norms=torch.cat([query_norm.expand(heads, -1), key_norm.expand(key_heads, -1)]),
-        out=dense(_linear(attention.o_proj)),
+        out=dense(attention.o_proj),
         norm2=layer.post_attention_layernorm.weight.detach(),
-        gate_up=fuse([_linear(mlp.gate_proj), _linear(mlp.up_proj)]),
-        down=dense(_linear(mlp.down_proj)),
+        gate_up=fuse([mlp.gate_proj, mlp.up_proj]),
+        down=dense(mlp.down_proj),
     )
-
-
-def _linear(layer: object) -> nn.Linear:
-    assert isinstance(layer, nn.Linear)
-    return layer

@@ -1,4 +1,4 @@
-"""The large linear layers by name, and putting something else in their places."""
+"""Replacement of the large linear layers, which are found by name."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,9 +22,9 @@ def replace_layers(
     change: Callable[[str, Any], Linear],
     kinds: tuple[type, ...] = (Dense,),
 ) -> EngineWeights:
-    """Give the same weights with what `change` makes of each large layer's name and weights.
+    """Return the weights with each large layer replaced by `change` of its name and weights.
 
-    kinds: the classes of the layers that are changed.
+    kinds: the classes of the layers to replace.
     """
     return _changed(weights, "", change, kinds)
 

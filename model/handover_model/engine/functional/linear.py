@@ -1,7 +1,7 @@
 """Linear layers and norms as values: weights taken out of the network's modules, shared with them.
 
-Where several layers read the same input, their weights are laid behind one another in one tensor,
-and the modules' own weights become views of it: the network's memory does not grow.
+Where several layers read the same input, their weights are concatenated in one tensor, and the
+modules' own weights become views of it: the network's memory does not grow.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ AttentionFn = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attend as PyTorch does; mask: bool, true where a key counts, or None for all."""
+    """Attend with PyTorch; mask: bool, true where a key counts, or None for all."""
     mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return mixed.transpose(1, 2).flatten(2)
 
@@ -33,14 +33,14 @@ class Norm:
     eps: float
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Normalise tokens: (..., width) -> the same shape."""
+        """Normalize tokens: (..., width) -> the same shape."""
         return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 class Linear(Protocol):
-    """What the engine's functions need of a linear layer, whatever its weights are kept in.
+    """Interface of a linear layer to the engine's functions, whatever the type of its weights.
 
-    What stands around the product is told to it, so that a kernel may do all of it at once.
+    The operations around the product are passed to it, so that one kernel may fuse them all.
     """
 
     def __call__(
@@ -50,7 +50,7 @@ class Linear(Protocol):
         gelu: bool = False,
         residual: Tensor | None = None,
     ) -> Tensor:
-        """Give residual + gelu(layer(norm(tokens))), each where wanted: (..., in) -> (..., out)."""
+        """Return residual + gelu(layer(norm(tokens))), each if given: (..., in) -> (..., out)."""
         ...
 
 
@@ -76,14 +76,15 @@ class Dense:
 
 
 def finish(product: Tensor, gelu: bool, residual: Tensor | None) -> Tensor:
-    """Do what comes after a layer's product and bias: see Linear."""
+    """Apply what follows a layer's product and bias: see Linear."""
     if gelu:
         product = functional.gelu(product, approximate="tanh")
     return product if residual is None else residual + product
 
 
-def dense(layer: nn.Linear) -> Dense:
-    """Take a layer's weights; they stay shared with it."""
+def dense(layer: object) -> Dense:
+    """Take an nn.Linear's weights; they stay shared with it."""
+    assert isinstance(layer, nn.Linear)
     return Dense(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
 
 
@@ -92,11 +93,13 @@ def norm(layer: nn.LayerNorm) -> Norm:
     return Norm(layer.weight.detach(), layer.bias.detach(), layer.eps)
 
 
-def fuse(layers: Sequence[nn.Linear]) -> Dense:
-    """Lay layers of one input behind one another: (sum of out, in). They become views of it.
+def fuse(modules: Sequence[object]) -> Dense:
+    """Concatenate nn.Linears of one input: (sum of out, in). Their weights become views of it.
 
-    While it runs, it takes the memory of the fused weights once more, and gives it back.
+    While it runs, it temporarily needs the memory of the fused weights once more.
     """
+    layers = [layer for layer in modules if isinstance(layer, nn.Linear)]
+    assert len(layers) == len(modules)
     weights = torch.cat([layer.weight.detach() for layer in layers])
     biased = [layer.bias for layer in layers if layer.bias is not None]
     assert len(biased) in (0, len(layers))

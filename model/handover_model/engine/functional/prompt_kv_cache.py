@@ -1,8 +1,8 @@
-"""The start of a prompt, kept while the instruction stays.
+"""Cache of keys and values of a prompt's start, per instruction.
 
 Text before the first image cannot see it, so its keys and values in the language model, and what
-the action head's text blocks read of it, do not depend on the frame. They are always computed by
-themselves, kept or not, so that the first answer to an instruction and the later ones are equal.
+the action head's text blocks read of it, do not depend on the frame. They are always computed
+separately, cached or not, so that the first chunk for an instruction equals the later ones.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ KEPT_STARTS = 32
 
 
 def split_start(layout: TokenLayout) -> TokenLayout:
-    """Take the text before the first image out of a layout of one row without padding."""
+    """Split the text before the first image off a layout of one row without padding."""
     assert layout.batch == 1
     assert not layout.padded
     return replace(layout, known=layout.images[0][0])
@@ -43,20 +43,20 @@ def make_start(weights: EngineWeights, model: LanguageModel, ids: Tensor) -> Pro
 
 
 class PromptStarts:
-    """The starts of the latest instructions, at most KEPT_STARTS."""
+    """Cache of the starts of the latest instructions, at most KEPT_STARTS."""
 
     def __init__(self, weights: EngineWeights, model: LanguageModel) -> None:
         self._weights, self._model = weights, model
-        self._kept: OrderedDict[bytes, PromptStart] = OrderedDict()
+        self.kept: OrderedDict[bytes, PromptStart] = OrderedDict()
 
     def get(self, ids: Tensor) -> PromptStart:
-        """Give the start of (1, tokens) int64 ids on the CPU."""
+        """Return the start of (1, tokens) int64 ids on the CPU."""
         key = ids.numpy().tobytes()
-        if key not in self._kept:
+        if key not in self.kept:
             device = self._weights.language.embeddings.device
             with torch.inference_mode(False), torch.no_grad():
-                self._kept[key] = make_start(self._weights, self._model, ids.clone().to(device))
-            if len(self._kept) > KEPT_STARTS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+                self.kept[key] = make_start(self._weights, self._model, ids.clone().to(device))
+            if len(self.kept) > KEPT_STARTS:
+                self.kept.popitem(last=False)
+        self.kept.move_to_end(key)
+        return self.kept[key]

@@ -1,4 +1,4 @@
-"""What a layout determines, and the whole network's weights, taken once at load."""
+"""A layout's tables, and the whole network's weights, both taken once at load."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Where text and images lie in a row of tokens: all that gives a chunk's tensors their shapes.
+"""Token layout: the places of text and images in a row, which give a chunk's tensors their shapes.
 
 With the padding on the left, the image tokens of a prompt have the same places in every row of a
 batch whose frames have the same sizes. So a layout is known before the network runs, nothing in the
@@ -27,18 +27,18 @@ class TokenLayout:
     padded: bool = False
     """Whether a row may begin with padding"""
     known: int = 0
-    """Tokens at the row's start that are computed before: see engine.prompt_start"""
+    """Tokens at the row's start that are computed in advance: see prompt_kv_cache"""
 
     @property
     def texts(self) -> tuple[Span, ...]:
-        """The places between the images, after the start; none of them is empty."""
+        """The places between the images, after the start; none is empty."""
         starts = (self.known, *(stop for _, stop in self.images))
         stops = (*(start for start, _ in self.images), self.length)
         return tuple(span for span in zip(starts, stops, strict=True) if span[0] < span[1])
 
     @property
     def text_tokens(self) -> int:
-        """How many tokens after the start are text."""
+        """Number of text tokens after the start."""
         return sum(stop - start for start, stop in self.texts)
 
 
@@ -48,7 +48,7 @@ def find_layout(
     """Find the layout of prompts, each (S,) int64, whose images have these grids of tokens.
 
     multiple: rows are padded to a multiple of it. None when the prompts' image tokens are not
-    where the grids say, or there are none: the reference path then has to answer.
+    where the grids say, or there are none: the reference path then has to compute them.
     """
     longest = max(len(row) for row in rows)
     length = -(-longest // multiple) * multiple
@@ -65,7 +65,7 @@ def find_layout(
 def image_places(
     row: np.ndarray, grids: Sequence[Span], image_token: int, length: int
 ) -> list[Span]:
-    """Find each image's tokens in a prompt that is padded to `length`; [] where they do not fit."""
+    """Find each image's tokens in a prompt padded to `length`; [] if they do not fit."""
     offset = length - len(row)
     places = np.flatnonzero(row == image_token)
     spans: list[Span] = []

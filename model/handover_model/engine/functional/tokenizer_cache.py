@@ -1,4 +1,4 @@
-"""A tokenizer that remembers the latest prompts: a robot repeats its instruction at every step."""
+"""Tokenizer with a cache of prompts, since a robot repeats its instruction at every step."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ import numpy as np
 from handover_model.processing.tokenizer import PromptTokenizer
 
 KEPT_PROMPTS = 256
-LONGEST_KEPT = 8192  # characters of a rendered prompt; longer ones are tokenised each time
+LONGEST_KEPT = 8192  # characters of a rendered prompt; longer ones are tokenized each time
 
 
 @dataclass(frozen=True)
 class CachedTokenizer(PromptTokenizer):
-    """Gives what PromptTokenizer gives; the arrays are shared and read-only."""
+    """PromptTokenizer with a cache; its arrays are shared and read-only."""
 
     kept: OrderedDict[str, np.ndarray] = field(default_factory=OrderedDict, compare=False)
 
     def encode(self, text: str) -> np.ndarray:
-        """Tokenise a rendered prompt, or take the ids from an earlier time: (S,) int64."""
+        """Tokenize a rendered prompt, or return its cached ids: (S,) int64."""
         ids = self.kept.get(text)
         if ids is None:
             ids = super().encode(text)
@@ -34,5 +34,5 @@ class CachedTokenizer(PromptTokenizer):
 
 
 def remember_prompts(tokenizer: PromptTokenizer) -> CachedTokenizer:
-    """Put a memory around a tokenizer; for one thread."""
+    """Wrap a tokenizer in a cache; for one thread."""
     return CachedTokenizer(tokenizer.tokenizer, tokenizer.image_token, tokenizer.pad_token)

@@ -1,7 +1,7 @@
-"""The vision tower and its projector on plain tensors.
+"""Vision tower and its projector on plain tensors.
 
 Patches are cut in the order in which four of them fold into an image token (attention does not
-mind the order), so that folding costs nothing; the projector's weights are reordered to match.
+depend on the order), so that folding costs nothing; the projector's weights are reordered to match.
 """
 
 from dataclasses import dataclass
@@ -54,12 +54,11 @@ class VisionWeights:
 
 
 def take_vision(eagle: Eagle) -> VisionWeights:
-    """Take the weights out of the network; only the projector's input is a copy."""
+    """Take the weights out of the network; only the projector's input layer is copied."""
     tower = eagle.vision_model.vision_model
     first, project_in, _, project_out = eagle.mlp1
     assert isinstance(first, torch.nn.LayerNorm)
     assert isinstance(project_in, torch.nn.Linear)
-    assert isinstance(project_out, torch.nn.Linear)
     order = _fold_order(tower.post_layernorm.normalized_shape[0], first.weight.device)
     bias = project_in.bias.detach()
     layers = [layer for layer in tower.encoder.layers if isinstance(layer, VisionLayer)]
@@ -96,7 +95,7 @@ def fold_positions(embeddings: PatchEmbeddings, down: int, right: int) -> Tensor
 
 
 def look(weights: VisionWeights, frames: Tensor, positions: Tensor) -> Tensor:
-    """Turn frames of one size into image tokens: (N, H, W, 3) uint8 -> (N, tokens, hidden)."""
+    """Encode frames of one size as image tokens: (N, H, W, 3) uint8 -> (N, tokens, hidden)."""
     rows = patch_rows(frames, weights.patch_size)
     count, patches = rows.shape[:2]
     # 0 … 255 to -1 … 1, in float32 before the type of the network
@@ -113,7 +112,7 @@ def look(weights: VisionWeights, frames: Tensor, positions: Tensor) -> Tensor:
 def _attend(
     weights: VisionWeights, layer: VisionLayerWeights, hidden: Tensor, count: int
 ) -> Tensor:
-    """Let patches attend to each other, and add that: (N x P, hidden) -> the same shape."""
+    """Apply self-attention among patches, with the residual: (N x P, hidden) -> the same shape."""
     qkv = layer.qkv(hidden, layer.norm1).view(count, hidden.shape[0] // count, 3, weights.heads, -1)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     return layer.out(weights.mix(query, key, value, None).flatten(0, 1), residual=hidden)
@@ -132,6 +131,6 @@ def _take_layer(layer: VisionLayer) -> VisionLayerWeights:
 
 
 def _fold_order(width: int, device: torch.device) -> Tensor:
-    """Where the numbers of a folded token come from: ours (dy, dx, c), the weights' (c, dy, dx)."""
+    """Order of a folded token's numbers: ours (dy, dx, c) from the weights' (c, dy, dx)."""
     channel_major = torch.arange(width * FOLD**2, device=device).view(width, FOLD, FOLD)
     return channel_major.permute(1, 2, 0).reshape(-1)

@@ -1,4 +1,4 @@
-"""The product of two blocks, on a GPU and in Triton's interpreter."""
+"""Product of two blocks, on a GPU and in Triton's interpreter."""
 
 # pyright: reportMissingImports=false
 # ruff: noqa: ANN001, ANN201 - a kernel's arguments are numbers of Triton's own

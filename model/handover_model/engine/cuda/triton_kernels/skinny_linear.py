@@ -1,14 +1,14 @@
-"""A linear layer on few rows, with all that stands around it, as one Triton kernel.
+"""Linear layer on few rows (skinny GEMM), with the operations around it, as one Triton kernel.
 
-Few rows mean that a weight is read once and hardly used: what costs is reading it, and every kernel
-more. So the norm before the product, and bias, GELU and residual after it, are done on the way. The
-sum over the width may be split for more programs; its parts are then added in a fixed order by a
-second kernel, so that the same numbers always give the same result.
+With few rows a weight is read once and hardly used: the cost is reading it, and every further
+kernel. So the norm before the product, and bias, GELU and residual after it, are fused. The sum
+over the width may be split across more programs; a second kernel then adds its parts in a fixed
+order, so that the same numbers always give the same result.
 """
 
 # pyright: reportMissingImports=false, reportIndexIssue=false
 # pyright: reportPossiblyUnboundVariable=false
-# ruff: noqa: ANN001, ANN002, ANN202 - a kernel's arguments are pointers and numbers of Triton's own
+# ruff: noqa: ANN001, ANN002, ANN201, ANN202 - a kernel's arguments are pointers and numbers of Triton's own
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +24,12 @@ LARGEST_FP8 = tl.constexpr(LARGEST)
 
 @dataclass(frozen=True)
 class SkinnyConfig:
-    """How a product is cut into programs."""
+    """Division of a product into programs."""
 
     outputs: int
     """Columns of a program"""
     inputs: int
-    """Width that a program takes at a time"""
+    """Width that a program reads at a time"""
     splits: int
     """Programs that share one column's width"""
     warps: int
@@ -57,7 +57,7 @@ def _epilogue(
 def _row_statistics(
     tokens, row, rows, width, eps, BLOCK_ROWS: tl.constexpr, BLOCK_IN: tl.constexpr
 ):
-    """Mean and reciprocal deviation of rows, about their first number so that nothing cancels."""
+    """Mean and reciprocal deviation of rows, about their first number to avoid cancellation."""
     about = tl.load(tokens + row * width, mask=row < rows, other=0.0).to(tl.float32)
     first = tl.zeros((BLOCK_ROWS,), tl.float32)
     second = tl.zeros((BLOCK_ROWS,), tl.float32)
@@ -73,7 +73,7 @@ def _row_statistics(
 
 
 @triton.jit
-def _product(
+def product_kernel(
     tokens, weight, norm_weight, norm_bias, bias, residual, input_scale, weight_scale, out, partial,
     rows, width, outputs, eps,
     NORM: tl.constexpr, BIAS: tl.constexpr, GELU: tl.constexpr, RESIDUAL: tl.constexpr,
@@ -120,7 +120,7 @@ def _product(
 
 
 @triton.jit
-def _add_splits(
+def add_splits_kernel(
     partial, bias, residual, out, rows, outputs,
     BIAS: tl.constexpr, GELU: tl.constexpr, RESIDUAL: tl.constexpr, SPLITS: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK_OUT: tl.constexpr,
@@ -136,7 +136,7 @@ def _add_splits(
 
 
 @torch.library.custom_op(
-    "handover::thin_linear", mutates_args=(), tags=torch.Tag.needs_fixed_stride_order
+    "handover::skinny_linear", mutates_args=(), tags=torch.Tag.needs_fixed_stride_order
 )
 def skinny_linear(
     tokens: Tensor,
@@ -151,10 +151,10 @@ def skinny_linear(
     weight_scale: Tensor | None,
     cut: list[int],
 ) -> Tensor:
-    """Give residual + gelu(norm(tokens) @ weight.T + bias), each where there is one.
+    """Return residual + gelu(norm(tokens) @ weight.T + bias), each part if given.
 
-    tokens (rows <= kernels.MOST_ROWS, width) and residual contiguous; weight (outputs, width), of
-    tokens' type, or e4m3 with both scales; cut: a ThinConfig's numbers.
+    tokens (rows <= kernel_selection.MOST_ROWS, width) and residual contiguous; weight (outputs,
+    width), of tokens' type, or e4m3 with both scales; cut: a SkinnyConfig's numbers.
     """
     (rows, width), outputs = tokens.shape, weight.shape[0]
     config = SkinnyConfig(*cut)
@@ -168,9 +168,9 @@ def skinny_linear(
     blocks = triton.cdiv(outputs, config.outputs)
 
     def given(tensor: Tensor | None) -> Tensor:
-        return out if tensor is None else tensor  # what is not there is not read
+        return out if tensor is None else tensor  # a missing tensor is not read
 
-    _product[(blocks, config.splits)](
+    product_kernel[(blocks, config.splits)](
         tokens, weight, given(norm_weight), given(norm_bias), given(bias), given(residual),
         given(input_scale), given(weight_scale), out, partial, rows, width, outputs, eps,
         NORM=norm_weight is not None, FP8=input_scale is not None, SPLITS=config.splits,
@@ -179,7 +179,7 @@ def skinny_linear(
         num_warps=config.warps, num_stages=config.stages, **after,
     )  # fmt: skip
     if config.splits > 1:
-        _add_splits[(blocks, triton.cdiv(rows, 16))](
+        add_splits_kernel[(blocks, triton.cdiv(rows, 16))](
             partial, given(bias), given(residual), out, rows, outputs,
             SPLITS=config.splits, BLOCK_ROWS=16, BLOCK_OUT=config.outputs, num_warps=4, **after,
         )  # fmt: skip

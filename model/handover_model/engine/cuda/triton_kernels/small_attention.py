@@ -1,12 +1,13 @@
 """Attention of few queries with small heads as one Triton kernel.
 
-Libraries pad heads of 48 and 72 numbers to 64 and 128 in memory, and their result has to be laid
-out anew for the next layer. Here the padding stays inside the kernel, and rows come out as needed.
+Libraries pad heads of 48 and 72 numbers to 64 and 128 in memory, and their result has to be copied
+to another layout for the next layer. Here the padding stays inside the kernel, and rows come out as
+needed.
 """
 
 # pyright: reportMissingImports=false, reportIndexIssue=false
 # pyright: reportPossiblyUnboundVariable=false
-# ruff: noqa: ANN001, ANN202 - a kernel's arguments are pointers and numbers of Triton's own
+# ruff: noqa: ANN001, ANN201, ANN202 - a kernel's arguments are pointers and numbers of Triton's own
 import torch
 import triton
 import triton.language as tl
@@ -18,7 +19,7 @@ QUERIES, KEYS = 16, 64  # of a block
 
 
 @triton.jit
-def _attend(
+def attention_kernel(
     query, key, value, mask, out, heads, queries, keys, scale,
     query_batch, query_head, query_token, key_batch, key_head, key_token,
     value_batch, value_head, value_token, mask_batch,
@@ -64,14 +65,14 @@ def _attend(
     "handover::small_attention", mutates_args=(), tags=torch.Tag.needs_fixed_stride_order
 )
 def small_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Mix values: each (B, heads, tokens, head size), size's stride 1 -> (B, queries, width).
+    """Attend: each (B, heads, tokens, head size), size's stride 1 -> (B, queries, width).
 
     mask: (B, 1, 1, keys) bool, true where a key counts.
     """
     batch, heads, queries, size = query.shape
     keys = key.shape[2]
     out = torch.empty(batch, queries, heads * size, dtype=query.dtype, device=query.device)
-    _attend[(triton.cdiv(queries, QUERIES), batch * heads)](
+    attention_kernel[(triton.cdiv(queries, QUERIES), batch * heads)](
         query, key, value, out if mask is None else mask, out, heads, queries, keys, size**-0.5,
         *query.stride()[:3], *key.stride()[:3], *value.stride()[:3],
         0 if mask is None or mask.shape[0] == 1 else mask.stride(0),
