@@ -1,5 +1,6 @@
 """What decides a conversion's result, written down before it starts and kept with the dataset."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import av
@@ -59,8 +60,8 @@ def make_plan(
     }
 
 
-def named_alike(plan: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Give `plan` with the other's path to the source: it is the source's content that decides."""
+def named_alike(plan: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `plan` with the other's path to the source, whose content alone decides."""
     return {**plan, "source": {**plan["source"], "name": other["source"]["name"]}}
 
 
