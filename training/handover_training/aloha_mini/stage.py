@@ -1,4 +1,4 @@
-"""What both stages share: the loop, the averaged weights, and the state on disk (safetensors)."""
+"""Loop, averaged weights and state on disk (safetensors) of both stages."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
