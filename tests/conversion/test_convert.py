@@ -142,7 +142,7 @@ def test_another_robot_needs_only_a_small_file(record, convert, tmp_path):
 
 def test_an_embodiment_with_an_empty_group_is_refused(record, convert, tmp_path):
     (tmp_path / "gap.json").write_text(json.dumps({"groups": {"arm": [0, 1], "hand": []}}))
-    with pytest.raises(DatasetError, match=r"gap\.json: .* a group has none"):
+    with pytest.raises(DatasetError, match=r"gap\.json: .* a group is empty"):
         convert(record(width=7), embodiment=str(tmp_path / "gap.json"))
 
 
@@ -201,7 +201,7 @@ def test_a_full_disk_is_told_before_the_work(record, convert, monkeypatch):
 
 def test_a_target_that_cannot_be_written_is_told(record, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="not a folder that can be written"):
+    with pytest.raises(DatasetError, match="is not a writable folder"):
         main(ConvertConfig(source=str(record()), output=tmp_path / "file/out"))
 
 
@@ -216,7 +216,7 @@ def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
     source = str(record())
     for output, message in (
         (Path("/"), "/ cannot be replaced"),
-        (tmp_path / "link", "is no folder" if overwrite else "exists"),
+        (tmp_path / "link", "is not a folder" if overwrite else "exists"),
         (tmp_path / "disk", "a disk is mounted at"),
     ):
         with pytest.raises(DatasetError, match=message):

@@ -29,7 +29,7 @@ def assemble(
     left_out: Sequence[Fault],
     plan: dict[str, Any],
 ) -> int:
-    """Make the whole dataset of the chosen recorded episodes, in their order; return its rows."""
+    """Assemble the dataset from the chosen recorded episodes, in order; return its row count."""
     staging.clear_dataset()
     lengths: list[int] = []
     used_tasks: list[list[int]] = []

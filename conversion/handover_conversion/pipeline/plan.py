@@ -1,4 +1,4 @@
-"""What decides a conversion's result, written down before it starts and kept with the dataset."""
+"""Plan of a conversion: all that decides its result, recorded before it starts and kept with it."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def make_plan(
     target: Target,
     executor: Executor,
 ) -> dict[str, Any]:
-    """Record source, parameters and tools; an interrupted run goes on only with an equal plan."""
+    """Record source, parameters and tools; an interrupted run resumes only with an equal plan."""
     embodiment = target.embodiment
     return {
         "tool": {

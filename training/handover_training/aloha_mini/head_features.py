@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from handover_conversion.groot import GrootDataset
 from handover_model.network import Backbone
-from handover_proto import ALOHA_SLOTS
+from handover_proto import ALOHA_SLOTS, CHUNK_STEPS
 
 from handover_training.aloha_mini.configs import HeadConfig
 from handover_training.aloha_mini.data.snapshots import (
-    CHUNK_STEPS,
     OBJECTS,
     TASK_TEXTS,
     Snapshots,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from handover_envs.experts import POLICY_RATE_HZ
 from handover_envs.simulator import TaskName, find_task
+from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ
 
 from handover_training.aloha_mini.configs import CorrectionsConfig, SnapshotsConfig
 from handover_training.errors import TrainingError
@@ -26,7 +26,6 @@ OBJECTS = 3  # cube, peg, socket
 _OBJECTS_OF_TASK = (slice(0, 1), slice(1, 3))
 
 FRAME_SIDE = 256
-CHUNK_STEPS = 16
 CHUNK_TIMES_S = np.arange(CHUNK_STEPS) / POLICY_RATE_HZ
 NO_CHUNK = np.full((CHUNK_STEPS, 14), np.nan)
 
