@@ -46,6 +46,16 @@ class EmbodimentMap:
         slots[:, [self.slots[column] for column in kept]] = values[:, kept]
         return slots
 
+    def described(self) -> dict[str, Any]:
+        """Describe the map, for a dataset's record of how it was made."""
+        return {
+            "name": self.name,
+            "slots": list(self.slots),
+            "groups": {name: [part.start, part.stop] for name, part in self.groups.items()},
+            "relative": list(self.relative_groups),
+            "nearest": list(self.nearest_columns),
+        }
+
 
 def choose_embodiment(name: str, state: Feature, action: Feature) -> EmbodimentMap:
     """Return the map `name` for a dataset: a built-in one, or a JSON file.

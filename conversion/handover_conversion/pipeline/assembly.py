@@ -31,8 +31,7 @@ def assemble(
 ) -> int:
     """Assemble the dataset from the chosen recorded episodes, in order; return its row count."""
     staging.clear_dataset()
-    lengths: list[int] = []
-    used_tasks: list[list[int]] = []
+    lengths, used_tasks = [], []
     for index, recorded in enumerate(chosen):
         length, tasks = staging.number(recorded, index, sum(lengths))
         lengths.append(length)

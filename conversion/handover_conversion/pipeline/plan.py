@@ -24,7 +24,6 @@ def make_plan(
     executor: Executor,
 ) -> dict[str, Any]:
     """Record source, parameters and tools; an interrupted run resumes only with an equal plan."""
-    embodiment = target.embodiment
     return {
         "tool": {
             "handover": package_version("handover") or NOT_INSTALLED,
@@ -49,13 +48,7 @@ def make_plan(
         "resampling": METHOD,
         "image": {"crop": CROP, "resize": FILTER},
         "encoder": ENCODINGS[config.codec].described(),
-        "embodiment": {
-            "name": embodiment.name,
-            "slots": list(embodiment.slots),
-            "groups": {name: [part.start, part.stop] for name, part in embodiment.groups.items()},
-            "relative": list(embodiment.relative_groups),
-            "nearest": list(embodiment.nearest_columns),
-        },
+        "embodiment": target.embodiment.described(),
     }
 
 
