@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from handover_conversion.errors import DatasetError
@@ -76,10 +75,3 @@ def episode_path(
     """Fill an episode's numbers into DATA_PATH or VIDEO_PATH, or an info.json's own pattern."""
     chunk = index // chunk_size
     return pattern.format(episode_chunk=chunk, episode_index=index, video_key=video_key)
-
-
-def place(root: Path, name: str) -> Path:
-    """Create the folder of a file inside the dataset; return the file's path."""
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path

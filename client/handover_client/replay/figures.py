@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from handover_common import write_json, write_json_lines
 
 from handover_client.replay.error_metrics import DEFINITIONS, pool, threshold_key
 from handover_client.replay.evaluation import (
@@ -20,7 +21,6 @@ from handover_client.replay.evaluation import (
     error_over_time,
 )
 from handover_client.results.latency import latency_figures
-from handover_client.results.run_folder import write_json, write_json_lines
 from handover_client.results.statistics import bootstrap_95
 
 HEADLINE_THRESHOLD = threshold_key(0.10)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from handover_common import json_bytes, json_lines_bytes, write_bytes
+
 from handover_conversion.errors import Fault
-from handover_conversion.features import place
 from handover_conversion.groot.dataset import GrootDataset
 from handover_conversion.groot.statistics import float_statistics, relative_statistics
 from handover_conversion.groot.writer import (
@@ -16,7 +17,6 @@ from handover_conversion.groot.writer import (
     describe_tasks,
 )
 from handover_conversion.lerobot.dataset import LeRobotDataset
-from handover_conversion.metadata_files import json_bytes, json_lines_bytes, write_whole
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.staging import Staging
 
@@ -30,7 +30,7 @@ def assemble(
     plan: dict[str, Any],
 ) -> int:
     """Assemble the dataset from the chosen recorded episodes, in order; return its row count."""
-    staging.clear_dataset()
+    staging.fresh_folder("dataset")
     lengths, used_tasks = [], []
     for index, recorded in enumerate(chosen):
         length, tasks = staging.number(recorded, index, sum(lengths))
@@ -81,4 +81,4 @@ def _record(
 
 def _write_metadata(dataset: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
-        write_whole(place(dataset, f"meta/{name}"), content)
+        write_bytes(dataset / f"meta/{name}", content)

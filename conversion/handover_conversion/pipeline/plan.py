@@ -1,5 +1,6 @@
 """Plan of a conversion: all that decides its result, recorded before it starts and kept with it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import av
@@ -52,8 +53,8 @@ def make_plan(
     }
 
 
-def named_alike(plan: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Give `plan` with the other's path to the source: it is the source's content that decides."""
+def named_alike(plan: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `plan` with the other's path to the source, whose content alone decides."""
     return {**plan, "source": {**plan["source"], "name": other["source"]["name"]}}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common import ConversionProgress, UsageError
+from handover_common import ProgressBar, UsageError
 from handover_common.parallel import Executor, Outcome, open_executor
 
 from handover_conversion.errors import (
@@ -168,13 +168,16 @@ def _convert_episodes(
         for episode in whole
         if episode.index not in finished
     ]
-    with ConversionProgress(len(whole), len(whole) - len(tasks)) as progress:
+    frames, done = 0, len(whole) - len(tasks)
+    with ProgressBar("converting", len(whole), "episodes", done=done) as progress:
         for outcome in executor.map_unordered(convert_episode, tasks):
             if outcome.error is None:
                 staging.keep(outcome.task.episode.index, outcome.unwrap())
             else:
                 faults += _faults_of(outcome, recordings)
-            progress.advance(outcome.task.episode.length)
+            frames += outcome.task.episode.length
+            progress.show(note=f"{frames / progress.seconds():.0f} frames/s")
+            progress.advance()
     return in_reading_order(faults)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from handover_common import UsageError
 from handover_conversion.groot import GrootDataset
 from handover_model.processing import ModalityConfig
-from handover_proto import TrainingRecord
+from handover_proto import LANGUAGE_KEY, TrainingRecord
 
 from handover_training.errors import TrainingError
 
 DEFAULT_HELD_OUT = 0.1  # fraction of the episodes, unless --val-episodes is given
-TASK_KEYS = ("task", "annotation.human.task_description")
+TASK_KEYS = ("task", LANGUAGE_KEY)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from handover_common import atomic_path
 from handover_envs.simulator import TaskName, find_task
 from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ
 
@@ -57,9 +58,7 @@ class SnapshotWriter:
 
     def write(self, folder: Path, seed: int) -> None:
         """Write the episode's file; it is there whole or not at all."""
-        target = _path(folder, seed)
-        partial = target.with_name(f".{target.name}.partial")
-        with partial.open("wb") as file:
+        with atomic_path(_path(folder, seed)) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 task=np.array(TASK_ORDER.index(task_of(seed))),
@@ -69,7 +68,6 @@ class SnapshotWriter:
                 chunks=np.stack(self.chunks).astype(np.float32),
                 poses=np.stack(self.poses).astype(np.float32),
             )
-        partial.replace(target)
 
 
 @dataclass(frozen=True)
