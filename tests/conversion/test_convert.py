@@ -235,7 +235,7 @@ def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
         ({"image_size": 9000}, UsageError, "mp4v cannot be written with 9000 × 9000 pixels"),
         ({"workers": 0}, UsageError, "at least 1 worker"),
         ({"source": "no/such"}, DatasetError, "no/such"),
-        ({"revision": "v2.1"}, UsageError, "--revision is a hub repository's"),
+        ({"revision": "v2.1"}, UsageError, "--revision is for a Hub repository"),
         ({"video_key": "observation.images.wrist"}, DatasetError, "it has: observation.images.top"),
         ({"embodiment": "identikit"}, DatasetError, "no embodiment 'identikit'"),
     ],
