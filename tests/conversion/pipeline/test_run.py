@@ -15,7 +15,7 @@ from handover_conversion.pipeline.command import main
 from handover_conversion.pipeline.config import ConvertConfig
 from handover_proto.embodiment import ALOHA_SLOTS, widen
 
-SHARED = Path(os.environ.get("HANDOVER_DATASETS", Path(__file__).parents[2] / "../shared/datasets"))
+SHARED = Path(os.environ.get("HANDOVER_DATASETS", Path(__file__).parents[3] / "../shared/datasets"))
 
 
 @pytest.mark.parametrize("version", ["v2.0", "v2.1", "v3.0"])
