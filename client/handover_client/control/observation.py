@@ -54,16 +54,21 @@ def square_image(frame: np.ndarray, size: int = 256) -> np.ndarray:
 
     The same as handover_conversion.square_resize, by which `handover convert` and `handover
     rollout` make every frame, with Pillow alone: the square's corner is on even pixels, the filter
-    Pillow's antialiased bicubic. On frames of our recordings they differ by less than 0.02 of 255
-    levels on average. Raises ValueError for another shape or dtype.
+    an antialiased bicubic. On frames of our recordings they differ by 0.001 of 255 levels on
+    average (Pillow's own resize of 8-bit pixels, which rounds after each axis, by 0.023). Raises
+    ValueError for another shape or dtype.
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise ValueError(f"expected an (H, W, 3) uint8 image, got {frame.shape} {frame.dtype}")
     height, width = frame.shape[:2]
     side = min(height, width)
     left, top = (width - side) // 4 * 2, (height - side) // 4 * 2
-    square = Image.fromarray(np.ascontiguousarray(frame[top : top + side, left : left + side]))
-    return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+    square = frame[top : top + side, left : left + side].astype(np.float32)
+    planes = [
+        Image.fromarray(square[..., color]).resize((size, size), Image.Resampling.BICUBIC)
+        for color in range(3)
+    ]
+    return np.clip(np.rint(np.stack(planes, axis=-1)), 0, 255).astype(np.uint8)
 
 
 def _check_joints(joints: np.ndarray) -> np.ndarray:
