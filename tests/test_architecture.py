@@ -78,7 +78,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "checkpoints",
         "network",
         "data",
-        ("finetuning.config", "aloha_mini.configs", "progress"),
+        ("finetuning.config", "aloha_mini.configs"),
         "errors",
     ],
     "server": [

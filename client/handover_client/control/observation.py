@@ -65,8 +65,8 @@ def square_image(frame: np.ndarray, size: int = 256) -> np.ndarray:
     left, top = (width - side) // 4 * 2, (height - side) // 4 * 2
     square = frame[top : top + side, left : left + side].astype(np.float32)
     planes = [
-        Image.fromarray(square[..., color]).resize((size, size), Image.Resampling.BICUBIC)
-        for color in range(3)
+        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC))
+        for plane in np.moveaxis(square, -1, 0)
     ]
     return np.clip(np.rint(np.stack(planes, axis=-1)), 0, 255).astype(np.uint8)
 
