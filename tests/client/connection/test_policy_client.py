@@ -8,7 +8,7 @@ from dataclasses import replace
 import grpc
 import numpy as np
 import pytest
-from handover_client.connection.policy_client import PolicyClient
+from handover_client import PolicyClient
 from handover_client.connection.requests import seal
 from handover_client.errors import InvalidReply, WrongProtocol
 from handover_common.errors import UsageError
@@ -32,6 +32,8 @@ from handover_proto.wire import (
     encode_info,
 )
 from handover_proto.wire.codec import encode_tensor
+
+from ..conftest import hold
 
 
 def free_port() -> int:

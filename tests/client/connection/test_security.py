@@ -5,9 +5,7 @@ import dataclasses
 
 import grpc
 import pytest
-from handover_client.connection.async_client import AsyncPolicyClient
-from handover_client.connection.policy_client import PolicyClient
-from handover_client.connection.security import ChannelSecurity
+from handover_client import AsyncPolicyClient, ChannelSecurity, PolicyClient
 from handover_client.errors import UntrustedServer
 from handover_common.errors import UsageError
 from handover_proto.errors import NotAuthorised, UnmetPrecondition
