@@ -1,12 +1,12 @@
-"""The client's own errors: replies that the contract does not allow, and evaluations that misfit.
+"""The client's own errors: replies that break the contract, evaluations that do not fit together.
 
 HandoverError
  ├─ EvaluationError          a dataset, a server and a run that do not fit together
- ├─ ServerLost               a rollout had no chunk for longer than it may wait
- ├─ NoPlan                   a rollout's script has no way to do its episode
+ ├─ ServerLost               a robot had no chunk for longer than it may wait
+ ├─ NoPlan                   a rollout's script finds no plan for its episode
  └─ PolicyError
      ├─ InvalidReply         the server's answer breaks the contract
-     ├─ UntrustedServer      the server cannot show that it is the one that was meant
+     ├─ UntrustedServer      the server's certificate does not prove its identity
      └─ WrongProtocol        the server speaks another version of the contract
 """
 
@@ -36,7 +36,7 @@ class WrongProtocol(PolicyError):
 
 
 class UntrustedServer(PolicyError):
-    """The server's certificate does not show that it is the one that was meant."""
+    """The server's certificate does not prove its identity."""
 
 
 class EvaluationError(HandoverError):
@@ -44,8 +44,8 @@ class EvaluationError(HandoverError):
 
 
 class ServerLost(HandoverError):
-    """The server gave no chunk for longer than the bound: the episode ends."""
+    """The server sent no chunk for longer than the bound: the episode ends."""
 
 
 class NoPlan(HandoverError):
-    """The scripted expert finds no way for this episode: it counts as failed."""
+    """The scripted expert finds no plan for this episode: it counts as failed."""

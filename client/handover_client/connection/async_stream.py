@@ -1,4 +1,4 @@
-"""A stream of observations to a policy server, for asyncio."""
+"""Stream of observations to a policy server, for asyncio."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -68,7 +68,7 @@ class AsyncPolicyStream:
                 f"no answer from {self._address} on the stream within {timeout_s:g} s"
             ) from None
         if answer is None:
-            self._answers.put_nowait(None)  # the next call is told as well
+            self._answers.put_nowait(None)  # for the next call
             assert self._end is not None
             raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         return answer
@@ -100,7 +100,9 @@ class AsyncPolicyStream:
                 self._answers.put_nowait(read_answer(reply, self._info.spec))
         except grpc.RpcError as error:
             end = typed_error(error, self._address)
-        except asyncio.CancelledError:  # how grpc.aio tells a reader of its own call's cancelling
+        except (
+            asyncio.CancelledError
+        ):  # how grpc.aio reports that a call was cancelled to its reader
             end = ServerUnavailable(f"the stream to {self._address} was closed")
         finally:
             self._end = end

@@ -36,7 +36,7 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.05s",
                 "maxBackoff": "0.5s",
                 "backoffMultiplier": 2,
-                # gone, starting or draining; overload is for the caller, who knows how long to wait
+                # gone, starting or draining; overload is the caller's, who knows how long to wait
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }

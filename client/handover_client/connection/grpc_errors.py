@@ -1,4 +1,4 @@
-"""What gRPC raises, as the errors of the contract: one table for the sync and the async client."""
+"""Translation of gRPC's errors into the contract's: one table for both clients."""
 
 from collections.abc import Callable, Iterable
 
@@ -18,7 +18,7 @@ from handover_proto import (
 from handover_proto import policy_pb2 as pb
 from handover_proto.wire import ERROR_METADATA_KEY, decode_error
 
-_WHAT_TO_CHECK = "check that the server runs, the address, and the firewalls between"
+_WHAT_TO_CHECK = "check the address, that the server is running, and any firewalls between"
 
 
 def _invalid(message: str) -> PolicyError:
@@ -46,16 +46,16 @@ _BY_STATUS: dict[grpc.StatusCode, Callable[[str], PolicyError]] = {
 }
 
 _EXPLANATIONS = {
-    grpc.StatusCode.DEADLINE_EXCEEDED: "the server at {address} gave no answer in time",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "the server at {address} did not answer in time",
     grpc.StatusCode.UNAVAILABLE: "no policy server answers at {address} ({details}); "
     + _WHAT_TO_CHECK,
-    grpc.StatusCode.UNIMPLEMENTED: "what answers at {address} is not a Handover policy server, "
+    grpc.StatusCode.UNIMPLEMENTED: "the service at {address} is not a Handover policy server, "
     "or an older one ({details})",
 }
 
 
 def typed_error(error: grpc.RpcError, address: str) -> PolicyError:
-    """Turn a failed call into the error that the server meant, else into its status's error."""
+    """Return the error that the server sent with a failed call, else that of the call's status."""
     detail = _error_detail(error)
     if detail is not None:
         return decode_error(detail)

@@ -50,7 +50,7 @@ class PolicyClient(ClientBase):
         security: ChannelSecurity = UNPROTECTED,
         channel_options: ChannelOptions = (),
     ) -> "PolicyClient":
-        """Wait until the server at HOST:PORT is ready, and learn what it serves.
+        """Wait until the server at HOST:PORT is ready, and ask what it serves.
 
         timeout_s: for becoming ready (a server loads and warms up its checkpoint first)
         call_timeout_s: for every later call that names no deadline of its own
@@ -62,7 +62,7 @@ class PolicyClient(ClientBase):
         Raises UsageError for another form of address, or a token that would go unencrypted over the
         network, UntrustedServer for a certificate that does not prove who it is, ServerUnavailable
         when nothing is ready in time, WrongProtocol, NotAuthorised, and UnmetPrecondition for a
-        codec it cannot read or a server that wants TLS.
+        codec it cannot read or a server that requires TLS.
         """
         client = cls(address, image_codec, call_timeout_s, security, channel_options)
         try:

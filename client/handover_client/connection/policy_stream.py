@@ -1,4 +1,4 @@
-"""A stream of observations to a policy server, for ordinary (blocking) code."""
+"""Stream of observations to a policy server, for ordinary (blocking) code."""
 
 import queue
 import threading
@@ -24,7 +24,7 @@ from handover_client.connection.requests import SealedRequest, StreamAnswer, rea
 
 
 class Outbox:
-    """Room for one request on its way out: a newer one takes the place of one that still waits."""
+    """Outbox for one request: a newer one takes the place of one that still waits."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -107,7 +107,7 @@ class PolicyStream:
                 f"no answer from {self._address} on the stream within {timeout_s:g} s"
             ) from None
         if answer is None:
-            self._answers.put(None)  # the next call is told as well
+            self._answers.put(None)  # for the next call
             assert self._end is not None
             raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
         return answer

@@ -1,4 +1,4 @@
-"""When a server is ready: health and handshake as rules that both kinds of client follow.
+"""Readiness of a server: health check and handshake, as rules that both clients follow.
 
 grpc.health.v1 is two tiny messages, so that the client needs no package for it: the request for the
 whole server is empty, and a reply that says SERVING is field 1 (a varint) with the value 1.
@@ -22,7 +22,7 @@ _LONGEST_PAUSE_S = 1.0
 
 
 class Patience:
-    """How long to go on trying to reach a server, with growing pauses between the attempts."""
+    """Attempts to reach a server within a bound, with growing pauses between them."""
 
     errors = (ServerUnavailable, DeadlinePassed)  # worth another attempt; all others are final
 
@@ -34,11 +34,11 @@ class Patience:
         self._reason: Exception | None = None
 
     def attempt_s(self) -> float:
-        """Give the time that the next attempt may take."""
+        """Return the time that the next attempt may take."""
         return max(0.001, min(_LONGEST_ATTEMPT_S, self._deadline_s - time.monotonic()))
 
     def pause_s(self, error: Exception) -> float:
-        """Give the pause before the next attempt; raise ServerUnavailable when the time is over."""
+        """Return the pause before the next attempt; raises ServerUnavailable when time is up."""
         # the last attempt may have no time for an answer: an earlier one's says more
         if self._reason is None or not isinstance(error, DeadlinePassed):
             self._reason = error
@@ -59,7 +59,7 @@ def check_health(reply: bytes, address: str) -> None:
 
 
 def check_info(reply: pb.GetInfoReply, address: str) -> ServerInfo:
-    """Turn GetInfo's reply into what is served.
+    """Read GetInfo's reply.
 
     Raises WrongProtocol for another protocol version, InvalidReply for a server without a policy.
     """

@@ -1,4 +1,4 @@
-"""One observation out, one chunk back: what is checked on the way, for every kind of call."""
+"""Requests and replies of every kind of call: serialized, measured and checked."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from handover_client.errors import InvalidReply
 
 @dataclass(frozen=True)
 class SealedRequest:
-    """A request as it travels, and what its answer has to echo."""
+    """A serialized request, and what its answer has to echo."""
 
     data: bytes = field(repr=False)
     sequence: int
@@ -40,7 +40,7 @@ class SealedRequest:
 
 @dataclass(frozen=True)
 class StreamAnswer:
-    """What a stream says about one request: its chunk, or why there is none."""
+    """A stream's answer to one request: its chunk, or why there is none."""
 
     sequence: int
     client_tag: str
@@ -73,7 +73,7 @@ def check_codec(codec: ImageCodec, info: ServerInfo) -> None:
     """Raise UnmetPrecondition unless the server reads images of this codec."""
     if codec not in info.image_codecs:
         known = ", ".join(known.name for known in info.image_codecs) or "none"
-        raise UnmetPrecondition(f"the server reads no {codec.name} images; it reads {known}")
+        raise UnmetPrecondition(f"the server cannot read {codec.name} images, only {known}")
 
 
 def _compress_frames(request: PolicyRequest, codec: ImageCodec) -> PolicyRequest:
@@ -89,7 +89,7 @@ def _compress_frames(request: PolicyRequest, codec: ImageCodec) -> PolicyRequest
 
 
 def read_chunk(reply: pb.InferReply, request: SealedRequest, spec: PolicySpec) -> ActionChunk:
-    """Turn the reply to `request` into a chunk that is safe to look at.
+    """Read the reply to `request`: a chunk that is safe to play.
 
     Raises InvalidReply unless it has exactly the spec's groups, each (horizon, dim) float32 and
     finite, and echoes the request's sequence and tag.
@@ -103,7 +103,7 @@ def read_chunk(reply: pb.InferReply, request: SealedRequest, spec: PolicySpec) -
 
 
 def read_answer(reply: pb.InferReply, spec: PolicySpec) -> StreamAnswer:
-    """Turn a stream's reply into its answer, an error of its own included."""
+    """Read a stream's reply, which may be an error."""
     chunk, error = None, None
     if reply.HasField("error"):
         error = decode_error(reply.error)

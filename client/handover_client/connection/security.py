@@ -1,4 +1,4 @@
-"""What a client shows and checks when it connects: TLS and a bearer token."""
+"""Security of a client's connection: TLS and a bearer token."""
 
 from dataclasses import dataclass, field
 
@@ -8,12 +8,12 @@ from handover_common import UsageError, is_loopback
 
 @dataclass(frozen=True)
 class ChannelSecurity:
-    """How a connection is protected: by default not at all, which is for this machine alone.
+    """Protection of a connection: by default none, which is for this machine alone.
 
     tls: encrypt, and check the server's certificate
-    ca: PEM certificates of who signed it; None for the public authorities
-    client_cert, client_key: PEM, for a server that wants a certificate of its clients
-    token: for a server that wants one
+    ca: PEM certificates of the authority that signed it; None for the public authorities
+    client_cert, client_key: PEM, for a server that requires client certificates
+    token: for a server that requires one
     """
 
     tls: bool = False
@@ -23,22 +23,22 @@ class ChannelSecurity:
     token: str | None = field(default=None, repr=False)
 
     def check(self, address: str) -> None:
-        """Raise UsageError where a token would go over the network for all to read."""
+        """Raise UsageError where a token would cross the network unencrypted."""
         hosts = [part.rpartition(":")[0] for part in address.split(",")]
         if self.token is not None and not self.tls and not all(map(is_loopback, hosts)):
             raise UsageError(
                 f"the token would go to {address} unencrypted; encrypt the connection (--tls-ca "
-                "FILE, or --tls), or give no token (--token-file, HANDOVER_TOKEN)"
+                "FILE, or --tls), or omit the token (--token-file, HANDOVER_TOKEN)"
             )
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Make gRPC's credentials; None for an unencrypted connection."""
+        """Return gRPC's credentials; None for an unencrypted connection."""
         if not self.tls:
             return None
         return grpc.ssl_channel_credentials(self.ca, self.client_key, self.client_cert)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Give what goes with every call."""
+        """Return the metadata of every call."""
         return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
 
 

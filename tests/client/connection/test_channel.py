@@ -8,18 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 import pytest
-from handover_client.connection.async_client import AsyncPolicyClient
+from handover_client import AsyncPolicyClient, ChannelSecurity, PolicyClient
 from handover_client.connection.channel import channel_target, check_address
-from handover_client.connection.policy_client import PolicyClient
-from handover_client.connection.security import ChannelSecurity
 from handover_client.errors import UntrustedServer
 from handover_common.errors import UsageError
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable
 from handover_proto.types import Observation
 
-from .conftest import hold
-from .serving import ServerProcess
+from ..conftest import hold
+from ..serving import ServerProcess
 
 TIMEOUT_S = 60.0  # never reached where all is well
 

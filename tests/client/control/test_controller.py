@@ -13,7 +13,7 @@ from handover_proto.errors import InvalidRequest, ServerUnavailable, UnmetPrecon
 from handover_proto.types import CameraSpec
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
-from .stand_ins import SEEING, RampSource
+from ..stand_ins import SEEING, RampSource
 
 JOINTS = np.linspace(0, 1, 14, dtype=np.float32)
 FRAME = np.full((256, 256, 3), 90, np.uint8)

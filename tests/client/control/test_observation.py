@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from handover_client import square_image
 
-VIDEOS = sorted((Path(__file__).parents[1] / "data/aloha_sim_transfer_cube").rglob("*.mp4"))
+VIDEOS = sorted((Path(__file__).parents[2] / "data/aloha_sim_transfer_cube").rglob("*.mp4"))
 
 
 @pytest.fixture(scope="module")

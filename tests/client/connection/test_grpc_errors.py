@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from handover_client.connection.policy_client import PolicyClient
+from handover_client import PolicyClient
 from handover_proto.errors import (
     BY_STATUS,
     InvalidRequest,

@@ -6,8 +6,7 @@ import threading
 import grpc
 import numpy as np
 import pytest
-from handover_client.connection.async_client import AsyncPolicyClient
-from handover_client.connection.policy_client import PolicyClient
+from handover_client import AsyncPolicyClient, PolicyClient
 from handover_client.errors import InvalidReply, WrongProtocol
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import (

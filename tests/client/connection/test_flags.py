@@ -1,11 +1,11 @@
-"""The flags that protect a connection, and the commands that take them, against a real server."""
+"""The flags of every command with a server: protection against a real one, and timeouts."""
 
 import pytest
 from handover_client.commands.main import run
 from handover_client.connection.flags import SecurityFlags, read_security
 from handover_common.errors import UsageError
 
-from .serving import ServerProcess
+from ..serving import ServerProcess
 
 TOKEN = "a-token-0123456789"
 
@@ -71,5 +71,32 @@ def test_info_reaches_a_server_with_tls_and_tokens_and_says_what_it_lacks(
         assert run([*info, *ca]) == 1
         assert "wants a token and the request brought none" in capsys.readouterr().err
         assert run([*info]) == 1
-        assert "wants TLS: say --tls-ca FILE" in capsys.readouterr().err
+        assert "requires TLS: use --tls-ca FILE" in capsys.readouterr().err
     assert TOKEN not in (tmp_path / "log").read_text()
+
+
+ASKS = "--server 127.0.0.1:1"
+LINES = {
+    "info": (ASKS, ["--timeout-s"]),
+    "replay": (
+        f"{ASKS} --dataset-path here --output out",
+        ["--connect-timeout-s", "--call-timeout-s"],
+    ),
+    "rollout": (
+        f"{ASKS} --output out",
+        ["--connect-timeout-s", "--call-timeout-s", "--reconnect-s"],
+    ),
+    "replay-requests": (
+        f"{ASKS} --recording here",
+        ["--connect-timeout-s", "--call-timeout-s"],
+    ),
+}
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("command", list(LINES))
+def test_what_is_no_time_to_wait_is_a_usage_error(command, value, capsys):
+    words, flags = LINES[command]
+    for flag in flags:
+        assert run([command, *words.split(), flag, value]) == 2
+        assert f"{flag} is {value}, expected above 0" in capsys.readouterr().err

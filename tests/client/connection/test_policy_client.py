@@ -8,7 +8,7 @@ from dataclasses import replace
 import grpc
 import numpy as np
 import pytest
-from handover_client.connection.policy_client import PolicyClient
+from handover_client import PolicyClient
 from handover_client.connection.requests import seal
 from handover_client.errors import InvalidReply, WrongProtocol
 from handover_common.errors import UsageError
@@ -32,6 +32,8 @@ from handover_proto.wire import (
     encode_info,
 )
 from handover_proto.wire.codec import encode_tensor
+
+from ..conftest import hold
 
 
 def free_port() -> int:
@@ -69,10 +71,43 @@ def test_frames_go_in_the_codec_of_the_callers_choice(start_server, observation,
     assert call.observation.cameras["top"].frames[0].codec == int(codec)
 
 
+@pytest.mark.parametrize(("word", "codec"), [("raw", 1), ("jpeg", 2), ("png", 3)])
+def test_a_codec_may_be_named_by_its_word(start_server, observation, word, codec):
+    server = start_server()
+    with PolicyClient.connect(server.address, timeout_s=60, image_codec=word) as client:
+        assert client.image_codec is ImageCodec(codec)
+        client.infer(observation)
+    (call,) = server.servicer.calls
+    assert call.observation.cameras["top"].frames[0].codec == codec
+    with pytest.raises(ValueError, match="image codec is 'webp', expected raw, jpeg, png"):
+        PolicyClient.connect(server.address, image_codec="webp")
+
+
+def test_options_of_grpc_go_over_ours(start_server, observation):
+    def gone_at_first(request, context):
+        if len(server.servicer.calls) == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
+        return hold(request, context)
+
+    server = start_server(answer=gone_at_first)
+    without_retries = (("grpc.enable_retries", 0),)
+    with (
+        PolicyClient.connect(
+            server.address, timeout_s=60, channel_options=without_retries
+        ) as client,
+        pytest.raises(ServerUnavailable, match="restarting"),
+    ):
+        client.infer(observation)
+    server.servicer.calls.clear()
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
+        client.infer(observation, timeout_s=60)  # asked again
+    assert len(server.servicer.calls) == 2
+
+
 def test_a_codec_that_the_server_cannot_read_is_refused_on_connecting(start_server, spec):
     info = encode_info(ServerInfo(spec, Limits(), image_codecs=(ImageCodec.RAW_RGB8,)))
     server = start_server(info=info)
-    with pytest.raises(UnmetPrecondition, match="no JPEG images; it reads RAW_RGB8"):
+    with pytest.raises(UnmetPrecondition, match="cannot read JPEG images, only RAW_RGB8"):
         PolicyClient.connect(server.address, timeout_s=60, image_codec=ImageCodec.JPEG)
 
 
@@ -160,7 +195,7 @@ def test_a_slow_server_meets_the_calls_deadline(start_server, observation):
 
     server = start_server(answer=slow)
     with PolicyClient.connect(server.address, timeout_s=60, call_timeout_s=0.2) as client:
-        with pytest.raises(DeadlinePassed, match="no answer in time"):
+        with pytest.raises(DeadlinePassed, match="did not answer in time"):
             client.infer(observation)
         with pytest.raises(DeadlinePassed):
             client.infer(observation, timeout_s=0.1)

@@ -12,7 +12,7 @@ from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import ServerUnavailable
 from handover_proto.types import PolicySpec, StageDurations
 
-from .stand_ins import BLIND, HORIZON, PointRobot, RampSource
+from ..stand_ins import BLIND, HORIZON, PointRobot, RampSource
 
 
 @dataclass

@@ -5,9 +5,7 @@ import dataclasses
 
 import grpc
 import pytest
-from handover_client.connection.async_client import AsyncPolicyClient
-from handover_client.connection.policy_client import PolicyClient
-from handover_client.connection.security import ChannelSecurity
+from handover_client import AsyncPolicyClient, ChannelSecurity, PolicyClient
 from handover_client.errors import UntrustedServer
 from handover_common.errors import UsageError
 from handover_proto.errors import NotAuthorised, UnmetPrecondition
@@ -130,10 +128,10 @@ def test_a_certificate_for_another_name_is_told(encrypted, authority, trusting):
     assert "is for another name" in str(error)
 
 
-def test_a_server_that_wants_tls_is_told(encrypted):
+def test_a_server_that_requires_tls_is_told(encrypted):
     error = refusal(encrypted(), ChannelSecurity())
     assert isinstance(error, UnmetPrecondition)
-    assert "wants TLS: say --tls-ca" in str(error)
+    assert "requires TLS: use --tls-ca FILE" in str(error)
 
 
 def test_a_server_without_tls_is_told(start_server, trusting):
@@ -148,7 +146,7 @@ def test_a_server_that_wants_a_certificate_of_its_clients_is_told(
     server = encrypted("mutual", client_ca=authority)
     error = refusal(server, trusting)
     assert isinstance(error, NotAuthorised)
-    assert "say --client-cert" in str(error)
+    assert "requires a client certificate: use --client-cert" in str(error)
 
     def showing(pair):
         certificate, key = (path.read_bytes() for path in pair)

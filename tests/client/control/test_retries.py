@@ -7,7 +7,7 @@ from handover_client.errors import ServerLost
 from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable
 from handover_proto.types import Observation
 
-from .stand_ins import RampSource
+from ..stand_ins import RampSource
 
 GONE = ServerUnavailable("no server")
 REQUEST = ChunkRequest(0, Observation({}, {}, "task"))

@@ -6,7 +6,7 @@ import traceback
 import grpc
 import numpy as np
 import pytest
-from handover_client.connection.policy_client import PolicyClient
+from handover_client import PolicyClient
 from handover_client.connection.policy_stream import Outbox
 from handover_client.connection.requests import SealedRequest
 from handover_proto import policy_pb2 as pb
