@@ -31,7 +31,7 @@ def decoder(passed_on):
     decoder.close()
 
 
-def ticket(data: bytes, outcomes: list) -> PendingRequest:
+def pending(data: bytes, outcomes: list) -> PendingRequest:
     head = RequestHead()
     head.read(data)
     return PendingRequest(data, head, Lane(), None, outcomes.append)
@@ -45,7 +45,7 @@ def with_frame(observation, frame) -> bytes:
 
 def test_raw_frames_are_decoded_at_once(decoder, passed_on, observation):
     frame = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
-    raw = ticket(with_frame(observation, frame), [])
+    raw = pending(with_frame(observation, frame), [])
     decoder.submit(raw)
     assert passed_on == [raw]
     assert raw.request is not None
@@ -56,7 +56,7 @@ def test_raw_frames_are_decoded_at_once(decoder, passed_on, observation):
 @pytest.mark.parametrize("codec", [ImageCodec.JPEG, ImageCodec.PNG])
 def test_files_wait_for_a_thread(decoder, passed_on, observation, codec):
     data = with_frame(observation, compress(np.zeros((8, 8, 3), np.uint8), codec))
-    decoder.submit(ticket(data, []))
+    decoder.submit(pending(data, []))
     assert passed_on == []
     assert decoder.waiting == 1
 
@@ -64,15 +64,15 @@ def test_files_wait_for_a_thread(decoder, passed_on, observation, codec):
 def test_a_thread_decodes_all_files_that_wait_for_it(observation):
     done, first, gate = queue.Queue(), threading.Event(), threading.Event()
 
-    def pass_on(ticket):
+    def pass_on(pending):
         first.set()
         assert gate.wait(TIMEOUT_S)
-        done.put(ticket)
+        done.put(pending)
 
     decoder = Decoder(ALOHA_HOLD, Limits(), threads=1, pass_on=pass_on)
     frame = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
     data = with_frame(observation, compress(frame, ImageCodec.PNG))
-    tickets = [ticket(data, []) for _ in range(3)]
+    tickets = [pending(data, []) for _ in range(3)]
     decoder.submit(tickets[0])
     assert first.wait(TIMEOUT_S)
     for each in tickets[1:]:
@@ -87,7 +87,7 @@ def test_a_thread_decodes_all_files_that_wait_for_it(observation):
 
 def test_what_nobody_waits_for_is_not_decoded(decoder, passed_on, observation, caplog):
     outcomes = []
-    withdrawn = ticket(with_frame(observation, np.zeros((8, 8, 3), np.uint8)), outcomes)
+    withdrawn = pending(with_frame(observation, np.zeros((8, 8, 3), np.uint8)), outcomes)
     withdrawn.withdraw(Superseded("newer"))
     decoder.submit(withdrawn)
     assert passed_on == []
@@ -106,7 +106,7 @@ def test_a_request_whose_decoding_fails_is_answered_too(
 
     monkeypatch.setattr(module, "decode_bytes", fail)
     outcomes = []
-    decoder.submit(ticket(with_frame(observation, np.zeros((8, 8, 3), np.uint8)), outcomes))
+    decoder.submit(pending(with_frame(observation, np.zeros((8, 8, 3), np.uint8)), outcomes))
     assert passed_on == []
     assert [type(outcome) for outcome in outcomes] == [told]
 

@@ -22,7 +22,7 @@ from .mutations import FAULTS, damaged, good_request
 TIMEOUT_S = 60
 FAULTY, DAMAGED, UNARY, STREAMED = 5000, 4000, 1200, 600  # 10,800 in the default suite
 MORE = 10  # times as many in the slow run
-AT_ONCE = 16  # calls under way together
+AT_ONCE = 16  # calls in flight together
 MAX_GROWTH_MIB = 64  # allocators' slack; an image bomb alone would be gigabytes
 
 

@@ -5,11 +5,11 @@ import sys
 import types
 
 import pytest
-from handover_server.inference.gpu import gpu_is_lost
+from handover_server.inference.memory import gpu_is_lost
 
 AFTER_A_FAULT = """
 import torch
-from handover_server.inference.gpu import gpu_is_lost
+from handover_server.inference.memory import gpu_is_lost
 values = torch.zeros(4, device="cuda")
 before = gpu_is_lost()
 try:

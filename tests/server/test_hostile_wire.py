@@ -91,7 +91,7 @@ def test_a_client_that_stops_in_the_middle_of_a_message_holds_nobody_up(serve, m
 
 
 def test_calls_beyond_a_connections_share_wait_in_the_client(serve):
-    server = serve(HoldPolicy(), bounds=AdmissionLimits(client_requests=1, client_streams=1))
+    server = serve(HoldPolicy(), limits=AdmissionLimits(client_requests=1, client_streams=1))
     health, watch = health_pb2_grpc.HealthStub(server.channel), health_pb2.HealthCheckRequest()
     open_calls = [health.Watch(watch, timeout=TIMEOUT_S) for _ in range(18)]  # 16 beside the two
     assert {next(call).status for call in open_calls} == {health_pb2.HealthCheckResponse.SERVING}

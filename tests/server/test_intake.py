@@ -20,32 +20,32 @@ INFO = ServerInfo(ALOHA_HOLD, Limits())
 
 @pytest.fixture
 def admitted(message):
-    """admitted(bounds, clients) lets each in turn ask until all are refused: {client: requests}.
+    """admitted(limits, clients) lets each in turn ask until all are refused: {client: requests}.
 
     Nothing is answered meanwhile: the policy's thread is never started.
     """
     data = message().SerializeToString()
 
-    async def ask(bounds, *rounds):
-        intake = Admission(INFO, Scheduler(HoldPolicy), bounds, 0)
+    async def ask(limits, *rounds):
+        admission = Admission(INFO, Scheduler(HoldPolicy), limits, 0)
         counts = {}
-        under_way = []
+        in_flight = []
         for clients in rounds:
             asking = set(clients)
             while asking:
                 for client in sorted(asking, key=lambda each: each.name):
                     try:
-                        entered = intake.enter(data, RequestHead(), Lane(client), None)
+                        entered = admission.admit(data, RequestHead(), Lane(client), None)
                     except Overloaded:
                         asking.remove(client)
                     else:
-                        under_way.append(entered)
+                        in_flight.append(entered)
                         counts[client] = counts.get(client, 0) + 1
-        for entered in under_way:
+        for entered in in_flight:
             entered.cancel()
         return counts
 
-    return lambda bounds, *rounds: asyncio.run(ask(bounds, *rounds))
+    return lambda limits, *rounds: asyncio.run(ask(limits, *rounds))
 
 
 def test_two_that_flood_leave_room_for_a_third(admitted):
@@ -68,30 +68,30 @@ def test_each_refusal_is_counted_by_its_word(message, refusals):
     data = message().SerializeToString()
 
     async def be_refused():
-        bounds = AdmissionLimits(requests=2, client_requests=1, client_streams=1)
-        intake = Admission(INFO, Scheduler(HoldPolicy), bounds, 0, refusals)
+        limits = AdmissionLimits(requests=2, client_requests=1, client_streams=1)
+        admission = Admission(INFO, Scheduler(HoldPolicy), limits, 0, refusals)
 
         def ask(client):
-            return intake.enter(data, RequestHead(), Lane(client), None)
+            return admission.admit(data, RequestHead(), Lane(client), None)
 
-        with intake.stream(FIRST), pytest.raises(Overloaded), intake.stream(FIRST):
+        with admission.stream(FIRST), pytest.raises(Overloaded), admission.stream(FIRST):
             pass
-        under_way = [ask(FIRST)]
+        in_flight = [ask(FIRST)]
         with pytest.raises(Overloaded):
             ask(FIRST)
-        under_way.append(ask(SECOND))
+        in_flight.append(ask(SECOND))
         with pytest.raises(Overloaded):
             ask(THIRD)
-        intake.suspend("the policy is stuck")
-        assert intake.status == "the policy is stuck"
+        admission.suspend("the policy is stuck")
+        assert admission.status == "the policy is stuck"
         with pytest.raises(ServerUnavailable, match="is stuck"):
             ask(THIRD)
-        intake.resume()
-        assert intake.status == "serving"
-        intake.close()
+        admission.resume()
+        assert admission.status == "serving"
+        admission.close()
         with pytest.raises(ServerUnavailable, match="shutting down"):
             ask(THIRD)
-        for entered in under_way:
+        for entered in in_flight:
             entered.cancel()
 
     words = ["client_streams", "client_requests", "requests", "stuck", "draining"]
@@ -105,19 +105,19 @@ def test_no_queue_holds_on_to_a_request_whose_client_went_away(message, observat
     requests = (message().SerializeToString(), serialize_request(PolicyRequest(compressed)))
 
     async def go_away():
-        intake = Admission(
+        admission = Admission(
             INFO, Scheduler(HoldPolicy), AdmissionLimits(), 0
         )  # no thread takes anything
-        idle, under_way = intake.levels(), []
+        idle, in_flight = admission.levels(), []
         for data in requests:
             head = RequestHead()
-            intake.read_head(head, data)
-            under_way.append(intake.enter(data, head, Lane(FIRST), None))
-        busy = intake.levels()
+            admission.read_head(head, data)
+            in_flight.append(admission.admit(data, head, Lane(FIRST), None))
+        busy = admission.levels()
         assert (busy["decode_queue_depth"], busy["queue_depth"]) == (1, 1)
-        for entered in under_way:
+        for entered in in_flight:
             entered.cancel()
         await asyncio.sleep(0)  # the loop calls back what waits for the futures
-        assert intake.levels() == idle
+        assert admission.levels() == idle
 
     asyncio.run(go_away())

@@ -1,11 +1,13 @@
-"""Clients take turns, lanes go in order of arrival, and in a lane the newest ticket counts."""
+"""Clients take turns, lanes go in order of arrival, and in a lane the newest request counts."""
 
 import gc
 import threading
+import types
 import weakref
 
 import pytest
 from handover_proto.errors import ServerUnavailable, Superseded
+from handover_server.requests import fair_queue as module
 from handover_server.requests.fair_queue import FairQueue
 from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
@@ -18,7 +20,7 @@ def outcomes():
 
 
 @pytest.fixture
-def ticket(outcomes):
+def pending(outcomes):
     def make(sequence, lane=None):
         return PendingRequest(
             b"",
@@ -31,18 +33,18 @@ def ticket(outcomes):
     return make
 
 
-def test_different_lanes_leave_in_the_order_in_which_they_came(ticket):
+def test_different_lanes_leave_in_the_order_in_which_they_came(pending):
     queue = FairQueue()
-    tickets = [ticket(n) for n in range(5)]
+    tickets = [pending(n) for n in range(5)]
     for each in tickets:
         queue.put(each)
     assert queue.take(2) == tickets[:2]
     assert queue.take(10) == tickets[2:]
 
 
-def test_a_newer_ticket_takes_the_place_of_its_lanes_older_one(ticket, outcomes):
+def test_a_newer_ticket_takes_the_place_of_its_lanes_older_one(pending, outcomes):
     queue, lane = FairQueue(), Lane()
-    old, other, new = ticket(1, lane), ticket(2), ticket(3, lane)
+    old, other, new = pending(1, lane), pending(2), pending(3, lane)
     for each in (old, other, new):
         queue.put(each)
     assert queue.take(10) == [new, other]
@@ -50,16 +52,16 @@ def test_a_newer_ticket_takes_the_place_of_its_lanes_older_one(ticket, outcomes)
     assert not outcomes
 
 
-def test_the_error_of_a_superseded_ticket_names_the_newer_sequence(ticket, outcomes):
+def test_the_error_of_a_superseded_ticket_names_the_newer_sequence(pending, outcomes):
     queue, lane = FairQueue(), Lane()
-    queue.put(ticket(1, lane))
-    queue.put(ticket(42, lane))
+    queue.put(pending(1, lane))
+    queue.put(pending(42, lane))
     assert "sequence 42" in str(outcomes[1])
 
 
-def test_a_ticket_that_comes_after_a_newer_one_of_its_lane_loses(ticket, outcomes):
+def test_a_ticket_that_comes_after_a_newer_one_of_its_lane_loses(pending, outcomes):
     queue, lane = FairQueue(), Lane()
-    old, new = ticket(1, lane), ticket(2, lane)
+    old, new = pending(1, lane), pending(2, lane)
     queue.put(new)
     assert queue.take(1) == [new]
     queue.put(old)
@@ -67,9 +69,9 @@ def test_a_ticket_that_comes_after_a_newer_one_of_its_lane_loses(ticket, outcome
     assert isinstance(outcomes[1], Superseded)
 
 
-def test_what_is_discarded_is_not_taken(ticket, outcomes):
+def test_what_is_discarded_is_not_taken(pending, outcomes):
     queue = FairQueue()
-    one, two = ticket(1), ticket(2)
+    one, two = pending(1), pending(2)
     queue.put(one)
     queue.put(two)
     queue.discard(one)
@@ -78,16 +80,16 @@ def test_what_is_discarded_is_not_taken(ticket, outcomes):
     assert not outcomes
 
 
-def test_closing_tells_those_who_wait_and_lets_the_threads_go(ticket, outcomes):
+def test_closing_tells_those_who_wait_and_lets_the_threads_go(pending, outcomes):
     queue = FairQueue()
     taken = []
     thread = threading.Thread(target=lambda: taken.append(queue.take(1)))
     thread.start()
-    queue.put(ticket(1))
+    queue.put(pending(1))
     thread.join(60)
-    queue.put(ticket(2))
+    queue.put(pending(2))
     queue.close()
-    queue.put(ticket(3))
+    queue.put(pending(3))
     assert queue.take(1) == []
     assert [t.sequence for t in taken[0]] == [1]
     assert isinstance(outcomes.pop(2), ServerUnavailable)
@@ -95,56 +97,60 @@ def test_closing_tells_those_who_wait_and_lets_the_threads_go(ticket, outcomes):
     assert not outcomes
 
 
-def test_a_queue_keeps_nothing_of_the_lanes_that_went_through_it(ticket):
+def test_a_queue_keeps_nothing_of_the_lanes_that_went_through_it(pending):
     queue, lane = FairQueue(), Lane()
     seen = weakref.ref(lane)
-    queue.put(ticket(1, lane))
-    queue.put(ticket(2, lane))
+    queue.put(pending(1, lane))
+    queue.put(pending(2, lane))
     queue.take(1)
     del lane
     gc.collect()
     assert seen() is None
 
 
-def test_a_client_that_floods_waits_for_itself_alone(ticket):
+def test_a_client_that_floods_waits_for_itself_alone(pending):
     queue, flooder, slow = FairQueue(), Identity("flooder"), Identity("slow")
     for sequence in range(6):
-        queue.put(ticket(sequence, Lane(flooder)))
-    queue.put(ticket(100, Lane(slow)))
+        queue.put(pending(sequence, Lane(flooder)))
+    queue.put(pending(100, Lane(slow)))
     assert [t.sequence for t in queue.take(2)] == [0, 100]
-    queue.put(ticket(101, Lane(slow)))
+    queue.put(pending(101, Lane(slow)))
     assert [t.sequence for t in queue.take(4)] == [1, 101, 2, 3]
     assert len(queue) == 2
 
 
-def test_clients_take_turns_whatever_the_size_of_a_batch(ticket):
+def test_clients_take_turns_whatever_the_size_of_a_batch(pending):
     queue = FairQueue()
     for client in range(3):
         for place in range(client + 1):
-            queue.put(ticket(10 * client + place, Lane(Identity(f"client {client}"))))
+            queue.put(pending(10 * client + place, Lane(Identity(f"client {client}"))))
     taken = [t.sequence for _ in range(6) for t in queue.take(1)]
     assert taken == [0, 10, 20, 11, 21, 22]
 
 
-def test_within_a_window_a_batch_waits_until_it_is_full(ticket):
+def test_within_a_window_a_batch_waits_until_it_is_full(pending):
     queue, batches = FairQueue(), []
     thread = threading.Thread(target=lambda: batches.append(queue.take(3, window_s=60)))
     thread.start()
     for sequence in range(3):
-        queue.put(ticket(sequence))
+        queue.put(pending(sequence))
     thread.join(60)
     assert [[t.sequence for t in batch] for batch in batches] == [[0, 1, 2]]
 
 
-def test_after_its_window_a_batch_goes_as_it_is(ticket):
+def test_after_its_window_a_batch_goes_as_it_is(pending):
     queue = FairQueue()
-    queue.put(ticket(1))
+    queue.put(pending(1))
     assert [t.sequence for t in queue.take(3, window_s=0.001)] == [1]
 
 
-def test_what_is_withdrawn_within_the_window_does_not_end_the_queue(ticket, monkeypatch):
-    queue, withdrawn, later = FairQueue(), ticket(1), ticket(2)
+def test_what_is_withdrawn_within_the_window_does_not_end_the_queue(pending, monkeypatch):
+    class Condition(threading.Condition):
+        def wait(self, timeout_s=None):
+            meanwhile.pop(0)()
+
+    monkeypatch.setattr(module, "threading", types.SimpleNamespace(Condition=Condition))
+    queue, withdrawn, later = FairQueue(), pending(1), pending(2)
     queue.put(withdrawn)
     meanwhile = [lambda: queue.discard(withdrawn), lambda: queue.put(later), lambda: None]
-    monkeypatch.setattr(queue._changed, "wait", lambda timeout_s=None: meanwhile.pop(0)())
     assert queue.take(3, window_s=0.001) == [later]

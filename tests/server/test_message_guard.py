@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import InvalidRequest
 from handover_proto.types import MAX_TAG_BYTES
-from handover_server.requests import wire_head as message_guard
+from handover_server.requests import wire_head
 from handover_server.requests.wire_head import MAX_FIELDS, RequestHead
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +80,7 @@ def test_the_layout_names_every_place_where_parts_can_be_many():
                 places[number] = None
         return places
 
-    assert layout(pb.InferRequest.DESCRIPTOR) == message_guard._REQUEST
+    assert layout(pb.InferRequest.DESCRIPTOR) == wire_head.REQUEST_LAYOUT
 
 
 BOMBS = {

@@ -97,7 +97,7 @@ def test_every_chunk_is_counted_and_timed_in_every_stage(watched, noise, message
 
 
 def test_failures_and_refusals_are_counted_by_reason(watched, moody, message):
-    server, scrape, _ = watched(moody, bounds=AdmissionLimits(message_bytes=400_000))
+    server, scrape, _ = watched(moody, limits=AdmissionLimits(message_bytes=400_000))
     big = message()
     big.observation.cameras["ego_view"].frames[0].data += bytes(400_000)
     broken = message()
@@ -118,7 +118,7 @@ def test_what_waits_and_what_runs_shows_while_it_does(watched, gated, message):
     server, scrape, _ = watched(gated)
     calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S) for _ in range(3)]
     gated.wait_until_busy()
-    server.wait_until_under_way(3)
+    server.wait_until_in_flight(3)
     wait_until(lambda: scrape()["handover_queue_depth",] == 2)  # the last may be decoded yet
     seen = scrape()
     assert seen["handover_in_flight_requests",] == 3
@@ -166,13 +166,13 @@ def test_health_is_200_only_while_serving_and_else_says_why(serve, open_monitor,
     server.run(server.server.become_ready())
     gated.warm = True
     assert get(monitor, "/healthz") == (200, "serving\n")
-    under_way = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
+    in_flight = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
     gated.wait_until_busy()
-    server.loop.call_soon_threadsafe(server.server._service.close)
+    server.loop.call_soon_threadsafe(server.server.stop_admitting)
     wait_until(lambda: get(monitor, "/healthz")[0] != 200)
     assert get(monitor, "/healthz") == (503, "draining\n")
     gated.let_through()
-    assert under_way.result().action
+    assert in_flight.result().action
 
 
 def test_strangers_are_counted(watched, message):
@@ -206,7 +206,7 @@ def test_with_a_certificate_the_port_is_encrypted_too(open_monitor, authority):
 
 
 def test_silent_connections_beyond_a_bound_are_hung_up_on(open_monitor, monkeypatch):
-    monkeypatch.setattr(monitor_module, "_MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(monitor_module, "MOST_CONNECTIONS", 2)
     monitor = open_monitor()
     silent = [socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_S) for _ in range(2)]
     with socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_S) as third:

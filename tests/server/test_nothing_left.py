@@ -24,7 +24,11 @@ def left_behind(server):
     gc.collect()
     kinds = (StreamSession, Lane, PendingRequest)
     held = Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
-    return {**held, "tasks": server.run(tasks()), "clients": len(server.server._intake._of_client)}
+    return {
+        **held,
+        "tasks": server.run(tasks()),
+        "clients": server.server.levels()["clients_in_flight"],
+    }
 
 
 def test_streams_that_were_dropped_halfway_leave_nothing(serve, noise, message):

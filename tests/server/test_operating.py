@@ -38,9 +38,8 @@ def reloading(serve, token_file):
     """reloading(load) serves "old" to whoever shows OLD: the server, and what reloads it."""
 
     def start(load):
-        tokens = TokenCheck([OLD])
-        server = serve(hold("old"), tokens=tokens)
-        return server, Reloads(server.server, load, tokens, token_file)
+        server = serve(hold("old"), tokens=TokenCheck([OLD]))
+        return server, Reloads(server.server, load, token_file)
 
     return start
 
@@ -68,15 +67,15 @@ def test_a_reload_takes_up_tokens_and_checkpoint_and_one_is_enough_at_a_time(
     assert loading.wait(TIMEOUT_S)
     assert served_to(server, NEW) == "old"
     server.loop.call_soon_threadsafe(reloads.start)
-    wait_until(lambda: "a reload is under way" in caplog.text)
+    wait_until(lambda: "a reload is in progress" in caplog.text)
     gate.set()
     wait_until(lambda: served_to(server, NEW) == "new")
     with pytest.raises(grpc.RpcError) as caught:
         served_to(server, OLD)
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    wait_until(lambda: reloads.totals() == {"reloads": 1, "reload_failures": 0})
+    wait_until(lambda: server.server.totals() == {"reloads": 1, "reload_failures": 0})
     server.loop.call_soon_threadsafe(reloads.start)  # the first is done by now
-    wait_until(lambda: reloads.totals() == {"reloads": 2, "reload_failures": 0})
+    wait_until(lambda: server.server.totals() == {"reloads": 2, "reload_failures": 0})
 
 
 @pytest.mark.parametrize("error", [ReloadRefused("it does not fit"), RuntimeError("a bug")])
@@ -87,10 +86,10 @@ def test_what_cannot_be_used_is_told_and_leaves_all_as_it_was(reloading, token_f
     server, reloads = reloading(load)
     token_file.write_text("# no token")
     server.loop.call_soon_threadsafe(reloads.start)
-    wait_until(lambda: reloads.totals() == {"reloads": 0, "reload_failures": 1})
+    wait_until(lambda: server.server.totals() == {"reloads": 0, "reload_failures": 1})
     assert served_to(server, OLD) == "old"
     assert "the former tokens stay: the token file" in caplog.text
-    wait_until(lambda: "the former checkpoint is served on" in caplog.text)
+    wait_until(lambda: "the former checkpoint is still served" in caplog.text)
     assert str(error) in caplog.text
 
 

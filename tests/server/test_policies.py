@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from handover_proto.embodiment import GR1_DIMS, aloha_targets
 from handover_proto.types import ActionSpec, CameraSpec, Limits, PolicyRequest, StateSpec
-from handover_proto.validation import check_request
+from handover_proto.validation import check_request, example_request
 from handover_server.errors import ServingError
-from handover_server.inference.output_check import BadOutput, check_output
-from handover_server.inference.warm_up import dummy_request
+from handover_server.inference.policy_check import BadOutput, check_output
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
 
@@ -31,18 +30,18 @@ def test_an_action_without_its_state_cannot_be_held():
         HoldPolicy(spec)
 
 
-def test_the_dummy_request_fits_every_spec():
-    check_request(dummy_request(ALOHA_HOLD), ALOHA_HOLD, Limits())
+def test_the_example_request_fits_every_spec():
+    check_request(example_request(ALOHA_HOLD), ALOHA_HOLD, Limits())
     cameras = (CameraSpec("top", 2, height=48, width=64), CameraSpec("wrist"))
     spec = dataclasses.replace(ALOHA_HOLD, cameras=cameras, state=(StateSpec("arm", 7, steps=3),))
-    request = dummy_request(spec)
+    request = example_request(spec)
     check_request(request, spec, Limits())
     assert [frame.shape for frame in request.observation.cameras["top"]] == 2 * [(48, 64, 3)]
 
 
 def test_the_output_check_finds_what_a_robot_must_not_be_sent():
     def output(**changes):
-        (made,) = HoldPolicy().infer([dummy_request(ALOHA_HOLD)])
+        (made,) = HoldPolicy().infer([example_request(ALOHA_HOLD)])
         return dataclasses.replace(made, action={**made.action, **changes})
 
     check_output([output()], 1, ALOHA_HOLD)

@@ -34,7 +34,7 @@ class NarrowPolicy(HoldPolicy):
 def ask(observation):
     def do(policy, *tags):
         requests = [PolicyRequest(observation, 0, place, tag) for place, tag in enumerate(tags)]
-        return BatchRunner().outcomes(policy, requests)
+        return BatchRunner().run(policy, requests)
 
     return do
 
@@ -140,22 +140,22 @@ def test_a_call_tells_since_when_it_lasts_and_where_it_stands(observation):
 
     class Watched(HoldPolicy):
         def infer(self, requests):
-            seen.append((calls.began_s, calls.where()))
+            seen.append((runner.began_s, runner.location()))
             return super().infer(requests)
 
         def run_idle_work(self):
-            seen.append((calls.began_s, calls.where()))
+            seen.append((runner.began_s, runner.location()))
 
-    calls = BatchRunner()
+    runner = BatchRunner()
     for call in (
-        lambda: calls.outcomes(Watched(), [PolicyRequest(observation)]),
-        lambda: calls.improve(Watched()),
+        lambda: runner.run(Watched(), [PolicyRequest(observation)]),
+        lambda: runner.run_idle_work(Watched()),
     ):
         call()
         began_s, where = seen.pop()
         assert began_s is not None
         assert " in " in where
-        assert (calls.began_s, calls.where()) == (None, "between calls")
+        assert (runner.began_s, runner.location()) == (None, "between calls")
 
 
 def test_warming_up_finds_the_largest_batch_that_fits_and_gives_memory_back(monkeypatch):

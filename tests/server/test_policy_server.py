@@ -14,7 +14,8 @@ from handover_proto import policy_pb2 as pb
 from handover_proto.errors import ServerUnavailable
 from handover_server.errors import ServingError
 from handover_server.policies.hold import HoldPolicy
-from handover_server.rpc.server import PolicyServer, ServerSettings
+from handover_server.rpc.server import PolicyServer
+from handover_server.rpc.settings import ServerSettings
 
 from .conftest import wait_until
 
@@ -65,7 +66,7 @@ def test_draining_gives_up_on_a_policy_that_does_not_answer(serve, gated, messag
     stuck = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     waiting = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
-    server.wait_until_under_way(2)
+    server.wait_until_in_flight(2)
     assert server.run(server.server.drain(0.05)) is False
     for call in (stuck, waiting):  # a client's retry policy asks another server then
         assert isinstance(typed_error(call.exception()), ServerUnavailable)

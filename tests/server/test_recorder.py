@@ -1,4 +1,4 @@
-"""The black box: everything is in it, within bounds, and its troubles are not the robots'."""
+"""The request recording: complete, bounded, and its troubles are not the robots'."""
 
 import errno
 import gc
@@ -37,7 +37,7 @@ MB = 1_000_000
 @pytest.fixture
 def record(tmp_path, monkeypatch):
     """Start a recorder into tmp_path/"box"; it is closed at the end, however slow the disk is."""
-    monkeypatch.setattr(recorder_module, "_LAST_S", 60.0)
+    monkeypatch.setattr(recorder_module, "LAST_S", 60.0)
     opened = []
 
     def start(max_bytes=100 * MB):
@@ -143,6 +143,10 @@ def test_a_full_disk_or_another_error_ends_the_recording_and_not_the_serving(
     monkeypatch.setattr(SegmentWriter, "write", full)
     for sequence in range(5):
         assert server.infer(message(sequence=sequence)).sequence == sequence
+    data = Kept(b"it waits")
+    carried = weakref.ref(data.carried)
+    recorder.admitted(PendingRequest(b"", RequestHead(), Lane(), None, lambda outcome: None), data)
+    del data
     gate.set()
     recorder.close()
     assert server.infer(message(sequence=9)).sequence == 9
@@ -150,14 +154,14 @@ def test_a_full_disk_or_another_error_ends_the_recording_and_not_the_serving(
     reason = getattr(error, "strerror", None) or str(error)
     assert lines == [f"recording has stopped, serving goes on: {reason}"]
     assert recorder.levels() == {"recording": 0, "record_waiting_bytes": 0}
-    assert not recorder._waiting
-    assert recorder._writer._file is None
-    assert recorder.totals()["records_dropped"] >= 12  # six requests and their chunks
+    assert gc.collect() >= 0
+    assert carried() is None
+    if sys.platform == "linux":
+        assert open_files(tmp_path) == 0
+    assert recorder.totals()["records_dropped"] >= 13  # six requests and their chunks, and one more
 
 
-@pytest.mark.parametrize(
-    ("bound", "most"), [("_MOST_WAITING", 4), ("_MOST_WAITING_BYTES", 400_000)]
-)
+@pytest.mark.parametrize(("bound", "most"), [("MOST_WAITING", 4), ("MOST_WAITING_BYTES", 400_000)])
 def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
     serve, message, record, tmp_path, monkeypatch, bound, most
 ):
@@ -175,7 +179,7 @@ def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
         assert server.infer(message(sequence=sequence)).sequence == sequence
     waiting_bytes = recorder.levels()["record_waiting_bytes"]
     gate.set()
-    assert waiting_bytes <= recorder_module._MOST_WAITING_BYTES
+    assert waiting_bytes <= recorder_module.MOST_WAITING_BYTES
     recorder.close()
     totals = recorder.totals()
     assert totals["records_dropped"] >= 10
@@ -185,7 +189,7 @@ def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
 def test_an_idle_recorder_holds_no_image(record):
     recorder, data = record(), Kept(bytes(1000))
     carried = weakref.ref(data.carried)
-    recorder.entered(PendingRequest(b"", RequestHead(), Lane(), None, lambda outcome: None), data)
+    recorder.admitted(PendingRequest(b"", RequestHead(), Lane(), None, lambda outcome: None), data)
     del data
     wait_until(lambda: gc.collect() >= 0 and carried() is None)
 
@@ -200,18 +204,19 @@ def test_a_record_that_is_larger_than_the_recording_may_be_is_kept_until_the_nex
     writer.close()
 
 
+def open_files(folder):
+    places = Path("/proc/self/fd").iterdir()
+    return sum(os.path.realpath(place).startswith(str(folder)) for place in places)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_segment_that_has_ended_is_no_open_file(tmp_path):
-    def open_files():
-        places = Path("/proc/self/fd").iterdir()
-        return sum(os.path.realpath(place).startswith(str(tmp_path)) for place in places)
-
     writer = SegmentWriter(tmp_path, MB, 100)
     for _ in range(3):
         writer.begin(b"")
-        assert open_files() == 1
+        assert open_files(tmp_path) == 1
     writer.close()
-    assert open_files() == 0
+    assert open_files(tmp_path) == 0
 
 
 def test_only_this_user_may_read_a_recording(serve, record, tmp_path):

@@ -50,13 +50,13 @@ def test_under_load_every_request_is_answered_by_one_of_the_two(serve, message):
 
 def test_a_request_under_way_is_answered_by_the_policy_that_began_it(serve, gated, message):
     server = serve(gated)
-    under_way = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
+    in_flight = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     spec = dataclasses.replace(gated.spec, checkpoint_hash="new")
     server.run(server.server.replace(lambda: HoldPolicy(spec)))
     waiting = server.stub.Infer.future(message(sequence=2), timeout=TIMEOUT_S)
     gated.let_through()
-    assert under_way.result().checkpoint_hash == ""
+    assert in_flight.result().checkpoint_hash == ""
     assert waiting.result().checkpoint_hash == "new"
 
 
@@ -86,7 +86,7 @@ def test_a_policy_that_cannot_be_loaded_or_warmed_up_changes_nothing(serve, mess
         server.run(server.server.replace(missing))
     with pytest.raises(RuntimeError):
         server.run(server.server.replace(Broken))
-    with pytest.raises(ReloadRefused, match="memory for batches of 3, and 8 are in use"):
+    with pytest.raises(ReloadRefused, match="memory for batches of 3, and batches of 8 are in use"):
         server.run(server.server.replace(Large))
     with pytest.raises(ReloadRefused, match="its horizon differs"):
         server.run(server.server.replace(lambda: hold("new", horizon=8)))
@@ -129,5 +129,5 @@ def test_weights_and_where_they_came_from_may_change():
     record = TrainingRecord("cubes", "ab", (1, 2))
     new = dataclasses.replace(ALOHA_HOLD, checkpoint_hash="1", training=(record,), max_batch=16)
     check_fits(ALOHA_HOLD, new)
-    with pytest.raises(ReloadRefused, match="takes batches of 8, and 16 are in use"):
+    with pytest.raises(ReloadRefused, match="takes batches of 8, and batches of 16 are in use"):
         check_fits(new, ALOHA_HOLD)

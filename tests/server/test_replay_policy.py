@@ -7,10 +7,9 @@ import pytest
 from handover_conversion.groot.dataset import GrootDataset
 from handover_proto.errors import InvalidRequest
 from handover_proto.types import Limits, Observation, PolicyRequest
-from handover_proto.validation import check_request
+from handover_proto.validation import check_request, example_request
 from handover_proto.wire.messages import decode_chunk
-from handover_server.inference.output_check import check_output
-from handover_server.inference.warm_up import dummy_request
+from handover_server.inference.policy_check import check_output
 from handover_server.policies.replay import ReplayPolicy
 
 from .conftest import encode_request
@@ -27,7 +26,7 @@ def policy(groot_dataset):
 
 
 def at(policy, episode, step):
-    request = dummy_request(policy.spec)
+    request = example_request(policy.spec)
     return dataclasses.replace(request, client_tag=f"episode={episode}", sequence=step)
 
 
@@ -43,7 +42,7 @@ def test_the_spec_is_the_datasets(policy, dataset):
         (name, columns.stop - columns.start) for name, columns in dataset.action_groups.items()
     ]
     assert spec.checkpoint_hash == dataset.content_hash()
-    check_request(dummy_request(spec), spec, Limits())
+    check_request(example_request(spec), spec, Limits())
 
 
 def test_a_chunk_is_the_demonstrators_next_sixteen_actions(policy, dataset):
@@ -69,7 +68,7 @@ def test_past_the_end_the_last_action_is_held(policy, dataset):
     "tag", ["", "episode", "episode=", "episode=2", "episode=-1", "xepisode=0"]
 )
 def test_another_tag_is_refused_naming_the_episodes(policy, tag):
-    request = dataclasses.replace(dummy_request(policy.spec), client_tag=tag)
+    request = dataclasses.replace(example_request(policy.spec), client_tag=tag)
     with pytest.raises(InvalidRequest, match="client_tag: expected episode=N, N one of 0, 1"):
         policy.infer([request])
 

@@ -36,16 +36,16 @@ def outcomes():
 @pytest.fixture
 def submit(observation, outcomes):
     def do(scheduler, sequence=0, tag="", lane=None, deadline=None):
-        ticket = PendingRequest(
+        pending = PendingRequest(
             b"",
             RequestHead(sequence),
             lane or Lane(),
             deadline,
             lambda outcome: outcomes.put((sequence, outcome)),
         )
-        ticket.finish_decoding(PolicyRequest(observation, None, sequence, tag))
-        scheduler.submit(ticket)
-        return ticket
+        pending.finish_decoding(PolicyRequest(observation, None, sequence, tag))
+        scheduler.submit(pending)
+        return pending
 
     return do
 
@@ -204,9 +204,9 @@ def test_how_long_requests_will_take_is_told_by_the_latest_batches(submit, monke
     monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: next(moments)))
     scheduler = Scheduler(HoldPolicy)
     assert scheduler.seconds_for(10) == 0
-    scheduler._run_batch(HoldPolicy(), [submit(scheduler), submit(scheduler)])
+    scheduler.run_batch(HoldPolicy(), [submit(scheduler), submit(scheduler)])
     assert scheduler.seconds_for(10) == pytest.approx(1.0)  # a fifth of the 0.5 s of each
-    scheduler._run_batch(HoldPolicy(), [submit(scheduler)])
+    scheduler.run_batch(HoldPolicy(), [submit(scheduler)])
     assert scheduler.seconds_for(10) == pytest.approx(4.8)  # 0.1, and a fifth of the way to 2 s
 
 
@@ -281,4 +281,4 @@ def test_a_policy_improves_itself_in_its_own_thread_once_the_answers_are_out(
         assert isinstance(answer, PolicyOutput)
     assert scheduler.close(WAIT_S)
     assert list(policy.improved.queue) == ["policy"] * 3
-    assert "the policy could not improve itself" in caplog.text
+    assert "the policy's idle work failed" in caplog.text

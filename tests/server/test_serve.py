@@ -14,7 +14,8 @@ from handover_common.errors import UsageError
 from handover_common.network import host_port
 from handover_proto import policy_pb2 as pb
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
-from handover_server.serve.command import ServeConfig, main
+from handover_server.serve.command import main
+from handover_server.serve.config import ServeConfig
 
 COMMAND = (sys.executable, "-m", "handover_server.serve.command")
 TIMEOUT_S = 120  # a process that imports torch takes 30 s on a busy machine

@@ -84,7 +84,7 @@ def test_an_invalid_request_is_told_by_field_and_the_next_is_answered(
 
 def test_bytes_that_are_no_request_are_invalid_and_not_a_crash(serve, noise, message):
     server = serve(noise)
-    with pytest.raises(InvalidRequest, match="a serialised InferRequest"):
+    with pytest.raises(InvalidRequest, match="a serialized InferRequest"):
         server.infer_bytes(b"\xff" * 100)
     with pytest.raises(InvalidRequest, match="do not parse"):
         server.infer_bytes(b"\x22\x02\xff\xfe" + message().SerializeToString())  # tag: not UTF-8
@@ -132,11 +132,11 @@ def test_before_the_policy_is_loaded_calls_are_told_to_come_back(
 
 
 def test_a_full_server_says_when_to_try_again(serve, gated, message, typed_error):
-    server = serve(gated, bounds=AdmissionLimits(requests=2))
+    server = serve(gated, limits=AdmissionLimits(requests=2))
     calls = [server.stub.Infer.future(message(), timeout=TIMEOUT_S)]
     gated.wait_until_busy()
     calls.append(server.stub.Infer.future(message(), timeout=TIMEOUT_S))
-    server.wait_until_under_way(2)
+    server.wait_until_in_flight(2)
     with pytest.raises(grpc.RpcError) as caught:
         server.infer(message())
     error = typed_error(caught.value)
@@ -149,10 +149,10 @@ def test_a_full_server_says_when_to_try_again(serve, gated, message, typed_error
 
 
 def test_a_client_may_not_fill_the_server_alone(serve, gated, message, typed_error):
-    server = serve(gated, bounds=AdmissionLimits(client_requests=1))
+    server = serve(gated, limits=AdmissionLimits(client_requests=1))
     busy = server.stub.Infer.future(message(), timeout=TIMEOUT_S)
     gated.wait_until_busy()
-    with pytest.raises(Overloaded, match="has 1 requests under way") as caught:
+    with pytest.raises(Overloaded, match="has 1 requests in flight") as caught:
         server.infer_bytes(message().SerializeToString())
     assert caught.value.retry_after_s > 0
     of_its_own = (("grpc.use_local_subchannel_pool", 1),)
@@ -196,7 +196,7 @@ def test_a_request_that_got_too_old_is_never_computed(serve, gated, door, messag
 
 
 def test_more_bytes_than_there_is_room_for_are_refused(serve, noise, message):
-    server = serve(noise, bounds=AdmissionLimits(message_bytes=1000))
+    server = serve(noise, limits=AdmissionLimits(message_bytes=1000))
     with pytest.raises(Overloaded, match="MiB of requests"):
         server.infer_bytes(message().SerializeToString())
 
@@ -208,7 +208,7 @@ def test_a_request_whose_client_gave_up_never_reaches_the_policy(serve, gated, m
     with pytest.raises(grpc.RpcError) as caught:
         server.infer(message(sequence=2), timeout_s=0.2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    server.wait_until_under_way(1)  # the server's clock for the call began later than the client's
+    server.wait_until_in_flight(1)  # the server's clock for the call began later than the client's
     cancelled = server.stub.Infer.future(message(sequence=3), timeout=TIMEOUT_S)
     cancelled.cancel()
     gated.let_through(10)

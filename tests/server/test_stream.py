@@ -98,15 +98,15 @@ def test_a_newer_observation_supersedes_the_one_that_waits(serve, gated, message
 
 
 @pytest.mark.parametrize(
-    "bounds", [AdmissionLimits(requests=2), AdmissionLimits(client_requests=2)]
+    "limits", [AdmissionLimits(requests=2), AdmissionLimits(client_requests=2)]
 )
-def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message, bounds):
-    server = serve(gated, bounds=bounds)
+def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message, limits):
+    server = serve(gated, limits=limits)
     stream = Stream(server)
     stream.send(message(sequence=1))
     gated.wait_until_busy()
     for sequence in (2, 3, 4):
-        server.wait_until_under_way(min(sequence - 1, 2))
+        server.wait_until_in_flight(min(sequence - 1, 2))
         stream.send(message(sequence=sequence))
         if sequence > 2:
             reply = stream.receive()
@@ -118,7 +118,7 @@ def test_on_a_full_server_too_the_newest_observation_wins(serve, gated, message,
 
 
 def test_on_a_full_server_what_the_policy_computes_makes_no_room(serve, gated, message):
-    stream = Stream(serve(gated, bounds=AdmissionLimits(requests=1)))
+    stream = Stream(serve(gated, limits=AdmissionLimits(requests=1)))
     stream.send(message(sequence=1))
     gated.wait_until_busy()
     stream.send(message(sequence=2))
@@ -204,9 +204,9 @@ def test_what_a_client_leaves_behind_is_not_computed(serve, gated, message):
     stream.send(message(sequence=1))
     gated.wait_until_busy()
     stream.send(message(sequence=2))
-    server.wait_until_under_way(2)
+    server.wait_until_in_flight(2)
     stream.replies.cancel()
-    server.wait_until_under_way(0)
+    server.wait_until_in_flight(0)
     other = server.stub.Infer.future(message(sequence=3), timeout=TIMEOUT_S)
     gated.let_through(10)
     assert other.result().sequence == 3
@@ -222,7 +222,7 @@ def test_a_draining_server_answers_what_is_under_way_and_ends_the_stream(
     idle.receive()
     stream.send(message(sequence=1))
     gated.wait_until_busy()
-    server.loop.call_soon_threadsafe(server.server._service.close)
+    server.loop.call_soon_threadsafe(server.server.stop_admitting)
     with pytest.raises(grpc.RpcError) as caught:
         idle.receive()
     assert isinstance(typed_error(caught.value), ServerUnavailable)
@@ -234,7 +234,7 @@ def test_a_draining_server_answers_what_is_under_way_and_ends_the_stream(
 
 
 def test_a_client_has_a_bounded_number_of_streams(serve, noise, message, typed_error):
-    server = serve(noise, bounds=AdmissionLimits(client_streams=1))
+    server = serve(noise, limits=AdmissionLimits(client_streams=1))
     first = Stream(server)
     first.send(message(sequence=1))
     assert first.receive().sequence == 1
@@ -267,9 +267,9 @@ async def held_session(client) -> AsyncIterator[StreamSession]:
     scheduler = Scheduler(HoldPolicy)
     scheduler.start()
     spec = await asyncio.wrap_future(scheduler.ready)
-    intake = Admission(ServerInfo(spec, Limits()), scheduler, AdmissionLimits(), 0)
+    admission = Admission(ServerInfo(spec, Limits()), scheduler, AdmissionLimits(), 0)
     try:
-        yield StreamSession(intake, Lane(), client, None, lambda: None)
+        yield StreamSession(admission, Lane(), client, None, lambda: None)
     finally:
         scheduler.close(TIMEOUT_S)
 
@@ -316,7 +316,7 @@ def test_a_stream_that_idles_holds_nothing_of_what_it_answered(message):
             await answered.wait()
             while gc.collect() >= 0 and carried() is not None:  # the policy's thread goes on first
                 await asyncio.sleep(0.001)
-            assert session._under_way == set()
+            assert session.in_flight == set()
 
         async with held_session(Client()) as session:
             await session.run(requests())

@@ -1,4 +1,4 @@
-"""A ticket is settled once, and costs nothing once nobody waits for it."""
+"""A request is settled once, and costs nothing once nobody waits for it."""
 
 import time
 import types
@@ -19,33 +19,33 @@ def outcomes():
 
 
 @pytest.fixture
-def ticket(outcomes):
+def pending(outcomes):
     return PendingRequest(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
 
 
-def test_only_the_first_outcome_counts(ticket, outcomes):
+def test_only_the_first_outcome_counts(pending, outcomes):
     first = PolicyOutput({})
-    ticket.settle(first)
-    ticket.settle(PolicyOutput({}))
-    ticket.withdraw(Superseded("late"))
+    pending.settle(first)
+    pending.settle(PolicyOutput({}))
+    pending.withdraw(Superseded("late"))
     assert outcomes == [first]
 
 
-def test_a_withdrawn_ticket_is_not_decoded_and_not_run(ticket, outcomes):
-    ticket.withdraw(Superseded("newer"))
-    assert ticket.start_decoding() is None
-    assert ticket.start() is None
+def test_a_withdrawn_ticket_is_not_decoded_and_not_run(pending, outcomes):
+    pending.withdraw(Superseded("newer"))
+    assert pending.start_decoding() is None
+    assert pending.start() is None
     assert len(outcomes) == 1
 
 
-def test_a_ticket_that_the_policy_has_started_on_cannot_be_withdrawn(ticket, outcomes):
-    ticket.finish_decoding(REQUEST)
-    assert ticket.start() is not None
-    ticket.withdraw(ServerUnavailable("no"))
+def test_a_request_that_the_policy_has_started_on_cannot_be_withdrawn(pending, outcomes):
+    pending.finish_decoding(REQUEST)
+    assert pending.start() is not None
+    pending.withdraw(ServerUnavailable("no"))
     assert outcomes == []
 
 
-def test_past_its_deadline_a_ticket_is_dropped_before_each_stage(outcomes):
+def test_past_its_deadline_a_request_is_dropped_before_each_stage(outcomes, monkeypatch):
     late = PendingRequest(b"bytes", RequestHead(1), Lane(), time.monotonic() - 1, outcomes.append)
     assert late.start_decoding() is None
     later = PendingRequest(
@@ -53,29 +53,32 @@ def test_past_its_deadline_a_ticket_is_dropped_before_each_stage(outcomes):
     )
     assert later.start_decoding() == b"bytes"
     later.finish_decoding(REQUEST)
-    later._deadline = time.monotonic() - 1
+    clock = types.SimpleNamespace(
+        perf_counter=time.perf_counter, monotonic=lambda: time.monotonic() + 101
+    )
+    monkeypatch.setattr(module, "time", clock)
     assert later.start() is None
     assert [type(outcome) for outcome in outcomes] == [DeadlinePassed, DeadlinePassed]
 
 
-def test_what_a_ticket_waited_and_what_decoding_took_are_told_apart(monkeypatch, outcomes):
+def test_what_a_request_waited_and_what_decoding_took_are_told_apart(monkeypatch, outcomes):
     moments = iter([10.0, 10.001, 10.003, 10.007])  # it comes, is decoded from and to, is claimed
     clock = types.SimpleNamespace(perf_counter=lambda: next(moments), monotonic=time.monotonic)
     monkeypatch.setattr(module, "time", clock)
-    ticket = PendingRequest(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
-    ticket.start_decoding()
-    ticket.finish_decoding(REQUEST)
-    ticket.start()
-    assert ticket.began_s == 10.0
-    assert (ticket.queue_ms, ticket.decode_ms) == pytest.approx((5, 2))
+    pending = PendingRequest(b"bytes", RequestHead(1), Lane(), None, outcomes.append)
+    pending.start_decoding()
+    pending.finish_decoding(REQUEST)
+    pending.start()
+    assert pending.began_s == 10.0
+    assert (pending.queue_ms, pending.decode_ms) == pytest.approx((5, 2))
 
 
 def test_a_seed_that_is_given_is_kept_and_a_missing_one_is_drawn(outcomes):
     def seed_of(request):
-        ticket = PendingRequest(b"", RequestHead(1), Lane(), None, outcomes.append)
-        ticket.finish_decoding(request)
-        assert ticket.start().seed == ticket.seed
-        return ticket.seed
+        pending = PendingRequest(b"", RequestHead(1), Lane(), None, outcomes.append)
+        pending.finish_decoding(request)
+        assert pending.start().seed == pending.seed
+        return pending.seed
 
     assert seed_of(PolicyRequest(REQUEST.observation, seed=0)) == 0
     drawn = {seed_of(REQUEST) for _ in range(20)}
@@ -83,8 +86,8 @@ def test_a_seed_that_is_given_is_kept_and_a_missing_one_is_drawn(outcomes):
     assert max(drawn) < 2**53
 
 
-def test_the_bytes_and_arrays_are_let_go_as_soon_as_they_can_be(ticket):
-    ticket.finish_decoding(REQUEST)
-    assert ticket.data is None
-    ticket.settle(PolicyOutput({}))
-    assert ticket.request is None
+def test_the_bytes_and_arrays_are_let_go_as_soon_as_they_can_be(pending):
+    pending.finish_decoding(REQUEST)
+    assert pending.data is None
+    pending.settle(PolicyOutput({}))
+    assert pending.request is None

@@ -13,7 +13,8 @@ from handover_proto.errors import NotAuthorised
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.errors import ServingError
 from handover_server.policies.hold import HoldPolicy
-from handover_server.rpc.server import PolicyServer, ServerSettings
+from handover_server.rpc.server import PolicyServer
+from handover_server.rpc.settings import ServerSettings
 from handover_server.security.tls import TlsFiles
 from handover_server.security.tokens import TokenCheck
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from handover_proto.errors import InvalidRequest, PolicyFailed
 from handover_proto.types import Limits
-from handover_proto.validation import check_request
+from handover_proto.validation import check_request, example_request
 from handover_server.errors import ServingError
-from handover_server.inference.warm_up import dummy_with_prefix, warm_up
+from handover_server.inference.warm_up import warm_up
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
 
@@ -31,7 +31,7 @@ def test_each_kind_of_request_is_warmed_up_in_each_batch_size():
     policy = PrefixPolicy(supports_prefix=True)
     assert warm_up(policy, 2) == 2
     assert policy.batches == [[False], [True], [False, False], [True, True]]
-    check_request(dummy_with_prefix(policy.spec), policy.spec, Limits())
+    check_request(example_request(policy.spec, with_prefix=True), policy.spec, Limits())
 
 
 def test_a_policy_without_real_time_chunking_gets_no_prefix():
@@ -40,7 +40,7 @@ def test_a_policy_without_real_time_chunking_gets_no_prefix():
     assert policy.batches == [[False]]
 
 
-def test_a_policy_may_refuse_the_dummy_but_not_fail_on_it():
+def test_a_policy_may_refuse_the_example_but_not_fail_on_it():
     class Raising(HoldPolicy):
         def __init__(self, error):
             super().__init__()

@@ -56,7 +56,7 @@ def test_a_stuck_policy_turns_clients_away_until_it_comes_back(
     computed = server.stub.Infer.future(message(sequence=1), timeout=TIMEOUT_S)
     gated.wait_until_busy()
     waiting = server.stub.Infer.future(message(sequence=2), timeout=TIMEOUT_S)
-    server.wait_until_under_way(2)
+    server.wait_until_in_flight(2)
     clock.run()
     assert next(health) == NOT_SERVING
     clock.hold()
@@ -155,7 +155,7 @@ class FrozenWorld:
 class Calls:
     began_s = 100.0
 
-    def where(self):
+    def location(self):
         return "policy.py:1 in infer"
 
 
@@ -166,7 +166,7 @@ def test_a_process_that_was_frozen_is_not_a_stuck_policy(monkeypatch, oversleeps
     monkeypatch.setattr(module.asyncio, "sleep", world.sleep)
     watchdog = Watchdog(Calls(), WatchdogSettings(30.0), None, None)
     with pytest.raises(StopIteration) as done:
-        watchdog._until_stuck().send(None)
+        watchdog.until_stuck().send(None)
     assert done.value.value == 100.0
     assert world.slept == slept
 
@@ -176,6 +176,6 @@ def test_a_stuck_policy_has_the_time_that_was_set_to_come_back(monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", world.monotonic)
     monkeypatch.setattr(module.asyncio, "sleep", world.sleep)
     with pytest.raises(StopIteration) as done:
-        Watchdog(Calls(), WatchdogSettings(30.0, 5.0), None, None)._until_back(100.0).send(None)
+        Watchdog(Calls(), WatchdogSettings(30.0, 5.0), None, None).until_back(100.0).send(None)
     assert done.value.value is False
-    assert world.now == pytest.approx(105.0, abs=module._LOOK_S)
+    assert world.now == pytest.approx(105.0, abs=module.LOOK_S)

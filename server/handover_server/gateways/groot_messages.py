@@ -1,4 +1,4 @@
-"""Isaac-GR00T N1.6's observations, actions and modality config, from and to the contract's types.
+"""Messages of Isaac-GR00T N1.6: observations, actions, modality config, to the contract's types.
 
 in:  {"video": {camera: (B, T, H, W, 3) uint8}, "state": {group: (B, T, D) float}, "language":
       {key: B lists of one sentence}}, and in `options` a "seed" for the batch's first, if wanted
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from handover_proto import (
+    LANGUAGE_KEY,
     InvalidRequest,
     Observation,
     PolicyOutput,
@@ -21,12 +22,11 @@ from handover_proto import (
 from handover_server.gateways.arrays import as_float32, npy, read_npy
 from handover_server.gateways.msgpack_guard import pack
 
-LANGUAGE_KEY = "annotation.human.task_description"
 _MAX_BATCH = 64
 
 
 def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
-    """Turn get_action's `data` into a request per row of its batch; raises InvalidRequest."""
+    """Convert get_action's `data` to a request per row of its batch; raises InvalidRequest."""
     observation = _map(_map(data, "data").get("observation"), "observation")
     video = _map(observation.get("video"), "observation.video")
     state = _map(observation.get("state"), "observation.state")
@@ -52,7 +52,7 @@ def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
 
 
 def action_reply(outputs: Sequence[PolicyOutput], spec: PolicySpec) -> bytes:
-    """Serialise the answers to a batch: a pair of actions and an empty map."""
+    """Serialize the reply to a batch: a pair of actions and an empty map."""
     groups = {
         group.name: npy(np.stack([output.action[group.name] for output in outputs]))
         for group in spec.action
@@ -61,7 +61,7 @@ def action_reply(outputs: Sequence[PolicyOutput], spec: PolicySpec) -> bytes:
 
 
 def modality_config_reply(spec: PolicySpec) -> bytes:
-    """Serialise what the policy needs and gives, as the reference's ModalityConfig."""
+    """Serialize the policy's inputs and outputs as the reference's ModalityConfig."""
     return pack(
         {
             "video": _modality(_steps(spec.cameras), [camera.name for camera in spec.cameras]),
@@ -85,7 +85,7 @@ def modality_config_reply(spec: PolicySpec) -> bytes:
 
 
 def error_reply(text: str) -> bytes:
-    """Serialise an error, which the reference's client raises."""
+    """Serialize an error, which the reference's client raises."""
     return pack({"error": text})
 
 
@@ -103,9 +103,9 @@ def _modality(indices: list[int], keys: list[str], actions: list[dict] | None = 
 
 
 def _steps(parts: Sequence[Any]) -> list[int]:
-    """The steps that the spec tells; where it tells how many alone, those up to now."""
-    told = [list(part.delta_indices) for part in parts if part.delta_indices]
-    return told[0] if told else list(range(1 - max((p.steps for p in parts), default=1), 1))
+    """Return the spec's time steps; where it only has their number, those up to now."""
+    known = [list(part.delta_indices) for part in parts if part.delta_indices]
+    return known[0] if known else list(range(1 - max((p.steps for p in parts), default=1), 1))
 
 
 def _map(value: Any, path: str) -> dict:

@@ -104,13 +104,13 @@ class GrootClient:
 
     def call(self, endpoint: str, **message: Any) -> Any:
         data = msgpack.packb({"endpoint": endpoint, **message}, default=npy)
-        return msgpack.unpackb(self.send(data), object_hook=_groot_array)
+        return msgpack.unpackb(self.send(data), object_hook=groot_array)
 
     def close(self) -> None:
         self._context.destroy(linger=0)
 
 
-def _groot_array(value: dict) -> Any:
+def groot_array(value: dict) -> Any:
     return read_npy(value, "reply") if "__ndarray_class__" in value else value
 
 

@@ -10,9 +10,10 @@ from handover_common.errors import MissingExtra, UsageError
 from handover_server.errors import ServingError
 from handover_server.gateways.listeners import Gateways, GatewaySettings
 from handover_server.policies.hold import HoldPolicy
-from handover_server.rpc.server import PolicyServer, ServerSettings
-from handover_server.security.exposure import check_listeners
-from handover_server.serve.command import ServeConfig, main
+from handover_server.rpc.server import PolicyServer
+from handover_server.rpc.settings import ServerSettings
+from handover_server.serve.command import main
+from handover_server.serve.config import ServeConfig, check
 
 from .conftest import TIMEOUT_S
 
@@ -81,10 +82,8 @@ def test_a_server_that_has_stopped_leaves_the_port(serve, port, package):
 
 def test_insecure_opens_the_zmq_port_too():
     open_to_all = {"gateway_host": "0.0.0.0", "groot_zmq_port": 0, "insecure": True}
-    check_listeners(ServeConfig(policy="hold", **open_to_all))
-    check_listeners(
-        ServeConfig(policy="hold", tls_cert=PEM, tls_key=PEM, client_ca=PEM, **open_to_all)
-    )
+    check(ServeConfig(policy="hold", **open_to_all))
+    check(ServeConfig(policy="hold", tls_cert=PEM, tls_key=PEM, client_ca=PEM, **open_to_all))
 
 
 @pytest.mark.parametrize(

@@ -186,10 +186,10 @@ def recorded_spec(action):
 
 
 def read_recorded(name):
-    from .conftest import _groot_array
+    from .conftest import groot_array
 
     data = (GOLDEN / f"{name}.bin").read_bytes()
-    return msgpack.unpackb(data, object_hook=_groot_array)
+    return msgpack.unpackb(data, object_hook=groot_array)
 
 
 @pytest.mark.golden

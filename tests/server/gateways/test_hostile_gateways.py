@@ -138,15 +138,15 @@ def test_two_zmq_clients_do_not_wait_for_each_other(serve, gated, groot_observat
     running = serve(gated, gateways=GatewaySettings(groot_zmq_port=0))
     port = running.server.gateways.groot_zmq_port
     busy, quick = GrootClient(port), GrootClient(port)
-    answering = running.server.gateways._groot._answering
+    groot = running.server.gateways.groot
     try:
         busy.socket.send(groot_request(groot_observation))
         gated.wait_until_busy()
         assert quick.call("ping")["status"] == "ok"
-        wait_until(lambda: len(answering) == 1)
+        wait_until(lambda: groot.in_flight == 1)
         gated.let_through()
         assert isinstance(msgpack.unpackb(busy.socket.recv()), list)
-        wait_until(lambda: not answering)
+        wait_until(lambda: not groot.in_flight)
     finally:
         busy.close()
         quick.close()

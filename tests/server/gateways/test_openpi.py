@@ -140,8 +140,8 @@ def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha
 
 
 def test_a_client_has_a_bounded_number_of_connections(serve_openpi, openpi_client, aloha):
-    bounds = AdmissionLimits(client_streams=1)
-    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), bounds=bounds)
+    limits = AdmissionLimits(client_streams=1)
+    running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), limits=limits)
     port = running.server.gateways.openpi_port
     first = openpi_client(port=port, api_key=TOKEN)
     with pytest.raises(Exception, match=r"1013.*token 1 has 1 streams open"):
@@ -170,7 +170,7 @@ def test_what_nobody_foresaw_is_an_incident_and_not_a_silence(
 
 
 def test_a_full_server_says_when_to_come_back(serve_openpi, openpi_client, aloha, gated, message):
-    running = serve_openpi(gated, bounds=AdmissionLimits(requests=1))
+    running = serve_openpi(gated, limits=AdmissionLimits(requests=1))
     call = running.stub.Infer.future(message(), timeout=60)
     gated.wait_until_busy()
     client = openpi_client(port=running.server.gateways.openpi_port)
@@ -193,17 +193,17 @@ def test_health_is_where_openpis_is(serve_openpi, gated, message):
 
     assert get("/healthz") == (200, b"OK\n")
     assert get("/metrics")[0] == 401
-    running.server._intake.suspend("the policy is stuck")
+    running.run(running.server.suspend("the policy is stuck"))
     assert get("/healthz") == (503, b"the policy is stuck\n")
-    running.server._intake.resume()
+    running.run(running.server.resume())
     assert get("/healthz") == (200, b"OK\n")
     shown = (("authorization", f"Bearer {TOKEN}"),)
-    under_way = running.stub.Infer.future(message(), timeout=60, metadata=shown)
+    in_flight = running.stub.Infer.future(message(), timeout=60, metadata=shown)
     gated.wait_until_busy()
     draining = asyncio.run_coroutine_threadsafe(running.server.drain(60), running.loop)
     wait_until(lambda: get("/healthz") == get("/") == (503, b"draining\n"))
     gated.let_through()
-    assert under_way.result().action
+    assert in_flight.result().action
     assert draining.result(60)
 
 
@@ -216,9 +216,9 @@ def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gat
     first._ws.send(msgpack.packb(aloha, default=_pack))
     gated.wait_until_busy()
     second._ws.send(msgpack.packb(aloha, default=_pack))
-    running.wait_until_under_way(2)
+    running.wait_until_in_flight(2)
     second._ws.close()
-    running.wait_until_under_way(1)  # though the policy is still busy with the first
+    running.wait_until_in_flight(1)  # though the policy is still busy with the first
     gated.let_through(2)
     assert isinstance(first._ws.recv(60), bytes)
     first._ws.close()
