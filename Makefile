@@ -63,9 +63,9 @@ demo-short: env
 	@DEMO_EPISODES=1 SERVER=$(SERVER) SIM=$(SIM) RUNS=$(RUNS) ./docs/demo.sh
 
 test: env $(STUBS)/.ready
-	$(SERVER)/bin/python -m pytest -q --durations=10 tests/test_architecture.py tests/proto tests/model \
+	$(SERVER)/bin/python -m pytest -q --durations=10 tests/test_architecture.py tests/common tests/proto tests/model \
 	  tests/conversion tests/training tests/server tests/chaos
-	$(SIM)/bin/python -m pytest -q --durations=10 tests/proto tests/client tests/docs tests/envs tests/recipe tests/e2e
+	$(SIM)/bin/python -m pytest -q --durations=10 tests/common tests/proto tests/client tests/docs tests/envs tests/recipe tests/e2e
 
 # every fault of tests/chaos, the slow ones too, as a table and as benchmarks/results/chaos.json
 chaos: env

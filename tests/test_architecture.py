@@ -23,7 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "training.aloha_mini": {"client", "envs"},  # the recipe of the shipped checkpoint
     "server.policies": {"model", "conversion"},
     "client.replay": {"conversion"},
-    "client.rollout": {"envs"},
+    "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
 }
 
@@ -78,7 +78,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "checkpoints",
         "network",
         "data",
-        ("finetuning.config", "aloha_mini.configs"),
+        ("finetuning.config", "aloha_mini.configs", "progress"),
         "errors",
     ],
     "server": [

@@ -36,7 +36,8 @@ SIZE, FROM_HZ, TO_HZ = 256, 50, 20
 COMMAND = """
 import sys
 from pathlib import Path
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 if __name__ == "__main__":
     main(ConvertConfig(sys.argv[1], Path(sys.argv[2]), codec=sys.argv[3], workers=int(sys.argv[4])))
 """

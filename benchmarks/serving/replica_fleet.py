@@ -1,4 +1,4 @@
-"""Policy servers in processes of their own, and nginx before them; for benchmarks/serving/replicas.py."""
+"""Policy servers in processes of their own, with nginx before them; for replicas.py."""
 
 import os
 import re

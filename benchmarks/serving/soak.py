@@ -1,7 +1,7 @@
 """Half an hour of mixed traffic: does memory stay flat, is every request accounted for?
 
     python -m benchmarks.serving.soak --minutes 30                       (extras serve and bench)
-    python -m benchmarks.serving.soak --minutes 5 --checkpoint checkpoints/aloha-mini --name soak_mini
+    python -m benchmarks.serving.soak --minutes 5 --checkpoint CHECKPOINT --name soak_mini
 
 The server is a process of its own, with both gateways open and `--record` on. Samples go to a file
 as they are taken; run again with the same --state after an interruption, the soak goes on with the

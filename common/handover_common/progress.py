@@ -1,30 +1,48 @@
-"""The progress bar of a conversion: episodes, frames per second, time left."""
+"""Progress bars on the standard error, the same for every command."""
 
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+Item = TypeVar("Item")
 
 
-class ConversionProgress:
-    """Shown on the standard error while it is open."""
+class ProgressBar:
+    """`what ━━━━ 3/10 unit, note 0:01:02 left`; shown while it is open.
 
-    def __init__(self, episodes: int, finished: int) -> None:
-        """Start at the episodes that an earlier run has finished."""
+    A transient one is for terminals alone, and gone at the end; a log gets the lines of `log`.
+    """
+
+    def __init__(
+        self, what: str, total: int, unit: str = "", *, done: int = 0, transient: bool = False
+    ) -> None:
+        """Start at what an earlier run has done of the total."""
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("converting"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("episodes, {task.fields[frames_per_s]:.0f} frames/s,"),
+            *([TextColumn(f"{unit}{{task.fields[note]}}")] if unit else []),
             TimeRemainingColumn(),
             TextColumn("left"),
-            console=Console(stderr=True),
+            console=self._console,
+            transient=transient,
+            disable=transient and not self._console.is_terminal,  # a file would get empty lines
         )
-        self._task = self._bar.add_task("", total=episodes, completed=finished, frames_per_s=0.0)
-        self._frames, self._started = 0, time.monotonic()
+        self._task = self._bar.add_task(what, total=total, completed=done, note="")
+        self._first, self._done, self._started = done, done, time.monotonic()
 
-    def __enter__(self) -> "ConversionProgress":
+    def __enter__(self) -> "ProgressBar":
         self._started = time.monotonic()
         self._bar.start()
         return self
@@ -37,8 +55,36 @@ class ConversionProgress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, frames: int) -> None:
-        """Count one more episode, of so many recorded frames."""
-        self._frames += frames
-        rate = self._frames / max(time.monotonic() - self._started, 1e-9)
-        self._bar.update(self._task, advance=1, frames_per_s=rate)
+    def advance(self, steps: int = 1) -> None:
+        """Count some more."""
+        self.show(done=self._done + steps)
+
+    def show(
+        self, *, done: int | None = None, what: str | None = None, note: str | None = None
+    ) -> None:
+        """Change what is shown: how much is done, of what, and a note behind the unit."""
+        self._done = self._done if done is None else done
+        self._bar.update(self._task, completed=self._done)
+        if what is not None:
+            self._bar.update(self._task, description=what)
+        if note is not None:
+            self._bar.update(self._task, note=f", {note},")
+
+    def seconds(self) -> float:
+        """The time since the bar was opened, above 0."""
+        return max(time.monotonic() - self._started, 1e-9)
+
+    def log(self, text: str) -> None:
+        """Write a line where there is no terminal: a log has no bar."""
+        if not self._console.is_terminal:
+            self._console.print(text)
+
+
+def track(
+    items: Iterable[Item], what: str, unit: str = "", *, total: int, transient: bool = False
+) -> Iterator[Item]:
+    """Go through items behind a progress bar."""
+    with ProgressBar(what, total, unit, transient=transient) as bar:
+        for item in items:
+            yield item
+            bar.advance()

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from handover_conversion.groot.check import check_dataset
     from handover_conversion.groot.dataset import GrootDataset
     from handover_conversion.lerobot.open import open_lerobot
-    from handover_conversion.metadata_files import json_bytes, read_json, write_whole
-    from handover_conversion.pipeline.command import ConvertConfig
+    from handover_conversion.metadata_files import read_json
+    from handover_conversion.pipeline.config import ConvertConfig
     from handover_conversion.pipeline.run import convert
     from handover_conversion.video.resize import square_resize
 

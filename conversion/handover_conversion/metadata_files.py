@@ -1,8 +1,7 @@
-"""Reading and writing a dataset's small files: JSON and JSON lines."""
+"""Reading of a dataset's small files: JSON and JSON lines."""
 
 import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,26 +65,3 @@ def _problem(record: object, required: Mapping[str, type]) -> str | None:
 def _episode_of(record: object) -> int | None:
     index = record.get("episode_index") if isinstance(record, dict) else None
     return index if isinstance(index, int) else None
-
-
-def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """Write a JSON object the same way every time."""
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def json_lines_bytes(records: Iterable[Mapping[str, Any]]) -> bytes:
-    """Write one JSON object a line, the same way every time."""
-    return b"".join(
-        json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        for record in records
-    )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is either there in full or not at all, whatever ends the process."""
-    partial = path.with_name(f".{path.name}.writing")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

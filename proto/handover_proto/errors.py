@@ -82,15 +82,5 @@ class NotAuthorised(PolicyError):
 
 
 BY_STATUS: dict[int, type[PolicyError]] = {
-    error.status: error
-    for error in (
-        InvalidRequest,
-        DeadlinePassed,
-        Overloaded,
-        UnmetPrecondition,
-        Superseded,
-        PolicyFailed,
-        ServerUnavailable,
-        NotAuthorised,
-    )
+    error.status: error for error in PolicyError.__subclasses__()
 }

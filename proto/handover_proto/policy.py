@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from handover_proto.types import PolicyOutput, PolicyRequest, PolicySpec
 
-COMPILER_THREAD = "improve-policy"
+COMPILER_THREAD = "policy-compiler"
 """Name of the thread in which a policy compiles itself; nothing waits for it"""
 
 

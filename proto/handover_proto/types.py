@@ -101,14 +101,7 @@ class StageDurations:
     @property
     def total_ms(self) -> float:
         """Sum of the stages: the server's own time, without the network."""
-        return (
-            self.queue_ms
-            + self.decode_ms
-            + self.preprocess_ms
-            + self.backbone_ms
-            + self.action_head_ms
-            + self.encode_ms
-        )
+        return sum(vars(self).values())
 
 
 @dataclass(frozen=True)

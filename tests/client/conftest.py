@@ -129,7 +129,8 @@ def aloha_dataset(tmp_path_factory) -> Path:
     """The shipped recordings of the ALOHA, converted: 2 episodes of 160 steps at 20 Hz."""
     pytest.importorskip("av", reason="the dataset reader needs the extra replay")
     pytest.importorskip("pyarrow")
-    from handover_conversion.pipeline.command import ConvertConfig, main
+    from handover_conversion.pipeline.command import main
+    from handover_conversion.pipeline.config import ConvertConfig
 
     output = tmp_path_factory.mktemp("groot") / "transfer_cube"
     source = Path(__file__).parents[1] / "data/aloha_sim_transfer_cube"

@@ -15,8 +15,8 @@ from handover_client.comparison.replays import compare_replays
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.replay.replayer import ReplayPlan
 from handover_client.replay.run import prepare_replay
-from handover_client.results.run_folder import write_json
 from handover_client.results.statistics import PairedOutcomes
+from handover_common import write_json
 from handover_proto.types import ActionChunk, Limits, ServerInfo
 from handover_proto.wire import encode_chunk, encode_info
 

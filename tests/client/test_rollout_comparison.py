@@ -7,8 +7,8 @@ pytest.importorskip("jinja2")
 
 from handover_client.commands import main as cli
 from handover_client.comparison.rollouts import compare_rollouts
-from handover_client.results.run_folder import write_json
 from handover_client.rollout.figures import rollout_figures
+from handover_common import write_json
 
 from .test_rollout_folder import record
 

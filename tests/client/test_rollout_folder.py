@@ -11,6 +11,7 @@ from handover_client.errors import EvaluationError
 from handover_client.rollout.folder import RolloutFolder
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
+from handover_common import FileError
 
 PLAN = {"task": "transfer_cube", "seeds": {"0": 1000, "1": 1001, "2": 1002}, "latency_ms": 0.0}
 
@@ -85,7 +86,7 @@ def test_an_episode_that_lost_its_server_is_played_again(tmp_path):
 def test_an_interrupted_run_of_another_plan_is_not_mixed_in(tmp_path):
     with RolloutFolder(tmp_path / "run", PLAN) as folder:
         folder.keep(record(0), b"")
-    with pytest.raises(EvaluationError, match=r"another latency_ms \(0\.0, now 100\.0\)"):
+    with pytest.raises(FileError, match=r"another latency_ms \(0\.0, now 100\.0\)"):
         RolloutFolder(tmp_path / "run", {**PLAN, "latency_ms": 100.0})
 
 
@@ -99,21 +100,21 @@ def test_an_existing_output_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("run", "link"):
-        with pytest.raises(EvaluationError, match="exists already"):
+        with pytest.raises(FileError, match="exists already"):
             RolloutFolder(tmp_path / name, PLAN)
 
 
 def test_two_processes_cannot_write_the_same_run(tmp_path):
     with (
         RolloutFolder(tmp_path / "run", PLAN),
-        pytest.raises(EvaluationError, match="another process"),
+        pytest.raises(FileError, match="another process"),
     ):
         RolloutFolder(tmp_path / "run", PLAN)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvaluationError, match="cannot write beside"):
+    with pytest.raises(FileError, match="cannot write beside"):
         RolloutFolder(tmp_path / "file" / "run", PLAN)
 
 
@@ -137,7 +138,7 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_is_finished(tmp_path, mo
     with RolloutFolder(tmp_path / "run", PLAN) as folder:
         folder.keep(record(0), b"")
         monkeypatch.setattr(EpisodeTrace, "save", no_space)
-        with pytest.raises(EvaluationError, match="No space left on device; 1 episodes are done"):
+        with pytest.raises(FileError, match="No space left on device; 1 episodes are done"):
             folder.keep(record(1), b"", EpisodeTrace())
     with RolloutFolder(tmp_path / "run", PLAN) as folder:
         assert list(folder.finished) == [0]

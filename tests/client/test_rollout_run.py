@@ -10,11 +10,11 @@ pytest.importorskip("jinja2")
 
 from handover_client.errors import EvaluationError
 from handover_client.report.page import render_runs, run_section, write_report
-from handover_client.results.run_folder import write_json
 from handover_client.rollout.config import EpisodeSettings
 from handover_client.rollout.episode import EpisodeTask, ServedPolicy, play_task
 from handover_client.rollout.folder import RolloutFolder
 from handover_client.rollout.run import Rollout
+from handover_common import FileError, write_json
 from handover_proto.errors import ServerUnavailable
 from handover_proto.types import Limits, PolicySpec, ServerInfo
 
@@ -121,7 +121,7 @@ def test_a_server_of_another_precision_or_more_denoising_does_not_finish_the_run
         ({"dtype": "bfloat16"}, r"dtype \(float32, now bfloat16\)"),
     ):
         other = ServerInfo(dataclasses.replace(spec, **change), Limits())
-        with pytest.raises(EvaluationError, match=f"another {words}"):
+        with pytest.raises(FileError, match=f"another {words}"):
             run(tmp_path / "run", [UP] * 4, "none", other)
 
 

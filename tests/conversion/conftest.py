@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from handover_common.parallel.executor import Outcome
+from handover_common.parallel import Outcome
 from handover_conversion.pipeline import run as conversion
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 
 WIDTH, HEIGHT = 64, 48
 BITS = 8  # of a frame's number, drawn as stripes across the centre square

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.check import check_dataset
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_a_fault_of_one_kind_hides_none_of_another(finished):
 def test_a_large_dataset_is_checked_by_a_sample(finished, monkeypatch):
     from handover_conversion.groot import check_statistics
 
-    monkeypatch.setattr(check_statistics, "_MOST_ROWS", 10)
+    monkeypatch.setattr(check_statistics, "MAX_RECOMPUTED_ROWS", 10)
     assert check_dataset(finished) == ()
     _edit(finished / STATS, lambda c: c["action"].update(max=c["action"]["q01"]))
     (fault, *_) = check_dataset(finished)

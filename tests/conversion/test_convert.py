@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from handover_common.errors import UsageError
+from handover_common.errors import FileError, UsageError
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.check import check_dataset
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 from handover_proto.embodiment import ALOHA_SLOTS, widen
 
 SHARED = Path(os.environ.get("HANDOVER_DATASETS", Path(__file__).parents[2] / "../shared/datasets"))
@@ -213,12 +214,12 @@ def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
     ismount = os.path.ismount
     monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "disk" or ismount(path))
     source = str(record())
-    for output, message in (
-        (Path("/"), "/ cannot be replaced"),
-        (tmp_path / "link", "is no folder" if overwrite else "exists"),
-        (tmp_path / "disk", "a disk is mounted at"),
+    for output, error, message in (
+        (Path("/"), FileError, "/ cannot be replaced"),
+        (tmp_path / "link", DatasetError, "is no folder" if overwrite else "exists"),
+        (tmp_path / "disk", DatasetError, "a disk is mounted at"),
     ):
-        with pytest.raises(DatasetError, match=message):
+        with pytest.raises(error, match=message):
             main(ConvertConfig(source=source, output=output, overwrite=overwrite))
     assert not list(tmp_path.glob(".*"))
 

@@ -7,18 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from handover_common import FileError, files
 from handover_conversion.errors import DatasetError
 from handover_conversion.pipeline import run as conversion
 from handover_conversion.pipeline import staging
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 
 COMMAND = """
 import sys
 from pathlib import Path
-from handover_conversion.pipeline.command import ConvertConfig, main
+from handover_conversion.pipeline.command import main
+from handover_conversion.pipeline.config import ConvertConfig
 if __name__ == "__main__":
     main(ConvertConfig(source=sys.argv[1], output=Path(sys.argv[2]), workers=2))
 """
@@ -50,22 +54,21 @@ def test_a_run_that_ends_before_its_nth_file_goes_on(
     """They are the plan, 3 videos, 3 tables, 3 numbered tables, 7 of metadata and the mark."""
     source, expected = reference
     left = [written]
-    from handover_conversion import metadata_files as meta_files
+    whole = files.atomic_path
 
-    whole = meta_files.write_whole
-
-    def write_until_killed(path, content):
+    @contextmanager
+    def write_until_killed(path):
         if not left[0]:
-            path.with_name(f".{path.name}.writing").write_bytes(content[: len(content) // 2])
+            half = path.with_name(f".{path.name}.1-1.partial")
+            yield half
+            half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
             raise Killed
         left[0] -= 1
-        whole(path, content)
-
-    from handover_conversion.pipeline import assembly
+        with whole(path) as partial:
+            yield partial
 
     with monkeypatch.context() as patch:
-        for module in (staging, assembly):
-            patch.setattr(module, "write_whole", write_until_killed)
+        patch.setattr(files, "atomic_path", write_until_killed)
         with pytest.raises(Killed):
             convert(source)
     assert not (tmp_path / "converted").exists()
@@ -213,10 +216,11 @@ def test_another_choice_throws_nothing_away_unless_told_to(
         patch.setattr(conversion, "assemble", killed)
         with pytest.raises(Killed):
             convert(source, codec="h264")
-    message = r"3 episodes of an interrupted run with another parameters\.codec \(h264, now mp4v\)"
-    with pytest.raises(DatasetError, match=message):
+    message = "3 episodes of an interrupted conversion with another parameters"
+    message += r"\.codec \(h264, now mp4v\): finish that, --overwrite it, or choose another"
+    with pytest.raises(FileError, match=message):
         convert(source)
-    with pytest.raises(DatasetError, match=message):  # they are still there
+    with pytest.raises(FileError, match=message):  # they are still there
         convert(source)
     assert contents(convert(source, overwrite=True)) == expected
 
@@ -249,7 +253,7 @@ def test_a_changed_source_is_told_and_starts_over_when_told_to(
         with pytest.raises(Killed):
             convert(source)
     draw_video(source / "videos/chunk-000/observation.images.top/episode_000000.mp4", range(7, 47))
-    with pytest.raises(DatasetError, match=r"another source\.sha256"):
+    with pytest.raises(FileError, match=r"another source\.sha256"):
         convert(source)
     again = contents(convert(source, overwrite=True))
     assert again == contents(convert(source, "afresh")) != reference[1]
@@ -262,7 +266,7 @@ def test_two_runs_do_not_share_an_output(reference, convert, monkeypatch):
     def meet_another_run(*arguments):
         with monkeypatch.context() as patch:
             patch.setattr(conversion, "make_plan", None)  # refused before the source is read
-            with pytest.raises(DatasetError, match="another process is converting"):
+            with pytest.raises(FileError, match=r"process is writing to .*converted; wait"):
                 convert(source)
         return assemble(*arguments)
 
@@ -296,16 +300,16 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(
 ):
     source, expected = reference
     left = [5]
-    write = staging.write_whole
+    write = Path.write_bytes
 
     def write_until_full(path, content):
         if not left[0]:
             raise OSError(28, "No space left on device")
         left[0] -= 1
-        write(path, content)
+        return write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(staging, "write_whole", write_until_full)
+        patch.setattr(Path, "write_bytes", write_until_full)
         with pytest.raises(DatasetError, match="No space left on device; the finished episodes"):
             convert(source)
     assert contents(convert(source)) == expected

@@ -1,4 +1,4 @@
-"""The statistics equal numpy's over the whole array, and NVIDIA's own files."""
+"""The statistics equal numpy's over all rows and windows, and NVIDIA's own files."""
 
 import json
 import os
@@ -10,8 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.groot.dataset_statistics import float_statistics, relative_statistics
-from handover_conversion.groot.statistics import describe, relative_windows
+from handover_conversion.groot.statistics import (
+    describe,
+    float_statistics,
+    relative_actions,
+    relative_statistics,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -32,25 +36,20 @@ def _numpy_statistics(values):
         np.float32,
         st.tuples(st.integers(1, 300), st.integers(1, 3)),
         elements=st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, -0.0, 1.0, 1e-30]),
-    ),
-    cut=st.integers(1, 100),
+    )
 )
-def test_streamed_statistics_equal_numpys_on_the_whole_array(values, cut):
-    batches = [values[start : start + cut] for start in range(0, len(values), cut)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "handover_conversion.groot.statistics._BATCH_ROWS", 1
-        )  # else all of these would be one batch
-        found = describe(lambda: batches, len(values), values.shape[1])
+def test_statistics_are_numpys_in_double_precision(values):
+    found = describe(values)
     scale = max(1e-30, float(np.abs(values).max()))
     for name, expected in _numpy_statistics(values).items():
+        assert found[name].dtype == np.float32
         np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=2e-6 * scale)
 
 
-def test_quantiles_are_exact_order_statistics_over_many_batches():
+def test_quantiles_are_exact_order_statistics_of_many_rows():
     rng = np.random.default_rng(0)
     values = (rng.standard_normal((30_001, 4)) * [1, 1e-4, 1e4, 0]).astype(np.float32)
-    found = describe(lambda: np.array_split(values, 13), len(values), 4)
+    found = describe(values)
     ordered = np.sort(values, axis=0)
     np.testing.assert_array_equal(found["q01"], ordered[300])  # 0.01 · 30,000 is a whole rank
     np.testing.assert_array_equal(found["q99"], ordered[29_700])
@@ -58,14 +57,9 @@ def test_quantiles_are_exact_order_statistics_over_many_batches():
         np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_another_number_of_rows_than_was_told_is_an_error():
-    with pytest.raises(ValueError, match="expected 5 rows, got 4"):
-        describe(lambda: [np.zeros((4, 2))], 5, 2)
-
-
 def test_a_constant_column_has_no_spread():
     values = np.full((50, 1), 0.1, np.float32)
-    found = describe(lambda: [values], 50, 1)
+    found = describe(values)
     assert found["std"] == 0
     assert {float(found[name][0]) for name in ("min", "max", "q01", "q99", "mean")} == {
         float(np.float32(0.1))
@@ -75,9 +69,9 @@ def test_a_constant_column_has_no_spread():
 def test_relative_windows_are_full_and_relative_to_their_first_state():
     action = np.arange(5, dtype=np.float32)[:, None] * 10
     state = np.arange(5, dtype=np.float32)[:, None]
-    windows = relative_windows(action, state, 3)
+    windows = np.stack([relative_actions([(action, state)], step, 3) for step in range(3)], 1)
     np.testing.assert_array_equal(windows[..., 0], [[0, 10, 20], [9, 19, 29], [18, 28, 38]])
-    assert relative_windows(action, state, 6).shape == (0, 6, 1)
+    assert relative_actions([(action, state)], 5, 6).shape == (0, 1)
 
 
 @pytest.fixture

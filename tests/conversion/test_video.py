@@ -41,14 +41,14 @@ def test_frames_that_nobody_wants_are_not_decoded(tmp_path, draw_video, monkeypa
     decoded = []
     from handover_conversion.video import decode as video
 
-    choose = video._packets
+    choose = video.needed_packets
 
     def counted(*arguments):
         for packet in choose(*arguments):
             decoded.append(packet)
             yield packet
 
-    monkeypatch.setattr(video, "_packets", counted)
+    monkeypatch.setattr(video, "needed_packets", counted)
     list(read_video(VideoSpan(path, 60, 50), np.array([0, 13, 14, 50])))
     # groups start at 0, 6, 12 …: frame 0; 12, 13, 14; 48, 49, 50
     assert len(decoded) == 1 + 3 + 3

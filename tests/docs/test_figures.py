@@ -75,4 +75,4 @@ def test_the_pages_say_how_fast_a_server_starts_and_samples_come(figures):
     samples = figures.result("training_data")["samples_per_s"]
     kept, changed = (samples[f"2 workers, colours {how}"] for how in ("kept", "changed"))
     training = (ROOT / "docs/training.md").read_text(encoding="utf-8")
-    assert f"two workers {kept:.0f} a second,\n{changed:.0f} with colour jitter" in training
+    assert f"two workers {kept:.0f} per second,\n{changed:.0f} with color jitter" in training

@@ -53,11 +53,11 @@ def play_stock(task: str, seed: int, targets: np.ndarray, monkeypatch) -> tuple:
 
 def play_ours(simulator: AlohaSimulator, seed: int, targets: np.ndarray) -> tuple:
     states, rewards = [simulator.reset(seed)], []
-    qpos = [simulator._world.physics.data.qpos.copy()]
+    qpos = [simulator.qpos]
     for target in targets:
         rewards.append(simulator.step(target))
         states.append(simulator.state)
-        qpos.append(simulator._world.physics.data.qpos.copy())
+        qpos.append(simulator.qpos)
     return np.array(states), np.array(rewards), np.array(qpos)
 
 

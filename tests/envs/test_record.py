@@ -18,14 +18,15 @@ pytestmark = pytest.mark.sim
 pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'sim'")
 
-from handover_common.errors import UsageError  # noqa: E402
-from handover_common.parallel.executor import Outcome  # noqa: E402
+from handover_common.errors import FileError, UsageError  # noqa: E402
+from handover_common.parallel import Outcome  # noqa: E402
 from handover_conversion.errors import DatasetError  # noqa: E402
 from handover_conversion.lerobot.frame_statistics import VideoRecorder  # noqa: E402
 from handover_envs.experts.expert import Expert, Trajectory  # noqa: E402
 from handover_envs.record import demonstration  # noqa: E402
 from handover_envs.record import run as recording  # noqa: E402
-from handover_envs.record.command import RecordConfig, main  # noqa: E402
+from handover_envs.record.command import main  # noqa: E402
+from handover_envs.record.config import RecordConfig  # noqa: E402
 from handover_envs.record.demonstration import Demonstration, DemonstrationTask, demonstrate  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 
@@ -126,7 +127,7 @@ def test_another_plan_is_refused_and_what_an_earlier_one_left_is_kept(asked, tmp
         patch.setattr(recording.RecordingFolder, "publish", lambda folder: None)
         main(config)
     asked.clear()
-    with pytest.raises(DatasetError, match="2 episodes of an interrupted run with another enc"):
+    with pytest.raises(FileError, match="2 episodes of an interrupted recording with another enc"):
         main(replace(config, codec="av1"))
     main(config)
     assert not asked
@@ -135,26 +136,26 @@ def test_another_plan_is_refused_and_what_an_earlier_one_left_is_kept(asked, tmp
 def test_an_existing_output_is_refused_and_left_alone(asked, tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "precious").write_text("mine")
-    with pytest.raises(DatasetError, match="exists"):
+    with pytest.raises(FileError, match="exists"):
         main(RecordConfig("transfer_cube", tmp_path / "set", episodes=1))
     assert (tmp_path / "set" / "precious").read_text() == "mine"
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match="exists"):
+    with pytest.raises(FileError, match="exists"):
         main(RecordConfig("transfer_cube", tmp_path / "link", episodes=1))
     assert asked == []
 
 
 def test_an_output_that_comes_while_it_records_is_left_alone(asked, tmp_path, monkeypatch):
     config = RecordConfig("transfer_cube", tmp_path / "set", episodes=1)
-    fresh = recording.RecordingFolder.fresh_dataset
+    fresh = recording.RecordingFolder.fresh_folder
 
-    def fresh_and_taken(folder):
+    def fresh_and_taken(folder, name):
         config.output.mkdir()
         (config.output / "precious").write_text("mine")
-        return fresh(folder)
+        return fresh(folder, name)
 
-    monkeypatch.setattr(recording.RecordingFolder, "fresh_dataset", fresh_and_taken)
-    with pytest.raises(DatasetError, match="cannot move"):
+    monkeypatch.setattr(recording.RecordingFolder, "fresh_folder", fresh_and_taken)
+    with pytest.raises(FileError, match="cannot move"):
         main(config)
     assert (config.output / "precious").read_text() == "mine"
 
@@ -202,10 +203,10 @@ def test_an_expert_that_keeps_failing_ends_the_recording(asked, tmp_path, monkey
 
 def test_two_recordings_to_one_place_do_not_mix(asked, tmp_path):
     config = RecordConfig("transfer_cube", tmp_path / "set", episodes=1)
-    plan = recording._plan(config)
+    plan = recording.make_plan(config)
     with (
         recording.RecordingFolder(config.output, plan),
-        pytest.raises(DatasetError, match="another process"),
+        pytest.raises(FileError, match="another process"),
     ):
         main(config)
 

@@ -3,7 +3,8 @@ import shutil
 
 import numpy as np
 import pytest
-from handover_model.errors import CheckpointError, ModalityError, TokenizerError
+from handover_common import HubError
+from handover_model.errors import ModalityError, TokenizerError
 from handover_model.policy import GrootPolicy, load_policy
 from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import InvalidRequest
@@ -151,7 +152,7 @@ def test_a_checkpoint_without_tokenizer_names_the_option(mini, tmp_path, monkeyp
     (bare / "tokenizer.json").unlink()
 
     def unreachable(*_args, **_options):
-        raise CheckpointError("no hub here")
+        raise HubError("no hub here")
 
     monkeypatch.setattr("handover_model.processing.tokenizer.fetch", unreachable)
     with pytest.raises(TokenizerError, match="--tokenizer DIR"):

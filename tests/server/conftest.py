@@ -286,7 +286,8 @@ def typed_error() -> Callable[[grpc.RpcError], PolicyError]:
 @pytest.fixture(scope="session")
 def groot_dataset(tmp_path_factory) -> Path:
     """The small recordings of tests/data as a GR00T dataset."""
-    from handover_conversion.pipeline.command import ConvertConfig, main
+    from handover_conversion.pipeline.command import main
+    from handover_conversion.pipeline.config import ConvertConfig
 
     output = tmp_path_factory.mktemp("groot") / "dataset"
     main(ConvertConfig(str(ROOT / "tests/data/aloha_sim_transfer_cube"), output, workers=1))

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from handover_conversion.pipeline.command import ConvertConfig
-from handover_conversion.pipeline.run import convert
+from handover_conversion import ConvertConfig, convert
 from handover_model.checkpoints.checkpoint import save_checkpoint
 from handover_model.checkpoints.metadata import dataset_metadata
 from handover_model.processing.aloha import aloha_processor, dataset_statistics
@@ -29,7 +28,7 @@ def one_thread():
 def dataset(tmp_path_factory) -> Path:
     """The shipped recordings as a GR00T dataset: 2 episodes of 160 rows."""
     output = tmp_path_factory.mktemp("groot") / "transfer_cube"
-    convert(str(RECORDINGS), output, ConvertConfig(image_size=64))
+    convert(ConvertConfig(str(RECORDINGS), output, image_size=64))
     return output
 
 

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 import tyro
-from handover_common import HandoverError
+from handover_common import HandoverError, make_folders_above, write_json
 
 from handover_client.connection.flags import read_security
 from handover_client.diagnostics.load_config import BenchConfig, check
@@ -15,7 +15,6 @@ def main(config: BenchConfig) -> dict[str, Any]:
     check(config)
     from handover_client.diagnostics.load_figures import load_figures, load_table
     from handover_client.diagnostics.load_run import run_load
-    from handover_client.results.run_folder import make_folders_above, write_json
 
     if config.output is not None:
         make_folders_above(config.output)

@@ -34,7 +34,7 @@ def main() -> None:
     except Exception:
         if not interrupts:
             raise
-        status = exit_status(_interrupted)  # an import made an error of its own of it
+        status = exit_status(_interrupted)  # an import turned it into another error
     # CPython would end itself by SIGINT instead of with our status where the interrupt came in an
     # exec(), of which dataclasses are made; the next exec() clears that (CPython, pythonrun.c,
     # run_eval_code_obj)

@@ -41,13 +41,13 @@ _HERE = "handover_client.commands"
 COMMANDS = {
     "record": Command(
         module="handover_envs.record.command",
-        config="handover_envs.record.command:RecordConfig",
+        config="handover_envs.record.config:RecordConfig",
         extra="sim",
         summary="scripted demonstrations in MuJoCo, as a LeRobot dataset",
     ),
     "convert": Command(
         module="handover_conversion.pipeline.command",
-        config="handover_conversion.pipeline.command:ConvertConfig",
+        config="handover_conversion.pipeline.config:ConvertConfig",
         extra="convert",
         summary="LeRobot recordings to a GR00T dataset",
     ),

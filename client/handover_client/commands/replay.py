@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import tyro
+from handover_common import check_new
 
 from handover_client.connection.flags import read_security
 from handover_client.replay.config import ReplayConfig, check
@@ -18,7 +19,6 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     from handover_client.report.page import write_report
     from handover_client.report.rerun import check_rerun, write_replay_rrd
     from handover_client.report.terminal import print_replay
-    from handover_client.results.unfinished_run import check_new
 
     security = read_security(config.security, os.environ)
     if config.rerun is not None:

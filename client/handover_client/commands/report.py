@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Union
 
 import tyro
-from handover_common import UsageError
+from handover_common import UsageError, write_text
 from tyro.conf import Positional
 
 # ruff: noqa: UP007, RUF036, Union with None first for tyro's sake: see handover_common.command
@@ -29,10 +29,10 @@ def main(config: ReportConfig) -> None:
     if config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
     from handover_client.report.page import render_runs, run_section
-    from handover_client.results.run_folder import read_run, write_file
+    from handover_client.results.run_folder import read_run
 
     page = render_runs([run_section(folder, read_run(folder)) for folder in config.runs])
-    write_file(config.output, page)
+    write_text(config.output, page)
     print(f"page: {config.output}")
 
 

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import tyro
+from handover_common import check_new, write_json
 
 from handover_client.connection.flags import read_security
 from handover_client.rollout.config import RolloutConfig, check
@@ -19,8 +20,6 @@ def main(config: RolloutConfig) -> dict[str, Any]:
     from handover_client.report.page import write_report
     from handover_client.report.rerun import check_rerun, write_rollout_rrd
     from handover_client.report.terminal import print_rollout
-    from handover_client.results.run_folder import write_json
-    from handover_client.results.unfinished_run import check_new
     from handover_client.rollout.folder import RolloutFolder
     from handover_client.rollout.simulation import open_simulators, prepare_rollout
 

@@ -76,7 +76,7 @@ class Comparison:
     kind: str
     before: str  # the policy, in words
     after: str
-    mismatches: tuple[str, ...]  # what makes the figures incomparable
+    mismatches: tuple[str, ...]  # reasons why the figures are not comparable
     notes: tuple[str, ...]  # other differences between the runs
     sections: tuple[Section, ...]
     pairings: tuple[Pairing, ...] = ()  # of runs whose episodes have a yes or no

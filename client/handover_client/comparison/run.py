@@ -1,4 +1,4 @@
-"""Comparison of two runs from their places to what may be shown of it."""
+"""Comparison of two runs, read from their folders and checked for comparability."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ def compare_runs(
 ) -> tuple[Comparison, tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Compare two runs of one kind; returns the comparison, and metrics.json of both.
 
-    anyway: also runs whose figures are not comparable. Raises EvaluationError for those otherwise,
-    and for what is no run.
+    anyway: compare runs whose figures are not comparable, too. Raises EvaluationError for those
+    otherwise, and for folders that hold no run.
     """
     runs = read_run(before), read_run(after)
     kinds = [run["kind"] for run in runs]

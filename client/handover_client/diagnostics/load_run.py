@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from handover_common import HandoverError
-from handover_proto import ImageCodec, Observation, PolicyRequest, ServerInfo
+from handover_proto import ImageCodec, ServerInfo, example_request
 from handover_proto.wire import compress, serialize_request
 
 from handover_client.connection.policy_client import PolicyClient
@@ -79,13 +79,7 @@ def random_message(info: ServerInfo, config: BenchConfig) -> bytes:
     rng = np.random.default_rng(config.seed)
     frame = rng.integers(0, 256, (config.image_height, config.image_width, 3), dtype=np.uint8)
     sent = compress(frame, ImageCodec.JPEG) if config.codec == "jpeg" else frame
-    spec = info.spec
-    observation = Observation(
-        {camera.name: [sent] * camera.steps for camera in spec.cameras},
-        {group.name: np.zeros((group.steps, group.dim), np.float32) for group in spec.state},
-        "stand still",
-    )
-    return serialize_request(PolicyRequest(observation, seed=0))
+    return serialize_request(example_request(info.spec, sent))
 
 
 @contextlib.contextmanager

@@ -11,55 +11,55 @@ from handover_client.replay.error_metrics import Score, pool, score, step_mse
 from handover_client.replay.replayer import Trajectory
 
 POLICY = "policy"
-WAYS = (POLICY, HOLD, MEAN_TRAJECTORY)  # of predicting a trajectory, in the tables' order
+METHODS = (POLICY, HOLD, MEAN_TRAJECTORY)  # of prediction, in the tables' order
 GROUP_NAMES = ("easiest", "average", "hardest")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every trajectory's scores: one per way of predicting it and per group of its values."""
+    """Every trajectory's scores: one per prediction method and per group of its values."""
 
     parts: tuple[ActionGroup, ...]
     trajectories: tuple[Trajectory, ...]
-    scores: tuple[Mapping[str, Mapping[str, Score]], ...]  # per trajectory: {way: {part: score}}
+    scores: tuple[Mapping[str, Mapping[str, Score]], ...]  # per trajectory: {method: {part: score}}
 
     @property
     def headline(self) -> ActionGroup:
         """The group of values that difficulty groups, bars and charts are about."""
         return self.parts[0]
 
-    def of(self, way: str, part: str) -> list[Score]:
-        """List the trajectories' scores of one way of predicting, where it exists."""
-        return [scores[way][part] for scores in self.scores if way in scores]
+    def of(self, method: str, part: str) -> list[Score]:
+        """List the trajectories' scores of one prediction method, where it exists."""
+        return [scores[method][part] for scores in self.scores if method in scores]
 
-    def pooled(self, way: str, part: str) -> Score | None:
-        """Pool one way's scores; None where some trajectory cannot be predicted that way."""
-        scores = self.of(way, part)
+    def pooled(self, method: str, part: str) -> Score | None:
+        """Pool one method's scores; None where some trajectory lacks it."""
+        scores = self.of(method, part)
         return pool(scores) if len(scores) == len(self.trajectories) else None
 
 
 def evaluate(trajectories: Sequence[Trajectory], parts: tuple[ActionGroup, ...]) -> Evaluation:
-    """Score every trajectory in every way and part."""
+    """Score every trajectory by every method, for every group of values."""
     return Evaluation(
-        parts, tuple(trajectories), tuple(_score_ways(each, parts) for each in trajectories)
+        parts, tuple(trajectories), tuple(_score_methods(each, parts) for each in trajectories)
     )
 
 
 def predictions(trajectory: Trajectory) -> dict[str, np.ndarray]:
-    """Name the ways in which a trajectory was predicted: {way: (T, D)}."""
-    ways = {POLICY: trajectory.predicted, **trajectory.baselines}
-    return {way: ways[way] for way in WAYS if way in ways}
+    """The predictions of a trajectory: {method: (T, D)}."""
+    methods = {POLICY: trajectory.predicted, **trajectory.baselines}
+    return {method: methods[method] for method in METHODS if method in methods}
 
 
-def _score_ways(
+def _score_methods(
     trajectory: Trajectory, parts: Sequence[ActionGroup]
 ) -> dict[str, dict[str, Score]]:
     return {
-        way: {
+        method: {
             part.key: score(predicted[:, part.columns], trajectory.demonstrated[:, part.columns])
             for part in parts
         }
-        for way, predicted in predictions(trajectory).items()
+        for method, predicted in predictions(trajectory).items()
     }
 
 
@@ -79,19 +79,19 @@ def difficulty_groups(evaluation: Evaluation) -> dict[str, list[int]]:
 
 
 def error_over_time(evaluation: Evaluation) -> dict[str, list[float]]:
-    """Average the per-step MSE over the trajectories that have the step: {way: one per step}."""
+    """Average the per-step MSE over the trajectories that have the step: {method: one per step}."""
     columns = evaluation.headline.columns
     longest = max(len(each.demonstrated) for each in evaluation.trajectories)
     curves = {}
-    for way in WAYS:
-        if evaluation.pooled(way, evaluation.headline.key) is None:
+    for method in METHODS:
+        if evaluation.pooled(method, evaluation.headline.key) is None:
             continue
         sums, counts = np.zeros(longest), np.zeros(longest)
         for each in evaluation.trajectories:
-            errors = step_mse(predictions(each)[way][:, columns], each.demonstrated[:, columns])
+            errors = step_mse(predictions(each)[method][:, columns], each.demonstrated[:, columns])
             sums[: len(errors)] += errors
             counts[: len(errors)] += 1
-        curves[way] = (sums / counts).tolist()
+        curves[method] = (sums / counts).tolist()
     return curves
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from handover_common import write_json, write_json_lines
 
 from handover_client.replay.error_metrics import DEFINITIONS, pool, threshold_key
 from handover_client.replay.evaluation import (
+    METHODS,
     POLICY,
-    WAYS,
     Evaluation,
     difficulty_groups,
     error_in_chunk,
     error_over_time,
 )
 from handover_client.results.latency import latency_figures
-from handover_client.results.run_folder import write_json, write_json_lines
 from handover_client.results.statistics import bootstrap_95
 
 HEADLINE_THRESHOLD = threshold_key(0.10)
@@ -46,7 +46,7 @@ def figures(
             for part in evaluation.parts
         },
         **{part.key: _part_figures(evaluation, part.key) for part in evaluation.parts},
-        "baselines": {way: _baseline_figures(evaluation, way) for way in WAYS[1:]},
+        "baselines": {method: _baseline_figures(evaluation, method) for method in METHODS[1:]},
         "per_trajectory": [
             trajectory_figures(evaluation, place, training)
             for place in range(len(evaluation.trajectories))
@@ -86,9 +86,9 @@ def trajectory_figures(
         "seeds": list(each.seeds),
         **{key: dataclasses.asdict(item) for key, item in scores[POLICY].items()},
         "baselines": {
-            way: {key: dataclasses.asdict(item) for key, item in scores[way].items()}
-            for way in WAYS[1:]
-            if way in scores
+            method: {key: dataclasses.asdict(item) for key, item in scores[method].items()}
+            for method in METHODS[1:]
+            if method in scores
         },
         "latency_ms": latency_figures(each.calls),
     }
@@ -108,8 +108,8 @@ def _part_figures(evaluation: Evaluation, part: str) -> dict[str, Any]:
     }
 
 
-def _baseline_figures(evaluation: Evaluation, way: str) -> dict[str, Any] | None:
-    pooled = {part.key: evaluation.pooled(way, part.key) for part in evaluation.parts}
+def _baseline_figures(evaluation: Evaluation, method: str) -> dict[str, Any] | None:
+    pooled = {part.key: evaluation.pooled(method, part.key) for part in evaluation.parts}
     if any(item is None for item in pooled.values()):
         return None
     return {key: dataclasses.asdict(item) for key, item in pooled.items() if item is not None}

@@ -1,7 +1,7 @@
-"""Folder of a replay under way: the policy's answers about each finished trajectory.
+"""Work folder of a replay: the policy's answers about each finished trajectory.
 
     .NAME.partial/
-      lock, plan.json   as in unfinished_run
+      lock, plan.json   as in every work folder
       answers/          episode_NNNNNN.npz, whole or not there
 
 Everything else about a trajectory is read from the dataset again.
@@ -15,21 +15,24 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from handover_common import WorkFolder, atomic_path, no_room
 from handover_proto import StageDurations
 
 from handover_client.replay.replayer import ReplayedEpisode
 from handover_client.results.latency import Call
-from handover_client.results.unfinished_run import UnfinishedRun, no_room
 
 _ANSWERS = "answers"
 
 
-class ReplayFolder(UnfinishedRun):
+class ReplayFolder(WorkFolder):
     """A replay under way."""
 
+    unit = "trajectories"
+    folders = (_ANSWERS,)
+
     def __init__(self, output: Path, plan: Mapping[str, Any]) -> None:
-        """See UnfinishedRun."""
-        super().__init__(output, plan, "replay", (_ANSWERS,))
+        """See WorkFolder."""
+        super().__init__(output, plan, "replay")
 
     def answers(self, episode: int) -> ReplayedEpisode | None:
         """Read the policy's answers about an episode, if the run came that far."""
@@ -44,27 +47,21 @@ class ReplayFolder(UnfinishedRun):
             return None  # not there, or cut short by a machine that went down: asked again
 
     def keep(self, episode: int, answers: ReplayedEpisode) -> None:
-        """Write a finished trajectory's answers; raises EvaluationError when the disk is full."""
+        """Write a finished trajectory's answers. Raises FileError when the disk is full."""
         calls_ms = [(call.client_ms, *dataclasses.astuple(call.server)) for call in answers.calls]
-        partial = self._file(episode).with_suffix(".partial")
         try:
-            with partial.open("wb") as file:
+            with atomic_path(self._file(episode)) as partial, partial.open("wb") as file:
                 np.savez(file, predicted=answers.predicted, calls_ms=np.array(calls_ms))
-            partial.replace(self._file(episode))
         except OSError as error:
-            raise no_room(self.path, error, f"{self._finished()} trajectories") from None
+            raise no_room(self.path, error, f"{self.finished_count()} trajectories") from None
 
     def publish(self) -> None:
         """Move the finished run to its place: its answers are in actions.npz by then."""
         shutil.rmtree(self.path / _ANSWERS)
-        (self.path / _ANSWERS).mkdir()
         super().publish()
 
-    def is_worth_keeping(self) -> bool:
-        """Whether a trajectory is finished."""
-        return self._finished() > 0
-
-    def _finished(self) -> int:
+    def finished_count(self) -> int:
+        """Count the finished trajectories."""
         return len(list((self.path / _ANSWERS).glob("*.npz")))
 
     def _file(self, episode: int) -> Path:

@@ -31,8 +31,6 @@ from handover_client.results.provenance import describe_training, membership, pr
 if TYPE_CHECKING:
     from handover_conversion.groot import EpisodeEntry, GrootDataset
 
-_IMAGE_CODECS = {"raw": ImageCodec.RAW_RGB8, "jpeg": ImageCodec.JPEG, "png": ImageCodec.PNG}
-
 
 @dataclass(frozen=True)
 class Replay:
@@ -112,7 +110,7 @@ def open_replay(config: ReplayConfig, security: ChannelSecurity) -> Iterator[Rep
         config.server,
         timeout_s=config.connect_timeout_s,
         call_timeout_s=config.call_timeout_s,
-        image_codec=_IMAGE_CODECS[config.image_codec],
+        image_codec=ImageCodec.parse(config.image_codec),
         security=security,
     ) as client:
         plan = ReplayPlan(config.steps, config.action_horizon, config.seed)

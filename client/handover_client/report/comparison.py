@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from handover_common import write_text
 from markupsafe import Markup
 
 from handover_client.comparison.comparison import Comparison
@@ -12,7 +13,6 @@ from handover_client.errors import EvaluationError
 from handover_client.report.charts.comparison import OUTCOME_KEYS, RUN_ROLES, compare_charts
 from handover_client.report.charts.svg import inline_svg
 from handover_client.report.page import render, run_section
-from handover_client.results.run_folder import write_file
 
 
 def write_comparison(
@@ -27,7 +27,7 @@ def write_comparison(
     """
     with known_figures(*places):
         page = _page(comparison, places, runs)
-    write_file(path, page)
+    write_text(path, page)
 
 
 def _page(

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from handover_common import write_text
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -12,7 +13,6 @@ from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
 from handover_client.report.replay import replay_section
 from handover_client.report.rollout import rollout_section
-from handover_client.results.run_folder import write_file
 
 _SECTIONS = {"replay": replay_section, "rollout": rollout_section}
 
@@ -20,7 +20,7 @@ _SECTIONS = {"replay": replay_section, "rollout": rollout_section}
 def write_report(folder: Path, figures: Mapping[str, Any]) -> None:
     """Write report.html of a run into its folder, where everything else about it is already."""
     section = _SECTIONS[figures["kind"]](folder, figures)
-    write_file(folder / "report.html", render_runs([section]))
+    write_text(folder / "report.html", render_runs([section]))
 
 
 def render_runs(sections: Sequence[Mapping[str, Any]]) -> str:

@@ -38,7 +38,7 @@ def replay_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "column_groups": COLUMN_GROUPS,
         "cells": score_cells,
         "percent": percent,
-        "ways": TITLES,
+        "methods": TITLES,
         "joints": {
             episode: [Markup(inline_svg(chart)) for chart in charts]
             for episode, charts in _episode_charts(folder, figures)

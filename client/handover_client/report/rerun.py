@@ -13,16 +13,14 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from handover_common import MissingExtra, UsageError
+from handover_common import FileError, MissingExtra, UsageError, atomic_path
 from handover_proto import ALOHA_JOINTS
 
-from handover_client.errors import EvaluationError
-from handover_client.results.run_folder import make_folders_above
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
 
@@ -90,19 +88,13 @@ def write_rollout_rrd(
 def _recording(path: Path, title: str) -> Iterator[Any]:
     """Open a recording whose file is at `path` when all went well, and nothing otherwise."""
     rerun = _sdk()
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    make_folders_above(path)
     try:
-        with rerun.RecordingStream(title) as recording:
+        with atomic_path(path) as partial, rerun.RecordingStream(title) as recording:
             recording.save(partial)
             yield recording
             recording.disconnect()  # what is still under way is written
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # rerun raises it for a file that it cannot write
-        raise EvaluationError(f"cannot write {path}: {error}") from error
-    finally:
-        with suppress(OSError):  # not there, or no folder to be in
-            partial.unlink()
+    except RuntimeError as error:  # rerun raises it for a file that it cannot write
+        raise FileError(f"cannot write {path}: {error}") from error
 
 
 def _log_curve(

@@ -64,9 +64,9 @@ def score_table(figures: Mapping[str, Any]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for part, described in figures["parts"].items():
         table.add_row(f"[bold]{described['title']}[/]", *score_cells(figures[part]))
-        for way, scores in figures["baselines"].items():
+        for method, scores in figures["baselines"].items():
             cells = score_cells(scores[part]) if scores else ["–"] * len(titles)
-            table.add_row(f"  {TITLES[way]}", *cells, style="dim")
+            table.add_row(f"  {TITLES[method]}", *cells, style="dim")
     return table
 
 
@@ -115,7 +115,7 @@ def _group_lines(figures: Mapping[str, Any]) -> list[str]:
 
 
 def print_rollout(figures: Mapping[str, Any]) -> None:
-    """Print success, funnel, times, latency and what went wrong on the way."""
+    """Print success, funnel, times, latency and what went wrong."""
     console = Console(highlight=False)
     settings = figures["settings"]
     console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")

@@ -24,8 +24,6 @@ from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import draw_again, encode_h264
 
-IMAGE_CODECS = {"raw": ImageCodec.RAW_RGB8, "jpeg": ImageCodec.JPEG, "png": ImageCodec.PNG}
-
 
 @dataclass(frozen=True)
 class ServedPolicy:
@@ -81,7 +79,7 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
     """Open a connection for one episode; it is made when the first chunk is asked for."""
     server = task.server
     assert server is not None
-    codec = IMAGE_CODECS[task.settings.image_codec]
+    codec = ImageCodec.parse(task.settings.image_codec)
     with PolicyClient(server.address, codec, server.call_timeout_s, server.security) as client:
         yield ServerChunks(client, server.info.spec, task.text, task.episode, task.seed)
 

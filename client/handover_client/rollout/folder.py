@@ -1,4 +1,4 @@
-"""Folder of a rollout under way, beside unfinished_run's lock and plan.
+"""Work folder of a rollout, beside the lock and the plan of every work folder.
 
 .NAME.partial/
   episodes.jsonl   a line for each finished episode, in the order in which they finished
@@ -7,37 +7,39 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from handover_common import WorkFolder, no_room, write_bytes, write_text
+
 from handover_client.errors import EvaluationError
-from handover_client.results.run_folder import write_file
-from handover_client.results.unfinished_run import UnfinishedRun, no_room
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
 
 _LINES = "episodes.jsonl"
 
 
-class RolloutFolder(UnfinishedRun):
+class RolloutFolder(WorkFolder):
     """A rollout under way."""
 
+    folders = ("videos", "traces")
+
     def __init__(self, output: Path, plan: Mapping[str, Any]) -> None:
-        """See UnfinishedRun."""
-        super().__init__(output, plan, "rollout", ("videos", "traces"))
-        try:
-            self.finished = _read_lines(self.path / _LINES)
-            lines = "".join(record.to_line() for record in self.finished.values())
-            write_file(self.path / _LINES, lines)  # without what a kill cut short
-        except BaseException:
-            self.close()
-            raise
+        """See WorkFolder."""
+        self.finished: dict[int, EpisodeRecord] = {}
+        super().__init__(output, plan, "rollout")
+
+    def prepare(self) -> None:
+        """Read the episodes that an interrupted run has finished."""
+        super().prepare()
+        self.finished = _read_lines(self.path / _LINES)
+        self._write_lines(self.finished.values())  # without what a kill cut short
 
     def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
         """Write a finished episode: first its trace and its video, then its line.
 
-        Raises EvaluationError when it cannot be written.
+        Raises FileError when it cannot be written.
         """
         try:
             self._write(record, video, trace)
@@ -49,10 +51,7 @@ class RolloutFolder(UnfinishedRun):
         if trace:
             trace.save(self._trace_path(record.episode))
         if video:
-            path = self.path / record.video
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(video)
-            partial.replace(path)
+            write_bytes(self.path / record.video, video)
         with (self.path / _LINES).open("a", encoding="utf-8") as lines:
             lines.write(record.to_line())
             lines.flush()
@@ -72,14 +71,17 @@ class RolloutFolder(UnfinishedRun):
         """List the finished episodes by number."""
         return [self.finished[episode] for episode in sorted(self.finished)]
 
-    def is_worth_keeping(self) -> bool:
-        """Whether an episode is finished."""
-        return bool(self.finished)
+    def finished_count(self) -> int:
+        """Count the finished episodes."""
+        return len(_read_lines(self.path / _LINES))
 
     def publish(self) -> None:
         """Move the finished rollout to its place, its lines in the episodes' order."""
-        write_file(self.path / _LINES, "".join(record.to_line() for record in self.records()))
+        self._write_lines(self.records())
         super().publish()
+
+    def _write_lines(self, records: Iterable[EpisodeRecord]) -> None:
+        write_text(self.path / _LINES, "".join(record.to_line() for record in records))
 
 
 def _read_lines(path: Path) -> dict[int, EpisodeRecord]:

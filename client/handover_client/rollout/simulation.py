@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from handover_common import HandoverError
 from handover_common.parallel import open_executor
 from handover_envs.simulator import CONTROL_RATE_HZ, find_task
+from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
@@ -18,7 +19,6 @@ from handover_client.control.chunk_sources import ScriptedChunks, only_camera
 from handover_client.errors import EvaluationError, NoPlan
 from handover_client.rollout.config import RolloutConfig
 from handover_client.rollout.episode import (
-    IMAGE_CODECS,
     EpisodeTask,
     FinishedEpisode,
     ServedPolicy,
@@ -30,12 +30,9 @@ from handover_client.rollout.run import PlayAll, Rollout
 if TYPE_CHECKING:
     from handover_envs.simulator import AlohaSimulator, TaskName
 
-SCRIPT_RATE_HZ = 20.0  # the script gives its chunks as a policy does
-SCRIPT_HORIZON = 16
-
 
 def prepare_rollout(config: RolloutConfig, security: ChannelSecurity) -> Rollout:
-    """List the episodes to play, after asking the server, if there is one, what it serves.
+    """Ask the server, if there is one, what it serves, and list the episodes to play.
 
     Raises MissingExtra where the simulators are to run here and cannot, ServerUnavailable when no
     server is ready in time, and EvaluationError for one that does not fit.
@@ -67,7 +64,7 @@ def find_server(config: RolloutConfig, security: ChannelSecurity) -> ServedPolic
     with PolicyClient.connect(
         config.server,
         timeout_s=config.connect_timeout_s,
-        image_codec=IMAGE_CODECS[settings.image_codec],
+        image_codec=ImageCodec.parse(settings.image_codec),
         security=security,
     ) as client:
         info = client.info
@@ -86,7 +83,7 @@ def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[Ep
     """List the episodes to play; raises EvaluationError for chunks too short, or no seeds."""
     settings = config.settings
     spec = server.info.spec if server else None
-    horizon = spec.horizon if spec else SCRIPT_HORIZON
+    horizon = spec.horizon if spec else CHUNK_STEPS
     if settings.execute_steps > horizon:
         raise EvaluationError(
             f"the policy's chunks have {horizon} steps, expected at least the "
@@ -99,7 +96,7 @@ def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[Ep
             seed=seed,
             text=find_task(settings.task).text,
             control_rate_hz=CONTROL_RATE_HZ,
-            chunk_rate_hz=(spec.rate_hz or settings.policy_rate_hz) if spec else SCRIPT_RATE_HZ,
+            chunk_rate_hz=(spec.rate_hz or settings.policy_rate_hz) if spec else POLICY_RATE_HZ,
             horizon=horizon,
             reconnect_s=config.reconnect_s,
             server=server,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from handover_common import atomic_path
 from handover_proto import ALOHA_JOINTS
 
 
@@ -27,15 +28,13 @@ class EpisodeTrace:
 
     def save(self, path: Path) -> None:
         """Write an npz of measured and targets, (steps, 14) float32, and rewards, (steps,) int8."""
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with atomic_path(path) as partial, partial.open("wb") as file:
             np.savez_compressed(
                 file,
                 measured=_joints(self.measured),
                 targets=_joints(self.targets),
                 rewards=np.array(self.rewards, np.int8),
             )
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "EpisodeTrace":

@@ -4,17 +4,20 @@ Physics repeats bit for bit, so the video shows what happened, costs the episode
 only be drawn where somebody will look at it.
 """
 
-import io
 from collections.abc import Iterator
 
-import av
 import numpy as np
 from handover_common import HandoverError
+from handover_conversion.video import Encoding, Mp4Encoder
 
 from handover_client.rollout.loop import Robot
 
 # baseline: what every browser and phone plays
-_ENCODING = {"preset": "veryfast", "crf": "26", "profile": "baseline"}
+_ENCODING = Encoding(
+    "libx264",
+    {"preset": "veryfast", "crf": "26", "profile": "baseline"},
+    key_frame_interval=250,  # x264's default
+)
 
 
 def draw_again(
@@ -40,16 +43,7 @@ def draw_again(
 
 def encode_h264(frames: Iterator[np.ndarray], rate_hz: int) -> bytes:
     """Encode (height, width, 3) uint8 RGB frames of even size as an mp4 that browsers play."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate_hz, options=_ENCODING)
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1  # the cores belong to the other simulators
-        for index, pixels in enumerate(frames):
-            if index == 0:
-                stream.height, stream.width = pixels.shape[:2]
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts = index
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
+    with Mp4Encoder(_ENCODING, rate_hz) as encoder:
+        for frame in frames:
+            encoder.add(frame)
+    return encoder.video

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from handover_conversion.errors import DatasetError, Fault, FaultyDataset, in_reading_order
+from handover_conversion.features import frame_size
 from handover_conversion.groot.check_statistics import statistics_faults
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.groot.dataset_statistics import float_columns
 from handover_conversion.groot.metadata import EpisodeEntry
-from handover_conversion.lerobot.dataset import frame_size
+from handover_conversion.groot.statistics import float_columns
 from handover_conversion.video.decode import VideoError, VideoSpan, read_video
 
 _COUNTED = ("frame_index", "episode_index", "index", "task_index")

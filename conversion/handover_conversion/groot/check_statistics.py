@@ -7,7 +7,7 @@ import numpy as np
 
 from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.groot.dataset_statistics import (
+from handover_conversion.groot.statistics import (
     float_columns,
     float_statistics,
     relative_statistics,
@@ -15,7 +15,9 @@ from handover_conversion.groot.dataset_statistics import (
 from handover_conversion.metadata_files import read_json
 
 _NAMES = ("mean", "std", "min", "max", "q01", "q99")
-_MOST_ROWS = 200_000  # above, single columns of a sample of episodes are compared with the ranges
+MAX_RECOMPUTED_ROWS = (
+    200_000  # above, single columns of a sample of episodes are compared with the ranges
+)
 _SAMPLE = 200
 _TOLERANCE = 1e-4  # of a column's range: float32 sums of other tools are that far off at most
 
@@ -31,7 +33,7 @@ def statistics_faults(dataset: GrootDataset, recompute: bool) -> Iterator[Fault]
     depth: _Depth = "form"
     if recompute:
         rows = sum(entry.length for entry in dataset.episodes)
-        depth = "whole" if rows <= _MOST_ROWS else "sample"
+        depth = "whole" if rows <= MAX_RECOMPUTED_ROWS else "sample"
     for name, checked in (("stats.json", _float_faults), ("relative_stats.json", _relative_faults)):
         try:
             content = read_json(dataset.path, f"meta/{name}")

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handover_conversion.errors import DatasetError
+from handover_conversion.features import episode_path
+from handover_conversion.groot.hashing import combine_digests, file_digest
 from handover_conversion.groot.metadata import (
     EpisodeEntry,
     read_episodes,
@@ -22,7 +24,6 @@ from handover_conversion.groot.metadata import (
     read_tasks,
 )
 from handover_conversion.metadata_files import read_json
-from handover_conversion.pipeline.source import combine_digests, file_digest
 from handover_conversion.video.decode import VideoError, VideoSpan, read_video
 
 _TASK_ANNOTATION = "human.task_description"
@@ -204,10 +205,8 @@ class GrootDataset:
 
     def _filled(self, key: str, index: int, video_key: str = "") -> str:
         try:
-            chunk = index // int(self.info["chunks_size"])
-            return str(self.info[key]).format(
-                episode_chunk=chunk, episode_index=index, video_key=video_key
-            )
+            chunk_size = int(self.info["chunks_size"])
+            return episode_path(str(self.info[key]), index, video_key, chunk_size)
         except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
             raise DatasetError(
                 f"{self.path}: meta/info.json: {key} or chunks_size cannot be used: {error!r}"

@@ -17,7 +17,7 @@ import numpy as np
 from handover_proto import ALOHA_JOINTS, ALOHA_SLOTS, GR1_SLICES, GRIPPER_JOINTS, RELATIVE_GROUPS
 
 from handover_conversion.errors import DatasetError
-from handover_conversion.lerobot.dataset import Feature
+from handover_conversion.features import Feature
 
 BUILT_IN = ("aloha", "identity")
 

@@ -3,24 +3,34 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from handover_conversion.features import CHUNK_SIZE, DATA_PATH, VIDEO_PATH, episode_path
 from handover_conversion.groot.embodiment_map import EmbodimentMap
-from handover_conversion.pipeline.episode import ConvertedEpisode
-from handover_conversion.video.encode import Codec
+from handover_conversion.video.encode import PIXEL_FORMAT, Codec
 
 CAMERA = "ego_view"  # the camera's name in NVIDIA's gr1 configuration
 VIDEO_KEY = f"observation.images.{CAMERA}"
-CHUNK_SIZE = 1000
-DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
-VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 FLOAT_COLUMNS = ("observation.state", "action", "timestamp")
 _INDEX_COLUMNS = ("frame_index", "episode_index", "index", "task_index")
+
+
+@dataclass(frozen=True)
+class ConvertedEpisode:
+    """One episode at the new rate: everything but its number in the new dataset."""
+
+    state: np.ndarray  # (rows, width) float32
+    action: np.ndarray  # (rows, width) float32
+    timestamp: np.ndarray  # (rows,) float32, s
+    task_index: np.ndarray  # (rows,) int64
+    video: bytes  # an mp4 of as many frames
+
+    def __len__(self) -> int:
+        return len(self.state)
 
 
 @dataclass(frozen=True)
@@ -36,14 +46,12 @@ class DatasetShape:
 
 def rows_name(index: int) -> str:
     """Name an episode's parquet file inside the dataset."""
-    return DATA_PATH.format(episode_chunk=index // CHUNK_SIZE, episode_index=index)
+    return episode_path(DATA_PATH, index)
 
 
 def video_name(index: int) -> str:
     """Name an episode's mp4 file inside the dataset."""
-    return VIDEO_PATH.format(
-        episode_chunk=index // CHUNK_SIZE, episode_index=index, video_key=VIDEO_KEY
-    )
+    return episode_path(VIDEO_PATH, index, VIDEO_KEY)
 
 
 def unnumbered_rows(episode: ConvertedEpisode) -> pa.Table:
@@ -77,13 +85,6 @@ def parquet_bytes(table: pa.Table) -> bytes:
 def describe_info(shape: DatasetShape, lengths: Sequence[int], tasks: int) -> dict[str, Any]:
     """Make meta/info.json."""
     episodes = len(lengths)
-    vector = {
-        "dtype": "float32",
-        "shape": [shape.embodiment.width],
-        "names": {"slots": _slot_names(shape.embodiment)},
-    }
-    scalar = {"shape": [1], "names": None}
-    size = shape.image_size
     return {
         "codebase_version": "v2.0",
         "robot_type": shape.robot_type,
@@ -97,27 +98,39 @@ def describe_info(shape: DatasetShape, lengths: Sequence[int], tasks: int) -> di
         "splits": {"train": f"0:{episodes}"},
         "data_path": DATA_PATH,
         "video_path": VIDEO_PATH,
-        "features": {
-            VIDEO_KEY: {
-                "dtype": "video",
-                "shape": [size, size, 3],
-                "names": ["height", "width", "channel"],
-                "info": {
-                    "video.fps": shape.fps,
-                    "video.height": size,
-                    "video.width": size,
-                    "video.channels": 3,
-                    "video.codec": {"mp4v": "mpeg4", "h264": "h264"}[shape.codec],
-                    "video.pix_fmt": "yuv420p",
-                    "video.is_depth_map": False,
-                    "has_audio": False,
-                },
-            },
-            "observation.state": vector,
-            "action": vector,
-            "timestamp": {"dtype": "float32", **scalar},
-            **{name: {"dtype": "int64", **scalar} for name in _INDEX_COLUMNS},
+        "features": _features(shape),
+    }
+
+
+def _features(shape: DatasetShape) -> dict[str, Any]:
+    vector = {
+        "dtype": "float32",
+        "shape": [shape.embodiment.width],
+        "names": {"slots": _slot_names(shape.embodiment)},
+    }
+    scalar = {"shape": [1], "names": None}
+    size = shape.image_size
+    video = {
+        "dtype": "video",
+        "shape": [size, size, 3],
+        "names": ["height", "width", "channel"],
+        "info": {
+            "video.fps": shape.fps,
+            "video.height": size,
+            "video.width": size,
+            "video.channels": 3,
+            "video.codec": {"mp4v": "mpeg4", "h264": "h264"}[shape.codec],
+            "video.pix_fmt": PIXEL_FORMAT,
+            "video.is_depth_map": False,
+            "has_audio": False,
         },
+    }
+    return {
+        VIDEO_KEY: video,
+        "observation.state": vector,
+        "action": vector,
+        "timestamp": {"dtype": "float32", **scalar},
+        **{name: {"dtype": "int64", **scalar} for name in _INDEX_COLUMNS},
     }
 
 
@@ -147,13 +160,6 @@ def describe_episodes(
 def describe_tasks(tasks: Mapping[int, str]) -> list[dict[str, Any]]:
     """Make the lines of meta/tasks.jsonl."""
     return [{"task_index": index, "task": tasks[index]} for index in sorted(tasks)]
-
-
-def place(root: Path, name: str) -> Path:
-    """Make room for a file inside the dataset and give its path."""
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _slot_names(embodiment: EmbodimentMap) -> list[str]:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from handover_conversion.errors import DatasetError
+from handover_conversion.features import parse_features
 from handover_conversion.lerobot import v2 as lerobot_v2
 from handover_conversion.lerobot import v3 as lerobot_v3
-from handover_conversion.lerobot.dataset import LeRobotDataset, choose_camera, parse_features
+from handover_conversion.lerobot.dataset import LeRobotDataset, choose_camera
 from handover_conversion.metadata_files import read_json
 
 _READERS = {"v2.0": lerobot_v2, "v2.1": lerobot_v2, "v3.0": lerobot_v3}

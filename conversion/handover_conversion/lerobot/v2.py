@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from handover_conversion.errors import DatasetError, Fault
-from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, frame_size
+from handover_conversion.features import CHUNK_SIZE, DATA_PATH, VIDEO_PATH, episode_path, frame_size
+from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, unlisted_episodes
 from handover_conversion.metadata_files import read_json_lines
 from handover_conversion.video.decode import VideoSpan
-
-_DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
-_VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 
 
 def read_tasks(root: Path) -> tuple[dict[int, str], list[Fault]]:
@@ -34,10 +32,7 @@ def read_episodes(
         else:
             episodes[index] = _locate(root, info, video_key, fps, index, length)
     faults += _unreadable_statistics(root)
-    total = info.get("total_episodes")
-    if isinstance(total, int):
-        missing = sorted(set(range(total)) - set(episodes) - {f.episode for f in faults})
-        faults += [Fault(name, f"not listed, of {total} in info.json", i) for i in missing]
+    faults += unlisted_episodes(name, info, episodes, faults)
     return tuple(episodes[index] for index in sorted(episodes)), faults
 
 
@@ -54,10 +49,9 @@ def _locate(
     root: Path, info: dict[str, Any], video_key: str, fps: float, index: int, length: int
 ) -> EpisodeLocation:
     try:
-        chunk = index // int(info.get("chunks_size", 1000))
-        place = {"episode_chunk": chunk, "episode_index": index, "video_key": video_key}
-        rows = root / str(info.get("data_path") or _DATA_PATH).format(**place)
-        video = root / str(info.get("video_path") or _VIDEO_PATH).format(**place)
+        numbers = index, video_key, int(info.get("chunks_size", CHUNK_SIZE))
+        rows = root / episode_path(str(info.get("data_path") or DATA_PATH), *numbers)
+        video = root / episode_path(str(info.get("video_path") or VIDEO_PATH), *numbers)
     except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise DatasetError(
             f"{root}: meta/info.json: data_path, video_path or chunks_size cannot be used: {error}"

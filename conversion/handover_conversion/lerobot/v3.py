@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handover_conversion.errors import DatasetError, Fault
-from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, frame_size
+from handover_conversion.features import frame_size
+from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, unlisted_episodes
 from handover_conversion.video.decode import VideoSpan
 
 _DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -54,12 +55,7 @@ def read_episodes(
             faults.append(Fault(name, "the episode is listed twice", index))
         else:
             episodes[index] = _locate(root, info, record, video_key, fps)
-    total = info.get("total_episodes")
-    if isinstance(total, int):
-        missing = sorted(set(range(total)) - set(episodes) - {f.episode for f in faults})
-        faults += [
-            Fault("meta/episodes", f"not listed, of {total} in info.json", i) for i in missing
-        ]
+    faults += unlisted_episodes("meta/episodes", info, episodes, faults)
     return tuple(episodes[index] for index in sorted(episodes)), faults
 
 

@@ -1,8 +1,6 @@
 """Writing recordings as a LeRobot v2.1 dataset, file by file as lerobot 0.3 writes them."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from handover_common import link_or_copy, make_folders_above, write_json, write_json_lines
 from handover_proto import ALOHA_JOINTS
 
-from handover_conversion.lerobot.frame_statistics import PIXEL_FORMAT, RecordingCodec
-from handover_conversion.metadata_files import json_bytes, json_lines_bytes, write_whole
+from handover_conversion.features import CHUNK_SIZE, DATA_PATH, VIDEO_PATH, episode_path
+from handover_conversion.lerobot.frame_statistics import RecordingCodec
+from handover_conversion.video.encode import PIXEL_FORMAT
 
 VERSION = "v2.1"
-CHUNK_SIZE = 1000
-DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
-VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 
 _JOINTS = pa.list_(pa.float32(), len(ALOHA_JOINTS))
 _COLUMNS = {
@@ -75,8 +72,8 @@ def write_recordings(
     described, listed = [], []
     for index, episode in enumerate(episodes):
         columns = _columns(episode, index, first_row=sum(lengths), fps=form.fps)
-        _write_rows(_place(folder, DATA_PATH, index), columns)
-        _link(episode.video, _place(folder, VIDEO_PATH, index, form.camera))
+        _write_rows(folder / episode_path(DATA_PATH, index), columns)
+        link_or_copy(episode.video, folder / episode_path(VIDEO_PATH, index, form.camera))
         statistics = {form.camera: episode.image_statistics}
         statistics |= {name: column_statistics(values) for name, values in columns.items()}
         described.append({"episode_index": index, "stats": statistics})
@@ -84,10 +81,10 @@ def write_recordings(
         lengths.append(len(episode))
     meta = folder / "meta"
     meta.mkdir(exist_ok=True)
-    write_whole(meta / "episodes_stats.jsonl", json_lines_bytes(described))
-    write_whole(meta / "episodes.jsonl", json_lines_bytes(listed))
-    write_whole(meta / "tasks.jsonl", json_lines_bytes([{"task_index": 0, "task": form.task}]))
-    write_whole(meta / "info.json", json_bytes(_describe(form, lengths)))
+    write_json_lines(meta / "episodes_stats.jsonl", described)
+    write_json_lines(meta / "episodes.jsonl", listed)
+    write_json_lines(meta / "tasks.jsonl", [{"task_index": 0, "task": form.task}])
+    write_json(meta / "info.json", _describe(form, lengths))
 
 
 def column_statistics(values: np.ndarray) -> dict[str, list]:
@@ -125,6 +122,7 @@ def _write_rows(path: Path, columns: dict[str, np.ndarray]) -> None:
         for name, kind in _COLUMNS.items()
     ]
     schema = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _datasets_schema()})
+    make_folders_above(path)
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
 
 
@@ -184,17 +182,3 @@ def _features(form: RecordingFormat) -> dict[str, Any]:
         else:
             features[name] = {"dtype": _DTYPES[str(kind)], "shape": [1], "names": None}
     return features
-
-
-def _place(folder: Path, pattern: str, index: int, video_key: str = "") -> Path:
-    chunk = index // CHUNK_SIZE
-    name = pattern.format(episode_chunk=chunk, episode_index=index, video_key=video_key)
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    return folder / name
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, target)

@@ -1,21 +1,22 @@
-"""Putting the dataset together from finished episodes: numbers, metadata, statistics, record."""
+"""Assembly of the dataset from finished episodes: numbers, metadata, statistics, record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from handover_common import json_bytes, json_lines_bytes, write_bytes
 
 from handover_conversion.errors import Fault
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.groot.dataset_statistics import float_statistics, relative_statistics
+from handover_conversion.groot.statistics import float_statistics, relative_statistics
 from handover_conversion.groot.writer import (
     DatasetShape,
     describe_episodes,
     describe_info,
     describe_modality,
     describe_tasks,
-    place,
 )
 from handover_conversion.lerobot.dataset import LeRobotDataset
-from handover_conversion.metadata_files import json_bytes, json_lines_bytes, write_whole
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.staging import Staging
 
@@ -28,16 +29,14 @@ def assemble(
     left_out: Sequence[Fault],
     plan: dict[str, Any],
 ) -> int:
-    """Make the whole dataset of the chosen recorded episodes, in their order; give its rows."""
-    staging.clear_dataset()
+    """Make the whole dataset of the chosen recorded episodes, in their order; return its rows."""
+    staging.fresh_folder("dataset")
     lengths: list[int] = []
     used_tasks: list[list[int]] = []
-    rows = 0
     for index, recorded in enumerate(chosen):
-        length, tasks = staging.number(recorded, index, rows)
+        length, tasks = staging.number(recorded, index, sum(lengths))
         lengths.append(length)
         used_tasks.append(tasks)
-        rows += length
     shape = DatasetShape(
         robot_type=recordings.robot_type,
         fps=float(target.to_hz),
@@ -45,7 +44,30 @@ def assemble(
         codec=target.codec,
         embodiment=target.embodiment,
     )
-    record = {
+    episodes = describe_episodes(lengths, used_tasks, recordings.tasks)
+    files = {
+        "info.json": json_bytes(describe_info(shape, lengths, len(recordings.tasks))),
+        "episodes.jsonl": json_lines_bytes(episodes),
+        "tasks.jsonl": json_lines_bytes(describe_tasks(recordings.tasks)),
+        "modality.json": json_bytes(describe_modality(target.embodiment)),
+        "conversion.json": json_bytes(_record(plan, chosen, left_out)),
+    }
+    _write_metadata(staging.dataset, files)
+    dataset = GrootDataset.open(staging.dataset)
+    groups, horizon = target.embodiment.relative_groups, plan["parameters"]["horizon"]
+    statistics = {
+        "stats.json": json_bytes(float_statistics(dataset)),
+        "relative_stats.json": json_bytes(relative_statistics(dataset, groups, horizon)),
+    }
+    _write_metadata(staging.dataset, statistics)
+    return sum(lengths)
+
+
+def _record(
+    plan: dict[str, Any], chosen: Sequence[int], left_out: Sequence[Fault]
+) -> dict[str, Any]:
+    """Make meta/conversion.json: the plan, which episode became which, and what was left out."""
+    return {
         **plan,
         "episodes": [
             {"episode_index": index, "source_episode_index": recorded}
@@ -56,22 +78,8 @@ def assemble(
             for fault in left_out
         ],
     }
-    episodes = describe_episodes(lengths, used_tasks, recordings.tasks)
-    files = {
-        "info.json": json_bytes(describe_info(shape, lengths, len(recordings.tasks))),
-        "episodes.jsonl": json_lines_bytes(episodes),
-        "tasks.jsonl": json_lines_bytes(describe_tasks(recordings.tasks)),
-        "modality.json": json_bytes(describe_modality(target.embodiment)),
-        "conversion.json": json_bytes(record),
-    }
+
+
+def _write_metadata(dataset: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
-        write_whole(place(staging.dataset, f"meta/{name}"), content)
-    dataset = GrootDataset.open(staging.dataset)
-    groups = target.embodiment.relative_groups
-    statistics = {
-        "stats.json": float_statistics(dataset),
-        "relative_stats.json": relative_statistics(dataset, groups, plan["parameters"]["horizon"]),
-    }
-    for name, content in statistics.items():
-        write_whole(staging.dataset / "meta" / name, json_bytes(content))
-    return rows
+        write_bytes(dataset / f"meta/{name}", content)

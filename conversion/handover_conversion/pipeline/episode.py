@@ -14,11 +14,12 @@ import numpy as np
 
 from handover_conversion.errors import Fault, FaultyEpisode
 from handover_conversion.groot.embodiment_map import EmbodimentMap
+from handover_conversion.groot.writer import ConvertedEpisode
 from handover_conversion.lerobot.dataset import EpisodeLocation
 from handover_conversion.pipeline.resample import Grid, grid_times, interpolate, make_grid
 from handover_conversion.pipeline.rows import EpisodeRows, RowFormat, RowsError, read_rows
 from handover_conversion.video.decode import VideoError, VideoSpan, read_video
-from handover_conversion.video.encode import Codec, encode_video
+from handover_conversion.video.encode import ENCODINGS, Codec, encode_video
 from handover_conversion.video.resize import SquareResizer
 
 
@@ -41,20 +42,6 @@ class EpisodeTask:
     root: Path
     episode: EpisodeLocation
     target: Target
-
-
-@dataclass(frozen=True)
-class ConvertedEpisode:
-    """One episode at the new rate: everything but its number in the new dataset."""
-
-    state: np.ndarray  # (rows, width) float32
-    action: np.ndarray  # (rows, width) float32
-    timestamp: np.ndarray  # (rows,) float32, s
-    task_index: np.ndarray  # (rows,) int64
-    video: bytes  # an mp4 of as many frames
-
-    def __len__(self) -> int:
-        return len(self.state)
 
 
 def convert_episode(task: EpisodeTask) -> ConvertedEpisode:
@@ -92,7 +79,7 @@ def _resample_rows(rows: EpisodeRows, grid: Grid, target: Target, video: bytes) 
 
 def _convert_video(span: VideoSpan, grid: Grid, target: Target) -> bytes:
     frames = _square_frames(span, grid, target.image_size)
-    video, count = encode_video(frames, target.image_size, target.to_hz, target.codec)
+    video, count = encode_video(frames, ENCODINGS[target.codec], target.to_hz)
     assert count == len(grid), "read_video gives every wanted frame or raises"
     return video
 

@@ -1,5 +1,6 @@
 """What decides a conversion's result, written down before it starts and kept with the dataset."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import av
@@ -7,12 +8,12 @@ import pyarrow as pa
 from handover_common import NOT_INSTALLED, package_version
 from handover_common.parallel import Executor
 
+from handover_conversion.groot.hashing import hash_files
 from handover_conversion.lerobot.dataset import LeRobotDataset
-from handover_conversion.pipeline.command import ConvertConfig
+from handover_conversion.pipeline.config import ConvertConfig
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.resample import METHOD
-from handover_conversion.pipeline.source import hash_files
-from handover_conversion.video.encode import encoder_settings
+from handover_conversion.video.encode import ENCODINGS
 from handover_conversion.video.resize import CROP, FILTER
 
 
@@ -48,7 +49,7 @@ def make_plan(
         },
         "resampling": METHOD,
         "image": {"crop": CROP, "resize": FILTER},
-        "encoder": encoder_settings(config.codec),
+        "encoder": ENCODINGS[config.codec].described(),
         "embodiment": {
             "name": embodiment.name,
             "slots": list(embodiment.slots),
@@ -59,8 +60,8 @@ def make_plan(
     }
 
 
-def named_alike(plan: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Give `plan` with the other's path to the source: it is the source's content that decides."""
+def named_alike(plan: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `plan` with the other's path to the source, whose content alone decides."""
     return {**plan, "source": {**plan["source"], "name": other["source"]["name"]}}
 
 

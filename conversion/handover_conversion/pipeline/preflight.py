@@ -5,11 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
+from handover_common import partial_folder
+
 from handover_conversion.errors import DatasetError
 from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.resample import resampled_length
-from handover_conversion.pipeline.staging import partial_folder
 from handover_conversion.video.encode import Codec
 
 # Bytes per pixel of a noisy camera's frames; the simulator's take a quarter (docs/conversion.md)

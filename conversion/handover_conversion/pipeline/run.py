@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common import ConversionProgress, UsageError
+from handover_common import ProgressBar, UsageError
 from handover_common.parallel import Executor, Outcome, open_executor
 
 from handover_conversion.errors import (
@@ -20,18 +20,14 @@ from handover_conversion.errors import (
 )
 from handover_conversion.groot.dataset import GrootDataset
 from handover_conversion.groot.embodiment_map import choose_embodiment
+from handover_conversion.groot.writer import ConvertedEpisode
 from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.lerobot.open import open_lerobot
-from handover_conversion.pipeline import preflight as space
 from handover_conversion.pipeline.assembly import assemble
-from handover_conversion.pipeline.command import ConvertConfig
-from handover_conversion.pipeline.episode import (
-    ConvertedEpisode,
-    EpisodeTask,
-    Target,
-    convert_episode,
-)
+from handover_conversion.pipeline.config import ConvertConfig, check, source_and_output
+from handover_conversion.pipeline.episode import EpisodeTask, Target, convert_episode
 from handover_conversion.pipeline.plan import make_plan, named_alike
+from handover_conversion.pipeline.preflight import check_free, check_place
 from handover_conversion.pipeline.resample import exact_rate, resampled_length
 from handover_conversion.pipeline.rows import ACTION, STATE, RowFormat
 from handover_conversion.pipeline.source import find_source
@@ -61,23 +57,25 @@ class ConversionReport:
         return report(f"{line}; left out {len(episodes)} episodes:", self.left_out)
 
 
-def convert(source: str, output: Path, config: ConvertConfig) -> ConversionReport:
-    """Convert the dataset `source` to `output`. Raises DatasetError, naming every fault found."""
+def convert(config: ConvertConfig) -> ConversionReport:
+    """Convert a dataset. Raises UsageError, and DatasetError naming every fault found."""
+    check(config)
     started = time.monotonic()
+    source, output = source_and_output(config)
     root = find_source(source, config.revision, config.video_key)
     output = output.expanduser().absolute()
     published = finish_publishing(output)
     if published is None:
-        space.check_place(root, output, config.overwrite)
+        check_place(root, output, config.overwrite)
     recordings = open_lerobot(root, config.video_key)
     target = _target(recordings, config)
     _check_lengths(recordings, target, config.horizon)
-    space.check_free(output, recordings, target)
+    check_free(output, recordings, target)
     with open_executor(config.workers, config.cluster) as executor:
         plan = make_plan(source, config, recordings, target, executor)
         if published is not None and named_alike(published, plan) == plan:
             return _report_finished(output, time.monotonic() - started)
-        space.check_place(root, output, config.overwrite)  # again: reading the source takes time
+        check_place(root, output, config.overwrite)  # again: reading the source takes time
         with report_disk_errors(output):
             return _convert_planned(recordings, target, output, plan, config, executor, started)
 
@@ -96,7 +94,7 @@ def _convert_planned(
         faults = _convert_episodes(recordings, target, staging, executor)
         chosen = _good_episodes(recordings, faults, config.skip_bad, output)
         rows = assemble(staging, recordings, target, chosen, faults, plan)
-        space.check_place(recordings.root, output, config.overwrite)  # what came there meanwhile?
+        check_place(recordings.root, output, config.overwrite)  # what came there meanwhile?
         staging.publish()
     seconds = time.monotonic() - started
     return ConversionReport(output, len(chosen), rows, resumed, faults, seconds)
@@ -170,13 +168,16 @@ def _convert_episodes(
         for episode in whole
         if episode.index not in finished
     ]
-    with ConversionProgress(len(whole), len(whole) - len(tasks)) as progress:
+    frames, done = 0, len(whole) - len(tasks)
+    with ProgressBar("converting", len(whole), "episodes", done=done) as progress:
         for outcome in executor.map_unordered(convert_episode, tasks):
             if outcome.error is None:
                 staging.keep(outcome.task.episode.index, outcome.unwrap())
             else:
                 faults += _faults_of(outcome, recordings)
-            progress.advance(outcome.task.episode.length)
+            frames += outcome.task.episode.length
+            progress.show(note=f"{frames / progress.seconds():.0f} frames/s")
+            progress.advance()
     return in_reading_order(faults)
 
 

@@ -91,7 +91,7 @@ def _read(
             container.seek(clock.pts(first), stream=stream, backward=True)
         seen: set[int] = set()
         groups = _groups(container, stream, clock, seen)
-        packets = _packets(groups, set(waiting), by_group)
+        packets = needed_packets(groups, set(waiting), by_group)
         yield from _decode(stream.codec_context, packets, clock, waiting)
         if count_all:
             for _ in groups:  # the rest is only counted
@@ -138,7 +138,7 @@ def _decode(
             return
 
 
-def _packets(
+def needed_packets(
     groups: Iterator[_Group], wanted: set[int], by_group: bool
 ) -> Iterator[av.Packet | None]:
     """Choose the packets that the wanted rows need; None at the end empties the decoder."""

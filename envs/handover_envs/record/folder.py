@@ -1,8 +1,7 @@
-"""The folder beside the output in which a recording grows, so that it can be killed at any point.
+"""Work folder of a recording, which can be killed at any point and taken up again.
 
 .NAME.partial/
-  lock         held by the one process that records here
-  plan.json    what decides the result: another plan is refused
+  lock, plan.json   as in every work folder
   SEED.mp4     a finished episode's film, and
   SEED.npz     its steps: written last, so that an episode that has it is whole
   SEED.failed  a seed whose episode did not succeed
@@ -11,16 +10,13 @@
 
 import io
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
-from handover_common import PLAN, lock_folder, read_plan, refuse_other_plan
-from handover_conversion import DatasetError, json_bytes, write_whole
+from handover_common import WorkFolder, partial_folder, write_bytes
 from handover_conversion.lerobot import RecordedSteps
 
 from handover_envs.record.demonstration import Demonstration, RenderDifference
@@ -35,61 +31,33 @@ class KeptEpisode:
     difference: RenderDifference | None
 
 
-class RecordingFolder:
+class RecordingFolder(WorkFolder):
     """A recording under way; holds the lock while open, and leaves nothing without an episode."""
 
     def __init__(self, output: Path, plan: dict[str, Any]) -> None:
-        """Take up an interrupted recording with the same plan, or start a new one.
-
-        Raises DatasetError when the output exists, cannot be written, or is being recorded, or when
-        one with another plan has finished episodes.
-        """
-        if os.path.lexists(output):  # a link to nowhere too
-            raise DatasetError(f"{output} exists; choose another --output, or remove it")
-        self._output = output
-        self.folder = output.with_name(f".{output.name}.partial")
-        self.dataset = self.folder / "dataset"
-        self._lock = lock_folder(self.folder, output, "recording")
-        try:
-            self._take_up(plan)
-        except BaseException:
-            self._lock.close()
-            raise
-
-    def _take_up(self, plan: dict[str, Any]) -> None:
-        former = read_plan(self.folder)
-        if former == plan:
-            return
-        if self.finished():
-            remedy = "remove it, or choose another --output"
-            refuse_other_plan(self.folder, former, plan, len(self.finished()), remedy)
-        self._clear()
-        write_whole(self.folder / PLAN, json_bytes(plan))
-
-    def __enter__(self) -> "RecordingFolder":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.folder.exists() and not (self.finished() or self.failed()):
-            shutil.rmtree(self.folder)
-        self._lock.close()
+        """See WorkFolder."""
+        self.dataset = partial_folder(output) / "dataset"
+        super().__init__(output, plan, "recording")
 
     def finished(self) -> set[int]:
-        """Give the seeds of the episodes that are kept already."""
-        return {int(path.stem) for path in self.folder.glob("*.npz")}
+        """The seeds of the episodes that are kept already."""
+        return {int(path.stem) for path in self.path.glob("*.npz")}
 
     def failed(self) -> set[int]:
-        """Give the seeds whose episodes did not succeed."""
-        return {int(path.stem) for path in self.folder.glob("*.failed")}
+        """The seeds whose episodes did not succeed."""
+        return {int(path.stem) for path in self.path.glob("*.failed")}
+
+    def finished_count(self) -> int:
+        """Count the episodes that are kept already."""
+        return len(self.finished())
+
+    def is_worth_keeping(self) -> bool:
+        """Whether a seed was tried: what failed is not tried again either."""
+        return bool(self.finished() or self.failed())
 
     def keep(self, episode: Demonstration) -> None:
         """Put an episode on the disk."""
-        write_whole(self._file(episode.seed, "mp4"), episode.video)
+        write_bytes(self._file(episode.seed, "mp4"), episode.video)
         difference = episode.look_difference
         told = {
             "summary": episode.summary(),
@@ -98,11 +66,11 @@ class RecordingFolder:
         }
         steps = io.BytesIO()
         np.savez(steps, state=episode.state, action=episode.action, told=json.dumps(told))
-        write_whole(self._file(episode.seed, "npz"), steps.getvalue())
+        write_bytes(self._file(episode.seed, "npz"), steps.getvalue())
 
     def drop(self, seed: int) -> None:
         """Note that a seed's episode did not succeed."""
-        write_whole(self._file(seed, "failed"), b"")
+        write_bytes(self._file(seed, "failed"), b"")
 
     def read(self, seed: int) -> KeptEpisode:
         """Read a kept episode back."""
@@ -119,28 +87,10 @@ class RecordingFolder:
             steps, told["summary"], None if difference is None else RenderDifference(**difference)
         )
 
-    def fresh_dataset(self) -> Path:
-        """Make the empty folder in which the dataset is put together."""
-        shutil.rmtree(self.dataset, ignore_errors=True)
-        self.dataset.mkdir()
-        return self.dataset
-
     def publish(self) -> None:
-        """Move the dataset into place and tidy up; raises DatasetError if the place is taken."""
-        try:
-            self.dataset.rename(self._output)
-        except OSError as error:
-            raise DatasetError(
-                f"cannot move {self.dataset} to {self._output}: {error.strerror}"
-            ) from None
-        shutil.rmtree(self.folder)
+        """Move the dataset into place and tidy up. Raises FileError where the place is taken."""
+        self.move(self.dataset)
+        shutil.rmtree(self.path)
 
     def _file(self, seed: int, kind: str) -> Path:
-        return self.folder / f"{seed:010d}.{kind}"
-
-    def _clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != "lock":
-                path.unlink()
+        return self.path / f"{seed:010d}.{kind}"

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from handover_common import ProgressBar, write_json
 from handover_common.parallel import Executor, open_executor
-from handover_conversion import DatasetError, json_bytes, report_disk_errors, write_whole
+from handover_conversion import DatasetError, report_disk_errors
 from handover_conversion.lerobot import (
     RecordingCodec,
     RecordingFormat,
@@ -15,10 +16,9 @@ from handover_conversion.lerobot import (
     write_recordings,
 )
 
-from handover_envs.record.command import RecordConfig
+from handover_envs.record.config import RecordConfig
 from handover_envs.record.demonstration import DemonstrationTask, demonstrate, join_differences
 from handover_envs.record.folder import RecordingFolder
-from handover_envs.record.progress import RecordingProgress
 from handover_envs.simulator.loading import check_packages, simulator_versions
 from handover_envs.simulator.rendering import LOOKS
 from handover_envs.simulator.simulator import FRAME_HEIGHT, FRAME_WIDTH
@@ -64,7 +64,7 @@ def record(config: RecordConfig) -> RecordingReport:
     if config.cluster is None:
         check_packages()
     started = time.monotonic()
-    plan = _plan(config)
+    plan = make_plan(config)
     with (
         open_executor(config.workers, config.cluster) as executor,
         RecordingFolder(config.output, plan) as folder,
@@ -72,7 +72,8 @@ def record(config: RecordConfig) -> RecordingReport:
     ):
         resumed = len(folder.finished())
         _check_space(config, folder, config.episodes - resumed)
-        with RecordingProgress(config.episodes, min(resumed, config.episodes)) as progress:
+        done = min(resumed, config.episodes)
+        with ProgressBar("recording", config.episodes, "episodes", done=done) as progress:
             seeds = _record_seeds(config, folder, executor, progress)
         failed = tuple(sorted(seed for seed in folder.failed() if seed < seeds[-1]))
         _assemble(config, folder, seeds, plan | {"failed_seeds": failed})
@@ -81,7 +82,7 @@ def record(config: RecordConfig) -> RecordingReport:
     return RecordingReport(config.output, len(seeds), failed, resumed, seconds)
 
 
-def _plan(config: RecordConfig) -> dict[str, Any]:
+def make_plan(config: RecordConfig) -> dict[str, Any]:
     """Name all that decides an episode; an interrupted run goes on only with an equal plan."""
     return {
         "tool": simulator_versions(),
@@ -95,7 +96,7 @@ def _plan(config: RecordConfig) -> dict[str, Any]:
 
 def _check_space(config: RecordConfig, folder: RecordingFolder, missing: int) -> None:
     needed = missing * _BYTES_PER_EPISODE[config.codec]
-    free = shutil.disk_usage(folder.folder).free
+    free = shutil.disk_usage(folder.path).free
     if free < needed:
         raise DatasetError(
             f"{missing} episodes need about {needed / 1e9:.2g} GB, "
@@ -107,7 +108,7 @@ def _record_seeds(
     config: RecordConfig,
     folder: RecordingFolder,
     executor: Executor,
-    progress: RecordingProgress,
+    progress: ProgressBar,
 ) -> list[int]:
     """Try seeds in order until there are enough successes; returns the successes' seeds."""
     while True:
@@ -123,7 +124,7 @@ def _record_seeds(
             episode = outcome.unwrap()
             if episode is None:
                 folder.drop(outcome.task.seed)
-                progress.fail()
+                progress.show(note=f"{len(folder.failed())} failed")
             else:
                 folder.keep(episode)
                 progress.advance()
@@ -154,10 +155,10 @@ def _assemble(
         width=FRAME_WIDTH,
         codec=config.codec,
     )
-    dataset = folder.fresh_dataset()
+    dataset = folder.fresh_folder("dataset")
     write_recordings(dataset, form, (folder.read(seed).steps for seed in seeds))
     told = [folder.read(seed) for seed in seeds]
     difference = join_differences(episode.difference for episode in told if episode.difference)
     look = plan["look"] | {"difference_from_default": difference and asdict(difference)}
     episodes = [episode.summary for episode in told]
-    write_whole(dataset / METADATA, json_bytes(plan | {"look": look, "episodes": episodes}))
+    write_json(dataset / METADATA, plan | {"look": look, "episodes": episodes})

@@ -78,6 +78,11 @@ class AlohaSimulator:
         return self._world_module.joint_state(self._world)
 
     @property
+    def qpos(self) -> np.ndarray:
+        """MuJoCo's generalized positions of robot and objects: (nq,) float64, m and rad."""
+        return self._world.physics.data.qpos.copy()
+
+    @property
     def start_poses(self) -> np.ndarray:
         """Where the objects were put at reset: (objects, 7) float64, m and w-x-y-z quaternions."""
         if self._start_poses is None:
@@ -88,7 +93,7 @@ class AlohaSimulator:
     def object_poses(self) -> np.ndarray:
         """Where the objects are now: (objects, 7) float64, m and w-x-y-z quaternions."""
         count = len(self.task.objects)
-        return self._world.physics.data.qpos[-7 * count :].reshape(count, 7).copy()
+        return self.qpos[-7 * count :].reshape(count, 7)
 
     @property
     def is_held(self) -> bool:

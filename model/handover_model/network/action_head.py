@@ -94,7 +94,7 @@ class ActionHead(nn.Module):
         state_tokens = self.encode_state(state, embodiment)
 
         def velocity(actions: Tensor, step: int) -> Tensor:
-            bucket = torch.full_like(embodiment, self._bucket(step))
+            bucket = torch.full_like(embodiment, self.bucket(step))
             return self.velocity(actions, bucket, state_tokens, embodiment, memories)
 
         steps = self.config.num_inference_timesteps
@@ -132,6 +132,7 @@ class ActionHead(nn.Module):
             state_tokens = state_tokens + draw.state_noise.to(state_tokens.dtype)
         return state_tokens
 
-    def _bucket(self, step: int) -> int:
+    def bucket(self, step: int) -> int:
+        """Return a denoising step's time as the network's bucket."""
         config = self.config
         return int(step / config.num_inference_timesteps * config.num_timestep_buckets)

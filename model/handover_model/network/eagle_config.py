@@ -83,8 +83,10 @@ class EagleConfig:
 
 def parse_eagle(values: Mapping[str, Any], place: str) -> EagleConfig:
     """Read an Eagle configuration; CheckpointError for variants that are not implemented."""
+    parts = ("vision_config", "text_config")
+    own = {name: value for name, value in values.items() if name not in parts}
     eagle = dataclasses.replace(
-        read_settings(EagleConfig, _without_parts(values), place),
+        read_settings(EagleConfig, own, place),
         vision_config=read_settings(VisionConfig, values.get("vision_config") or {}, place),
         text_config=read_settings(TextConfig, values.get("text_config") or {}, place),
     )
@@ -123,8 +125,3 @@ def load_eagle(folder: Path, model_name: str = PACKAGED_NAME) -> EagleConfig:
             f"{PACKAGED_NAME!r} is); put its sizes into {folder / EAGLE_FILES[0]}"
         )
     return EagleConfig()
-
-
-def _without_parts(values: Mapping[str, Any]) -> dict[str, Any]:
-    parts = ("vision_config", "text_config")
-    return {name: value for name, value in values.items() if name not in parts}

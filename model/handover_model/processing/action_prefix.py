@@ -5,7 +5,6 @@ the new observation, step by step, and in normalized units.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,20 +17,8 @@ from handover_model.processing.processor import Processor
 from handover_model.processing.state_action import Groups
 
 
-@dataclass(frozen=True)
-class PreparedPrefix:
-    """One request's prefix, ready for a batch; (horizon, max_action_dim) each."""
-
-    target: np.ndarray
-    """float32, normalized"""
-    weight: np.ndarray
-    """float32, 0 … 1; 0 at padded places"""
-    frozen: np.ndarray
-    """bool"""
-
-
-def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) -> PreparedPrefix:
-    """Convert a prefix's absolute actions to the prefix of a chunk for `state`.
+def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) -> PrefixGuide:
+    """Convert a prefix's absolute actions to the guide of one chunk for `state`, (horizon, dim).
 
     state: the raw state groups of the request's observation, {group: (steps, dim)}. Targets are
     clipped as in training: the robot may be where no demonstration was. Raises ModalityError for a
@@ -49,10 +36,10 @@ def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) ->
     target, mask = pad_action(normalized, config.max_action_horizon, config.max_action_dim)
     weights = soft_mask(prefix.delay_steps, length, config.max_action_horizon)
     is_frozen = np.arange(config.max_action_horizon) < prefix.delay_steps
-    return PreparedPrefix(
-        target,
-        (mask * weights[:, None]).astype(np.float32),
-        (mask > 0) & is_frozen[:, None],
+    return PrefixGuide(
+        torch.from_numpy(target),
+        torch.from_numpy((mask * weights[:, None]).astype(np.float32)),
+        torch.from_numpy((mask > 0) & is_frozen[:, None]),
     )
 
 
@@ -72,11 +59,8 @@ def make_guide(processor: Processor, requests: Sequence[PolicyRequest]) -> Prefi
             raise InvalidRequest("prefix", "what GetInfo describes", str(error)) from error
     if not prepared:
         return None
-    return PrefixGuide(
-        torch.from_numpy(np.stack([prefix.target for prefix in prepared])),
-        torch.from_numpy(np.stack([prefix.weight for prefix in prepared])),
-        torch.from_numpy(np.stack([prefix.frozen for prefix in prepared])),
-    )
+    parts = ((guide.target, guide.weight, guide.frozen) for guide in prepared)
+    return PrefixGuide(*map(torch.stack, zip(*parts, strict=True)))
 
 
 def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarray]:

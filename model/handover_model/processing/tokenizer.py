@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from handover_common import fetch
+from handover_common import HubError, fetch
 from tokenizers import AddedToken, Regex, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
@@ -20,7 +20,7 @@ from tokenizers.normalizers import NFC
 from tokenizers.pre_tokenizers import ByteLevel, Split
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
-from handover_model.errors import CheckpointError, TokenizerError
+from handover_model.errors import TokenizerError
 
 IMAGE_TOKEN = "<IMG_CONTEXT>"
 IMAGE_START, IMAGE_END = "<img>", "</img>"
@@ -128,7 +128,7 @@ def find_tokenizer(checkpoint: Path, chosen: Path | None) -> Path:
         return checkpoint
     try:
         return fetch(HUB_TOKENIZER, files=TOKENIZER_FILES)
-    except CheckpointError as error:
+    except HubError as error:
         raise TokenizerError(
             f"{checkpoint} has no tokenizer, and {HUB_TOKENIZER} cannot be downloaded "
             f"({error}); name a folder with Qwen3's by --tokenizer DIR"

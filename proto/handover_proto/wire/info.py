@@ -14,18 +14,20 @@ from handover_proto.types import (
     TrainingRecord,
 )
 
+_SAME = (  # fields of the same name and type in PolicySpec and in the message
+    *("policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag"),
+    *("horizon", "rate_hz", "denoising_steps", "supports_seed", "supports_prefix"),
+    *("device", "dtype"),
+)
+
 
 def encode_info(info: ServerInfo) -> pb.GetInfoReply:
     """Encode a server's info as its message."""
     spec = info.spec
     return pb.GetInfoReply(
+        **{name: getattr(spec, name) for name in _SAME},
         protocol_version=info.protocol_version,
         server_version=info.server_version,
-        policy=spec.policy,
-        checkpoint_name=spec.checkpoint_name,
-        checkpoint_hash=spec.checkpoint_hash,
-        processor_hash=spec.processor_hash,
-        embodiment_tag=spec.embodiment_tag,
         cameras=[pb.CameraSpec(**dataclasses.asdict(camera)) for camera in spec.cameras],
         state=[pb.StateSpec(**dataclasses.asdict(group)) for group in spec.state],
         action=[
@@ -37,15 +39,8 @@ def encode_info(info: ServerInfo) -> pb.GetInfoReply:
             )
             for group in spec.action
         ],
-        horizon=spec.horizon,
-        rate_hz=spec.rate_hz,
-        denoising_steps=spec.denoising_steps,
         image_codecs=[int(codec) for codec in info.image_codecs],  # type: ignore[arg-type]
         limits=pb.Limits(**dataclasses.asdict(info.limits)),
-        supports_seed=spec.supports_seed,
-        supports_prefix=spec.supports_prefix,
-        device=spec.device,
-        dtype=spec.dtype,
         training=[pb.TrainingRecord(**dataclasses.asdict(record)) for record in spec.training],
     )
 
@@ -69,7 +64,7 @@ def decode_info(message: pb.GetInfoReply) -> ServerInfo:
 
 def _decode_spec(message: pb.GetInfoReply) -> PolicySpec:
     return PolicySpec(
-        policy=message.policy,
+        **{name: getattr(message, name) for name in _SAME},
         cameras=tuple(
             CameraSpec(cam.name, cam.steps, cam.height, cam.width, tuple(cam.delta_indices))
             for cam in message.cameras
@@ -82,17 +77,6 @@ def _decode_spec(message: pb.GetInfoReply) -> PolicySpec:
             ActionSpec(group.name, group.dim, group.representation == pb.RELATIVE, group.unit)
             for group in message.action
         ),
-        horizon=message.horizon,
-        rate_hz=message.rate_hz,
-        denoising_steps=message.denoising_steps,
-        checkpoint_name=message.checkpoint_name,
-        checkpoint_hash=message.checkpoint_hash,
-        processor_hash=message.processor_hash,
-        embodiment_tag=message.embodiment_tag,
-        device=message.device,
-        dtype=message.dtype,
-        supports_seed=message.supports_seed,
-        supports_prefix=message.supports_prefix,
         max_batch=message.limits.max_batch,
         training=tuple(_decode_training(record) for record in message.training),
     )

@@ -10,10 +10,10 @@ from handover_client.replay.figures import figures, write_results
 from handover_client.replay.replayer import Trajectory
 from handover_client.report.page import write_report
 from handover_client.results.latency import STAGES, Call
-from handover_client.results.run_folder import write_json
 from handover_client.rollout.figures import rollout_figures
 from handover_client.rollout.folder import RolloutFolder
 from handover_client.rollout.record import EpisodeRecord
+from handover_common import write_json
 from handover_proto.embodiment import GR1_DIMS, widen
 from handover_proto.types import StageDurations
 

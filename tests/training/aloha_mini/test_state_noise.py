@@ -20,8 +20,8 @@ def test_absolute_targets_stay_and_grippers_are_told_exactly() -> None:
     statistics = chunk_statistics(states, chunks)
     processor = open_processor(mini_processor(statistics))
     codec, state = processor.codec, groups_of(states[:1])
-    told = pad_state(codec.normalise_state(state), 32)
-    wanted, _ = pad_action(codec.normalise_action(groups_of(chunks[0]), state), 16, 32)
+    told = pad_state(codec.normalize_state(state), 32)
+    wanted, _ = pad_action(codec.normalize_action(groups_of(chunks[0]), state), 16, 32)
 
     noise = make_noise(statistics, 32, 0.01)
     state_error, action_error = next(
@@ -32,7 +32,7 @@ def test_absolute_targets_stay_and_grippers_are_told_exactly() -> None:
     )[list(ALOHA_SLOTS)]
     moved = groups_of(states[:1] + error_rad.astype(np.float32))
     np.testing.assert_allclose(
-        told + state_error[0], pad_state(codec.normalise_state(moved), 32), atol=1e-4
+        told + state_error[0], pad_state(codec.normalize_state(moved), 32), atol=1e-4
     )
     restored = processor.decode(wanted + action_error[0], moved)
     slots = np.concatenate([restored[key] for key in state], axis=-1)

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from handover_common.errors import UsageError
-from handover_conversion.pipeline.command import ConvertConfig
-from handover_conversion.pipeline.run import convert
+from handover_conversion import ConvertConfig, convert
 from handover_model.policy import load_policy
 from handover_training.checkpoints.run_folder import RunStart
 from handover_training.errors import TrainingError
@@ -47,8 +46,8 @@ def one_arm(tmp_path_factory):
     (folder / "map.json").write_text(json.dumps(MAP))
     (folder / "modality.py").write_text(MODALITY)
     embodiment = str(folder / "map.json")
-    config = ConvertConfig(image_size=64, embodiment=embodiment)
-    convert(str(RECORDINGS), folder / "dataset", config)
+    output = folder / "dataset"
+    convert(ConvertConfig(str(RECORDINGS), output, image_size=64, embodiment=embodiment))
     return folder
 
 

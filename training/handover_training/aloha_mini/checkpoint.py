@@ -24,7 +24,7 @@ from handover_model.processing import (
     dataset_statistics,
     in_slot,
 )
-from handover_proto import CAMERA
+from handover_proto import CAMERA, POLICY_RATE_HZ
 from tokenizers import Tokenizer
 
 from handover_training.aloha_mini.configs import HeadConfig
@@ -32,13 +32,12 @@ from handover_training.aloha_mini.network import RANDOM, SHIPPED, WIDTH, draw_ne
 from handover_training.aloha_mini.tokenizer import save_tokenizer, train_tokenizer
 from handover_training.errors import TrainingError
 
-RATE_HZ = 20.0
 FRAME_SIDE = 256
 
 
 def write_mini(folder: Path, network: Gr00tNetwork, processor: ProcessorConfig) -> None:
     """Write a checkpoint of the network that ships; an existing one is replaced."""
-    notes = CheckpointMetadata(RATE_HZ, UNITS, {CAMERA: (FRAME_SIDE, FRAME_SIDE)})
+    notes = CheckpointMetadata(POLICY_RATE_HZ, UNITS, {CAMERA: (FRAME_SIDE, FRAME_SIDE)})
     shutil.rmtree(folder, ignore_errors=True)
     _save(folder, network, processor, notes, train_tokenizer())
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from handover_common import atomic_path
 from handover_conversion.groot import GrootDataset
 from handover_model.network import Backbone
-from handover_proto import ALOHA_SLOTS
+from handover_proto import ALOHA_SLOTS, CHUNK_STEPS
 
 from handover_training.aloha_mini.configs import HeadConfig
 from handover_training.aloha_mini.data.snapshots import (
-    CHUNK_STEPS,
     OBJECTS,
     TASK_TEXTS,
     Snapshots,
@@ -133,10 +133,8 @@ def _encode_source(
         with np.load(kept, allow_pickle=False) as file:
             return EncodedSamples(**{entry.name: file[entry.name] for entry in _FIELDS})
     encoded = _join([_encode(backbone, part) for part in source.samples()])
-    partial = kept.with_name(f".{kept.name}.partial")
-    with partial.open("wb") as file:
+    with atomic_path(kept) as partial, partial.open("wb") as file:
         np.savez(file, **{entry.name: getattr(encoded, entry.name) for entry in _FIELDS})
-    partial.replace(kept)
     return encoded
 
 

@@ -16,10 +16,10 @@ from handover_model.network import (
     unused_shapes,
 )
 from handover_model.processing import IMAGE_TOKEN
+from handover_proto import CHUNK_STEPS
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from handover_training.aloha_mini.data.snapshots import CHUNK_STEPS
 from handover_training.aloha_mini.tokenizer import train_tokenizer
 
 WIDTH = 32  # room for the 29 slots of state and action

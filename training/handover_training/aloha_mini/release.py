@@ -17,6 +17,7 @@ from handover_training.aloha_mini.data.snapshots import TASK_ORDER, snapshot_fil
 from handover_training.aloha_mini.processing import IMAGE_EDGE
 from handover_training.checkpoints.folders import write_json
 from handover_training.checkpoints.record import RECORD_FILE
+from handover_training.data.episodes import DatasetSplit
 
 
 def release(config: ReleaseConfig) -> None:
@@ -46,12 +47,9 @@ def _record(path: Path, held_out: int) -> TrainingRecord:
     """Divide a dataset's episodes as the head stage does."""
     dataset = GrootDataset.open(path)
     episodes = [entry.index for entry in dataset.episodes]
-    return TrainingRecord(
-        path.resolve().name,
-        dataset.content_hash(),
-        tuple(one for one in episodes if one % held_out >= 2),
-        tuple(one for one in episodes if one % held_out < 2),
-    )
+    held = tuple(one for one in episodes if one % held_out < 2)
+    train = tuple(one for one in episodes if one not in held)
+    return DatasetSplit(dataset, dataset.content_hash(), train, held).record()
 
 
 def _snapshots(config: ReleaseConfig) -> dict[str, dict[str, list[int]]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from handover_common import atomic_path
 from handover_model.checkpoints import open_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -102,10 +103,8 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str]) -> None:
     """Write a file of tensors; it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.detach().clone() for key, value in tensors.items()}, partial, notes)
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        save_file({key: value.detach().clone() for key, value in tensors.items()}, partial, notes)
 
 
 def save_state(

@@ -10,6 +10,8 @@ import re
 import shutil
 from pathlib import Path
 
+from handover_common import PARTIAL, atomic_path, link_or_copy, sync, write_text
+
 logger = logging.getLogger(__name__)
 
 STAGING = ".staging"  # where a checkpoint is written before it is renamed
@@ -68,12 +70,12 @@ def publish(staged: Path, target: Path) -> None:
     files = sorted(path for path in staged.rglob("*") if path.is_file())
     sizes = {path.relative_to(staged).as_posix(): path.stat().st_size for path in files}
     for path in files:
-        _to_disk(path)
+        sync(path)
     write_json(staged / MANIFEST, sizes)
-    _to_disk(staged)
+    sync(staged)
     discard(target)  # an incomplete one of the same step
     staged.rename(target)
-    _to_disk(target.parent)
+    sync(target.parent)
 
 
 def rotate(folder: Path, keep: int, best: int | None) -> None:
@@ -99,6 +101,8 @@ def sweep(folder: Path) -> None:
     """Remove what an interrupted run left half-written or half-deleted."""
     for name in (STAGING, TRASH):
         shutil.rmtree(folder / name, ignore_errors=True)
+    for path in folder.glob(f".*{PARTIAL}"):
+        path.unlink()
 
 
 def mark_if_best(checkpoint: Path) -> None:
@@ -124,28 +128,10 @@ def link_files(checkpoint: Path, folder: Path, left_out: tuple[str, ...]) -> Non
     for path in sorted(path for path in checkpoint.iterdir() if path.is_file()):
         if path.name in left_out:
             continue
-        fresh = folder / f".{path.name}.new"
-        fresh.unlink(missing_ok=True)
-        try:
-            os.link(path, fresh)
-        except OSError:
-            shutil.copyfile(path, fresh)
-        fresh.replace(folder / path.name)
+        with atomic_path(folder / path.name) as fresh:
+            link_or_copy(path, fresh)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file that is there in full or not at all."""
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Write a JSON file that is there in full or not at all; settings may be infinite."""
+    write_text(path, json.dumps(content, indent=2))

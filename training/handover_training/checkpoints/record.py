@@ -4,6 +4,7 @@ training_record.json holds the episodes trained on and held out, the command, th
 modality config and the versions, so that a checkpoint can be made again.
 """
 
+import dataclasses
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 from handover_common import package_versions
 from handover_model.checkpoints import CheckpointMetadata
 from handover_model.processing import UNITS, ModalityConfig, modality_config_json
-from handover_proto import GR1_DIMS, TrainingRecord
+from handover_proto import GR1_DIMS
 
 from handover_training.checkpoints.folders import write_json
 from handover_training.data.episodes import DatasetSplit
@@ -39,30 +40,14 @@ class RunRecord:
             rate_hz=self.sources[0].dataset.fps,
             units=_units(self.modality),
             camera_sizes=_camera_sizes(self.sources[0], self.modality),
-            training=tuple(
-                TrainingRecord(
-                    source.name,
-                    source.content_hash,
-                    source.train_episodes,
-                    source.held_out_episodes,
-                )
-                for source in self.sources
-            ),
+            training=tuple(source.record() for source in self.sources),
         )
 
     def write(self, folder: Path, progress: Mapping[str, Any]) -> None:
         """Write training_record.json; progress: the step and the metrics at this point."""
         content = {
             "rate_hz": self.sources[0].dataset.fps,
-            "trained_on": [
-                {
-                    "dataset_name": source.name,
-                    "dataset_hash": source.content_hash,
-                    "train_episodes": list(source.train_episodes),
-                    "held_out_episodes": list(source.held_out_episodes),
-                }
-                for source in self.sources
-            ],
+            "trained_on": [dataclasses.asdict(source.record()) for source in self.sources],
             "embodiment_tag": self.tag,
             "modality_config": modality_config_json(self.modality),
             "command": sys.argv,

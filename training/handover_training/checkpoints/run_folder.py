@@ -4,7 +4,6 @@ The same command in the folder of an interrupted run continues from its last com
 finished run, or one of another command, is left alone unless the user says what to do with it.
 """
 
-import fcntl
 import json
 import logging
 import re
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from handover_common import final_name, lock_file
 from handover_model.checkpoints import METADATA_FILE
 from handover_model.network import CONFIG_FILE, EAGLE_FILES
 from handover_model.processing import (
@@ -81,21 +81,16 @@ class RunFolder:
     def lock(self) -> None:
         """Own the folder until the process ends; RunFolderError when another run does."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / LOCK_FILE).open("w")
+            self._lock = lock_file(self.path / LOCK_FILE)
         except OSError as error:
             raise RunFolderError(
                 f"cannot write to {self.path}: {error.strerror} (--output-dir)"
             ) from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
+        if self._lock is None:
             raise RunFolderError(
                 f"another run is at work in {self.path}; wait for it, or choose another folder "
                 "(--output-dir)"
-            ) from None
-        self._lock = file
+            )
 
     def release(self) -> None:
         """Let another run have the folder."""
@@ -191,8 +186,8 @@ class RunFolder:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a run writes such a file or link, or its forerunner `.NAME.new`."""
-    name = path.name.removeprefix(".").removesuffix(".new")
+    """Return whether a run writes such a file or link, or its forerunner."""
+    name = final_name(path.name).removeprefix(".").removesuffix(".new")
     known = name in _FILES or _WEIGHTS.fullmatch(name) is not None
     return known and (path.is_file() or path.is_symlink())
 

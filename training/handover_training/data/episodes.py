@@ -8,11 +8,12 @@ import numpy as np
 from handover_common import UsageError
 from handover_conversion.groot import GrootDataset
 from handover_model.processing import ModalityConfig
+from handover_proto import LANGUAGE_KEY, TrainingRecord
 
 from handover_training.errors import TrainingError
 
 DEFAULT_HELD_OUT = 0.1  # fraction of the episodes, unless --val-episodes is given
-TASK_KEYS = ("task", "annotation.human.task_description")
+TASK_KEYS = ("task", LANGUAGE_KEY)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class DatasetSplit:
     def name(self) -> str:
         """The dataset's folder name."""
         return self.dataset.path.resolve().name
+
+    def record(self) -> TrainingRecord:
+        """Return what a checkpoint tells about its training on this dataset."""
+        return TrainingRecord(
+            self.name, self.content_hash, self.train_episodes, self.held_out_episodes
+        )
 
 
 def open_sources(

@@ -6,8 +6,6 @@ network sees is the same with and without the cache.
 """
 
 import logging
-import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from handover_common import atomic_path
 from handover_conversion.groot import GrootDataset
 from handover_model.processing import ImageOptions, scale_to_edge
 
@@ -65,15 +64,9 @@ class FrameCache:
 
     def _decode(self, episode: int, camera: str) -> None:
         target = self.path(episode, camera)
-        # another run may decode the same episode: each writes a file of its own
-        partial = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with atomic_path(target) as partial:
                 self._write(partial, episode, camera)
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
         except OSError as error:
             raise TrainingError(
                 f"{self.folder} cannot be written: {error}; name a folder with more room "
@@ -92,8 +85,6 @@ class FrameCache:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(file, header)
                 file.write(np.ascontiguousarray(frame).data)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def open_cache(

@@ -4,11 +4,11 @@ They are read from the datasets' meta folders. Relative actions of another horiz
 than the dataset was described for are computed from its rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from handover_conversion import read_json
-from handover_conversion.groot import describe_relative
+from handover_conversion.groot import relative_statistics
 from handover_model.processing import (
     EmbodimentStatistics,
     ModalityConfig,
@@ -96,25 +96,7 @@ def _computed(
     source: DatasetSplit, modality: ModalityConfig, keys: Sequence[str]
 ) -> dict[str, dict[str, list[list[float]]]]:
     dataset, horizon = source.dataset, modality.action.steps
-    widths = {key: _width(dataset.action_groups[key]) for key in keys}
-    references = {key: modality.action_config(key).state_key or key for key in keys}
-
-    def read() -> Iterator[dict[str, tuple[np.ndarray, np.ndarray]]]:
-        for entry in dataset.episodes:
-            episode = dataset.read_episode(entry.index)
-            yield {
-                key: (
-                    episode.action[:, dataset.action_groups[key]],
-                    episode.state[:, dataset.state_groups[references[key]]],
-                )
-                for key in keys
-            }
-
-    windows = sum(max(0, entry.length - horizon + 1) for entry in dataset.episodes)
-    if not windows:
+    if all(entry.length < horizon for entry in dataset.episodes):
         raise TrainingError(f"{dataset.path}: no episode has {horizon} rows, a chunk's length")
-    return describe_relative(read, widths, windows, horizon)
-
-
-def _width(part: slice) -> int:
-    return part.stop - part.start
+    references = {key: modality.action_config(key).state_key or key for key in keys}
+    return relative_statistics(dataset, keys, horizon, references)

@@ -7,6 +7,7 @@ from typing import Any
 from handover_common import UsageError
 from handover_model.checkpoints import HASH_CACHE, weights_hash
 from handover_model.processing import TAG, ModalityConfig, aloha_modality
+from handover_proto import CHUNK_STEPS
 from transformers.training_args import TrainingArguments
 
 from handover_training.data.episodes import DatasetSplit, open_sources
@@ -15,8 +16,6 @@ from handover_training.finetuning.arguments import run_identity, training_argume
 from handover_training.finetuning.config import FinetuneConfig
 from handover_training.finetuning.modality_config import read_modality_file
 from handover_training.network.base_model import BaseModel, read_base
-
-CHUNK_STEPS = 16  # of ALOHA's modality config: 0.8 s at 20 Hz
 
 
 @dataclass(frozen=True)

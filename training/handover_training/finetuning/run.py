@@ -25,8 +25,9 @@ from handover_training.errors import TrainingError
 from handover_training.finetuning.arguments import micro_batch
 from handover_training.finetuning.config import FinetuneConfig, check
 from handover_training.finetuning.plan import RunPlan, make_plan
+from handover_training.loop.loader import TrainingData
 from handover_training.loop.progress_callback import TrainingProgress
-from handover_training.loop.trainer import FinetuneTrainer, TrainingData
+from handover_training.loop.trainer import FinetuneTrainer
 from handover_training.loop.validation import OpenLoop
 from handover_training.network.lora import add_adapters
 from handover_training.network.training_module import TrainingModule

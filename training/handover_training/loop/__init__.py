@@ -1,1 +1,1 @@
-"""The training loop: trainer, validation, sharded state, progress."""
+"""The training loop: loader, trainer, validation, sharded states, progress."""

@@ -4,16 +4,12 @@ What is random comes with the batches, so no random state is saved. Optimizer st
 safetensors; only DeepSpeed, which shards them over processes, uses its own files.
 """
 
-import sys
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from multiprocessing import AuthenticationError
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from handover_common.parallel import ctrl_c_held_back
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,9 +20,8 @@ from transformers.training_args import TrainingArguments
 from handover_training.checkpoints import folders
 from handover_training.checkpoints.optimizer_state import load_optimizer, save_optimizer
 from handover_training.checkpoints.writer import CheckpointWriter
-from handover_training.data.dataset import Collator, TrainingWindows
-from handover_training.data.sampler import ProcessBatches
 from handover_training.errors import DivergedError, TrainingError
+from handover_training.loop.loader import TrainingData
 from handover_training.loop.sharding import (
     BFLOAT16_WEIGHTS,
     gather_for,
@@ -34,45 +29,8 @@ from handover_training.loop.sharding import (
     whole_optimizer,
     whole_weights,
 )
-from handover_training.loop.validation import ErrorSums, OpenLoop
+from handover_training.loop.validation import ErrorSums
 from handover_training.network.training_module import TrainingModule
-
-PREFETCHED = 4  # micro-batches that each worker prepares ahead
-
-
-class _Loader(DataLoader):
-    """A DataLoader whose workers leave Ctrl-C to this process, from their first instruction on."""
-
-    def __iter__(self) -> Any:
-        with ctrl_c_held_back():
-            return super().__iter__()
-
-
-def _start_worker(worker: int) -> None:
-    """Stay silent when the trainer is interrupted while it fetches a batch from this worker.
-
-    multiprocessing's thread that hands out a tensor's memory reports a taker that goes away to
-    sys.excepthook; a sample that fails reaches the trainer, which reports it, by another path.
-    """
-    former = sys.excepthook
-
-    def report(kind: Any, error: Any, trace: Any) -> None:
-        if not issubclass(kind, (EOFError, OSError, AuthenticationError)):
-            former(kind, error, trace)
-
-    sys.excepthook = report
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What batches are made of."""
-
-    windows: TrainingWindows
-    batches: ProcessBatches
-    collator: Collator
-    open_loop: OpenLoop | None
-    """None where no episode is held out"""
-    dataset_names: tuple[str, ...]
 
 
 class FinetuneTrainer(Trainer):
@@ -103,15 +61,8 @@ class FinetuneTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return a loader of this process's micro-batches; they are divided already."""
-        workers = self.args.dataloader_num_workers
-        return _Loader(
-            self._data.windows,
-            batch_sampler=self._data.batches,
-            collate_fn=self._data.collator,
-            worker_init_fn=_start_worker,
-            num_workers=workers,
-            prefetch_factor=PREFETCHED if workers else None,
-            pin_memory=self.args.device.type == "cuda",
+        return self._data.loader(
+            self.args.dataloader_num_workers, pins=self.args.device.type == "cuda"
         )
 
     def _build_accelerator_args(self, **keywords: Any) -> dict[str, Any]:

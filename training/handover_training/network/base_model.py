@@ -8,7 +8,6 @@ statistics of the same tag are of other robots' data, and never win unless asked
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from handover_common import resolve
@@ -40,6 +39,11 @@ from handover_training.finetuning.config import FinetuneConfig
 from handover_training.network.lora import has_adapters, merge_adapters
 from handover_training.network.tuning import apply_tuning
 
+# settings that replace the base's own; None leaves it
+_CHOSEN = (
+    *("tune_projector", "tune_diffusion_model", "tune_vlln", "tune_llm", "tune_visual"),
+    *("tune_top_llm_layers", "state_dropout_prob"),
+)
 STORED_TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
@@ -139,18 +143,8 @@ def weight_types(folder: Path) -> dict[str, torch.dtype]:
 
 
 def _model_config(config: ModelConfig, settings: FinetuneConfig) -> ModelConfig:
-    chosen: dict[str, Any] = {
-        "tune_projector": settings.tune_projector,
-        "tune_diffusion_model": settings.tune_diffusion_model,
-        "tune_vlln": settings.tune_vlln,
-        "tune_llm": settings.tune_llm,
-        "tune_visual": settings.tune_visual,
-    }
-    if settings.tune_top_llm_layers is not None:
-        chosen["tune_top_llm_layers"] = settings.tune_top_llm_layers
-    if settings.state_dropout_prob is not None:
-        chosen["state_dropout_prob"] = settings.state_dropout_prob
-    return dataclasses.replace(config, **chosen)
+    chosen = {name: getattr(settings, name) for name in _CHOSEN}
+    return dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
 
 
 def _image_options(base: ImageOptions, settings: FinetuneConfig) -> ImageOptions:
@@ -162,7 +156,7 @@ def _image_options(base: ImageOptions, settings: FinetuneConfig) -> ImageOptions
 
 
 def _slot(base: ProcessorConfig, tag: str, config: ModelConfig) -> int:
-    """Find the tag's slot in the network; a small network may have none so high: its last then."""
+    """Return the tag's slot in the network; the last one where a small network has fewer."""
     ids = {**EMBODIMENT_IDS, **base.embodiment_ids}
     if tag not in ids:
         raise TrainingError(

@@ -11,8 +11,8 @@ from handover_client.replay.evaluation import POLICY
 from handover_client.report.charts.svg import Chart, Columns, Dots, Line, around, scale
 
 _ROOM_ABOVE = 3  # a baseline's curve may go this far above the policy's before it is cut off
-_FLATTEST = 0.1  # rad, or of a gripper's way: a joint at rest is no magnified noise
-_WAY_ROLES = {POLICY: "predicted", HOLD: "hold", MEAN_TRAJECTORY: "mean"}
+_FLATTEST = 0.1  # rad, or of a gripper's travel: a joint at rest is not shown as magnified noise
+_METHOD_ROLES = {POLICY: "predicted", HOLD: "hold", MEAN_TRAJECTORY: "mean"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def joint_charts(track: Track, names: Sequence[str], rate_hz: float) -> list[Cha
 def error_over_time_chart(
     curves: Mapping[str, Sequence[float]], rate_hz: float, unit: str
 ) -> Chart:
-    """Draw the mean per-step MSE of each way of predicting, over time."""
+    """Draw the mean per-step MSE of each prediction method, over time."""
     longest = max(len(errors) for errors in curves.values())
     highest = max(max(errors) for errors in curves.values())
     own = _ROOM_ABOVE * max(curves[POLICY])
@@ -64,11 +64,11 @@ def error_over_time_chart(
             Line(
                 np.arange(len(errors)) / rate_hz,
                 errors,
-                _WAY_ROLES[way],
-                TITLES.get(way, "the policy"),
-                "" if way == POLICY else "dashed",
+                _METHOD_ROLES[method],
+                TITLES.get(method, "the policy"),
+                "" if method == POLICY else "dashed",
             )
-            for way, errors in curves.items()
+            for method, errors in curves.items()
         ),
         height_px=220,
     )
@@ -86,7 +86,7 @@ def error_in_chunk_chart(errors: Sequence[float], unit: str) -> Chart:
 
 
 def squared_unit(part: Mapping[str, Any]) -> str:
-    """Name the unit of a part's squared errors; grippers are shares of their way."""
+    """Name the unit of a part's squared errors; grippers are fractions of their travel."""
     return "own units²" if any("[" in name for name in part["values"]) else "rad² (grippers 0 … 1)"
 
 

@@ -102,7 +102,7 @@ def keep_compiled(device: torch.device) -> Path:
     folder = Path.home() / CACHE / name_platform(device)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)  # the only way that PyTorch offers
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)  # PyTorch offers nothing else
     return folder
 
 

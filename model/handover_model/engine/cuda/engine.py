@@ -188,8 +188,8 @@ class CudaGraphEngine:
         """Compare a new replay with what it stands for; raises ModalityError."""
         given = random_inputs(inputs, self.weights.language.embeddings.shape[0])
         with torch.no_grad():
-            got, want = (way(given).float().cpu().numpy() for way in (new, old))
-        check_alike(got, want, self.precision, f"two ways to compute {bucket}")
+            got, want = (replay(given).float().cpu().numpy() for replay in (new, old))
+        check_alike(got, want, self.precision, f"two computations of {bucket}")
 
     def layout(self, samples: Sequence[ByteSample]) -> TokenLayout | None:
         """Return a batch's layout; None when its frames differ or it is another embodiment's."""

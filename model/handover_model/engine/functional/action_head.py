@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from handover_model.engine.functional.linear import AttentionFn, Linear, Norm, mix
+from handover_model.network.dit import Memory
 from handover_model.network.real_time_chunking import Velocity
 
 SELF, TEXT, IMAGE = "self", "text", "image"  # what a block attends to
@@ -86,17 +87,6 @@ class HeadWeights:
     def dtype(self) -> torch.dtype:
         """The type in which the head computes."""
         return self.encode_in.dtype
-
-
-@dataclass(frozen=True)
-class Memory:
-    """The features as one block sees them."""
-
-    key: Tensor
-    """(B, heads, tokens, head size)"""
-    value: Tensor
-    mask: Tensor | None
-    """(B, 1, 1, tokens) bool, or None when all count"""
 
 
 def split_memory(weights: HeadWeights, projected: Tensor, mask: Tensor | None) -> list[Memory]:

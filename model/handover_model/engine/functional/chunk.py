@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from handover_model.engine.functional.action_head import (
     HeadWeights,
-    Memory,
     Sampler,
     encode_state,
     order_memories,
@@ -24,6 +23,7 @@ from handover_model.engine.functional.language import KeyValue, LanguageWeights,
 from handover_model.engine.functional.linear import Linear
 from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.engine.functional.vision import VisionWeights, look
+from handover_model.network.dit import Memory
 from handover_model.network.real_time_chunking import sample
 
 

@@ -17,7 +17,7 @@ from handover_model.engine.functional.action_head import (
 )
 from handover_model.engine.functional.linear import Linear, Norm, dense, fuse, norm
 from handover_model.network.action_head import ActionHead
-from handover_model.network.dit import Attention, Block, GeluProjection
+from handover_model.network.dit import Block, GeluProjection
 from handover_model.network.embodiment_layers import EmbodimentLinear, EmbodimentMlp
 from handover_model.network.timestep_embedding import action_sinusoid
 
@@ -46,17 +46,12 @@ def take_head(head: ActionHead, embodiment: int) -> HeadWeights:
         positions=positions.contiguous(),
         blocks=tuple(map(_block, blocks, kinds)),
         steps=tuple(
-            _step(head, blocks, step_bucket(head, step), first[1], second)
+            _step(head, blocks, head.bucket(step), first[1], second)
             for step in range(head.config.num_inference_timesteps)
         ),
         decode=_decoder(head, embodiment),
         heads=head.config.diffusion_model_cfg.num_attention_heads,
     )
-
-
-def step_bucket(head: ActionHead, step: int) -> int:
-    """Return a step's time as the network's bucket."""
-    return int(step / head.config.num_inference_timesteps * head.config.num_timestep_buckets)
 
 
 def block_kinds(head: ActionHead) -> list[str]:
@@ -101,20 +96,17 @@ def _timed_norm(block: Block, silu: Tensor) -> Norm:
 def _block(block: Block, kind: str) -> BlockWeights:
     attention, (up, _, down, *_) = block.attn1, block.ff.net
     assert isinstance(up, GeluProjection)
-    assert isinstance(down, nn.Linear)
     query = attention.to_q.weight
     return BlockWeights(
         reads=kind,
-        project=_self_projection(attention) if kind == SELF else dense(attention.to_q),
-        out=dense(_linear(attention.to_out[0])),
+        project=fuse([attention.to_q, attention.to_k, attention.to_v])
+        if kind == SELF
+        else dense(attention.to_q),
+        out=dense(attention.to_out[0]),
         norm2=Norm(torch.ones_like(query[0]), torch.zeros_like(query[0]), block.norm3.eps),
         up=dense(up.proj),
         down=dense(down),
     )
-
-
-def _self_projection(attention: Attention) -> Linear:
-    return fuse([attention.to_q, attention.to_k, attention.to_v])
 
 
 def _memory(blocks: list[Block], kinds: list[str], wanted: str) -> Linear | None:
@@ -139,8 +131,3 @@ def _mlp(mlp: EmbodimentMlp, embodiment: int) -> Mlp:
 def _slot(layer: EmbodimentLinear, embodiment: int) -> tuple[Tensor, Tensor]:
     """Return one embodiment's weight (in, out) and bias (out,), as views."""
     return layer.W.detach()[embodiment], layer.b.detach()[embodiment]
-
-
-def _linear(layer: nn.Module) -> nn.Linear:
-    assert isinstance(layer, nn.Linear)
-    return layer

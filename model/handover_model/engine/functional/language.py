@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
@@ -152,15 +152,10 @@ def _take_layer(layer: Qwen3DecoderLayer, heads: int, key_heads: int) -> Languag
     query_norm, key_norm = attention.q_norm.weight.detach(), attention.k_norm.weight.detach()
     return LanguageLayerWeights(
         norm1=layer.input_layernorm.weight.detach(),
-        qkv=fuse([_linear(attention.q_proj), _linear(attention.k_proj), _linear(attention.v_proj)]),
+        qkv=fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
         head_norms=torch.cat([query_norm.expand(heads, -1), key_norm.expand(key_heads, -1)]),
-        out=dense(_linear(attention.o_proj)),
+        out=dense(attention.o_proj),
         norm2=layer.post_attention_layernorm.weight.detach(),
-        gate_up=fuse([_linear(mlp.gate_proj), _linear(mlp.up_proj)]),
-        down=dense(_linear(mlp.down_proj)),
+        gate_up=fuse([mlp.gate_proj, mlp.up_proj]),
+        down=dense(mlp.down_proj),
     )
-
-
-def _linear(layer: object) -> nn.Linear:
-    assert isinstance(layer, nn.Linear)
-    return layer

@@ -82,8 +82,9 @@ def finish(product: Tensor, gelu: bool, residual: Tensor | None) -> Tensor:
     return product if residual is None else residual + product
 
 
-def dense(layer: nn.Linear) -> Dense:
-    """Take a layer's weights; they stay shared with it."""
+def dense(layer: object) -> Dense:
+    """Take an nn.Linear's weights; they stay shared with it."""
+    assert isinstance(layer, nn.Linear)
     return Dense(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
 
 
@@ -92,11 +93,13 @@ def norm(layer: nn.LayerNorm) -> Norm:
     return Norm(layer.weight.detach(), layer.bias.detach(), layer.eps)
 
 
-def fuse(layers: Sequence[nn.Linear]) -> Dense:
-    """Concatenate layers of one input: (sum of out, in). Their weights become views of it.
+def fuse(modules: Sequence[object]) -> Dense:
+    """Concatenate nn.Linears of one input: (sum of out, in). Their weights become views of it.
 
     While it runs, it temporarily needs the memory of the fused weights once more.
     """
+    layers = [layer for layer in modules if isinstance(layer, nn.Linear)]
+    assert len(layers) == len(modules)
     weights = torch.cat([layer.weight.detach() for layer in layers])
     biased = [layer.bias for layer in layers if layer.bias is not None]
     assert len(biased) in (0, len(layers))

@@ -59,7 +59,6 @@ def take_vision(eagle: Eagle) -> VisionWeights:
     first, project_in, _, project_out = eagle.mlp1
     assert isinstance(first, torch.nn.LayerNorm)
     assert isinstance(project_in, torch.nn.Linear)
-    assert isinstance(project_out, torch.nn.Linear)
     order = _fold_order(tower.post_layernorm.normalized_shape[0], first.weight.device)
     bias = project_in.bias.detach()
     layers = [layer for layer in tower.encoder.layers if isinstance(layer, VisionLayer)]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from handover_common import atomic_path
 from handover_envs.experts import POLICY_RATE_HZ
 from handover_envs.simulator import TaskName, find_task
+from handover_proto import CHUNK_STEPS
 
 from handover_training.aloha_mini.configs import CorrectionsConfig, SnapshotsConfig
 from handover_training.errors import TrainingError
@@ -26,7 +28,6 @@ OBJECTS = 3  # cube, peg, socket
 _OBJECTS_OF_TASK = (slice(0, 1), slice(1, 3))
 
 FRAME_SIDE = 256
-CHUNK_STEPS = 16
 CHUNK_TIMES_S = np.arange(CHUNK_STEPS) / POLICY_RATE_HZ
 NO_CHUNK = np.full((CHUNK_STEPS, 14), np.nan)
 
@@ -58,9 +59,7 @@ class SnapshotWriter:
 
     def write(self, folder: Path, seed: int) -> None:
         """Write the episode's file; it is there whole or not at all."""
-        target = _path(folder, seed)
-        partial = target.with_name(f".{target.name}.partial")
-        with partial.open("wb") as file:
+        with atomic_path(_path(folder, seed)) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 task=np.array(TASK_ORDER.index(task_of(seed))),
@@ -70,7 +69,6 @@ class SnapshotWriter:
                 chunks=np.stack(self.chunks).astype(np.float32),
                 poses=np.stack(self.poses).astype(np.float32),
             )
-        partial.replace(target)
 
 
 @dataclass(frozen=True)
