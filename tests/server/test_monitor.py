@@ -186,7 +186,7 @@ def test_metrics_want_the_token_and_health_does_not(open_monitor):
     monitor = open_monitor(exposition=lambda: b"m 1\n", tokens=[TOKEN])
     assert get(monitor, "/healthz")[0] == 200
     status, text = get(monitor, "/metrics")
-    assert (status, "wants a token" in text) == (401, True)
+    assert (status, "requires a token" in text) == (401, True)
     shown = [("Authorization", f"Bearer {TOKEN}")]
     assert get(monitor, "/metrics", shown) == (200, "m 1\n")
     assert get(monitor, "/secrets")[0] == 404

@@ -153,9 +153,9 @@ def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
         ),
         (["--policy", "hold", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
         (["--policy", "hold", "--max-batch", "0"], "--max-batch is 0, expected 1 or more"),
-        (["--policy", "hold", "--drain-s", "-1"], "--drain-s is -1.0, expected 0 or more"),
+        (["--policy", "hold", "--drain-s", "-1"], "--drain-s is -1, expected 0 or more"),
         (["--policy", "hold", "--drain-s", "nan"], "--drain-s is nan, expected 0 or more"),
-        (["--policy", "hold", "--watchdog-s", "-1"], "--watchdog-s is -1.0, expected 0 or more"),
+        (["--policy", "hold", "--watchdog-s", "-1"], "--watchdog-s is -1, expected 0 or more"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_one_line_and_a_2(arguments, line):
@@ -190,7 +190,7 @@ def test_insecure_opens_the_server_to_the_network_and_says_which_address(host, o
         process.kill()
         _, log = process.communicate(timeout=TIMEOUT_S)
     assert f"anyone who reaches {exposed} is served" in log
-    assert f"whatever goes to and from {exposed} is unencrypted" in log
+    assert f"all traffic of {exposed} is unencrypted" in log
 
 
 def test_an_ipv6_address_is_written_as_clients_take_it():
@@ -253,7 +253,7 @@ def test_a_missing_extra_is_told_by_name(tmp_path, missing):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert missing in done.stderr
-    assert 'pip install "handover[serve]"' in done.stderr
+    assert 'pip install -e ".[serve]"' in done.stderr
 
 
 def test_help_needs_no_heavy_import():

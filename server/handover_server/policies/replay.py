@@ -45,7 +45,7 @@ class ReplayPolicy:
         return self._spec
 
     def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
-        """Return recorded actions: {group: (16, dim) float32}; raises InvalidRequest for a bad tag."""
+        """Return recorded actions: {group: (16, dim) float32}; InvalidRequest for other tags."""
         return [PolicyOutput(self._chunk(request)) for request in requests]
 
     def _chunk(self, request: PolicyRequest) -> dict[str, np.ndarray]:

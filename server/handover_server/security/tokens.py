@@ -55,7 +55,7 @@ class TokenCheck:
             return Identity(peer) if peer else ANYONE
         if not token:
             raise NotAuthorised(
-                "this server requires a token and the request has none; give one by --token-file "
+                "this server requires a token, and the request has none; give one by --token-file "
                 "or HANDOVER_TOKEN (metadata: authorization: Bearer TOKEN)"
             )
         shown = _digest(token)

@@ -1,11 +1,10 @@
 """Flags of `handover serve`, and their checks."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Literal, Optional
 
-from handover_common import UsageError
+from handover_common import UsageError, check_range
 
 from handover_server.logs import LogFormat, LogLevel
 from handover_server.security.exposure import Listener, check_listeners, check_zmq
@@ -105,29 +104,23 @@ class ServeConfig:
         )
 
 
-_Rule = tuple[str, Callable[[Any], bool]]  # what is expected, and whether a value is that
-_PORT: _Rule = ("0 to 65535", lambda port: 0 <= port < 65536)
-_COUNT: _Rule = ("1 or more", lambda count: count >= 1)
-_SECONDS: _Rule = ("0 or more", lambda seconds: seconds >= 0)  # nan neither
-_RULES: dict[str, _Rule] = {
-    **dict.fromkeys(("port", "metrics_port", "openpi_port", "groot_zmq_port"), _PORT),
-    **dict.fromkeys(("max_batch", "max_waiting", "client_requests", "client_streams"), _COUNT),
-    **dict.fromkeys(("threads", "decode_threads"), _COUNT),
-    **dict.fromkeys(("drain_s", "watchdog_s", "watchdog_exit_s"), _SECONDS),
-    "record_max_gb": ("0.001 or more", lambda size: 0.001 <= size <= 1e6),
-    "batch_window_ms": ("0 to 2", lambda window: 0 <= window <= 2),
-    "openpi_rate_hz": ("up to 1000", lambda rate: 0 < rate <= 1000),
-}
+_PORTS = ("port", "metrics_port", "openpi_port", "groot_zmq_port")
+_COUNTS = (
+    *("max_batch", "max_waiting", "client_requests", "client_streams"),
+    *("threads", "decode_threads"),
+)
 
 
 def check(config: ServeConfig) -> None:
     """Raise UsageError for flags out of range, that contradict each other, or that are unsafe."""
     _check_policy(config)
-    for name, (expected, holds) in _RULES.items():
-        value = getattr(config, name)
-        if value is not None and not holds(value):
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} is {value:g}, expected {expected}")
+    check_range(config, *_PORTS, least=0, most=65535)
+    check_range(config, *_COUNTS, least=1)
+    check_range(config, "drain_s", "watchdog_s", "watchdog_exit_s", least=0)
+    check_range(config, "record_max_gb", least=0.001, most=1e6)
+    check_range(config, "batch_window_ms", least=0, most=2)
+    if config.openpi_rate_hz is not None and not 0 < config.openpi_rate_hz <= 1000:
+        raise UsageError(f"--openpi-rate-hz is {config.openpi_rate_hz:g}, expected up to 1000")
     if (config.tls_cert is None) != (config.tls_key is None):
         raise UsageError("--tls-cert and --tls-key belong together: give both")
     if config.client_ca is not None and config.tls_cert is None:

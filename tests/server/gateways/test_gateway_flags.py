@@ -91,5 +91,5 @@ def test_insecure_opens_the_zmq_port_too():
 )
 def test_a_missing_package_names_its_extra(monkeypatch, port, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=r"handover\[gateways\]"):
+    with pytest.raises(MissingExtra, match=r"the extra 'gateways'.*pip install -e .\.\[gateways\]"):
         Gateways(GatewaySettings(**{port: 0}))
