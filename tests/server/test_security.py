@@ -45,7 +45,7 @@ def test_without_tokens_everyone_is_let_in_and_counted_by_address():
 
 @pytest.mark.parametrize("shown", [None, ""])
 def test_a_missing_token_is_told_how_to_give_one(shown):
-    with pytest.raises(NotAuthorised, match=r"requires a token .* --token-file or HANDOVER_TOKEN"):
+    with pytest.raises(NotAuthorised, match=r"requires a token, .* --token-file or HANDOVER_TOKEN"):
         TokenCheck([OLD]).identify(shown)
 
 

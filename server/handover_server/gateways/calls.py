@@ -3,50 +3,42 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from handover_proto import InvalidRequest, PolicyError, PolicyOutput, PolicyRequest
 from handover_proto.wire import serialize_request
 
 from handover_server.inference.admission import Admission, Admitted
-from handover_server.requests.request import Lane, PendingRequest
+from handover_server.requests.request import Lane
 from handover_server.requests.wire_head import RequestHead
 
 DEADLINE_S = 30.0  # neither protocol carries one, and nothing here waits forever
 
-GatewayReply = tuple[PendingRequest, PolicyOutput]
-
 
 async def infer_together(
     admission: Admission, requests: Sequence[PolicyRequest], lanes: Sequence[Lane]
-) -> list[GatewayReply]:
+) -> list[PolicyOutput]:
     """Compute requests that belong together, each in its own lane; raises the first PolicyError.
 
     They are passed on as messages of policy.proto, so that every rule for those applies here too.
     Cancelling this withdraws those that the policy has not started on.
     """
     deadline = time.monotonic() + DEADLINE_S
-    async with _withdrawn_at_end() as admitted:
+    admitted: list[Admitted] = []
+    outputs = []
+    try:
         for request, lane in zip(requests, lanes, strict=True):
             data = serialize_request(request)
             head = RequestHead(request.sequence)  # arrays: no image is compressed
             admitted.append(admission.admit(data, head, lane, deadline))
-        replies = []
-        for pending, outcome in [await future for future in admitted]:
+        for _, outcome in [await future for future in admitted]:
             if isinstance(outcome, PolicyError):
                 raise outcome
-            replies.append((pending, outcome))
-        return replies
-
-
-@contextlib.asynccontextmanager
-async def _withdrawn_at_end() -> AsyncIterator[list[Admitted]]:
-    admitted: list[Admitted] = []
-    try:
-        yield admitted
+            outputs.append(outcome)
     finally:
         for future in admitted:
             future.cancel()  # without effect on one that is done
+    return outputs
 
 
 @contextlib.contextmanager

@@ -139,5 +139,5 @@ class GrootZmqServer:
         spec = self._admission.info.spec
         with refusals_counted(self._admission):
             requests = read_batch(data, spec)
-        answers = await infer_together(self._admission, requests, [Lane(client) for _ in requests])
-        return action_reply([output for _, output in answers], spec)
+        lanes = [Lane(client) for _ in requests]
+        return action_reply(await infer_together(self._admission, requests, lanes), spec)

@@ -147,7 +147,7 @@ class OpenpiServer:
         spec = self._admission.info.spec
         with refusals_counted(self._admission):
             request, is_joints = read_observation(unpack(data), spec, self._adaptation)
-        ((_, output),) = await infer_together(self._admission, [request], [lane])
+        (output,) = await infer_together(self._admission, [request], [lane])
         rows = actions(output, is_joints, spec, self._adaptation)
         infer_ms = (time.perf_counter() - began) * 1e3
         return reply(rows, infer_ms, output.durations.total_ms, previous_ms)

@@ -97,12 +97,9 @@ class Metrics(Observer):
         if not isinstance(outcome, PolicyOutput):
             return
         self._seconds.observe(time.perf_counter() - pending.began_s)
-        durations, stages = outcome.durations, self._stages
-        stages["queue"].observe(pending.queue_ms / 1e3)
-        stages["decode"].observe(pending.decode_ms / 1e3)
-        stages["preprocess"].observe(durations.preprocess_ms / 1e3)
-        stages["backbone"].observe(durations.backbone_ms / 1e3)
-        stages["action_head"].observe(durations.action_head_ms / 1e3)
+        durations = pending.durations(outcome)
+        for stage in ("queue", "decode", "preprocess", "backbone", "action_head"):
+            self._stages[stage].observe(getattr(durations, f"{stage}_ms") / 1e3)
 
     def encoded(self, duration_ms: float) -> None:
         """Time the encoding."""

@@ -81,14 +81,12 @@ class Recorder(Observer):
     def settled(self, pending: PendingRequest, outcome: Outcome) -> None:
         """Record its chunk, or its error."""
         if isinstance(outcome, PolicyOutput):
-            durations = asdict(outcome.durations)
-            durations |= {"queue_ms": pending.queue_ms, "decode_ms": pending.decode_ms}
             answer = RecordedAnswer(
                 *(self._session, pending.arrival, CHUNK, ""),
                 seed=pending.seed,
                 checkpoint_hash=pending.checkpoint_hash,
                 action=outcome.action,
-                durations=durations,
+                durations=asdict(pending.durations(outcome)),
             )
         else:
             answer = RecordedAnswer(

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from dataclasses import asdict
 
 from handover_proto import PolicyOutput
 
@@ -39,12 +40,8 @@ class RequestSummary(Observer):
             return
         stages: dict[str, float] = {"queue_ms": pending.queue_ms, "decode_ms": pending.decode_ms}
         if isinstance(outcome, PolicyOutput):
-            durations = outcome.durations
-            stages |= {
-                "preprocess_ms": durations.preprocess_ms,
-                "backbone_ms": durations.backbone_ms,
-                "action_head_ms": durations.action_head_ms,
-            }
+            stages = asdict(pending.durations(outcome))
+            del stages["encode_ms"]  # not known yet
         logger.debug(
             "request settled",
             extra=fields(

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from handover_proto import DeadlinePassed, PolicyError, PolicyRequest
+from handover_proto import DeadlinePassed, PolicyError, PolicyOutput, PolicyRequest, StageDurations
 
 from handover_server.requests.outcome import Outcome
 from handover_server.requests.wire_head import RequestHead
@@ -107,6 +107,12 @@ class PendingRequest:
             self._settled = True
         self.data = self.request = None
         self._on_settled(outcome)
+
+    def durations(self, output: PolicyOutput) -> StageDurations:
+        """Return the policy's durations with those of waiting and decoding."""
+        return dataclasses.replace(
+            output.durations, queue_ms=self.queue_ms, decode_ms=self.decode_ms
+        )
 
     def _drop_if_late(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:

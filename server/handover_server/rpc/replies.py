@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import grpc
 from grpc import aio
-from handover_proto import ActionChunk, PolicyError, PolicyOutput, StageDurations
+from handover_proto import ActionChunk, PolicyError, PolicyOutput
 from handover_proto import policy_pb2 as pb
 from handover_proto.wire import ERROR_METADATA_KEY, encode_chunk, encode_error
 
@@ -21,20 +21,13 @@ def chunk_reply(
 ) -> bytes:
     """Serialize the reply to a request that succeeded."""
     began = time.perf_counter()
-    policy = output.durations
     message = encode_chunk(
         ActionChunk(
             action=output.action,
             seed=pending.seed,
             sequence=head.sequence,
             client_tag=head.client_tag,
-            durations=StageDurations(
-                queue_ms=pending.queue_ms,
-                decode_ms=pending.decode_ms,
-                preprocess_ms=policy.preprocess_ms,
-                backbone_ms=policy.backbone_ms,
-                action_head_ms=policy.action_head_ms,
-            ),
+            durations=pending.durations(output),
             checkpoint_hash=pending.checkpoint_hash,
         )
     )
