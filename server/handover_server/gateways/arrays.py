@@ -78,6 +78,13 @@ def as_float32(array: np.ndarray, path: str) -> np.ndarray:
         return array.astype(np.float32)
 
 
+def read_seed(value: Any, path: str, bits: int) -> int | None:
+    """Return an optional seed; raises InvalidRequest."""
+    if value is not None and (not isinstance(value, int) or not 0 <= value < 2**bits):
+        raise InvalidRequest(path, f"an integer from 0 to 2^{bits}-1", repr(value)[:40])
+    return value
+
+
 def _over(
     data: bytes, begin: int, dtype_name: Any, shape: tuple[int, ...], order: Any, path: str
 ) -> np.ndarray:

@@ -19,7 +19,7 @@ from handover_proto import (
     check_names,
 )
 
-from handover_server.gateways.arrays import as_float32, npy, read_npy
+from handover_server.gateways.arrays import as_float32, npy, read_npy, read_seed
 from handover_server.gateways.msgpack_guard import pack
 
 _MAX_BATCH = 64
@@ -36,7 +36,9 @@ def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
     count = len(tasks)
     frames = {name: _video(value, name, count) for name, value in video.items()}
     groups = {name: _group(value, name, count) for name, value in state.items()}
-    seed = _seed(data.get("options"))
+    options = data.get("options")
+    seed = options.get("seed") if isinstance(options, dict) else None
+    seed = read_seed(seed, "options.seed", 62)
     return [
         PolicyRequest(
             Observation(
@@ -145,12 +147,3 @@ def _group(value: Any, name: str, count: int) -> np.ndarray:
     if values.ndim != 3 or values.shape[0] != count:
         raise InvalidRequest(path, f"({count}, steps, dim)", f"{values.shape}")
     return values
-
-
-def _seed(options: Any) -> int | None:
-    seed = options.get("seed") if isinstance(options, dict) else None
-    if seed is None:
-        return None
-    if not isinstance(seed, int) or not 0 <= seed < 2**62:
-        raise InvalidRequest("options.seed", "an integer from 0 to 2^62-1", repr(seed)[:40])
-    return seed

@@ -25,22 +25,19 @@ class GatewaySettings:
     groot_zmq_port: int | None = None
     adaptation: Adaptation = field(default_factory=Adaptation)
 
-    def check_installed(self) -> None:
-        """Raise MissingExtra where the package of a wanted protocol is missing."""
-        try:
-            if self.openpi_port is not None:
-                import websockets  # noqa: F401
-            if self.groot_zmq_port is not None:
-                import zmq  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise MissingExtra(error.name or "websockets", "gateways") from None
-
 
 class Gateways:
     """Servers of the other protocols, beside the gRPC one and with the same admission control."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        settings.check_installed()
+        """Raise MissingExtra where the package of a wanted protocol is missing."""
+        try:
+            if settings.openpi_port is not None:
+                import websockets  # noqa: F401
+            if settings.groot_zmq_port is not None:
+                import zmq  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise MissingExtra(error.name or "websockets", "gateways") from None
         self._settings = settings
         self.openpi: OpenpiServer | None = None
         self.groot: GrootZmqServer | None = None

@@ -29,7 +29,7 @@ from handover_server.gateways.aloha_layout import (
     is_aloha_shaped,
     training_square,
 )
-from handover_server.gateways.arrays import as_float32, openpi_array, read_openpi_array
+from handover_server.gateways.arrays import as_float32, openpi_array, read_openpi_array, read_seed
 from handover_server.gateways.msgpack_guard import pack
 
 _FLAT = "observation/"
@@ -84,9 +84,7 @@ def read_observation(
         raise InvalidRequest("images", "a map of cameras", type(images).__name__)
     state = _state(message.get("state"), spec)
     is_joints = set(state) == {_JOINTS}
-    seed = message.get("seed")
-    if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
-        raise InvalidRequest("seed", "an integer from 0 to 2^63-1", repr(seed)[:40])
+    seed = read_seed(message.get("seed"), "seed", 63)
     observation = Observation(
         _cameras(images, spec, is_joints),
         aloha_state_groups(state[_JOINTS]) if is_joints else state,

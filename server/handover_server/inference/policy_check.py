@@ -21,23 +21,19 @@ def check_policy(policy: Any) -> Policy:
             f"a policy has a `spec` (handover_proto.PolicySpec) and `infer(requests)`; got "
             f"{type(policy).__name__} with a spec of type {type(spec).__name__}"
         )
-    counts = {"horizon": spec.horizon, "max_batch": spec.max_batch}
-    counts |= {f"action {group.name!r}: dim": group.dim for group in spec.action}
-    counts |= {f"state {group.name!r}: dim": group.dim for group in spec.state}
-    counts |= {f"state {group.name!r}: steps": group.steps for group in spec.state}
-    counts |= {f"camera {camera.name!r}: steps": camera.steps for camera in spec.cameras}
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise ServingError(f"the policy's spec: {name} is {count!r}, expected 1 or more")
-    if not spec.action or not spec.rate_hz > 0:
+    counts = [("horizon", spec.horizon), ("max_batch", spec.max_batch)]
+    counts.append(("number of action groups", len(spec.action)))
+    for part in (*spec.cameras, *spec.state, *spec.action):
+        for count in ("dim", "steps"):
+            counts.append((f"{part.name}'s {count}", getattr(part, count, 1)))
+    for name, count in counts:
+        if count < 1:
+            raise ServingError(f"the policy's spec: {name} is {count}, expected 1 or more")
+    if not spec.rate_hz > 0:
         raise ServingError(
-            f"the policy's spec has {len(spec.action)} action groups at {spec.rate_hz!r} Hz, "
-            "expected at least one group and a rate above 0"
+            f"the policy's spec: rate_hz is {spec.rate_hz}, expected the rate above 0 at which "
+            "robots execute the steps of a chunk"
         )
-    for kind in ("cameras", "state", "action"):
-        names = [part.name for part in getattr(spec, kind)]
-        if len(set(names)) != len(names):
-            raise ServingError(f"the policy's spec names one of its {kind} twice: {names}")
     return policy
 
 

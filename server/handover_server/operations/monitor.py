@@ -10,7 +10,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,16 +28,8 @@ _TEXT = "text/plain; charset=utf-8"
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True)
-class MonitorSettings:
-    """Address of the monitor port; port 0 lets the system choose."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-
-
 def open_monitor(
-    settings: MonitorSettings,
+    address: tuple[str, int],
     status: Callable[[], str],
     exposition: Callable[[], bytes],
     tokens: TokenCheck,
@@ -47,9 +38,9 @@ def open_monitor(
     """Open the port for metrics and health, and log its address; raises ServingError."""
     # no certificate is asked of a client here: probes have none
     context = None if tls is None else renewing_context(dataclasses.replace(tls, client_ca=None))
-    monitor = Monitor((settings.host, settings.port), status, exposition, tokens, context)
+    monitor = Monitor(address, status, exposition, tokens, context)
     scheme = "http" if tls is None else "https"
-    logger.info("metrics and health: %s://%s", scheme, host_port(settings.host, monitor.port))
+    logger.info("metrics and health: %s://%s", scheme, host_port(address[0], monitor.port))
     return monitor
 
 

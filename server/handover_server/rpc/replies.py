@@ -48,8 +48,6 @@ async def abort(context: aio.ServicerContext, error: PolicyError) -> NoReturn:
     """End a call with an error: its status, and its details in the trailing metadata."""
     detail = encode_error(error)
     await context.abort(
-        _CODES[error.status],
-        detail.message,
-        ((ERROR_METADATA_KEY, detail.SerializeToString()),),
+        _CODES[error.status], detail.message, ((ERROR_METADATA_KEY, detail.SerializeToString()),)
     )
     raise AssertionError("abort raises")

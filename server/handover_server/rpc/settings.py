@@ -6,7 +6,6 @@ from handover_proto import MAX_MESSAGE_BYTES
 
 from handover_server.gateways.listeners import GatewaySettings
 from handover_server.inference.admission import AdmissionLimits
-from handover_server.operations.monitor import MonitorSettings
 from handover_server.operations.watchdog import WatchdogSettings
 from handover_server.requests.observer import Observer
 from handover_server.security.tls import TlsFiles
@@ -30,7 +29,7 @@ _OPTIONS = (
 class ServerSettings:
     """Settings of a server: addresses, limits, security, observers; port 0 takes a free one.
 
-    monitor: address for /metrics and /healthz, if wanted
+    monitor: host and port for /metrics and /healthz, if wanted
     """
 
     host: str = "127.0.0.1"
@@ -44,7 +43,7 @@ class ServerSettings:
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
     observer: Observer = field(default_factory=Observer)
     gateways: GatewaySettings = field(default_factory=GatewaySettings)
-    monitor: MonitorSettings | None = None
+    monitor: tuple[str, int] | None = None
 
     def grpc_options(self) -> tuple[tuple[str, int], ...]:
         """Return gRPC's options: calls beyond one client's limits wait in the client, not here."""

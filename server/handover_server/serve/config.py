@@ -31,7 +31,7 @@ class ServeConfig:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Data type of the weights; auto is bfloat16 on a GPU and float32 on a CPU."""
     engine: Literal["auto", "reference", "fast"] = "auto"
-    """fast: optimized, checked against reference at start; auto: fast wherever possible."""
+    """fast: constants folded, checked against reference at start; auto: fast where possible."""
     precision: Literal["full", "fp8"] = "full"
     """full: as given by --dtype; fp8: large layers in FP8, with scales of `handover calibrate`."""
     fp8_scales: Optional[Path] = None

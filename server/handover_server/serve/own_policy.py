@@ -11,7 +11,7 @@ from typing import Any
 from handover_common import UsageError
 from handover_proto import Policy
 
-from handover_server.errors import ServingError
+from handover_server.errors import ReloadRefused, ServingError
 from handover_server.inference.policy_check import check_policy
 from handover_server.rpc.server import PolicyServer
 from handover_server.serve.config import ServeConfig, check
@@ -32,10 +32,9 @@ def serve_policy(
 ) -> None:
     """Serve one's own policy until SIGTERM or Ctrl-C, as `handover serve` serves a checkpoint.
 
-    policy: a handover_proto.Policy, or a function that makes one: it is called in the policy's own
-        thread, and again on SIGHUP
-    flags: those of `handover serve` about the server, in Python's spelling: tls_cert, tls_key,
-        token_file, insecure, max_batch, metrics_port, openpi_port, …
+    policy: a handover_proto.Policy, or a function (a class) that makes one: it is called in the
+        policy's own thread, and again on SIGHUP
+    flags: those of `handover serve` about the server: tls_cert, token_file, metrics_port, …
 
     Prints `serving NAME on HOST:PORT` once it answers. Raises HandoverError for an unsafe address,
     a port in use, or a policy whose outputs do not fit its spec.
@@ -94,9 +93,14 @@ def _configure(
     config = ServeConfig(policy="hold", host=host, port=port, **{**flags, **paths})
     check(config)
 
-    def load() -> Policy:
-        # a class has `infer` too, but makes the policy
-        is_policy = hasattr(policy, "infer") and not isinstance(policy, type)
-        return check_policy(policy if is_policy or not callable(policy) else policy())
+    if isinstance(policy, type) or (not hasattr(policy, "infer") and callable(policy)):
+        make: Callable[[], object] = policy
+        return config, lambda: check_policy(make())
+    given = [policy]  # until it is taken: two threads may not run one policy
 
-    return config, load
+    def take() -> Policy:
+        if not given:
+            raise ReloadRefused("it is an object; what can be reloaded is a function that makes it")
+        return check_policy(given.pop())
+
+    return config, take

@@ -14,7 +14,6 @@ from handover_server.gateways.listeners import GatewaySettings
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.inference.admission import AdmissionLimits
 from handover_server.inference.memory import keep_freed_memory
-from handover_server.operations.monitor import MonitorSettings
 from handover_server.operations.recorder import Recorder
 from handover_server.operations.request_summary import RequestSummary
 from handover_server.operations.watchdog import WatchdogSettings
@@ -113,7 +112,6 @@ def build_server(config: ServeConfig, load: Callable[[], Policy]) -> PolicyServe
     observer = RequestSummary()
     if config.record is not None:
         observer = Observers(observer, Recorder(config.record, int(config.record_max_gb * 1e9)))
-    port = config.metrics_port
     settings = ServerSettings(
         host=config.host,
         port=config.port,
@@ -135,9 +133,13 @@ def build_server(config: ServeConfig, load: Callable[[], Policy]) -> PolicyServe
             groot_zmq_port=config.groot_zmq_port,
             adaptation=Adaptation(config.openpi_prompt, config.openpi_rate_hz),
         ),
-        monitor=None if port is None else MonitorSettings(config.metrics_host, port),
+        monitor=_monitor_address(config),
     )
     return PolicyServer(load, settings)
+
+
+def _monitor_address(config: ServeConfig) -> tuple[str, int] | None:
+    return None if config.metrics_port is None else (config.metrics_host, config.metrics_port)
 
 
 def _tls_files(config: ServeConfig) -> TlsFiles | None:
