@@ -33,7 +33,7 @@ def unpack(data: bytes) -> Any:
 
 
 def pack(value: Any) -> bytes:
-    """Encode an object of ours as msgpack."""
+    """Encode the server's own replies as msgpack."""
     packed = msgpack.packb(value)
     assert packed is not None, "packb gives bytes unless it was given a stream"
     return packed

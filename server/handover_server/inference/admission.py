@@ -62,7 +62,7 @@ class Admission:
         self._idle.set()
 
     def admit(self, data: bytes, head: RequestHead, lane: Lane, deadline: float | None) -> Admitted:
-        """Admit a serialised request; the future never fails, its outcome may be an error.
+        """Admit a serialized request; the future never fails, its outcome may be an error.
 
         Cancelling the future withdraws the request. It counts toward `lane.client`; where there is
         no room, an older request of the same lane that still waits gives its place up. Raises

@@ -38,11 +38,11 @@ class Observer:
         """Finish, when the server has stopped."""
 
     def levels(self) -> dict[str, float]:
-        """Return current gauges of its own: {name: value}."""
+        """Return the observer's gauges: {name: value}."""
         return {}
 
     def totals(self) -> dict[str, float]:
-        """Return counters of its own: {name: count}."""
+        """Return the observer's counters: {name: count}."""
         return {}
 
 

@@ -37,7 +37,7 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class PolicyServer:
     """Asynchronous gRPC server for the policy that `load` makes, run in the policy's own thread.
 
-    To be made, used and drained in one event loop: listen, become_ready, …, drain.
+    Create, use and drain it in one event loop: listen, become_ready, …, drain.
     """
 
     def __init__(self, load: Callable[[], Policy], settings: ServerSettings) -> None:
@@ -114,7 +114,7 @@ class PolicyServer:
     async def until_lost(self) -> bool:
         """Wait until the policy is given up, stuck for too long or without its GPU; returns True.
 
-        To be called once the server is ready.
+        Call it once the server is ready.
         """
         assert self._watching is not None, "become_ready comes first"
         await asyncio.shield(self._watching)
@@ -169,7 +169,7 @@ class PolicyServer:
     async def suspend(self, reason: str) -> int:
         """Refuse all requests until `resume`, with health NOT_SERVING and `reason` as the error.
 
-        Those in flight are answered so too; returns how many. To be called once it is ready.
+        Those in flight are answered with it too; returns how many. Call it once the server is ready.
         """
         assert self._admission is not None, "become_ready comes first"
         await self._set_health(_NOT_SERVING)

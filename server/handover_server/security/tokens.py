@@ -49,7 +49,7 @@ class TokenCheck:
     def identify(self, token: str | None, peer: str = "") -> Identity:
         """Return the client of a request: its token's; without tokens, that of the address `peer`.
 
-        Raises NotAuthorised for a token that is missing or not one of ours.
+        Raises NotAuthorised for a missing or unknown token.
         """
         if not self._digests:
             return Identity(peer) if peer else ANYONE

@@ -112,7 +112,7 @@ _COUNTS = (
 
 
 def check(config: ServeConfig) -> None:
-    """Raise UsageError for flags out of range, that contradict each other, or that are unsafe."""
+    """Raise UsageError for flags that are out of range, contradictory or unsafe."""
     _check_policy(config)
     check_range(config, *_PORTS, least=0, most=65535)
     check_range(config, *_COUNTS, least=1)
