@@ -169,7 +169,7 @@ class PolicyServer:
     async def suspend(self, reason: str) -> int:
         """Refuse all requests until `resume`, with health NOT_SERVING and `reason` as the error.
 
-        Those in flight are answered with it too; returns how many. Call it once the server is ready.
+        Those in flight end with it too; returns how many. Call it once the server is ready.
         """
         assert self._admission is not None, "become_ready comes first"
         await self._set_health(_NOT_SERVING)

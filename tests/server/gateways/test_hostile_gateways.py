@@ -11,7 +11,7 @@ from handover_server.gateways.listeners import GatewaySettings
 from handover_server.policies.hold import HoldPolicy
 
 from ..conftest import wait_until
-from .conftest import TIMEOUT_S, GrootClient, WebsocketByHand, _pack
+from .conftest import TIMEOUT_S, GrootClient, WebsocketByHand, pack_array
 
 BODIES = [
     b"",
@@ -66,7 +66,7 @@ def test_openpi_survives(ports, aloha):
     for size in (1, 100, 70_000):
         raw(port, noise.randbytes(size))
     raw(port, b"GET / HTTP/1.1\r\n")
-    whole = msgpack.packb(aloha, default=_pack)
+    whole = msgpack.packb(aloha, default=pack_array)
     for end in (1, 50, 1000, len(whole) - 1):
         client._ws.send(whole[:end])
         assert is_refusal(client._ws.recv(TIMEOUT_S))

@@ -19,9 +19,9 @@ from handover_proto.wire.messages import decode_chunk, serialize_request
 from handover_server.serve.command import ServeConfig
 from handover_server.serve.run import load_policy
 
-from .conftest import encode_request
+from ..conftest import encode_request
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 torch = pytest.importorskip("torch", reason="the model needs torch")
 

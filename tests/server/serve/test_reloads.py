@@ -16,7 +16,7 @@ from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.security.tokens import TokenCheck
 from handover_server.serve.reloads import Reloads
 
-from .conftest import TIMEOUT_S, wait_until
+from ..conftest import TIMEOUT_S, wait_until
 
 OLD, NEW = "old-token-0123456789", "new-token-0123456789"
 

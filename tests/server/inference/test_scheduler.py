@@ -23,7 +23,7 @@ from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
-from .conftest import wait_until
+from ..conftest import wait_until
 
 WAIT_S = 60
 

@@ -17,7 +17,7 @@ from handover_server.inference.decoder import decode_bytes
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.wire_head import RequestHead
 
-from .mutations import FAULTS, damaged, good_request
+from ..mutations import FAULTS, damaged, good_request
 
 TIMEOUT_S = 60
 FAULTY, DAMAGED, UNARY, STREAMED = 5000, 4000, 1200, 600  # 10,800 in the default suite

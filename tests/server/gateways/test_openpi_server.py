@@ -208,14 +208,14 @@ def test_health_is_where_openpis_is(serve_openpi, gated, message):
 
 
 def test_a_client_that_leaves_takes_its_request_with_it(serve_openpi, aloha, gated, caplog):
-    from .conftest import WebsocketByHand, _pack
+    from .conftest import WebsocketByHand, pack_array
 
     running = serve_openpi(gated)
     port = running.server.gateways.openpi_port
     first, second = (WebsocketByHand("127.0.0.1", port) for _ in range(2))
-    first._ws.send(msgpack.packb(aloha, default=_pack))
+    first._ws.send(msgpack.packb(aloha, default=pack_array))
     gated.wait_until_busy()
-    second._ws.send(msgpack.packb(aloha, default=_pack))
+    second._ws.send(msgpack.packb(aloha, default=pack_array))
     running.wait_until_in_flight(2)
     second._ws.close()
     running.wait_until_in_flight(1)  # though the policy is still busy with the first

@@ -28,7 +28,7 @@ from handover_server.requests.observer import Observer
 from handover_server.requests.request import Lane
 from handover_server.rpc.stream import StreamSession
 
-from .conftest import Kept
+from ..conftest import Kept
 
 TIMEOUT_S = 60
 

@@ -29,7 +29,7 @@ from handover_server.policies.hold import HoldPolicy
 from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
-from .conftest import Kept, wait_until
+from ..conftest import Kept, wait_until
 
 MB = 1_000_000
 

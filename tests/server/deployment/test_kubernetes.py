@@ -7,7 +7,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml", reason="comes with the extra serve")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OBJECTS = {
     found["kind"]: found
     for found in yaml.safe_load_all((ROOT / "server/kubernetes.yaml").read_text())

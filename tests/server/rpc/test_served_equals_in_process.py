@@ -8,7 +8,7 @@ from handover_proto.wire.codec import compress, decode_image, encode_frame
 from handover_proto.wire.messages import decode_chunk
 from handover_server.policies.hold import HoldPolicy
 
-from .conftest import encode_request
+from ..conftest import encode_request
 
 
 def frames_of(observation: Observation, codec: ImageCodec) -> tuple[Observation, Observation]:

@@ -20,7 +20,7 @@ from handover_server.security.tls import TlsFiles, renewing_context
 from handover_server.security.tokens import TokenCheck
 from prometheus_client.parser import text_string_to_metric_families
 
-from .conftest import wait_until
+from ..conftest import wait_until
 
 TIMEOUT_S = 60
 TOKEN = "a-token-0123456789"

@@ -8,7 +8,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml", reason="comes with the extra serve")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 SERVERS, CLIENTS = ("server", "server-cpu"), ("rollout", "replay", "convert")

@@ -12,7 +12,7 @@ from handover_proto.embodiment import GR1_DIMS
 from handover_proto.errors import NotAuthorised, ServerUnavailable
 from handover_proto.types import Observation
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 60.0
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
 

@@ -17,7 +17,7 @@ from handover_server.policies.hold import HoldPolicy
 from handover_server.rpc.server import PolicyServer
 from handover_server.rpc.settings import ServerSettings
 
-from .conftest import wait_until
+from ..conftest import wait_until
 
 TIMEOUT_S = 60
 SERVICE = "handover.policy.v1.PolicyService"

@@ -12,7 +12,7 @@ from handover_proto.wire.messages import decode_chunk
 from handover_server.inference.policy_check import check_output
 from handover_server.policies.replay import ReplayPolicy
 
-from .conftest import encode_request
+from ..conftest import encode_request
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from handover_proto.wire.messages import decode_chunk
 from handover_server import HoldPolicy, ServingError, serve_in_thread, serve_policy
 from handover_server.policies.hold import ALOHA_HOLD
 
-from .conftest import ROOT, TIMEOUT_S, encode_request, typed
+from ..conftest import ROOT, TIMEOUT_S, encode_request, typed
 
 
 def infer(address, request, metadata=()):

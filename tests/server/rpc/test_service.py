@@ -26,7 +26,7 @@ from handover_server.policies.hold import HoldPolicy
 from handover_server.requests.observer import Observer
 from handover_server.requests.request import PendingRequest
 
-from .conftest import wait_until
+from ..conftest import wait_until
 
 TIMEOUT_S = 60
 
