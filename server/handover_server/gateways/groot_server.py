@@ -35,7 +35,7 @@ _KILL = "kill is disabled: the server's operator stops it (SIGTERM)"
 
 
 class GrootZmqServer:
-    """Serves Isaac-GR00T's clients; `port` is known once it listens."""
+    """Serves Isaac-GR00T's clients."""
 
     def __init__(self, admission: Admission, tokens: TokenCheck) -> None:
         self._admission = admission
@@ -45,15 +45,14 @@ class GrootZmqServer:
         self._room = asyncio.Semaphore(_MAX_UNDER_WAY)
         self._answering: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self.port = 0
 
     @property
     def in_flight(self) -> int:
         """Number of messages being answered."""
         return len(self._answering)
 
-    async def open(self, host: str, port: int) -> None:
-        """Listen; raises OSError when the port cannot be used."""
+    async def open(self, host: str, port: int) -> int:
+        """Listen and return the port; raises OSError when it cannot be used."""
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, 4)  # messages that wait in memory, of each client
@@ -67,8 +66,8 @@ class GrootZmqServer:
             raise OSError(error.errno, error.strerror) from None
         bound = self._socket.getsockopt(zmq.LAST_ENDPOINT)
         assert isinstance(bound, bytes)
-        self.port = int(bound.rstrip(b"\0").rpartition(b":")[2])
         self._reader = asyncio.create_task(self._read())
+        return int(bound.rstrip(b"\0").rpartition(b":")[2])
 
     async def close(self) -> None:
         """Stop answering."""

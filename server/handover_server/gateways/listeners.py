@@ -41,16 +41,7 @@ class Gateways:
         self._settings = settings
         self.openpi: OpenpiServer | None = None
         self.groot: GrootZmqServer | None = None
-
-    @property
-    def openpi_port(self) -> int:
-        """Port of openpi's clients; 0 until it is open."""
-        return self.openpi.port if self.openpi is not None else 0
-
-    @property
-    def groot_zmq_port(self) -> int:
-        """Port of Isaac-GR00T's clients; 0 until it is open."""
-        return self.groot.port if self.groot is not None else 0
+        self.openpi_port = self.groot_zmq_port = 0  # until they are open
 
     def lines(self) -> list[str]:
         """Return a line for each open port: which clients connect where."""
@@ -69,13 +60,13 @@ class Gateways:
                 from handover_server.gateways.openpi_server import OpenpiServer
 
                 self.openpi = OpenpiServer(admission, tokens, settings.adaptation)
-                await self.openpi.open(settings.host, port, tls)
+                self.openpi_port = await self.openpi.open(settings.host, port, tls)
             port = settings.groot_zmq_port
             if port is not None:
                 from handover_server.gateways.groot_server import GrootZmqServer
 
                 self.groot = GrootZmqServer(admission, tokens)
-                await self.groot.open(settings.host, port)
+                self.groot_zmq_port = await self.groot.open(settings.host, port)
         except OSError as error:
             where = host_port(settings.host, port or 0)
             raise ServingError(

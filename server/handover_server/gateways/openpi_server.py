@@ -38,7 +38,7 @@ _SILENT = logging.Logger("websockets", logging.CRITICAL)
 
 
 class OpenpiServer:
-    """Serves openpi's clients; `port` is known once it listens."""
+    """Serves openpi's clients."""
 
     def __init__(self, admission: Admission, tokens: TokenCheck, adaptation: Adaptation) -> None:
         self._admission = admission
@@ -46,10 +46,9 @@ class OpenpiServer:
         self._adaptation = adaptation
         self._server: Server | None = None
         self._closing = False
-        self.port = 0
 
-    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Listen; raises OSError when the port cannot be used."""
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """Listen and return the port; raises OSError when it cannot be used."""
         self._server = await serve(
             self._converse,
             host,
@@ -63,7 +62,7 @@ class OpenpiServer:
             server_header=None,
             logger=_SILENT,
         )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        return next(iter(self._server.sockets)).getsockname()[1]
 
     def refuse(self) -> None:
         """Accept no more clients; /healthz says draining."""

@@ -107,8 +107,11 @@ def build_server(config: ServeConfig, load: Callable[[], Policy]) -> PolicyServe
 
     Raises ServingError for a token file or a recording's folder that cannot be used.
     """
-    tls = config.tls_cert is not None and config.tls_key is not None
-    warn_of_exposure(config.listeners(), tls=tls, tokens=config.token_file is not None)
+    tls = None
+    if config.tls_cert is not None and config.tls_key is not None:
+        tls = TlsFiles(config.tls_cert, config.tls_key, config.client_ca)
+    warn_of_exposure(config.listeners(), tls=tls is not None, tokens=config.token_file is not None)
+    port = config.metrics_port
     observer = RequestSummary()
     if config.record is not None:
         observer = Observers(observer, Recorder(config.record, int(config.record_max_gb * 1e9)))
@@ -124,7 +127,7 @@ def build_server(config: ServeConfig, load: Callable[[], Policy]) -> PolicyServe
             client_streams=config.client_streams,
         ),
         tokens=TokenCheck(read_tokens(config.token_file) if config.token_file else ()),
-        tls=_tls_files(config),
+        tls=tls,
         watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),
         observer=observer,
         gateways=GatewaySettings(
@@ -133,19 +136,9 @@ def build_server(config: ServeConfig, load: Callable[[], Policy]) -> PolicyServe
             groot_zmq_port=config.groot_zmq_port,
             adaptation=Adaptation(config.openpi_prompt, config.openpi_rate_hz),
         ),
-        monitor=_monitor_address(config),
+        monitor=None if port is None else (config.metrics_host, port),
     )
     return PolicyServer(load, settings)
-
-
-def _monitor_address(config: ServeConfig) -> tuple[str, int] | None:
-    return None if config.metrics_port is None else (config.metrics_host, config.metrics_port)
-
-
-def _tls_files(config: ServeConfig) -> TlsFiles | None:
-    if config.tls_cert is None or config.tls_key is None:
-        return None
-    return TlsFiles(config.tls_cert, config.tls_key, config.client_ca)
 
 
 async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
