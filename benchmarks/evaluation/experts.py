@@ -14,17 +14,17 @@ import time
 from pathlib import Path
 
 import numpy as np
-from handover_envs.experts.expert import POLICY_RATE_HZ, Expert, Trajectory
-from handover_envs.simulator.loading import simulator_versions
-from handover_envs.simulator.simulator import AlohaSimulator
-from handover_envs.simulator.tasks import (
+from handover_envs.experts import Expert, Trajectory
+from handover_envs.simulator import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
     SUCCESS_REWARD,
     TASKS,
+    AlohaSimulator,
     TaskName,
+    simulator_versions,
 )
-from handover_proto.embodiment import GRIPPER_JOINTS
+from handover_proto import GRIPPER_JOINTS, POLICY_RATE_HZ
 
 from benchmarks.harness.machine import describe_run
 

@@ -15,11 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from handover_envs.experts.expert import POLICY_RATE_HZ, Expert
-from handover_envs.simulator.loading import simulator_versions
-from handover_envs.simulator.rendering import LOOKS
-from handover_envs.simulator.simulator import AlohaSimulator
-from handover_envs.simulator.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TASKS, TaskName
+from handover_envs.experts import Expert
+from handover_envs.simulator import (
+    CONTROL_RATE_HZ,
+    DEMONSTRATION_STEPS,
+    LOOKS,
+    TASKS,
+    AlohaSimulator,
+    TaskName,
+    simulator_versions,
+)
+from handover_proto import POLICY_RATE_HZ
 
 from benchmarks.harness.machine import describe_run
 

@@ -15,25 +15,23 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tyro
-from handover_client.connection import channel
-from handover_client.connection.policy_client import PolicyClient
-from handover_client.connection.security import ChannelSecurity
-from handover_proto.embodiment import GR1_DIMS
-from handover_proto.errors import PolicyError
-from handover_proto.types import Observation
+from handover_client import ChannelSecurity, Observation, PolicyClient
+from handover_proto import GR1_DIMS, PolicyError
 
 from benchmarks.harness.result_file import write_result
 from benchmarks.serving.replica_fleet import HOST, Nginx, Replica, make_secrets
 
 SERVERS = 3
 TIMEOUT_S = 30.0
+ChannelOptions = Sequence[tuple[str, int | str]]
+WITHOUT_RETRIES: ChannelOptions = (("grpc.enable_retries", 0),)
 
 
 @dataclass(frozen=True)
@@ -103,13 +101,19 @@ def frame() -> Observation:
 
 
 def measure(
-    config: ReplicasConfig, address: str, security: ChannelSecurity, victim: Replica
+    config: ReplicasConfig,
+    address: str,
+    security: ChannelSecurity,
+    victim: Replica,
+    channel_options: ChannelOptions = (),
 ) -> dict[str, object]:
     """Ask through one way while a server is killed and started again."""
     observation, tally = frame(), Tally(config.requests)
 
     def robot(number: int) -> None:
-        with PolicyClient.connect(address, timeout_s=TIMEOUT_S, security=security) as client:
+        with PolicyClient.connect(
+            address, timeout_s=TIMEOUT_S, security=security, channel_options=channel_options
+        ) as client:
             for sequence in range(number, config.requests, config.clients):
                 start_s = time.perf_counter()
                 try:
@@ -128,16 +132,6 @@ def measure(
             one.result()
     victim.wait()
     return tally.figures()
-
-
-def without_retries(measured: Callable[[], dict[str, object]]) -> dict[str, object]:
-    """Measure with gRPC's retries switched off."""
-    options = channel.CHANNEL_OPTIONS
-    channel.CHANNEL_OPTIONS = (*options, ("grpc.enable_retries", 0))
-    try:
-        return measured()
-    finally:
-        channel.CHANNEL_OPTIONS = options
 
 
 def free_port() -> int:
@@ -171,8 +165,8 @@ def main(config: ReplicasConfig) -> None:
             if program:
                 with Nginx(program, free_port(), servers, secrets, folder) as proxy:
                     figures["nginx"] = measure(config, proxy.address, security, victim)
-            figures["round_robin_without_retries"] = without_retries(
-                lambda: measure(config, address, security, victim)
+            figures["round_robin_without_retries"] = measure(
+                config, address, security, victim, WITHOUT_RETRIES
             )
         finally:
             for replica in fleet:

@@ -52,5 +52,10 @@ def check_range(config: object, *names: str, least: float, most: float = math.in
     for name in names:
         value = getattr(config, name)
         if value is not None and not least <= value <= most:  # nan is in none
-            expected = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
-            raise UsageError(f"--{name.replace('_', '-')} is {value:g}, expected {expected}")
+            more = "or more" if most == math.inf else f"to {_text(most)}"
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is {_text(value)}, expected {_text(least)} {more}")
+
+
+def _text(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"

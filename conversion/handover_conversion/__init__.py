@@ -1,4 +1,4 @@
-"""From LeRobot recordings to the GR00T dataset, and reading that dataset back."""
+"""Conversion of LeRobot recordings to GR00T datasets, and reading, writing and checking both."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset, and how it is told: by file and episode, all of it at once."""
+"""Dataset errors and faults: each fault with its file and episode, all of them reported at once."""
 
 import errno
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ class Fault:
 
 
 class FaultyDataset(DatasetError):
-    """A dataset has faults; all of them are listed below a summary."""
+    """A dataset with faults, which are listed below a summary."""
 
     def __init__(self, summary: str, faults: Iterable[Fault]) -> None:
         super().__init__(report(summary, faults))
@@ -38,36 +38,36 @@ class FaultyDataset(DatasetError):
 
 
 class FaultyEpisode(DatasetError):
-    """An episode cannot be read; `faults` says why."""
+    """An unreadable episode; `faults` are the reasons."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("; ".join(str(fault) for fault in faults))
         self.faults = faults
 
     def __reduce__(self) -> tuple[type["FaultyEpisode"], tuple[tuple[Fault, ...]]]:
-        return FaultyEpisode, (self.faults,)  # as it was built: it crosses process borders
+        return FaultyEpisode, (self.faults,)  # as constructed: it is pickled between processes
 
 
 @contextmanager
 def report_disk_errors(output: Path) -> Iterator[None]:
-    """Raise DatasetError where the disk on which `output` grows is full or broken."""
+    """Raise DatasetError where the disk of `output` is full, read-only or broken."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
             raise
         raise DatasetError(
-            f"cannot go on writing beside {output}: {error.strerror}; "
-            "the finished episodes are kept, the same command goes on from them"
+            f"cannot continue writing next to {output}: {error.strerror}; "
+            "the finished episodes are kept, and the same command resumes from them"
         ) from error
 
 
 def in_reading_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Sort faults by episode, those of the whole dataset first, without repetitions."""
+    """Sort faults by episode, those of the whole dataset first, and drop duplicates."""
     unique = dict.fromkeys(faults)
     return tuple(sorted(unique, key=lambda fault: -1 if fault.episode is None else fault.episode))
 
 
 def report(summary: str, faults: Iterable[Fault]) -> str:
-    """Write a summary and one line for each fault below it."""
+    """Format a summary, and below it one line per fault."""
     return "\n".join([summary, *(f"  {fault}" for fault in in_reading_order(faults))])

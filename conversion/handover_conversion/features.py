@@ -25,9 +25,9 @@ class Feature:
 
 
 def frame_size(feature: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Take (height, width) out of a camera's shape; None where it is no image's.
+    """Return a camera's (height, width); None if its shape is not that of an image.
 
-    The shape is (H, W, 3) or (3, H, W), `feature` is as info.json has it.
+    The shape is (H, W, 3) or (3, H, W); `feature` is info.json's entry.
     """
     shape = feature.get("shape")
     if not isinstance(shape, list | tuple) or len(shape) != 3:
@@ -38,7 +38,7 @@ def frame_size(feature: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def parse_features(described: object) -> dict[str, Feature]:
-    """Read info.json's `features`. Raises DatasetError for one without dtype or shape."""
+    """Parse info.json's `features`. Raises DatasetError for one without dtype or shape."""
     if not isinstance(described, dict) or not described:
         raise DatasetError("meta/info.json: 'features' is missing or empty")
     features = {}
@@ -54,7 +54,7 @@ def parse_features(described: object) -> dict[str, Feature]:
 
 
 def parse_names(names: Any) -> dict[str, tuple[str, ...]]:
-    """Read a feature's names, which are written as a dict, a list or a nested list."""
+    """Parse a feature's names, which info.json has as a dict, a list or a nested list."""
     if isinstance(names, dict):
         return {str(group): _flat(inner) for group, inner in names.items()}
     flat = _flat(names)
@@ -72,6 +72,6 @@ def _flat(names: Any) -> tuple[str, ...]:
 def episode_path(
     pattern: str, index: int, video_key: str = "", chunk_size: int = CHUNK_SIZE
 ) -> str:
-    """Fill an episode's numbers into DATA_PATH or VIDEO_PATH, or into an info.json's own."""
+    """Fill an episode's numbers into DATA_PATH or VIDEO_PATH, or an info.json's own pattern."""
     chunk = index // chunk_size
     return pattern.format(episode_chunk=chunk, episode_index=index, video_key=video_key)

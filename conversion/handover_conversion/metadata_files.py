@@ -26,9 +26,10 @@ def read_json(root: Path, name: str) -> dict[str, Any]:
 def read_json_lines(
     root: Path, name: str, required: Mapping[str, type]
 ) -> tuple[list[dict[str, Any]], list[Fault]]:
-    """Read one JSON object a line, each with the required fields.
+    """Read one JSON object per line, each with the required fields.
 
-    A bad line is a fault, not the end. Raises DatasetError when the file cannot be read at all.
+    A bad line is a fault, and reading continues. Raises DatasetError when the file cannot be read
+    at all.
     """
     records, faults = [], []
     try:
@@ -53,7 +54,7 @@ def read_json_lines(
 
 def _problem(record: object, required: Mapping[str, type]) -> str | None:
     if not isinstance(record, dict):
-        return f"is no JSON object but a {type(record).__name__}"
+        return f"is a {type(record).__name__}, expected a JSON object"
     for field, kind in required.items():
         if field not in record:
             return f"has no {field!r}"

@@ -1,4 +1,4 @@
-"""The simulated ALOHA robot in MuJoCo."""
+"""Simulated ALOHA robot in MuJoCo, with its tasks, scripted experts and Gymnasium environments."""
 
 from typing import TYPE_CHECKING
 

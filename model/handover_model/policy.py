@@ -100,7 +100,7 @@ class GrootPolicy:
         wants them. Raises InvalidRequest for what the processor cannot use.
         """
         raw = self.engine.prepares_frames if raw is None else raw
-        prepare = self.processor.prepare_raw if raw else self.processor.prepare_bytes
+        prepare = self.processor.prepare_raw if raw else self.processor.prepare
         observation = request.observation
         try:
             cameras = {

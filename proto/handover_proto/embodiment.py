@@ -35,7 +35,7 @@ RELATIVE_GROUPS = ("left_arm", "right_arm")  # their actions are relative to the
 CAMERA = "ego_view"  # the camera's name in NVIDIA's gr1 configuration
 LANGUAGE_KEY = "annotation.human.task_description"
 POLICY_RATE_HZ = 20.0
-CHUNK_STEPS = 16
+CHUNK_STEPS = 16  # of ALOHA's modality config: 0.8 s at 20 Hz
 
 # place of each ALOHA joint among the 29 slots
 ALOHA_SLOTS = (

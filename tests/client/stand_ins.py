@@ -1,15 +1,17 @@
 """A robot and sources of chunks that need neither MuJoCo nor a server."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-from handover_client.control.chunk_sources import ChunkReply, RobotObservation
+from handover_client.control import ChunkReply, ChunkRequest
 from handover_client.rollout.config import EpisodeSettings, RolloutConfig
-from handover_proto.types import StageDurations
+from handover_proto.types import CameraSpec, PolicySpec, StageDurations
 
 HORIZON = 16
+SEEING = PolicySpec("test", (CameraSpec("top"),), (), (), HORIZON, 20.0, supports_prefix=True)
+BLIND = replace(SEEING, cameras=())
 
 SETTINGS = {field.name for field in fields(EpisodeSettings)}
 
@@ -69,13 +71,13 @@ class RampSource:
     """Drives every joint up by `slope` a chunk step; `trouble(call)` may raise or sleep first."""
 
     slope: float = 0.05
-    needs_frames: bool = True
+    spec: PolicySpec = SEEING
     trouble: Callable[[int], None] = lambda call: None
-    sights: list[RobotObservation] = field(default_factory=list)
+    requests: list[ChunkRequest] = field(default_factory=list)
 
-    def ask(self, sight: RobotObservation) -> ChunkReply:
-        self.sights.append(sight)
-        self.trouble(len(self.sights))
-        steps = self.slope * (sight.sequence + np.arange(HORIZON))
+    def ask(self, request: ChunkRequest) -> ChunkReply:
+        self.requests.append(request)
+        self.trouble(len(self.requests))
+        steps = self.slope * (request.sequence + np.arange(HORIZON))
         targets = np.repeat(steps[:, None], 14, axis=1).astype(np.float32)
         return ChunkReply(targets, 5.0, StageDurations(queue_ms=1.0))

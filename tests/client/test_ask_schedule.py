@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from handover_client.control.request_schedule import RequestSchedule
+from handover_client.control.requester import RequestSchedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,21 +4,19 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_client.connection.policy_client import PolicyClient
-from handover_client.control.chunk_sources import (
-    RobotObservation,
-    ScriptedChunks,
-    ServerChunks,
-    sampler_seed,
-)
+from handover_client import PolicyClient
+from handover_client.control import ChunkRequest, ServerChunks
+from handover_client.control.chunk_sources import ScriptedChunks, only_camera, sampler_seed
 from handover_client.errors import EvaluationError
-from handover_proto.embodiment import GR1_DIMS, split_groups, widen
+from handover_proto.embodiment import GR1_DIMS, aloha_state_groups, split_groups, widen
+from handover_proto.errors import UnmetPrecondition
 from handover_proto.types import (
     ActionChunk,
     ActionSpec,
     CameraSpec,
     ImageCodec,
     Limits,
+    Observation,
     PolicySpec,
     ServerInfo,
     StateSpec,
@@ -35,7 +33,9 @@ ALOHA = PolicySpec(
     checkpoint_hash="aa" * 32,
 )
 TARGETS = np.random.default_rng(0).normal(size=(16, 14)).astype(np.float32)
-SIGHT = RobotObservation(40, np.linspace(-1, 1, 14), np.zeros((32, 32, 3), np.uint8))
+JOINTS = np.linspace(-1, 1, 14)
+FRAME = np.zeros((32, 32, 3), np.uint8)
+REQUEST = ChunkRequest(40, Observation({"ego_view": [FRAME]}, aloha_state_groups(JOINTS), "move"))
 
 
 def answer(request, context, checkpoint_hash=ALOHA.checkpoint_hash):
@@ -59,16 +59,16 @@ def serve(start_server):
 
 def chunks_of(address: str) -> ServerChunks:
     client = PolicyClient(address, ImageCodec.RAW_RGB8, call_timeout_s=60)
-    return ServerChunks(client, ALOHA, "move", episode=3, seed=1003)
+    return ServerChunks(client, ALOHA, seed=1003, client_tag="episode=3", same_weights=True)
 
 
 def test_joints_go_out_and_come_back_through_the_embodiment(serve):
     server = serve()
-    given = chunks_of(server.address).ask(SIGHT)
+    given = chunks_of(server.address).ask(REQUEST)
     np.testing.assert_array_equal(given.targets, TARGETS)
     (call,) = server.servicer.calls
     left_arm = np.frombuffer(call.observation.state["left_arm"].data, "<f4")
-    np.testing.assert_array_equal(left_arm, [*SIGHT.state[:6].astype(np.float32), 0])
+    np.testing.assert_array_equal(left_arm, [*JOINTS[:6].astype(np.float32), 0])
     assert (call.sequence, call.client_tag) == (40, "episode=3")
     assert call.seed == sampler_seed(1003, 40)
     assert given.latency_ms > 0
@@ -78,7 +78,7 @@ def test_the_rest_of_the_last_chunk_goes_out_as_a_prefix(serve):
     info = encode_info(ServerInfo(dataclasses.replace(ALOHA, supports_prefix=True), Limits()))
     server = serve(info=info)
     rest = TARGETS[10:]
-    chunks_of(server.address).ask(dataclasses.replace(SIGHT, rest=rest, delay_steps=2))
+    chunks_of(server.address).ask(dataclasses.replace(REQUEST, rest=rest, delay_steps=2))
     (call,) = server.servicer.calls
     assert call.prefix.delay_steps == 2
     left_arm = np.frombuffer(call.prefix.action["left_arm"].data, "<f4").reshape(6, 7)
@@ -94,7 +94,7 @@ def test_noise_differs_between_requests_and_repeats_between_runs():
 def test_other_weights_in_the_middle_of_a_run_are_refused(serve):
     server = serve(lambda request, context: answer(request, context, "bb" * 32))
     with pytest.raises(EvaluationError, match="one run judges one checkpoint"):
-        chunks_of(server.address).ask(SIGHT)
+        chunks_of(server.address).ask(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,19 @@ def test_other_weights_in_the_middle_of_a_run_are_refused(serve):
 )
 def test_a_policy_for_another_robot_is_refused(change, words):
     spec = dataclasses.replace(ALOHA, **change)
-    client = PolicyClient("localhost:1", ImageCodec.RAW_RGB8, 1.0)
     with pytest.raises(EvaluationError, match=words):
-        ServerChunks(client, spec, "move", 0, 0)
+        only_camera(spec)
+    if "cameras" not in change:  # of those a robot of one's own may have several
+        with pytest.raises(UnmetPrecondition, match=words):
+            ServerChunks(PolicyClient("localhost:1"), spec)
+
+
+def test_any_weights_may_answer_where_nothing_is_judged(serve):
+    server = serve(lambda request, context: answer(request, context, "bb" * 32))
+    with PolicyClient.connect(server.address, call_timeout_s=60) as client:
+        np.testing.assert_array_equal(ServerChunks(client).ask(REQUEST).targets, TARGETS)
+    (call,) = server.servicer.calls
+    assert not call.HasField("seed")  # the server draws it
 
 
 def test_a_script_is_asked_by_time():
@@ -120,6 +130,6 @@ def test_a_script_is_asked_by_time():
         times.append(time_s)
         return TARGETS
 
-    source = ScriptedChunks(chunk, rate_hz=20.0)
-    assert source.ask(RobotObservation(8, SIGHT.state, None)).durations is None
+    source = ScriptedChunks(chunk, rate_hz=20.0, horizon=16)
+    assert source.ask(dataclasses.replace(REQUEST, sequence=8)).durations is None
     assert times == [0.4]

@@ -107,10 +107,9 @@ def test_videos_show_the_episode_in_its_own_time(hold_server, tmp_path):
 class Watched:
     """A source of chunks that tells when it was answered, and when it has failed."""
 
-    needs_frames = True
-
     def __init__(self, source, at_first_failure=lambda: None) -> None:
         self._source, self._at_first_failure = source, at_first_failure
+        self.spec = source.spec
         self.asked = 0
         self.answered, self.failed = threading.Event(), threading.Event()
 

@@ -2,42 +2,46 @@
 
 import threading
 import time
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from handover_client.control.chunk_player import chunk_steps_per_control_step
-from handover_client.control.chunk_sources import RobotObservation
-from handover_client.control.lockstep import LockstepRequester
-from handover_client.control.real_time import RealTimeRequester
+from handover_client.control import RealTimeController
 from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import RequestSchedule
-from handover_client.control.requester import RequestContext
 from handover_client.control.retries import Outage
+from handover_client.control.wall_clock import StandingClock, WallClock
 from handover_client.errors import NoPlan
 from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import InvalidRequest, ServerUnavailable
 
-from .stand_ins import PointRobot, RampSource
+from .stand_ins import BLIND, PointRobot, RampSource
 
 
 def play(source, max_steps=100, period_s=None, delay=lambda: 0.0, bound_s=60.0, robot=None):
     """Play one episode: in lockstep, or in real time with a period of its own."""
     robot = robot or PointRobot()
     robot.reset(seed=0)
-    log = RequestLog()
-    schedule = RequestSchedule(chunk_steps_per_control_step(20, 50), 8, 16)
+    # in real time steps of another length, at the same 2.5 control steps for each of the policy's
+    rate_hz = 50.0 if period_s is None else 1 / period_s
+    source.spec = replace(source.spec, rate_hz=rate_hz / 2.5)
+    controller = RealTimeController(
+        source,
+        "task",
+        rate_hz,
+        "naive",
+        reconnect_s=bound_s,
+        clock="simulated" if period_s is None else "wall",
+        added_latency_s=delay,
+    )
+    clock = StandingClock() if period_s is None else WallClock(period_s)
 
-    def look(step):
-        frame = robot.render(32) if source.needs_frames else None
-        return RobotObservation(schedule.sequence(step), robot.state, frame)
+    def observe():
+        return robot.state, robot.render(32) if source.spec.cameras else None
 
-    inquiry = RequestContext(source, schedule, look, log, bound_s)
-    asking = LockstepRequester(inquiry)
-    if period_s is not None:
-        asking = RealTimeRequester(inquiry, period_s, delay)
-    setup = EpisodeSetup(3, 1003, max_steps, 20.0, 50.0, "linear")
+    setup = EpisodeSetup(3, 1003, max_steps, 50.0)
     try:
-        return play_episode(robot, asking, log, setup), robot
+        return play_episode(robot, controller, observe, clock, setup), robot
     finally:
         robot.is_over = True
 
@@ -55,7 +59,7 @@ def test_lockstep_plays_the_ramp_without_a_gap():
     played, robot = play(source)
     expected = np.float32(0.05) * np.arange(100) * 0.4
     np.testing.assert_allclose([target[0] for target in robot.played], expected, atol=1e-6)
-    assert [sight.sequence for sight in source.sights] == [0, 8, 16, 24, 32]
+    assert [request.sequence for request in source.requests] == [0, 8, 16, 24, 32]
     assert played.record.steps == 100
     assert played.record.ended == "max_steps"
     assert played.record.dry_steps == played.record.dropped_steps == 0
@@ -67,7 +71,7 @@ def test_lockstep_plays_the_ramp_without_a_gap():
 def test_a_frame_is_drawn_only_when_it_is_sent():
     _, robot = play(RampSource())
     assert robot.renders == 5
-    _, robot = play(RampSource(needs_frames=False))
+    _, robot = play(RampSource(spec=BLIND))
     assert robot.renders == 0
 
 
@@ -141,7 +145,7 @@ def test_a_late_answer_makes_the_robot_hold_its_last_target():
     played, _ = play(source, A_MINUTE, period_s=0.005, robot=robot)
     assert played.record.ended == "done"
     (dry,) = {float(target[0]) for target in robot.played[called_at[0] + 42 : called_at[0] + 60]}
-    assert dry in {0.25 * (sight.sequence + 15) for sight in source.sights}
+    assert dry in {0.25 * (request.sequence + 15) for request in source.requests}
     assert played.record.dry_steps >= 18
     assert played.record.dry_spells[0] <= called_at[0] + 42
 
@@ -154,13 +158,13 @@ def test_in_real_time_the_episode_goes_on_through_an_outage():
     (outage,) = record.outages
     assert outage.failures == 3
     assert outage.recovered
-    sequences = [sight.sequence for sight in source.sights]
+    sequences = [request.sequence for request in source.requests]
     assert sequences == sorted(set(sequences))  # asked again with a fresh look each time
 
 
 def test_an_outage_that_lasts_to_the_end_is_on_record():
     source = RampSource(trouble=fails_from(2, 10**9))
-    robot = PointRobot(diverges=lambda step: len(source.sights) == 4)
+    robot = PointRobot(diverges=lambda step: len(source.requests) == 4)
     played, _ = play(source, A_MINUTE, period_s=0.005, robot=robot)
     (outage,) = played.record.outages
     assert not outage.recovered
@@ -191,20 +195,23 @@ def test_a_real_time_episode_without_any_answer_has_lost_its_server(hangs):
     [(0, False, "server_lost"), (0, True, "max_steps"), (20, False, "max_steps")],
 )
 def test_a_server_is_lost_that_never_answered_not_one_that_went_later(since, recovered, ended):
-    log = RequestLog()
+    class Unanswered:
+        borders: ClassVar = []
 
-    class Asking:
-        late_steps = 0
+        def __init__(self):
+            self.log = RequestLog()
 
-        def before(self, step, player):
-            """Ask for nothing."""
+        def act(self, step, observe):
+            return np.zeros(14, np.float32)
 
-        def close(self):
-            log.outages.append(Outage(since, "gone", 3, 1.0, recovered))
+        def __enter__(self):
+            return self
 
-    robot = PointRobot()
-    setup = EpisodeSetup(3, 1003, 30, 20.0, 50.0, "linear")
-    record = play_episode(robot, Asking(), log, setup).record
+        def __exit__(self, *_):
+            self.log.outages.append(Outage(since, "gone", 3, 1.0, recovered))
+
+    robot, setup = PointRobot(), EpisodeSetup(3, 1003, 30, 50.0)
+    record = play_episode(robot, Unanswered(), lambda: None, StandingClock(), setup).record
     assert (record.ended, record.steps) == (ended, 30)
     assert bool(record.error) == (ended == "server_lost")
 

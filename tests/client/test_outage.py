@@ -1,13 +1,16 @@
 """Trying again within a bound."""
 
 import pytest
+from handover_client.control import ChunkRequest
 from handover_client.control.retries import Retries, request_with_retries
 from handover_client.errors import ServerLost
 from handover_proto.errors import InvalidRequest, Overloaded, ServerUnavailable
+from handover_proto.types import Observation
 
 from .stand_ins import RampSource
 
 GONE = ServerUnavailable("no server")
+REQUEST = ChunkRequest(0, Observation({}, {}, "task"))
 
 
 class Clock:
@@ -29,7 +32,7 @@ def test_pauses_grow_up_to_a_second_and_never_pass_the_bound():
     assert pauses[:5] == [0.05, 0.1, 0.2, 0.4, 0.8]
     assert max(pauses) <= 1.0
     assert sum(pauses) == pytest.approx(4.0)
-    outage = retries.outage(recovered=False)
+    outage = retries.summary(recovered=False)
     assert (outage.step, outage.failures, outage.lasted_s) == (7, len(pauses) + 1, 4.0)
     assert outage.error == "ServerUnavailable: no server"
 
@@ -45,7 +48,7 @@ def test_an_outage_is_told_by_its_first_error():
     retries = Retries(0, 10.0)
     retries.pause_s(GONE)
     retries.pause_s(Overloaded("full", retry_after_s=1.0))
-    assert retries.outage(recovered=True).error == "ServerUnavailable: no server"
+    assert retries.summary(recovered=True).error == "ServerUnavailable: no server"
 
 
 def test_a_source_that_recovers_gives_its_answer():
@@ -54,7 +57,7 @@ def test_a_source_that_recovers_gives_its_answer():
             raise GONE
 
     source, retries = RampSource(trouble=trouble), Retries(0, 60.0)
-    answer = request_with_retries(source, source_sight(), retries)
+    answer = request_with_retries(source, REQUEST, retries)
     assert answer.targets.shape == (16, 14)
     assert retries.failures == 2
 
@@ -65,12 +68,5 @@ def test_an_error_that_would_come_again_is_raised_at_once():
 
     source = RampSource(trouble=trouble)
     with pytest.raises(InvalidRequest):
-        request_with_retries(source, source_sight(), Retries(0, 60.0))
-    assert len(source.sights) == 1
-
-
-def source_sight():
-    import numpy as np
-    from handover_client.control.chunk_sources import RobotObservation
-
-    return RobotObservation(0, np.zeros(14), None)
+        request_with_retries(source, REQUEST, Retries(0, 60.0))
+    assert len(source.requests) == 1

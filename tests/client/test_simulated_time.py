@@ -2,70 +2,71 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 import pytest
-from handover_client.control.chunk_player import chunk_steps_per_control_step
-from handover_client.control.chunk_sources import ChunkReply, RobotObservation
-from handover_client.control.lockstep import LockstepRequester
-from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import RequestSchedule
-from handover_client.control.requester import RequestContext
-from handover_client.control.simulated_time import SimulatedTimeRequester
+from handover_client.control import ChunkReply, ChunkRequest, RealTimeController
+from handover_client.control.wall_clock import StandingClock
 from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import ServerUnavailable
-from handover_proto.types import StageDurations
+from handover_proto.types import PolicySpec, StageDurations
 
-from .stand_ins import HORIZON, PointRobot, RampSource
+from .stand_ins import BLIND, HORIZON, PointRobot, RampSource
 
 
 @dataclass
 class Undecided:
     """Wants another constant each time; goes on from the rest where it is given one."""
 
-    needs_frames: bool = False
-    sights: list[RobotObservation] = field(default_factory=list)
+    spec: PolicySpec = BLIND
+    requests: list[ChunkRequest] = field(default_factory=list)
 
-    def ask(self, sight: RobotObservation) -> ChunkReply:
-        self.sights.append(sight)
-        targets = np.full((HORIZON, 14), float(len(self.sights) % 2), np.float32)
-        if sight.rest is not None:
-            targets[: len(sight.rest)] = sight.rest
+    def ask(self, request: ChunkRequest) -> ChunkReply:
+        self.requests.append(request)
+        targets = np.full((HORIZON, 14), float(len(self.requests) % 2), np.float32)
+        if request.rest is not None:
+            targets[: len(request.rest)] = request.rest
         return ChunkReply(targets, 5.0, StageDurations(queue_ms=1.0))
 
 
 def play(
     source,
-    delay_s=None,
+    delay_s=0.0,
     switching="naive",
     delays=None,
     max_steps=100,
     execute_steps=8,
     bound_s=60.0,
 ):
-    """Play one episode: in lockstep, or with answers that take so long in simulated time."""
-    robot, log = PointRobot(goals=(9.0, 9.0, 9.0, 9.0)), RequestLog()
+    """Play one episode whose answers take so long in simulated time: 0 is lockstep."""
+    robot = PointRobot(goals=(9.0, 9.0, 9.0, 9.0))
     robot.reset(seed=0)
-    schedule = RequestSchedule(chunk_steps_per_control_step(20, 50), execute_steps, HORIZON)
+    left = iter(delays) if delays is not None else repeat(delay_s)
+    controller = RealTimeController(
+        source,
+        "task",
+        50.0,
+        switching,
+        execute_steps=execute_steps,
+        reconnect_s=bound_s,
+        clock="simulated",
+        added_latency_s=lambda: next(left),
+    )
 
-    def look(step):
-        return RobotObservation(schedule.sequence(step), robot.state, np.zeros((8, 8, 3), np.uint8))
+    def observe():
+        return robot.state, np.zeros((8, 8, 3), np.uint8) if source.spec.cameras else None
 
-    inquiry = RequestContext(source, schedule, look, log, bound_s, switching)
-    asking = LockstepRequester(inquiry)
-    if delays is not None:
-        left = iter(delays)
-        asking = SimulatedTimeRequester(inquiry, 0.02, lambda: next(left))
-    elif delay_s is not None:
-        asking = SimulatedTimeRequester(inquiry, 0.02, lambda: delay_s)
-    setup = EpisodeSetup(3, 1003, max_steps, 20.0, 50.0, "linear", switching)
-    return play_episode(robot, asking, log, setup)
+    setup = EpisodeSetup(3, 1003, max_steps, 50.0)
+    return play_episode(robot, controller, observe, StandingClock(), setup)
 
 
 def test_answers_that_take_no_time_are_lockstep():
-    lockstep, simulated = play(RampSource()), play(RampSource(), delay_s=0.0)
-    np.testing.assert_array_equal(lockstep.targets, simulated.targets)
-    assert lockstep.record.borders == simulated.record.borders == [20, 40, 60, 80]
+    played = play(RampSource())
+    expected = np.float32(0.05) * np.arange(100) * 0.4  # from the very step of the observation
+    np.testing.assert_allclose(played.targets[:, 0], expected, atol=1e-6)
+    assert played.record.borders == [20, 40, 60, 80]
+    assert played.record.dropped_steps == played.record.dry_steps == 0
 
 
 @pytest.mark.parametrize(
@@ -90,17 +91,17 @@ def test_the_next_chunk_is_asked_for_before_this_one_ends():
 def test_rtc_tells_what_is_still_to_play_and_how_much_of_it_will_be(delay_s, delay_steps):
     source = Undecided()
     played = play(source, delay_s, "rtc")
-    assert source.sights[0].rest is None
-    second = source.sights[1]
+    assert source.requests[0].rest is None
+    second = source.requests[1]
     np.testing.assert_array_equal(second.rest, np.ones((8, 14)))
-    assert {sight.delay_steps for sight in source.sights[1:]} == {delay_steps}
+    assert {request.delay_steps for request in source.requests[1:]} == {delay_steps}
     assert played.record.borders == play(Undecided(), delay_s).record.borders
 
 
 def test_rtc_expects_the_longest_of_the_last_ten_lags():
     source = Undecided()
     play(source, switching="rtc", delays=[0.1, 0.2, 0.1, *[0.0] * 20], max_steps=400)
-    told = [sight.delay_steps for sight in source.sights[1:]]
+    told = [request.delay_steps for request in source.requests[1:]]
     assert told[:4] == [2, 4, 4, 4]
     assert told[11:13] == [2, 0]  # 0.2 s is forgotten, then 0.1 s
 

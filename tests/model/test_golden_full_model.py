@@ -110,7 +110,7 @@ def test_from_raw_observations_to_model_inputs(case):
     values, checkpoint = golden.tensors(case), checkpoint_of(case)
     processor = checkpoint.processor(golden.read(case.with_suffix(".json"))["embodiment_tag"])
     inputs = processor.collate(
-        [processor.prepare(*observation) for observation in raw_observations(case, processor)]
+        [processor.prepare(*one).scaled() for one in raw_observations(case, processor)]
     )
     start = "out.model_input"
     assert golden.same(inputs.input_ids, values[f"{start}.input_ids"])
@@ -132,7 +132,7 @@ def test_from_raw_observations_to_actions(case, dtype, name, atol):
     values, checkpoint = golden.tensors(case), checkpoint_of(case, dtype)
     processor = checkpoint.processor(golden.read(case.with_suffix(".json"))["embodiment_tag"])
     observations = raw_observations(case, processor)
-    inputs = processor.collate([processor.prepare(*one) for one in observations])
+    inputs = processor.collate([processor.prepare(*one).scaled() for one in observations])
     network = checkpoint.network
     with torch.inference_mode():
         inputs = inputs.to(torch.device("cpu"), dtype)

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 import tyro
 
-from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_security
-from handover_client.connection.timeout_flags import check_timeouts
+from handover_client.connection.flags import (
+    NO_SECURITY,
+    SecurityOptions,
+    check_timeouts,
+    read_security,
+)
 
 _PINGS = 11  # odd, so that the median is one of them
 

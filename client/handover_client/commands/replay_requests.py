@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Optional
 import tyro
 from handover_common import UsageError
 
-from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_security
-from handover_client.connection.timeout_flags import check_timeouts
+from handover_client.connection.flags import (
+    NO_SECURITY,
+    SecurityOptions,
+    check_timeouts,
+    read_security,
+)
 
 if TYPE_CHECKING:
     from handover_client.diagnostics.request_replay import ReplayCounts

@@ -1,4 +1,4 @@
-"""The robot's connection to a policy server, for asyncio."""
+"""Policy client for asyncio: a robot's connection to a policy server."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,15 +20,9 @@ from handover_proto import (
 )
 
 from handover_client.connection.async_stream import AsyncPolicyStream
-from handover_client.connection.channel import (
-    PolicyStub,
-    channel_options,
-    channel_target,
-    check_address,
-)
+from handover_client.connection.channel import ChannelOptions, ClientBase
 from handover_client.connection.grpc_errors import typed_error
 from handover_client.connection.readiness import (
-    HEALTH_METHOD,
     HEALTH_REQUEST,
     Patience,
     check_health,
@@ -39,36 +33,14 @@ from handover_client.connection.security import UNPROTECTED, ChannelSecurity
 from handover_client.connection.tls_diagnosis import find_tls_fault
 
 
-class AsyncPolicyClient:
+class AsyncPolicyClient(ClientBase):
     """PolicyClient for asyncio: the same arguments, checks, deadlines and errors, awaited.
 
     Made by `connect`, inside the event loop that will use it; an async context manager.
     """
 
-    def __init__(
-        self,
-        address: str,
-        image_codec: ImageCodec,
-        call_timeout_s: float,
-        security: ChannelSecurity = UNPROTECTED,
-    ) -> None:
-        security.check(check_address(address))
-        self.address = address
-        self.image_codec = image_codec
-        self.call_timeout_s = call_timeout_s
-        self._info: ServerInfo | None = None
-        self._closed = False
-        self._security = security
-        self._metadata = security.metadata()
-        target, options = channel_target(address), channel_options(address)
-        credentials = security.credentials()
-        self._channel = (
-            grpc.aio.insecure_channel(target, options=options)
-            if credentials is None
-            else grpc.aio.secure_channel(target, credentials, options=options)
-        )
-        self._calls = PolicyStub(self._channel)
-        self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
+    _grpc = grpc.aio
+    _is_closed = False
 
     @classmethod
     async def connect(
@@ -77,27 +49,19 @@ class AsyncPolicyClient:
         *,
         timeout_s: float = 60.0,
         call_timeout_s: float = 10.0,
-        image_codec: ImageCodec = ImageCodec.RAW_RGB8,
+        image_codec: ImageCodec | str = ImageCodec.RAW_RGB8,
         security: ChannelSecurity = UNPROTECTED,
+        channel_options: ChannelOptions = (),
     ) -> "AsyncPolicyClient":
         """Wait until the server at HOST:PORT is ready; as PolicyClient.connect."""
-        client = cls(address, image_codec, call_timeout_s, security)
+        client = cls(address, image_codec, call_timeout_s, security, channel_options)
         try:
             await client.wait_until_ready(timeout_s)
-            check_codec(image_codec, client.info)
+            check_codec(client.image_codec, client.info)
         except BaseException:
             await client.close()
             raise
         return client
-
-    @property
-    def info(self) -> ServerInfo:
-        """What the server serves, as of the last handshake."""
-        if self._info is None:
-            raise ServerUnavailable(
-                f"not connected to {self.address}: use AsyncPolicyClient.connect"
-            )
-        return self._info
 
     async def wait_until_ready(self, timeout_s: float) -> ServerInfo:
         """Try until the server is ready and shakes hands; also after it was restarted."""
@@ -110,7 +74,7 @@ class AsyncPolicyClient:
 
     async def get_info(self, *, timeout_s: float | None = None) -> ServerInfo:
         """Ask the server what it serves, now."""
-        reply = await self._call(self._calls.get_info, b"", timeout_s)
+        reply = await self._call(self._get_info, b"", timeout_s)
         self._info = check_info(reply, self.address)
         return self._info
 
@@ -128,18 +92,18 @@ class AsyncPolicyClient:
         """Ask for the chunk that follows `observation`; as PolicyClient.infer."""
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         sealed = seal(request, self.info, self.image_codec)
-        reply = await self._call(self._calls.infer, sealed.data, timeout_s)
+        reply = await self._call(self._infer, sealed.data, timeout_s)
         return read_chunk(reply, sealed, self.info.spec)
 
     def stream(self) -> AsyncPolicyStream:
         """Open a stream, on which the newest observation supersedes those that still wait."""
         self._check_open()
-        method = partial(self._calls.infer_stream, metadata=self._metadata)
+        method = partial(self._infer_stream, metadata=self._metadata)
         return AsyncPolicyStream(method, self.info, self.image_codec, self.address)
 
     async def close(self) -> None:
         """Close the connection; calls under way end with ServerUnavailable."""
-        self._closed = True
+        self._is_closed = True
         await self._channel.close()
 
     async def __aenter__(self) -> "AsyncPolicyClient":
@@ -167,7 +131,7 @@ class AsyncPolicyClient:
         return await self.get_info(timeout_s=timeout_s)
 
     async def _explain(self, error: grpc.RpcError, timeout_s: float) -> PolicyError:
-        """Tell why the server was not reached; TLS keeps its reasons to itself."""
+        """Return why the server was not reached; gRPC does not report TLS's reasons."""
         fault = None
         if error.code() is grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
             fault = await asyncio.to_thread(find_tls_fault, self.address, self._security, timeout_s)
@@ -185,5 +149,5 @@ class AsyncPolicyClient:
             raise
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._is_closed:
             raise ServerUnavailable(f"the client of {self.address} was closed")

@@ -1,13 +1,20 @@
-"""Where the policy servers are, what they are asked, and gRPC's settings for every client."""
+"""Channels to policy servers: their addresses, gRPC's settings, and the calls of both clients."""
 
 import ipaddress
 import json
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import grpc
 from handover_common import UsageError
-from handover_proto import MAX_MESSAGE_BYTES
+from handover_proto import MAX_MESSAGE_BYTES, ImageCodec, ServerInfo, ServerUnavailable
 from handover_proto import policy_pb2 as pb
+
+from handover_client.connection.readiness import HEALTH_METHOD
+from handover_client.connection.security import UNPROTECTED, ChannelSecurity
+
+ChannelOptions = Sequence[tuple[str, int | str]]
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
 INFER = f"/{_SERVICE}/Infer"
@@ -36,7 +43,7 @@ _SERVICE_CONFIG = {
     ],
 }
 
-CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+CHANNEL_OPTIONS: ChannelOptions = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
@@ -55,20 +62,64 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-class PolicyStub:
-    """PolicyService's calls on a channel, blocking or asyncio's: they take serialised requests.
+class ClientBase:
+    """What PolicyClient and AsyncPolicyClient have in common: channel, calls, and what is served.
 
-    The generated stub would serialise a message that was serialised to be measured.
+    The calls take serialized requests: the generated stub would serialize a message that was
+    serialized to be measured.
     """
 
-    def __init__(self, channel: Any) -> None:
-        self.get_info = channel.unary_unary(
+    _grpc: ClassVar[Any] = grpc  # or grpc.aio: makes the channel
+
+    def __init__(
+        self,
+        address: str,
+        image_codec: ImageCodec | str = ImageCodec.RAW_RGB8,
+        call_timeout_s: float = 10.0,
+        security: ChannelSecurity = UNPROTECTED,
+        channel_options: ChannelOptions = (),
+    ) -> None:
+        """Connect to nothing yet; the arguments are `connect`'s."""
+        self.address = address
+        self.image_codec = ImageCodec.parse(image_codec)
+        self.call_timeout_s = call_timeout_s
+        self._security, self._metadata = security, security.metadata()
+        self._info: ServerInfo | None = None
+        self._channel = channel = open_channel(self._grpc, address, security, channel_options)
+        self._check_health = channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
+        self._get_info = channel.unary_unary(
             f"/{_SERVICE}/GetInfo", response_deserializer=pb.GetInfoReply.FromString
         )
-        self.infer = channel.unary_unary(INFER, response_deserializer=pb.InferReply.FromString)
-        self.infer_stream = channel.stream_stream(
+        self._infer = channel.unary_unary(INFER, response_deserializer=pb.InferReply.FromString)
+        self._infer_stream = channel.stream_stream(
             f"/{_SERVICE}/InferStream", response_deserializer=pb.InferReply.FromString
         )
+
+    @property
+    def info(self) -> ServerInfo:
+        """What the server serves, as of the last handshake."""
+        if self._info is None:
+            name = type(self).__name__
+            raise ServerUnavailable(f"not connected to {self.address}: use {name}.connect")
+        return self._info
+
+
+def open_channel(
+    kind: Any, address: str, security: ChannelSecurity, options: ChannelOptions = ()
+) -> Any:
+    """Open a channel to the server, or the replicas, of an address.
+
+    kind: grpc or grpc.aio; options: gRPC's, over ours
+
+    Raises UsageError for another form of address, or a token that would go unencrypted.
+    """
+    target = channel_target(address)
+    security.check(address)
+    merged = tuple(dict((*channel_options(address), *options)).items())
+    credentials = security.credentials()
+    if credentials is None:
+        return kind.insecure_channel(target, options=merged)
+    return kind.secure_channel(target, credentials, options=merged)
 
 
 def check_address(address: str) -> str:
@@ -91,13 +142,13 @@ def check_address(address: str) -> str:
 
 
 def channel_target(address: str) -> str:
-    """Give gRPC's name for `address`: as it is, or the list of replicas."""
+    """Return gRPC's name for `address`: as it is, or the list of replicas."""
     parts = check_address(address).split(",")
     return address if len(parts) == 1 else f"{_family(parts)}:{address}"
 
 
-def channel_options(address: str) -> tuple[tuple[str, int | str], ...]:
-    """Give the settings of a channel to `address`.
+def channel_options(address: str) -> ChannelOptions:
+    """Return the settings of a channel to `address`.
 
     Replicas in a list go by the first one's host: with TLS each one's certificate has to name it.
     """
@@ -108,7 +159,7 @@ def channel_options(address: str) -> tuple[tuple[str, int | str], ...]:
 
 
 def _family(addresses: list[str]) -> str:
-    """Tell gRPC's scheme for a list: it takes IP addresses, all of one kind."""
+    """Return gRPC's scheme for a list: it takes IP addresses, all of one kind."""
     try:
         hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
         (version,) = {ipaddress.ip_address(host).version for host in hosts}

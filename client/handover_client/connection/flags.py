@@ -1,4 +1,4 @@
-"""The flags of every command that has a --server: how the connection to it is protected."""
+"""Flags of every command that has a --server: the connection's protection, and its timeouts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,24 +12,23 @@ if TYPE_CHECKING:
     from handover_client.connection.security import ChannelSecurity
 
 TOKEN_VARIABLE = "HANDOVER_TOKEN"
+_LONGEST_S = 100_000
 
-# typing.Optional: tyro checks such a default without importing typeguard, which would take a third
-# of the time of --help
-# ruff: noqa: UP045
+# ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
 
 
 @dataclass(frozen=True)
 class SecurityFlags:
-    """The flags that every command with a --server has."""
+    """Flags that protect the connection."""
 
     tls: bool = False
-    """Encrypt, for a certificate of a public authority; --tls-ca does so for any other."""
+    """Encrypt, and trust public authorities; for any other certificate use --tls-ca."""
     tls_ca: Optional[Path] = None
-    """PEM file with the certificate of who signed the server's (or with the server's own)."""
+    """PEM file with the certificate of the server's authority (or with the server's own)."""
     token_file: Optional[Path] = None
-    """File with the token that the server wants; HANDOVER_TOKEN may hold it instead."""
+    """File with the server's token; the environment variable HANDOVER_TOKEN may hold it instead."""
     client_cert: Optional[Path] = None
-    """PEM file with this client's certificate, for a server that wants one."""
+    """PEM file with this client's certificate, for a server that requires one."""
     client_key: Optional[Path] = None
     """PEM file with that certificate's key."""
 
@@ -40,7 +39,7 @@ SecurityOptions = Annotated[SecurityFlags, tyro.conf.OmitArgPrefixes]
 
 
 def read_security(flags: SecurityFlags, environment: Mapping[str, str]) -> "ChannelSecurity":
-    """Read the files that the flags name; raises UsageError for those that make no sense."""
+    """Read the files that the flags name; raises UsageError for flags that make no sense."""
     if (flags.client_cert is None) != (flags.client_key is None):
         raise UsageError("--client-cert and --client-key belong together: give both")
     from handover_client.connection.security import ChannelSecurity  # gRPC is too slow for --help
@@ -55,6 +54,18 @@ def read_security(flags: SecurityFlags, environment: Mapping[str, str]) -> "Chan
         client_key=_read_pem("--client-key", flags.client_key, "PRIVATE KEY"),
         token=_read_token(flags.token_file, environment),
     )
+
+
+def check_timeouts(config: object, *names: str) -> None:
+    """Raise UsageError for a timeout in a command's config that is out of range.
+
+    Every wait has an end: none may be infinite.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not 0 < value < _LONGEST_S:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} is {value:g}, expected above 0 and below {_LONGEST_S} s")
 
 
 def _read_pem(flag: str, path: Path | None, kind: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The robot's connection to a policy server, for ordinary (blocking) code."""
+"""Policy client: a robot's connection to a policy server, for ordinary (blocking) code."""
 
 import time
 from collections.abc import Callable
@@ -18,16 +18,10 @@ from handover_proto import (
     ServerUnavailable,
 )
 
-from handover_client.connection.channel import (
-    PolicyStub,
-    channel_options,
-    channel_target,
-    check_address,
-)
+from handover_client.connection.channel import ChannelOptions, ClientBase
 from handover_client.connection.grpc_errors import typed_error
 from handover_client.connection.policy_stream import PolicyStream
 from handover_client.connection.readiness import (
-    HEALTH_METHOD,
     HEALTH_REQUEST,
     Patience,
     check_health,
@@ -38,36 +32,12 @@ from handover_client.connection.security import UNPROTECTED, ChannelSecurity
 from handover_client.connection.tls_diagnosis import find_tls_fault
 
 
-class PolicyClient:
+class PolicyClient(ClientBase):
     """A policy on another machine: observations go out, action chunks come back.
 
     Made by `connect`; a context manager. Every call has a deadline. Threads may share a client; it
     finds a restarted server again by itself, and the calls in between raise ServerUnavailable.
     """
-
-    def __init__(
-        self,
-        address: str,
-        image_codec: ImageCodec,
-        call_timeout_s: float,
-        security: ChannelSecurity = UNPROTECTED,
-    ) -> None:
-        security.check(check_address(address))
-        self.address = address
-        self.image_codec = image_codec
-        self.call_timeout_s = call_timeout_s
-        self._info: ServerInfo | None = None
-        self._security = security
-        self._metadata = security.metadata()
-        target, options = channel_target(address), channel_options(address)
-        credentials = security.credentials()
-        self._channel = (
-            grpc.insecure_channel(target, options=options)
-            if credentials is None
-            else grpc.secure_channel(target, credentials, options=options)
-        )
-        self._calls = PolicyStub(self._channel)
-        self._check_health = self._channel.unary_unary(HEALTH_METHOD)  # bytes to bytes
 
     @classmethod
     def connect(
@@ -76,36 +46,32 @@ class PolicyClient:
         *,
         timeout_s: float = 60.0,
         call_timeout_s: float = 10.0,
-        image_codec: ImageCodec = ImageCodec.RAW_RGB8,
+        image_codec: ImageCodec | str = ImageCodec.RAW_RGB8,
         security: ChannelSecurity = UNPROTECTED,
+        channel_options: ChannelOptions = (),
     ) -> "PolicyClient":
         """Wait until the server at HOST:PORT is ready, and learn what it serves.
 
         timeout_s: for becoming ready (a server loads and warms up its checkpoint first)
         call_timeout_s: for every later call that names no deadline of its own
-        image_codec: how frames that come as arrays are sent; compressed frames go as they are
+        image_codec: raw, jpeg or png: how frames that come as arrays are sent; compressed frames go
+            as they are
         security: TLS and token; without, only servers on this machine should be asked
+        channel_options: gRPC's, over ours: (("grpc.enable_retries", 0),) switches retries off
 
         Raises UsageError for another form of address, or a token that would go unencrypted over the
         network, UntrustedServer for a certificate that does not prove who it is, ServerUnavailable
         when nothing is ready in time, WrongProtocol, NotAuthorised, and UnmetPrecondition for a
         codec it cannot read or a server that wants TLS.
         """
-        client = cls(address, image_codec, call_timeout_s, security)
+        client = cls(address, image_codec, call_timeout_s, security, channel_options)
         try:
             client.wait_until_ready(timeout_s)
-            check_codec(image_codec, client.info)
+            check_codec(client.image_codec, client.info)
         except BaseException:
             client.close()
             raise
         return client
-
-    @property
-    def info(self) -> ServerInfo:
-        """What the server serves, as of the last handshake."""
-        if self._info is None:
-            raise ServerUnavailable(f"not connected to {self.address}: use PolicyClient.connect")
-        return self._info
 
     def wait_until_ready(self, timeout_s: float) -> ServerInfo:
         """Try until the server is ready and shakes hands; also after it was restarted."""
@@ -118,7 +84,7 @@ class PolicyClient:
 
     def get_info(self, *, timeout_s: float | None = None) -> ServerInfo:
         """Ask the server what it serves, now."""
-        reply = self._call(self._calls.get_info, b"", timeout_s)
+        reply = self._call(self._get_info, b"", timeout_s)
         self._info = check_info(reply, self.address)
         return self._info
 
@@ -145,16 +111,16 @@ class PolicyClient:
 
     def exchange(self, sealed: SealedRequest, *, timeout_s: float | None = None) -> ActionChunk:
         """Send a request that was made already, and check what comes back as `infer` does."""
-        reply = self._call(self._calls.infer, sealed.data, timeout_s)
+        reply = self._call(self._infer, sealed.data, timeout_s)
         return read_chunk(reply, sealed, self.info.spec)
 
     def stream(self) -> PolicyStream:
         """Open a stream, on which the newest observation supersedes those that still wait."""
         try:
-            method = partial(self._calls.infer_stream, metadata=self._metadata)
+            method = partial(self._infer_stream, metadata=self._metadata)
             return PolicyStream(method, self.info, self.image_codec, self.address)
         except ValueError as error:
-            raise self._closed(error) from None
+            raise self._closed_error(error) from None
 
     def close(self) -> None:
         """Close the connection; calls under way end with ServerUnavailable."""
@@ -183,7 +149,7 @@ class PolicyClient:
         return self.get_info(timeout_s=timeout_s)
 
     def _explain(self, error: grpc.RpcError, timeout_s: float) -> PolicyError:
-        """Tell why the server was not reached; TLS keeps its reasons to itself."""
+        """Return why the server was not reached; gRPC does not report TLS's reasons."""
         fault = None
         if error.code() is grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
             fault = find_tls_fault(self.address, self._security, timeout_s)
@@ -196,8 +162,8 @@ class PolicyClient:
         except grpc.RpcError as error:
             raise typed_error(error, self.address) from None
         except ValueError as error:
-            raise self._closed(error) from None
+            raise self._closed_error(error) from None
 
-    def _closed(self, error: ValueError) -> ServerUnavailable:
+    def _closed_error(self, error: ValueError) -> ServerUnavailable:
         # grpc raises ValueError on a channel that was closed
         return ServerUnavailable(f"the client of {self.address} was closed: {error}")

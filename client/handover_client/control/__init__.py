@@ -6,6 +6,13 @@ from handover_common import lazy
 
 if TYPE_CHECKING:
     from handover_client.control.chunk_player import ChunkPlayer
-    from handover_client.control.chunk_sources import RobotObservation, ServerChunks
+    from handover_client.control.chunk_sources import (
+        ChunkReply,
+        ChunkRequest,
+        ChunkSource,
+        ServerChunks,
+    )
+    from handover_client.control.controller import RealTimeController
+    from handover_client.control.observation import square_image
 
 __getattr__, __dir__ = lazy(__name__, __file__)

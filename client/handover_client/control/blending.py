@@ -1,4 +1,4 @@
-"""How a robot goes from one chunk to the next while the policy thinks."""
+"""Blending of consecutive chunks, and its weights."""
 
 from typing import Literal
 
@@ -25,18 +25,18 @@ ENSEMBLE_DECAY = 0.01
 
 
 def sends_rest(switching: Switching) -> bool:
-    """Tell whether the policy is to know what is still to play of the last chunk."""
+    """Return whether requests carry what is still to play of the last chunk."""
     return switching in ("rtc", "rtc_crossfade")
 
 
 def ensemble_weights(chunks: int) -> np.ndarray:
-    """Weigh chunks, the oldest first: (chunks,) with sum 1."""
+    """Return the weights of chunks, the oldest first: (chunks,) with sum 1."""
     weights = np.exp(-ENSEMBLE_DECAY * np.arange(chunks))
     return weights / weights.sum()
 
 
 def fading(left: float, whole: float) -> float:
-    """Weigh an old chunk of which `left` of the `whole` overlap is still to come: 1 to 0.
+    """Return an old chunk's weight, 1 to 0, while `left` of the `whole` overlap is to come.
 
     The soft mask of real-time chunking (arXiv:2506.07339, equation 5), at any moment; 1 before the
     overlap.

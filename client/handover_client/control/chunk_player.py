@@ -1,4 +1,4 @@
-"""A policy's chunks as joint targets at any control step: the way from 20 Hz to a robot's 50 Hz.
+"""Chunk player: a policy's chunks as joint targets at any control step, from 20 Hz to 50 Hz.
 
 Times are counted in control steps, and places in a chunk are exact fractions of its steps: no
 rounding decides which target is played.
@@ -79,7 +79,7 @@ class ChunkPlayer:
         return int(self._place(chunk, now))
 
     def target_at(self, step: int | Fraction) -> np.ndarray:
-        """Give the joint targets of a control step, or of a moment between two: (14,) float32."""
+        """Return the joint targets of a control step, or of a moment between two: (14,) float32."""
         if not self._chunks:
             return self._start.copy()
         running = [chunk for chunk in self._chunks if self._left(chunk, step) > 0]
@@ -97,7 +97,7 @@ class ChunkPlayer:
         return played
 
     def rest(self, step: int) -> np.ndarray:
-        """Give what is still to play from a control step on, at the chunks' own rate.
+        """Return what is still to play from a control step on, at the chunks' own rate.
 
         (steps, 14) float32; the first is due at `step`. Empty where nothing is left.
         """
@@ -109,8 +109,13 @@ class ChunkPlayer:
                 moment += 1 / self._steps_per_control_step
         return np.array(rest, np.float32).reshape(-1, len(ALOHA_JOINTS))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no chunk has been played yet: the start is held."""
+        return not self._chunks
+
     def is_dry(self, step: int) -> bool:
-        """Tell whether the chunk is over at a control step, so that its last target is held."""
+        """Return whether the chunk is over at a control step, so that its last target is held."""
         return bool(self._chunks) and self._left(self._chunks[-1], step) <= 0
 
     def _interpolate(self, targets: np.ndarray, place: Fraction) -> np.ndarray:
@@ -132,7 +137,7 @@ class ChunkPlayer:
 
 
 def chunk_steps_per_control_step(chunk_rate_hz: float, control_rate_hz: float) -> Fraction:
-    """Give the ratio of two rates exactly: 20 Hz and 50 Hz -> 2/5."""
+    """Return the ratio of two rates exactly: 20 Hz and 50 Hz -> 2/5."""
     if not (chunk_rate_hz > 0 and control_rate_hz > 0):
         raise ValueError(f"rates {chunk_rate_hz} Hz and {control_rate_hz} Hz: expected above 0")
     chunk_rate, control_rate = (

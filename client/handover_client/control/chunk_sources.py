@@ -1,4 +1,4 @@
-"""Where a rollout's chunks come from: a policy server, or a script."""
+"""Sources of a control loop's action chunks: a policy server, or a script."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from handover_proto import (
     Observation,
     PolicySpec,
     StageDurations,
-    aloha_state_groups,
+    UnmetPrecondition,
     aloha_targets,
     split_groups,
     widen,
@@ -23,19 +23,17 @@ from handover_client.errors import EvaluationError
 
 
 @dataclass(frozen=True)
-class RobotObservation:
-    """What the robot senses when it asks.
+class ChunkRequest:
+    """A request for one chunk, at the moment of its observation.
 
     sequence: the policy's steps since the episode's start
-    state: (14,), rad, grippers 0 … 1
-    frame: (size, size, 3) uint8; None for a source that needs none
-    rest: (steps, 14), what it is still to play of its last chunk; None where that does not matter
+    rest: (steps, 14), what the robot has still to play of its last chunk; None where that does not
+        matter
     delay_steps: how many of them it will have played when the answer is there
     """
 
     sequence: int
-    state: np.ndarray
-    frame: np.ndarray | None
+    observation: Observation
     rest: np.ndarray | None = None
     delay_steps: int = 0
 
@@ -50,82 +48,87 @@ class ChunkReply:
 
 
 class ChunkSource(Protocol):
-    """The seam between the loop and whatever decides what the robot does."""
+    """Interface between a control loop and whatever decides what the robot does."""
 
     @property
-    def needs_frames(self) -> bool:
-        """Whether a Sight needs a frame."""
+    def spec(self) -> PolicySpec:
+        """Cameras that are needed, chunk length and rate, and whether prefixes are supported."""
         ...
 
-    def ask(self, sight: RobotObservation) -> ChunkReply:
-        """Give the chunk that follows what was seen; may raise PolicyError."""
+    def ask(self, request: ChunkRequest) -> ChunkReply:
+        """Return the chunk that follows the observation; may raise PolicyError."""
         ...
 
 
 class ServerChunks:
     """Chunks of one episode from a policy server."""
 
-    needs_frames = True
-
     def __init__(
-        self, client: PolicyClient, spec: PolicySpec, task: str, episode: int, seed: int
+        self,
+        client: PolicyClient,
+        spec: PolicySpec | None = None,
+        *,
+        seed: int | None = None,
+        client_tag: str = "",
+        same_weights: bool = False,
     ) -> None:
-        """`client` need not be connected yet: a server may be away when an episode begins.
+        """Check that the policy is one for ALOHA; raises UnmetPrecondition otherwise.
 
-        spec: what the server serves in this run. Raises EvaluationError unless it is for ALOHA.
+        spec: what the server serves; None for the client's info. With a spec the client need not be
+            connected yet: a server may be away when an episode begins.
+        seed: of the episode, from which each request's follows; None lets the server draw them
+        same_weights: refuse answers from another checkpoint than the spec's
         """
-        self._client, self._task = client, task
-        self._tag, self._seed = f"episode={episode}", seed
-        self._camera = only_camera(spec)
-        self._checkpoint_hash = spec.checkpoint_hash
+        self._client, self.spec = client, client.info.spec if spec is None else spec
+        self._seed, self._tag, self._same_weights = seed, client_tag, same_weights
         self._has_met = False
+        if misfit := aloha_misfit(self.spec):
+            raise UnmetPrecondition(
+                f"{misfit}; for another robot ask with PolicyClient.infer, and play the chunk's "
+                "groups in a loop of your own"
+            )
 
-    def ask(self, sight: RobotObservation) -> ChunkReply:
+    def ask(self, request: ChunkRequest) -> ChunkReply:
         """Ask the server; the sampler's seed follows from the episode's and the sequence.
 
-        Raises PolicyError, and EvaluationError when other weights answer than at the start.
+        Raises PolicyError, and EvaluationError when other weights answer than may.
         """
-        assert sight.frame is not None
         if not self._has_met:
             self._client.get_info()
             self._has_met = True
-        observation = Observation(
-            {self._camera: [sight.frame]}, aloha_state_groups(sight.state), self._task
-        )
         start_s = time.perf_counter()
         chunk = self._client.infer(
-            observation,
-            seed=sampler_seed(self._seed, sight.sequence),
-            sequence=sight.sequence,
+            request.observation,
+            seed=None if self._seed is None else sampler_seed(self._seed, request.sequence),
+            sequence=request.sequence,
             client_tag=self._tag,
-            prefix=_prefix(sight),
+            prefix=_prefix(request),
         )
         latency_ms = (time.perf_counter() - start_s) * 1e3
-        if chunk.checkpoint_hash != self._checkpoint_hash:
+        if self._same_weights and chunk.checkpoint_hash != self.spec.checkpoint_hash:
             raise EvaluationError(
                 f"the server answered from checkpoint {chunk.checkpoint_hash[:12]!r}, at the start "
-                f"it served {self._checkpoint_hash[:12]!r}: one run judges one checkpoint"
+                f"it served {self.spec.checkpoint_hash[:12]!r}: one run judges one checkpoint"
             )
         return ChunkReply(aloha_targets(chunk.action), latency_ms, chunk.durations)
 
 
 class ScriptedChunks:
-    """Chunks of a script, which needs no eyes: `chunk(time_s)` gives the targets from a time on."""
+    """Chunks of a script, which needs no camera: `chunk(time_s)` is what to play from a time on."""
 
-    needs_frames = False
+    def __init__(self, chunk: Callable[[float], np.ndarray], rate_hz: float, horizon: int) -> None:
+        self._chunk = chunk
+        self.spec = PolicySpec("scripted", (), (), (), horizon=horizon, rate_hz=rate_hz)
 
-    def __init__(self, chunk: Callable[[float], np.ndarray], rate_hz: float) -> None:
-        self._chunk, self._rate_hz = chunk, rate_hz
-
-    def ask(self, sight: RobotObservation) -> ChunkReply:
-        """Give the script's targets from the sequence's time on; raises NoPlan."""
-        return ChunkReply(self._chunk(sight.sequence / self._rate_hz))
+    def ask(self, request: ChunkRequest) -> ChunkReply:
+        """Return the script's targets from the sequence's time on; raises NoPlan."""
+        return ChunkReply(self._chunk(request.sequence / self.spec.rate_hz))
 
 
-def _prefix(sight: RobotObservation) -> ActionPrefix | None:
-    if sight.rest is None:
+def _prefix(request: ChunkRequest) -> ActionPrefix | None:
+    if request.rest is None:
         return None
-    return ActionPrefix(split_groups(widen(sight.rest)), sight.delay_steps)
+    return ActionPrefix(split_groups(widen(request.rest)), request.delay_steps)
 
 
 def sampler_seed(episode_seed: int, sequence: int) -> int:
@@ -134,20 +137,29 @@ def sampler_seed(episode_seed: int, sequence: int) -> int:
     return int(state[0])
 
 
-def only_camera(spec: PolicySpec) -> str:
-    """Name the policy's camera, which the simulator's top camera stands for.
+def aloha_misfit(spec: PolicySpec) -> str:
+    """Describe why a policy cannot drive an ALOHA; empty where it can.
 
-    Raises EvaluationError unless the policy takes one camera and GR1's groups, one step each, and
-    gives GR1's groups.
+    It has to take GR1's groups, one step each, and to return them.
     """
     state = {group.name: (group.steps, group.dim) for group in spec.state}
     action = {group.name: group.dim for group in spec.action}
-    if state != {name: (1, dim) for name, dim in GR1_DIMS.items()} or action != GR1_DIMS:
-        raise EvaluationError(
-            f"the server's policy is not one for ALOHA: expected one step of the groups "
-            f"{', '.join(f'{name} {dim}' for name, dim in GR1_DIMS.items())}; got state {state} "
-            f"(steps, width) and action {action}"
-        )
+    if state == {name: (1, dim) for name, dim in GR1_DIMS.items()} and action == GR1_DIMS:
+        return ""
+    return (
+        f"the server's policy is not one for ALOHA: expected one step of the groups "
+        f"{', '.join(f'{name} {dim}' for name, dim in GR1_DIMS.items())}; got state {state} "
+        f"(steps, width) and action {action}"
+    )
+
+
+def only_camera(spec: PolicySpec) -> str:
+    """Return the name of the policy's camera, which the simulator's top camera stands for.
+
+    Raises EvaluationError unless the policy is one for ALOHA with one frame of one camera.
+    """
+    if misfit := aloha_misfit(spec):
+        raise EvaluationError(misfit)
     if [camera.steps for camera in spec.cameras] != [1]:
         cameras = ", ".join(f"{camera.name} × {camera.steps}" for camera in spec.cameras)
         raise EvaluationError(

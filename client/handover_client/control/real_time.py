@@ -1,90 +1,96 @@
-"""Real time: the robot goes on while the policy thinks, as it does on a table of its own."""
+"""Chunk requests in the background: the robot goes on while the policy thinks."""
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import ChunkReply, RobotObservation
-from handover_client.control.onlooker import ObservationBuilder
-from handover_client.control.requester import RequestContext
-from handover_client.control.retries import PASSING, Retries
-from handover_client.control.wall_clock import WallClock
+from handover_client.control.chunk_sources import ChunkReply, ChunkRequest, ChunkSource
+from handover_client.control.requester import ArrivedChunk
+from handover_client.control.retries import PASSING, Outage, Retries
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A request on its way."""
+
+    asked_at: int  # control step
+    sequence: int
+    reply: Future[ChunkReply]
 
 
 class RealTimeRequester:
-    """Asks in the background, one request at a time, early enough that the chunk does not run dry.
+    """Sends each request from a thread of its own; after failures in growing intervals.
 
-    Until an answer is there the player goes on with what it has. After a failure it is asked again
-    with a fresh look, in growing intervals. `added_delay_s` gives a delay for each answer.
+    `added_delay_s` returns a delay for each answer. `outages` is where the outages go.
     """
 
     def __init__(
-        self, inquiry: RequestContext, period_s: float, added_delay_s: Callable[[], float]
+        self,
+        source: ChunkSource,
+        period_s: float,
+        bound_s: float,
+        added_delay_s: Callable[[], float],
+        outages: list[Outage],
     ) -> None:
-        self._inquiry = inquiry
-        self._period_s = period_s
+        """period_s: of a control step; bound_s: how long to go on without an answer."""
+        self._source, self._period_s, self._bound_s = source, period_s, bound_s
         self._added_delay_s = added_delay_s
-        self._clock: WallClock | None = None
+        self._outages = outages
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ask")
-        self._waiting: tuple[int, Future[ChunkReply]] | None = None
+        self._waiting: _Waiting | None = None
         self._retries: Retries | None = None
         self._was_answered = False
-        self._onlooker = ObservationBuilder(inquiry)
-        self._due = 0
+        self._again_at = 0  # control step, after a failure
 
     @property
-    def late_steps(self) -> int:
-        """How many control steps began more than one period late."""
-        return self._clock.late_steps if self._clock else 0
+    def error(self) -> str:
+        """The error of the outage that lasts now; empty while there is none."""
+        return self._retries.error if self._retries else ""
 
-    def before(self, step: int, player: ChunkPlayer) -> None:
-        """Wait for the step's time, take an answer that is there, and ask when it is time."""
-        if self._clock is None:
-            self._clock = WallClock(self._period_s)
-        self._clock.wait_for(step)
-        if self._waiting is not None and self._waiting[1].done():
-            self._take(step, player)
-        if self._waiting is None and step >= self._due:
-            with self._clock.standing_still():  # a real camera's frames cost the robot no time
-                sight = self._onlooker.look(step, player)
-            self._retries = self._retries or Retries(step, self._inquiry.bound_s)
-            self._waiting = step, self._thread.submit(self._ask, sight)
+    def is_ready(self, step: int) -> bool:
+        """Return whether no request is under way, and the pause after a failure is over."""
+        return self._waiting is None and step >= self._again_at
+
+    def send(self, step: int, request: ChunkRequest) -> None:
+        """Send a request in the background."""
+        self._retries = self._retries or Retries(step, self._bound_s)
+        reply = self._thread.submit(self._ask, request)
+        self._waiting = _Waiting(step, request.sequence, reply)
+
+    def receive(self, step: int) -> ArrivedChunk | None:
+        """Return the chunk of the request under way, at a later step than the request's."""
+        waiting, retries = self._waiting, self._retries
+        if waiting is None or step <= waiting.asked_at or not waiting.reply.done():
+            return None
+        assert retries is not None
+        self._waiting = None
+        try:
+            reply = waiting.reply.result()
+        except PASSING as error:
+            self._again_at = step + max(1, round(retries.pause_s(error) / self._period_s))
+            return None
+        if retries.failures:
+            self._outages.append(retries.summary(recovered=True))
+        self._retries = None
+        return ArrivedChunk(reply, waiting.sequence, waiting.asked_at)
 
     def close(self) -> None:
-        """Give up the request under way; noted are an outage that lasts, and no answer at all."""
+        """Give up the request under way; noted are an outage that lasts, and no answer at all.
+
+        Returns at once. The thread ends with its call: at that call's deadline, or when the client
+        is closed.
+        """
         self._closing.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._retries is not None and (self._retries.failures or not self._was_answered):
-            self._inquiry.log.outages.append(self._retries.outage(recovered=False))
+            self._outages.append(self._retries.summary(recovered=False))
         self._retries = None
 
-    def _ask(self, sight: RobotObservation) -> ChunkReply:
-        answer = self._inquiry.source.ask(sight)
+    def _ask(self, request: ChunkRequest) -> ChunkReply:
+        reply = self._source.ask(request)
         self._was_answered = True
         delay_s = self._added_delay_s()
         self._closing.wait(delay_s)
-        return replace(answer, latency_ms=answer.latency_ms + 1e3 * delay_s)
-
-    def _take(self, step: int, player: ChunkPlayer) -> None:
-        assert self._waiting is not None
-        assert self._retries is not None
-        asked_at, future = self._waiting
-        self._waiting = None
-        try:
-            answer = future.result()
-        except PASSING as error:
-            pause_s = self._retries.pause_s(error)
-            self._due = step + max(1, round(pause_s / self._period_s))
-            return
-        inquiry, log = self._inquiry, self._inquiry.log
-        if self._retries.failures:
-            log.outages.append(self._retries.outage(recovered=True))
-        self._retries = None
-        log.add(answer)
-        log.dropped_steps += player.add(answer.targets, observed_at=asked_at, now=step)
-        lag = step - asked_at
-        self._onlooker.note_lag(lag)
-        self._due = inquiry.schedule.due_after(asked_at, expected_lag=lag)
+        return replace(reply, latency_ms=reply.latency_ms + 1e3 * delay_s)

@@ -1,4 +1,4 @@
-"""What happened between robot and policy during one episode."""
+"""Log of what happened between robot and policy during one episode."""
 
 from dataclasses import dataclass, field
 

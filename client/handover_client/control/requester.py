@@ -1,42 +1,72 @@
-"""What the two ways of asking for chunks, in lockstep and in real time, have in common."""
+"""Interface of the chunk requesters (real time, simulated time), and the schedule of requests.
 
-from collections.abc import Callable
+Times are counted in control steps; requests are kept on the policy's own grid of steps.
+"""
+
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import Protocol
 
-from handover_client.control.blending import Switching
-from handover_client.control.chunk_player import ChunkPlayer
-from handover_client.control.chunk_sources import ChunkSource, RobotObservation
-from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import RequestSchedule
-
-ObserveFn = Callable[[int], RobotObservation]  # what the robot senses at a control step
+from handover_client.control.chunk_sources import ChunkReply, ChunkRequest
 
 
 @dataclass(frozen=True)
-class RequestContext:
-    """What both ways need: whom to ask, when, with what, for how long, and where it is noted."""
+class ArrivedChunk:
+    """A chunk that a requester received, and the control step of its observation."""
 
-    source: ChunkSource
-    schedule: RequestSchedule
-    look: ObserveFn
-    log: RequestLog
-    bound_s: float  # how long to go on without an answer
-    switching: Switching = "naive"
+    reply: ChunkReply
+    sequence: int
+    observed_at: int
 
 
 class ChunkRequester(Protocol):
-    """Gives a player its chunks, and a control step its time."""
+    """Carries one request at a time to a source of chunks."""
 
     @property
-    def late_steps(self) -> int:
-        """How many control steps began more than a period late."""
+    def error(self) -> str:
+        """The error of the outage that lasts now; empty while there is none."""
         ...
 
-    def before(self, step: int, player: ChunkPlayer) -> None:
-        """Do what is due before a control step; raises ServerLost, and PolicyError if final."""
+    def is_ready(self, step: int) -> bool:
+        """Return whether a request may be sent: none is under way, no pause after a failure."""
+        ...
+
+    def send(self, step: int, request: ChunkRequest) -> None:
+        """Send the request of a control step."""
+        ...
+
+    def receive(self, step: int) -> ArrivedChunk | None:
+        """Return the chunk that is there by a control step, once.
+
+        Raises ServerLost past the bound, and every error that would come again.
+        """
         ...
 
     def close(self) -> None:
         """End what is under way."""
         ...
+
+
+@dataclass(frozen=True)
+class RequestSchedule:
+    """Ask again when `execute_steps` of a chunk's `horizon` steps have been played."""
+
+    steps_per_control_step: Fraction  # chunk steps that pass in one control step
+    execute_steps: int
+    horizon: int
+
+    def sequence(self, step: int) -> int:
+        """Count the policy's steps up to a control step, to the nearest: 20 Hz for 50 Hz."""
+        return round(step * self.steps_per_control_step)
+
+    def due_after(self, step: int, expected_lag: int = 0) -> int:
+        """Return the control step at which to observe next, after an observation at `step`.
+
+        expected_lag: control steps until the answer will be there; where the chunk would be over
+        before that, the observation is made as much earlier. It is always after `step`: one of the
+        policy's steps is further on than rounding to them goes back.
+        """
+        lag = ceil(expected_lag * self.steps_per_control_step)
+        executed = max(1, min(self.execute_steps, self.horizon - lag))
+        return ceil((self.sequence(step) + executed) / self.steps_per_control_step)

@@ -1,4 +1,4 @@
-"""What a rollout does when the server gives no chunk: tries again, within a bound."""
+"""Retries of chunk requests within a bound, and the outages that they make up."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from handover_proto import (
     Superseded,
 )
 
-from handover_client.control.chunk_sources import ChunkReply, ChunkSource, RobotObservation
+from handover_client.control.chunk_sources import ChunkReply, ChunkRequest, ChunkSource
 from handover_client.errors import ServerLost
 
 # A server that is late, restarts or fails once; every other error would come again.
@@ -25,7 +25,7 @@ _LONGEST_PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class Outage:
-    """A time without chunks, from the first request that failed to the next answer."""
+    """Time without chunks, from the first request that failed to the next answer."""
 
     step: int  # the control step of that request
     error: str
@@ -35,7 +35,7 @@ class Outage:
 
 
 class Retries:
-    """The failures since a request: when to try again, and for how long."""
+    """Failures since a request: when to try again, and for how long."""
 
     def __init__(
         self, step: int, bound_s: float, clock: Callable[[], float] = time.monotonic
@@ -44,12 +44,13 @@ class Retries:
         self._since_s = clock()
         self._pause_s = _FIRST_PAUSE_S
         self.failures = 0
-        self._error = ""
+        self.error = ""
+        """The first failure's; empty before it."""
 
     def pause_s(self, error: PolicyError) -> float:
-        """Count a failure and give the pause before the next try; ServerLost past the bound."""
+        """Count a failure; returns the pause before the next try, or raises ServerLost."""
         self.failures += 1
-        self._error = self._error or f"{type(error).__name__}: {error}"
+        self.error = self.error or f"{type(error).__name__}: {error}"
         left_s = self._bound_s - (self._clock() - self._since_s)
         if left_s <= 0:
             raise ServerLost(f"no chunk for {self._bound_s:g} s: {error}") from error
@@ -59,15 +60,15 @@ class Retries:
             pause_s = min(max(pause_s, error.retry_after_s), left_s)
         return pause_s
 
-    def outage(self, recovered: bool) -> Outage:
-        """Sum the failures up."""
+    def summary(self, recovered: bool) -> Outage:
+        """Return the failures as one outage."""
         lasted_s = self._clock() - self._since_s
-        error = self._error or "no answer yet"
+        error = self.error or "no answer yet"
         return Outage(self._step, error, self.failures, round(lasted_s, 3), recovered)
 
 
 def request_with_retries(
-    source: ChunkSource, sight: RobotObservation, retries: Retries
+    source: ChunkSource, request: ChunkRequest, retries: Retries
 ) -> ChunkReply:
     """Ask until there is an answer; `retries` knows afterwards how often it failed.
 
@@ -75,6 +76,6 @@ def request_with_retries(
     """
     while True:
         try:
-            return source.ask(sight)
+            return source.ask(request)
         except PASSING as error:
             time.sleep(retries.pause_s(error))

@@ -1,12 +1,12 @@
-"""Control steps on the wall clock, for rollouts in real time."""
+"""Clocks that pace a simulation's control steps: the wall's, or one that stands still."""
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 
 class WallClock:
-    """Paces control steps; stands still while the simulator does what a robot gets for free."""
+    """Wall clock; stands still while the simulator does what a robot gets for free."""
 
     def __init__(
         self,
@@ -34,3 +34,16 @@ class WallClock:
             self._sleep(left_s)
         elif left_s < -self._period_s:
             self.late_steps += 1
+
+
+class StandingClock:
+    """Clock of a simulation that waits for its policy: nothing waits for it, no step is late."""
+
+    late_steps = 0
+
+    def standing_still(self) -> AbstractContextManager[None]:
+        """Do nothing: it stands still anyway."""
+        return nullcontext()
+
+    def wait_for(self, step: int) -> None:
+        """Return at once."""

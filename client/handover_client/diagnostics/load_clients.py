@@ -10,7 +10,7 @@ import grpc
 from grpc import aio
 from handover_proto import Overloaded
 
-from handover_client.connection.channel import INFER, channel_options, channel_target
+from handover_client.connection.channel import INFER, open_channel
 from handover_client.connection.grpc_errors import typed_error
 from handover_client.connection.security import ChannelSecurity
 
@@ -52,14 +52,8 @@ async def run_clients(
     schedules: of each client; None asks again as soon as the answer is there
     """
     # a subchannel pool of its own gives each client its own connection
-    options = (*channel_options(share.address), ("grpc.use_local_subchannel_pool", 1))
-    target, credentials = channel_target(share.address), share.security.credentials()
-    channels = [
-        aio.insecure_channel(target, options=options)
-        if credentials is None
-        else aio.secure_channel(target, credentials, options=options)
-        for _ in schedules
-    ]
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    channels = [open_channel(aio, share.address, share.security, options) for _ in schedules]
     try:
         await asyncio.gather(*(channel.channel_ready() for channel in channels))
         await asyncio.sleep(max(0.0, share.start_s - time.time()))

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Optional, Union
 
 import tyro
 
-from handover_client.connection.flags import NO_SECURITY, SecurityOptions
-from handover_client.connection.timeout_flags import check_timeouts
+from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check_timeouts
 
 # ruff: noqa: UP007, UP045, RUF036, for tyro's sake: see handover_common.command
 _RerunFile = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE.rrd")]

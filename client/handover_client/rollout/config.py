@@ -7,8 +7,7 @@ from typing import Annotated, Literal, Optional
 import tyro
 from handover_common import UsageError
 
-from handover_client.connection.flags import NO_SECURITY, SecurityOptions
-from handover_client.connection.timeout_flags import check_timeouts
+from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check_timeouts
 
 # ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
 

@@ -1,7 +1,7 @@
 """One episode of a rollout as a worker plays it: from its task to its record and video."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,14 +10,10 @@ from handover_proto import ImageCodec, ServerInfo
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import UNPROTECTED, ChannelSecurity
-from handover_client.control.chunk_player import chunk_steps_per_control_step
-from handover_client.control.chunk_sources import ChunkSource, RobotObservation, ServerChunks
-from handover_client.control.lockstep import LockstepRequester
-from handover_client.control.real_time import RealTimeRequester
-from handover_client.control.request_log import RequestLog
-from handover_client.control.request_schedule import RequestSchedule
-from handover_client.control.requester import ChunkRequester, RequestContext
-from handover_client.control.simulated_time import SimulatedTimeRequester
+from handover_client.control.chunk_sources import ChunkSource, ServerChunks
+from handover_client.control.controller import RealTimeController
+from handover_client.control.observation import JointsAndImage
+from handover_client.control.wall_clock import StandingClock, WallClock
 from handover_client.rollout.config import EpisodeSettings
 from handover_client.rollout.loop import EpisodeSetup, PlayedEpisode, Robot, play_episode
 from handover_client.rollout.record import EpisodeRecord
@@ -81,42 +77,50 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
     assert server is not None
     codec = ImageCodec.parse(task.settings.image_codec)
     with PolicyClient(server.address, codec, server.call_timeout_s, server.security) as client:
-        yield ServerChunks(client, server.info.spec, task.text, task.episode, task.seed)
+        yield ServerChunks(
+            client,
+            server.info.spec,
+            seed=task.seed,
+            client_tag=f"episode={task.episode}",
+            same_weights=True,
+        )
 
 
 def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode:
     settings = task.settings
     robot.reset(task.seed)
-    ratio = chunk_steps_per_control_step(task.chunk_rate_hz, task.control_rate_hz)
-    schedule = RequestSchedule(ratio, settings.execute_steps, task.horizon)
-
-    def look(step: int) -> RobotObservation:
-        frame = robot.render(settings.image_size) if source.needs_frames else None
-        return RobotObservation(schedule.sequence(step), robot.state, frame)
-
-    log = RequestLog()
-    inquiry = RequestContext(source, schedule, look, log, task.reconnect_s, settings.switching)
-    setup = EpisodeSetup(
-        task.episode,
-        task.seed,
-        settings.max_steps,
-        task.chunk_rate_hz,
+    in_real_time = settings.realtime and settings.clock == "wall"
+    controller = RealTimeController(
+        source,
+        task.text,
         task.control_rate_hz,
-        settings.interpolation,
         settings.switching,
+        execute_steps=settings.execute_steps,
+        interpolation=settings.interpolation,
+        policy_rate_hz=task.chunk_rate_hz,
+        reconnect_s=task.reconnect_s,
+        clock="wall" if in_real_time else "simulated",  # without latency this is lockstep
+        added_latency_s=_added_latency(task),
     )
-    return play_episode(robot, _requester(task, inquiry), log, setup)
+    clock = WallClock(1 / task.control_rate_hz) if in_real_time else StandingClock()
+
+    def observe() -> JointsAndImage:
+        if not source.spec.cameras:
+            return robot.state, None
+        with clock.standing_still():  # a real camera's frames cost the robot no time
+            frame = robot.render(settings.image_size)
+        return robot.state, frame
+
+    setup = EpisodeSetup(task.episode, task.seed, settings.max_steps, task.control_rate_hz)
+    return play_episode(robot, controller, observe, clock, setup)
 
 
-def _requester(task: EpisodeTask, inquiry: RequestContext) -> ChunkRequester:
-    settings = task.settings
-    if not settings.realtime:
-        return LockstepRequester(inquiry)
-    draws = np.random.default_rng(task.seed)
+def _added_latency(task: EpisodeTask) -> Callable[[], float]:
+    """Return what draws the latency of each chunk, in seconds, from the episode's seed."""
+    settings, draws = task.settings, np.random.default_rng(task.seed)
 
-    def added_delay_s() -> float:
+    def draw_s() -> float:
         jitter_ms = draws.uniform(-settings.jitter_ms, settings.jitter_ms)
         return max(0.0, settings.latency_ms + jitter_ms) / 1e3
 
-    kind = SimulatedTimeRequester if settings.clock == "simulated" else RealTimeRequester
-    return kind(inquiry, 1 / task.control_rate_hz, added_delay_s)
+    return draw_s

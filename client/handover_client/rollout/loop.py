@@ -1,6 +1,7 @@
-"""Control loop of one episode, between a robot and a requester of chunks."""
+"""Control loop of one episode, between a simulated robot and its controller."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,10 +9,10 @@ import numpy as np
 from handover_common import HandoverError
 from handover_envs.simulator import SUCCESS_REWARD
 
-from handover_client.control.blending import BLENDS, Switching
-from handover_client.control.chunk_player import ChunkPlayer, Interpolation
+from handover_client.control.controller import RealTimeController
+from handover_client.control.observation import ObserveFn
 from handover_client.control.request_log import RequestLog
-from handover_client.control.requester import ChunkRequester
+from handover_client.control.wall_clock import StandingClock, WallClock
 from handover_client.errors import NoPlan, ServerLost
 from handover_client.rollout.record import Ending, EpisodeRecord, EpisodeScore
 from handover_client.rollout.smoothness import motion
@@ -51,15 +52,12 @@ class Robot(Protocol):
 
 @dataclass(frozen=True)
 class EpisodeSetup:
-    """Which episode is played, and how its chunks become joint targets."""
+    """Which episode is played, and for how long."""
 
     episode: int
     seed: int
     max_steps: int  # control steps
-    chunk_rate_hz: float
     control_rate_hz: float
-    interpolation: Interpolation
-    switching: Switching = "naive"
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,11 @@ class PlayedEpisode:
 
 
 def play_episode(
-    robot: Robot, asking: ChunkRequester, log: RequestLog, setup: EpisodeSetup
+    robot: Robot,
+    controller: RealTimeController,
+    observe: ObserveFn,
+    clock: WallClock | StandingClock,
+    setup: EpisodeSetup,
 ) -> PlayedEpisode:
     """Drive a robot that was reset to the episode's seed, until a strict success or the last step.
 
@@ -86,17 +88,14 @@ def play_episode(
     """
     start_s = time.perf_counter()
     score, trace = EpisodeScore(), EpisodeTrace()
-    player = ChunkPlayer(
-        robot.state,
-        setup.chunk_rate_hz,
-        setup.control_rate_hz,
-        setup.interpolation,
-        BLENDS[setup.switching],
-    )
-    try:
-        ended, error = _drive(robot, asking, log, setup.max_steps, player, score, trace)
-    finally:
-        asking.close()
+
+    def next_target(step: int) -> np.ndarray:
+        clock.wait_for(step)
+        return controller.act(step, observe)
+
+    with controller:
+        ended, error = _drive(robot, next_target, setup.max_steps, score, trace)
+    log, borders = controller.log, controller.borders
     if ended == "max_steps" and (never := _never_answered(log)):
         ended, error = "server_lost", never
     record = EpisodeRecord(
@@ -105,14 +104,14 @@ def play_episode(
         ended=ended,
         **score.outcome(),
         start_poses=robot.start_poses.tolist(),
-        borders=player.borders,
-        **motion(trace.target_array(), player.borders, setup.control_rate_hz),
+        borders=borders,
+        **motion(trace.target_array(), borders, setup.control_rate_hz),
         latency_ms=log.latency_ms,
         stage_ms=log.stage_ms,
         dropped_steps=log.dropped_steps,
         dry_steps=log.dry_steps,
         dry_spells=log.dry_spells,
-        late_steps=asking.late_steps,
+        late_steps=clock.late_steps,
         outages=log.outages,
         wall_s=round(time.perf_counter() - start_s, 3),
         error=error,
@@ -122,23 +121,20 @@ def play_episode(
 
 def _drive(
     robot: Robot,
-    asking: ChunkRequester,
-    log: RequestLog,
+    next_target: Callable[[int], np.ndarray],
     max_steps: int,
-    player: ChunkPlayer,
     score: EpisodeScore,
     trace: EpisodeTrace,
 ) -> tuple[Ending, str]:
     """Fill `score` and `trace` step by step; returns how the episode ended, and the error."""
     while score.steps < max_steps:
         try:
-            asking.before(score.steps, player)
+            target = next_target(score.steps)
         except ServerLost as error:
             return "server_lost", str(error)
         except NoPlan as error:
             return "no_plan", str(error)
-        log.watch(player, score.steps)
-        target, measured = player.target_at(score.steps), robot.state
+        measured = robot.state
         try:
             reward = robot.step(target)
         except HandoverError as error:

@@ -168,7 +168,9 @@ def _script(task: EpisodeTask) -> ScriptedChunks:
         def no_plan(time_s: float) -> Any:
             raise NoPlan(reason)
 
-        return ScriptedChunks(no_plan, task.chunk_rate_hz)
-    return ScriptedChunks(
-        lambda time_s: expert.chunk(time_s, task.horizon, task.chunk_rate_hz), task.chunk_rate_hz
-    )
+        return ScriptedChunks(no_plan, task.chunk_rate_hz, task.horizon)
+
+    def chunk(time_s: float) -> Any:
+        return expert.chunk(time_s, task.horizon, task.chunk_rate_hz)
+
+    return ScriptedChunks(chunk, task.chunk_rate_hz, task.horizon)

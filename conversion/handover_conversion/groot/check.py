@@ -1,4 +1,4 @@
-"""Validating a finished GR00T dataset, whoever made it: structure, counts, frames, statistics."""
+"""Validation of any GR00T dataset, whatever tool made it: structure, counts, frames, statistics."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _COUNTED = ("frame_index", "episode_index", "index", "task_index")
 
 
 def check_or_raise(path: Path) -> str:
-    """Say in one line that a dataset is whole. Raises DatasetError with all its faults."""
+    """Return a line about a dataset without faults. Raises DatasetError with all of them."""
     faults = check_dataset(path)
     if faults:
         raise FaultyDataset(f"{path}: {len(faults)} faults", faults)
@@ -30,13 +30,13 @@ def check_or_raise(path: Path) -> str:
 
 
 def check_dataset(path: Path) -> tuple[Fault, ...]:
-    """Find everything that is wrong with the dataset at `path`; empty when nothing is."""
+    """Find all faults of the dataset at `path`; empty if there are none."""
     try:
         dataset = GrootDataset.open(path)
     except DatasetError as error:
         return (Fault("meta", str(error)),)
     faults = [*_feature_faults(dataset), *_path_faults(dataset)]
-    if faults:  # then the files cannot be found, or not be read
+    if faults:  # the files cannot be found or read
         return in_reading_order([*faults, *_total_faults(dataset), *_episode_list_faults(dataset)])
     faults += [*_total_faults(dataset), *_missing_features(dataset), *_stray_files(dataset)]
     layout = [*_modality_faults(dataset), *_episode_list_faults(dataset)]
@@ -50,7 +50,7 @@ def check_dataset(path: Path) -> tuple[Fault, ...]:
 
 
 def _path_faults(dataset: GrootDataset) -> Iterator[Fault]:
-    """Find out whether info.json gives every file a name."""
+    """Check that info.json yields a name for every file."""
     try:
         dataset.files()
     except DatasetError as error:
@@ -82,7 +82,7 @@ def _total_faults(dataset: GrootDataset) -> Iterator[Fault]:
 
 
 def _recorded_cameras(dataset: GrootDataset) -> list[str]:
-    """Name the features that are videos; modality.json may leave some out."""
+    """Return the features that are videos; modality.json may leave some out."""
     features = dataset.info.get("features")
     described = features.items() if isinstance(features, dict) else ()
     return [name for name, f in described if isinstance(f, dict) and f.get("dtype") == "video"]
@@ -118,7 +118,7 @@ def _modality_faults(dataset: GrootDataset) -> Iterator[Fault]:
     for camera in dataset.cameras:
         key = dataset.video_key(camera)
         if features.get(key, {}).get("dtype") != "video":
-            yield Fault(name, f"video.{camera} is {key!r}, which info.json has no video of")
+            yield Fault(name, f"video.{camera} is {key!r}, which is not a video of info.json")
     for annotation in dataset.modality.get("annotation", {}):
         key = dataset.annotation_column(annotation)
         if key not in features:
@@ -154,7 +154,7 @@ def _stray_files(dataset: GrootDataset) -> Iterator[Fault]:
 
 
 def _task_columns(dataset: GrootDataset) -> list[str]:
-    """Name the columns whose numbers are tasks': an annotation may have texts of its own."""
+    """Return the columns that hold task indices: an annotation may have its own texts."""
     annotated = map(dataset.annotation_column, dataset.modality.get("annotation", {}))
     known = [column for column in annotated if column in dataset.info["features"]]
     return list(dict.fromkeys(("task_index", *known)))
@@ -189,12 +189,12 @@ def _rows_problems(
             yield f"{column} is {columns[column].shape[1]} wide, expected {width}"
         elif not np.isfinite(columns[column]).all():
             bad = np.flatnonzero(~np.isfinite(columns[column]).all(axis=1))
-            yield f"{column} is NaN or infinite in row {bad[0]}, {len(bad)} rows in all"
+            yield f"{column} is NaN or infinite in row {bad[0]}, {len(bad)} rows in total"
     whole = dict.fromkeys((*_COUNTED, *_task_columns(dataset)))
     unusable = [column for column in ("timestamp", *whole) if columns[column].shape[1] != 1]
     unusable += [column for column in whole if columns[column].dtype.kind not in "iu"]
     if unusable:
-        yield f"{', '.join(unusable)}: expected one number a row, whole except the timestamp"
+        yield f"{', '.join(unusable)}: expected one number per row, integers but for timestamp"
         return
     counting = np.arange(rows)
     expected = {
@@ -214,7 +214,7 @@ def _rows_problems(
 
 
 def _video_faults(dataset: GrootDataset, entry: EpisodeEntry) -> Iterator[Fault]:
-    """Count every video's frames, and decode the last one."""
+    """Count the frames of every video, and decode the last one."""
     for camera in dataset.cameras:
         path = dataset.video_path(entry.index, camera)
         name = path.relative_to(dataset.path).as_posix()
@@ -226,5 +226,5 @@ def _video_faults(dataset: GrootDataset, entry: EpisodeEntry) -> Iterator[Fault]
 
 
 def _size(dataset: GrootDataset, camera: str) -> tuple[int, int] | None:
-    """Give a camera's frame size; None, any, for one that info.json lacks, which is told apart."""
+    """Return a camera's frame size; None (any) if info.json lacks it, which is reported apart."""
     return frame_size(dataset.info["features"].get(dataset.video_key(camera), {}))

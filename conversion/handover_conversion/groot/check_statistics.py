@@ -1,4 +1,4 @@
-"""Comparing a dataset's statistics files with its rows."""
+"""Comparison of a dataset's statistics files with its rows."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -16,19 +16,19 @@ from handover_conversion.metadata_files import read_json
 
 _NAMES = ("mean", "std", "min", "max", "q01", "q99")
 MAX_RECOMPUTED_ROWS = (
-    200_000  # above, single columns of a sample of episodes are compared with the ranges
+    200_000  # above, the rows of a sample of episodes are compared with the ranges
 )
 _SAMPLE = 200
-_TOLERANCE = 1e-4  # of a column's range: float32 sums of other tools are that far off at most
+_TOLERANCE = 1e-4  # of a column's range: other tools' float32 sums are off by at most that
 
 
 _Depth = Literal["form", "sample", "whole"]
 
 
 def statistics_faults(dataset: GrootDataset, recompute: bool) -> Iterator[Fault]:
-    """Recompute the statistics, or for a large dataset hold a sample of its rows against them.
+    """Recompute the statistics, or for a large dataset compare a sample of its rows with them.
 
-    Where the rows are not to be trusted (not `recompute`), only the files' form is looked at.
+    Where the rows cannot be trusted (not `recompute`), only the form of the files is checked.
     """
     depth: _Depth = "form"
     if recompute:
@@ -75,7 +75,7 @@ def _relative_faults(
     for group, statistics in content.items():
         part = dataset.action_groups.get(group)
         if part is None or group not in dataset.state_groups:
-            yield f"{group!r} is no group of modality.json"
+            yield f"{group!r} is not a group of modality.json"
             continue
         mean = statistics.get("mean") if isinstance(statistics, dict) else None
         horizon = len(mean) if isinstance(mean, list) else 0

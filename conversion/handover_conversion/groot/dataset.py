@@ -1,6 +1,6 @@
-"""Reading a GR00T dataset back: its episodes, their rows and their frames.
+"""GrootDataset: the reader of a GR00T dataset's episodes, rows and frames.
 
-Needs numpy, pyarrow and av, no more.
+Needs only numpy, pyarrow and av.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from handover_conversion.errors import DatasetError
 from handover_conversion.features import episode_path
 from handover_conversion.groot.hashing import combine_digests, file_digest
 from handover_conversion.groot.metadata import (
+    TASK_ANNOTATION,
     EpisodeEntry,
     read_episodes,
     read_fps,
@@ -26,7 +27,6 @@ from handover_conversion.groot.metadata import (
 from handover_conversion.metadata_files import read_json
 from handover_conversion.video.decode import VideoError, VideoSpan, read_video
 
-_TASK_ANNOTATION = "human.task_description"
 _NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
 
 
@@ -44,7 +44,7 @@ class Episode:
         return len(self.state)
 
     def task_at(self, row: int) -> str:
-        """Give the instruction in force at a row."""
+        """Return the instruction at a row."""
         return self.tasks[int(self.task_index[row])]
 
 
@@ -58,7 +58,7 @@ class GrootDataset:
     cameras: tuple[str, ...]
     state_groups: dict[str, slice]
     action_groups: dict[str, slice]
-    conversion: dict[str, Any] | None  # how it was made, where conversion.json tells
+    conversion: dict[str, Any] | None  # how it was made: conversion.json, where there is one
     info: dict[str, Any] = field(repr=False)
     modality: dict[str, Any] = field(repr=False)
     tasks: dict[int, str] = field(repr=False)
@@ -90,7 +90,7 @@ class GrootDataset:
         )
 
     def read_episode(self, index: int) -> Episode:
-        """Read one episode's rows. Raises DatasetError; of an unknown index with those known."""
+        """Read one episode's rows. Raises DatasetError; for an unknown index it lists the known."""
         entry = self._entry(index)
         task_column = self._task_column()
         names = [self.state_column, self.action_column, "timestamp", task_column]
@@ -134,7 +134,7 @@ class GrootDataset:
     ) -> Iterator[np.ndarray]:
         """Decode an episode's frames: (H, W, 3) uint8 RGB, those of `rows` (ascending) or all.
 
-        Only the frames from the key frame before each wanted one are decoded. Raises DatasetError.
+        Decoding starts at the key frame before each wanted frame. Raises DatasetError.
         """
         length = self._entry(index).length
         wanted = np.arange(length) if rows is None else np.asarray(rows, np.int64)
@@ -151,26 +151,26 @@ class GrootDataset:
             raise DatasetError(f"{path}: {error}") from error
 
     def rows_path(self, index: int) -> Path:
-        """Name an episode's parquet file."""
+        """Path of an episode's parquet file."""
         return self.path / self._filled("data_path", index)
 
     def video_path(self, index: int, camera: str) -> Path:
-        """Name an episode's mp4 file. Raises DatasetError naming the cameras there are."""
+        """Path of an episode's mp4 file. Raises DatasetError listing the existing cameras."""
         if camera not in self.cameras:
             has = ", ".join(self.cameras) or "none"
             raise DatasetError(f"{self.path} has no camera {camera!r}; it has: {has}")
         return self.recorded_path(index, self.video_key(camera))
 
     def video_key(self, camera: str) -> str:
-        """Name the feature that a camera of modality.json is."""
+        """Feature of info.json that holds a camera of modality.json."""
         return self.modality["video"][camera].get("original_key") or f"observation.images.{camera}"
 
     def recorded_path(self, index: int, video_key: str) -> Path:
-        """Name an episode's mp4 file of a feature, also of one that modality.json leaves out."""
+        """Path of an episode's mp4 file of a feature, even one that modality.json leaves out."""
         return self.path / self._filled("video_path", index, video_key)
 
     def annotation_column(self, annotation: str) -> str:
-        """Name the column that holds an annotation of modality.json."""
+        """Column that holds an annotation of modality.json."""
         described = self.modality.get("annotation", {}).get(annotation, {})
         return described.get("original_key") or f"annotation.{annotation}"
 
@@ -191,7 +191,7 @@ class GrootDataset:
 
     def _entry(self, index: int) -> EpisodeEntry:
         if 0 <= index < len(self.episodes) and self.episodes[index].index == index:
-            return self.episodes[index]  # its place in a whole dataset: no search
+            return self.episodes[index]  # its place in a complete dataset: no search
         for entry in self.episodes:
             if entry.index == index:
                 return entry
@@ -200,7 +200,7 @@ class GrootDataset:
         raise DatasetError(f"{self.path} has no episode {index}; it has: {there}{more}")
 
     def _task_column(self) -> str:
-        column = self.annotation_column(_TASK_ANNOTATION)
+        column = self.annotation_column(TASK_ANNOTATION)
         return column if column in self.info.get("features", {}) else "task_index"
 
     def _filled(self, key: str, index: int, video_key: str = "") -> str:
@@ -223,9 +223,9 @@ def _check_groups(path: Path, kind: str, groups: Mapping[str, slice], rows: np.n
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
-    """Turn a column of numbers, or of lists as long as each other, into (rows, width).
+    """Convert a column of numbers, or of lists of equal length, to (rows, width).
 
-    Raises ValueError for another one.
+    Raises ValueError for any other column.
     """
     column = table.column(name)
     if isinstance(column, pa.ChunkedArray):

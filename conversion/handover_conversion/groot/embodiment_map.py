@@ -1,7 +1,7 @@
-"""Where each recorded joint goes among the policy's slots: ALOHA's map, or one of the user's.
+"""Mapping of recorded joints to the policy's slots: ALOHA's, identity, or the user's own.
 
-A map of one's own is a small JSON file: groups in the policy's order, each a list of columns by
-their place or by the name that info.json gives them, the same for state and action:
+The user's own is a small JSON file: groups in the policy's order, each a list of columns by index
+or by their name in info.json, the same for state and action:
 
     {"name": "so100", "groups": {"arm": [0, 1, 2, 3, 4], "gripper": ["gripper"]},
      "relative": ["arm"], "nearest": ["gripper"]}
@@ -24,31 +24,43 @@ BUILT_IN = ("aloha", "identity")
 
 @dataclass(frozen=True)
 class EmbodimentMap:
-    """How recorded columns become the policy's slots; state and action alike."""
+    """Assignment of recorded columns to the policy's slots, the same for state and action."""
 
     name: str
     source_width: int
     slots: tuple[int, ...]  # the slot of each recorded column; -1: left out
     groups: Mapping[str, slice]  # the policy's groups among its slots
     relative_groups: tuple[str, ...]  # their actions are relative to the current state
-    nearest_columns: tuple[int, ...]  # recorded action columns that are never blended: grippers
+    nearest_columns: tuple[
+        int, ...
+    ]  # recorded action columns that are never interpolated: grippers
 
     @property
     def width(self) -> int:
         return max(part.stop for part in self.groups.values())
 
     def widen(self, values: np.ndarray) -> np.ndarray:
-        """Spread columns over the slots, 0 elsewhere: (L, source) -> (L, width) float32."""
+        """Map columns to the slots, 0 elsewhere: (L, source) -> (L, width) float32."""
         slots = np.zeros((len(values), self.width), np.float32)
         kept = [column for column, slot in enumerate(self.slots) if slot >= 0]
         slots[:, [self.slots[column] for column in kept]] = values[:, kept]
         return slots
 
+    def described(self) -> dict[str, Any]:
+        """Describe the map, for a dataset's record of how it was made."""
+        return {
+            "name": self.name,
+            "slots": list(self.slots),
+            "groups": {name: [part.start, part.stop] for name, part in self.groups.items()},
+            "relative": list(self.relative_groups),
+            "nearest": list(self.nearest_columns),
+        }
+
 
 def choose_embodiment(name: str, state: Feature, action: Feature) -> EmbodimentMap:
-    """Find the map `name` for a dataset: a built-in one, or a JSON file.
+    """Return the map `name` for a dataset: a built-in one, or a JSON file.
 
-    Raises DatasetError when the dataset's state or action is not as wide as the map expects.
+    Raises DatasetError if the dataset's state or action is not as wide as the map expects.
     """
     if name == "aloha":
         chosen = _aloha()
@@ -81,7 +93,7 @@ def _aloha() -> EmbodimentMap:
 
 
 def _identity(state: Feature) -> EmbodimentMap:
-    """Keep the columns as they are, in the groups that info.json names."""
+    """Leave the columns as they are, in the groups of info.json."""
     groups, start = {}, 0
     for group, names in (state.names or {"joints": ("",) * state.width}).items():
         groups[group] = slice(start, start + len(names))
@@ -114,11 +126,11 @@ def _from_file(path: Path, state: Feature) -> EmbodimentMap:
         relative = tuple(described.get("relative", []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
-            f"{path} is no embodiment map: {error!r}; see docs/conversion.md"
+            f"{path} is not an embodiment map: {error!r}; see docs/conversion.md"
         ) from None
     order = [column for members in columns.values() for column in members]
     if len(set(order)) != len(order) or not order or not all(columns.values()):
-        raise DatasetError(f"{path}: a column is in two groups, or a group has none")
+        raise DatasetError(f"{path}: a column is in two groups, or a group is empty")
     if not set(relative) <= set(columns):
         raise DatasetError(f"{path}: relative names {relative}, the groups are {list(columns)}")
     slots, groups, start = [-1] * state.width, {}, 0

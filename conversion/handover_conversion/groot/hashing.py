@@ -1,4 +1,4 @@
-"""SHA-256 of a dataset's files, which decides what exactly a conversion read and made."""
+"""SHA-256 of a dataset's files: identifies what a conversion read, and what it made."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _BLOCK_BYTES = 1 << 20
 def hash_files(root: Path, paths: Iterable[Path], executor: Executor) -> str:
     """Hash the names and contents of a dataset's files: SHA-256, in hex.
 
-    A missing file counts by its absence, so that its later appearance is a change.
+    A missing file counts as missing, so that its later appearance is a change.
     """
     files = sorted(set(paths))
     digests = {o.task: o.unwrap() for o in executor.map_unordered(file_digest, files)}
@@ -26,7 +26,7 @@ def combine_digests(digests: dict[str, str]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Hash one file's content: SHA-256, in hex; "missing" where there is none."""
+    """Hash one file's content: SHA-256, in hex; "missing" if it does not exist."""
     try:
         with path.open("rb") as file:
             digest = hashlib.sha256()

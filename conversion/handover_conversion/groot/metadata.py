@@ -1,11 +1,15 @@
-"""Reading what a GR00T dataset's metadata says: rate, groups of slots, episodes, tasks."""
+"""Parsers of a GR00T dataset's metadata: rate, groups of slots, episodes, tasks."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handover_proto import LANGUAGE_KEY
+
 from handover_conversion.errors import DatasetError
 from handover_conversion.metadata_files import read_json, read_json_lines
+
+TASK_ANNOTATION = LANGUAGE_KEY.removeprefix("annotation.")  # its name in modality.json
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class EpisodeEntry:
 
 
 def read_fps(path: Path, info: dict[str, Any]) -> float:
-    """Take the rate out of info.json, in Hz. Raises DatasetError."""
+    """Return info.json's rate, in Hz. Raises DatasetError."""
     fps = info.get("fps")
     if not isinstance(fps, int | float) or isinstance(fps, bool) or fps <= 0:
         raise DatasetError(f"{path}: meta/info.json: expected fps above 0, got {fps!r}")
@@ -26,7 +30,7 @@ def read_fps(path: Path, info: dict[str, Any]) -> float:
 
 
 def read_modality(path: Path) -> dict[str, Any]:
-    """Read modality.json. Raises DatasetError; where there is none it is no GR00T dataset."""
+    """Read modality.json. Raises DatasetError; a folder without one is not a GR00T dataset."""
     if not (path / "meta/modality.json").is_file():
         raise DatasetError(
             f"{path} has no meta/modality.json: expected a GR00T dataset; "
@@ -50,7 +54,7 @@ def _is_entry(entry: object) -> bool:
 def read_groups(
     path: Path, modality: dict[str, Any], kind: str, default_column: str
 ) -> tuple[dict[str, slice], str]:
-    """Read modality.json's groups of state or action, and the one column that they are parts of.
+    """Read modality.json's groups of state or action, and the one column that holds them.
 
     Raises DatasetError.
     """

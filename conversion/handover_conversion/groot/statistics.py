@@ -25,7 +25,7 @@ def describe(rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def float_columns(dataset: GrootDataset) -> dict[str, int]:
-    """Name the dataset's float columns and their widths."""
+    """Return the dataset's float columns and their widths."""
     return {
         name: int(feature["shape"][0]) if feature.get("shape") else 1
         for name, feature in dataset.info.get("features", {}).items()
@@ -72,7 +72,7 @@ def relative_statistics(
 def relative_actions(
     episodes: Iterable[tuple[np.ndarray, np.ndarray]], step: int, horizon: int
 ) -> np.ndarray:
-    """Lay one step of every full window's actions relative to the state that it starts from.
+    """Express one step of every full window's actions relative to the state that it starts from.
 
     (action (L, D), state (L, D)) of each episode -> (windows, D) float64; an episode has
     L − horizon + 1 windows, none where it is shorter.

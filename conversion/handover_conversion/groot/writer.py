@@ -1,4 +1,4 @@
-"""Writing a GR00T dataset: rows, videos' names and metadata, the same bytes for the same input."""
+"""Files of a GR00T dataset: rows, names, metadata; the same bytes for the same input."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from handover_proto import CAMERA
 
 from handover_conversion.features import CHUNK_SIZE, DATA_PATH, VIDEO_PATH, episode_path
 from handover_conversion.groot.embodiment_map import EmbodimentMap
+from handover_conversion.groot.metadata import TASK_ANNOTATION
 from handover_conversion.video.encode import PIXEL_FORMAT, Codec
 
-CAMERA = "ego_view"  # the camera's name in NVIDIA's gr1 configuration
 VIDEO_KEY = f"observation.images.{CAMERA}"
 FLOAT_COLUMNS = ("observation.state", "action", "timestamp")
 _INDEX_COLUMNS = ("frame_index", "episode_index", "index", "task_index")
@@ -21,7 +22,7 @@ _INDEX_COLUMNS = ("frame_index", "episode_index", "index", "task_index")
 
 @dataclass(frozen=True)
 class ConvertedEpisode:
-    """One episode at the new rate: everything but its number in the new dataset."""
+    """One episode at the new rate: everything except its number in the new dataset."""
 
     state: np.ndarray  # (rows, width) float32
     action: np.ndarray  # (rows, width) float32
@@ -35,7 +36,7 @@ class ConvertedEpisode:
 
 @dataclass(frozen=True)
 class DatasetShape:
-    """What the metadata says of all episodes alike."""
+    """Properties that all episodes share, for the metadata."""
 
     robot_type: str
     fps: float
@@ -45,17 +46,17 @@ class DatasetShape:
 
 
 def rows_name(index: int) -> str:
-    """Name an episode's parquet file inside the dataset."""
+    """Name of an episode's parquet file inside the dataset."""
     return episode_path(DATA_PATH, index)
 
 
 def video_name(index: int) -> str:
-    """Name an episode's mp4 file inside the dataset."""
+    """Name of an episode's mp4 file inside the dataset."""
     return episode_path(VIDEO_PATH, index, VIDEO_KEY)
 
 
 def unnumbered_rows(episode: ConvertedEpisode) -> pa.Table:
-    """Make the table of an episode whose number in the dataset is not settled yet."""
+    """Make the table of an episode whose number in the dataset is not known yet."""
     return pa.table(
         {
             "observation.state": _lists(episode.state),
@@ -68,7 +69,7 @@ def unnumbered_rows(episode: ConvertedEpisode) -> pa.Table:
 
 
 def numbered_rows(table: pa.Table, index: int, first_row: int) -> pa.Table:
-    """Give an episode its number, and its rows their numbers in the whole dataset."""
+    """Add an episode's number, and its rows' numbers in the whole dataset."""
     rows = np.arange(table.num_rows, dtype=np.int64)
     table = table.append_column("episode_index", pa.array(np.full_like(rows, index)))
     table = table.append_column("index", pa.array(rows + first_row))
@@ -76,7 +77,7 @@ def numbered_rows(table: pa.Table, index: int, first_row: int) -> pa.Table:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """Write a table as one row group, the same way every time."""
+    """Serialize a table as one row group, the same way every time."""
     file = io.BytesIO()
     pq.write_table(table, file, compression="snappy", version="2.6", row_group_size=1 << 20)
     return file.getvalue()
@@ -135,7 +136,7 @@ def _features(shape: DatasetShape) -> dict[str, Any]:
 
 
 def describe_modality(embodiment: EmbodimentMap) -> dict[str, Any]:
-    """Make meta/modality.json: which slots are which group, and what is the camera and the task."""
+    """Make meta/modality.json: the slots of each group, the camera and the task's column."""
     parts = {
         name: {"start": part.start, "end": part.stop} for name, part in embodiment.groups.items()
     }
@@ -143,7 +144,7 @@ def describe_modality(embodiment: EmbodimentMap) -> dict[str, Any]:
         "state": {n: {**part, "original_key": "observation.state"} for n, part in parts.items()},
         "action": {name: {**part, "original_key": "action"} for name, part in parts.items()},
         "video": {CAMERA: {"original_key": VIDEO_KEY}},
-        "annotation": {"human.task_description": {"original_key": "task_index"}},
+        "annotation": {TASK_ANNOTATION: {"original_key": "task_index"}},
     }
 
 

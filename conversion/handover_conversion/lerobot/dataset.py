@@ -1,4 +1,4 @@
-"""What a LeRobot dataset holds, whatever its version: the readers' common result."""
+"""LeRobotDataset: episodes, features and tasks of any version, the readers' common result."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from handover_conversion.video.decode import VideoSpan
 
 @dataclass(frozen=True)
 class RowsSpan:
-    """An episode's rows: all of a parquet file, or those of one episode in a shared one."""
+    """An episode's rows: a whole parquet file, or one episode's part of a shared one."""
 
     path: Path
     length: int
@@ -21,7 +21,7 @@ class RowsSpan:
 
 @dataclass(frozen=True)
 class EpisodeLocation:
-    """Where one recorded episode lies; small, and all that reading it needs."""
+    """Location of one recorded episode: small, and all that reading it needs."""
 
     index: int
     rows: RowsSpan
@@ -34,7 +34,7 @@ class EpisodeLocation:
 
 @dataclass(frozen=True)
 class LeRobotDataset:
-    """A LeRobot dataset of any version; `faults` are those its metadata shows by itself."""
+    """A LeRobot dataset of any version; `faults` are those that its metadata alone shows."""
 
     root: Path
     version: str
@@ -57,7 +57,7 @@ class LeRobotDataset:
 def unlisted_episodes(
     name: str, info: Mapping[str, Any], listed: Collection[int], faults: Iterable[Fault]
 ) -> list[Fault]:
-    """Find the episodes that info.json counts and the list `name` lacks, without a fault so far."""
+    """Report episodes that info.json counts and the list `name` lacks, unless faulty already."""
     total = info.get("total_episodes")
     if not isinstance(total, int):
         return []
@@ -66,7 +66,7 @@ def unlisted_episodes(
 
 
 def choose_camera(features: Mapping[str, Feature], video_key: str) -> None:
-    """Make sure that the camera is there, as a video. Raises DatasetError listing the others."""
+    """Check that the camera exists, as a video. Raises DatasetError listing the others."""
     cameras = [name for name, feature in features.items() if feature.dtype == "video"]
     if video_key in cameras:
         return

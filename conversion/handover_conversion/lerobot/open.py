@@ -1,4 +1,4 @@
-"""Opening a LeRobot dataset of any version (2.0, 2.1 or 3.0): metadata only, no row, no frame."""
+"""Entry point of the LeRobot readers (2.0, 2.1, 3.0): reads metadata only, no rows, no frames."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ _READERS = {"v2.0": lerobot_v2, "v2.1": lerobot_v2, "v3.0": lerobot_v3}
 
 
 def open_lerobot(root: Path, video_key: str) -> LeRobotDataset:
-    """Open the dataset at `root`, of which one camera is wanted.
+    """Open the dataset at `root`, with one of its cameras.
 
-    What is wrong with single episodes comes back in the result's `faults`; DatasetError is raised
-    for what no episode can be read without.
+    Faults of single episodes are in the result's `faults`; DatasetError is raised where no episode
+    could be read.
     """
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder: expected a LeRobot dataset")

@@ -1,4 +1,4 @@
-"""LeRobot 2.0 and 2.1: one parquet and one mp4 file for each episode, metadata in JSON lines."""
+"""LeRobot 2.0 and 2.1 reader: one parquet and one mp4 file per episode, metadata in JSON lines."""
 
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,14 @@ def read_episodes(
 
 
 def _unreadable_statistics(root: Path) -> list[Fault]:
-    """Find bad lines in 2.1's statistics: nothing is made of them, but the dataset is not whole."""
+    """Find bad lines in 2.1's statistics: they are not used, but the dataset is damaged."""
     name = "meta/episodes_stats.jsonl"
     if not (root / name).is_file():
         return []
     _, faults = read_json_lines(root, name, {"episode_index": int, "stats": dict})
-    return [Fault(fault.file, fault.what) for fault in faults]  # no reason to leave an episode out
+    return [
+        Fault(fault.file, fault.what) for fault in faults
+    ]  # not a reason to leave an episode out
 
 
 def _locate(

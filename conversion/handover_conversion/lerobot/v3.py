@@ -1,4 +1,4 @@
-"""LeRobot 3.0: many episodes in one parquet and one mp4 file, their places in meta/episodes."""
+"""LeRobot 3.0 reader: many episodes share a parquet and an mp4 file, located by meta/episodes."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -25,7 +25,7 @@ _PLACE_COLUMNS = (
 
 
 def read_tasks(root: Path) -> tuple[dict[int, str], list[Fault]]:
-    """Read the task texts by their index; the text is the table's pandas index."""
+    """Read the task texts by their index; the text is the pandas index of the table."""
     name = "meta/tasks.parquet"
     try:
         rows = pq.read_table(root / name).to_pylist()
@@ -67,7 +67,7 @@ def _video_columns(video_key: str) -> tuple[str, ...]:
 def _read_places(
     root: Path, video_key: str
 ) -> tuple[list[tuple[str, dict[str, Any]]], list[Fault]]:
-    """Read (file, row) of every episode, without the statistics beside them."""
+    """Read (file, row) of every episode, without the statistics stored in the same files."""
     files = sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
     if not files:
         raise DatasetError(f"{root} has no meta/episodes/chunk-*/file-*.parquet")

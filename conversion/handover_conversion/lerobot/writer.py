@@ -1,4 +1,4 @@
-"""Writing recordings as a LeRobot v2.1 dataset, file by file as lerobot 0.3 writes them."""
+"""LeRobot v2.1 writer: recordings as files exactly like those of lerobot 0.3."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -34,10 +34,10 @@ _DTYPES = {"bool": "bool", "float": "float32", "int64": "int64"}  # Arrow's name
 
 @dataclass(frozen=True)
 class RecordedSteps:
-    """One recorded episode: state before, and action of, each step; and its video on the disk.
+    """One recorded episode: the state before each step, its action, and the video's file.
 
     `state` and `action` are (L, 14) float32, rad, grippers 0 … 1. The video shows the camera at
-    the moments of the states. `image_statistics` are VideoRecorder's.
+    the times of the states. `image_statistics` are VideoRecorder's.
     """
 
     state: np.ndarray
@@ -51,7 +51,7 @@ class RecordedSteps:
 
 @dataclass(frozen=True)
 class RecordingFormat:
-    """What all episodes of a dataset have in common."""
+    """Properties that all episodes of a dataset share."""
 
     task: str
     fps: int
@@ -66,7 +66,7 @@ def write_recordings(
 ) -> None:
     """Write the dataset into an empty folder; videos are linked or copied there.
 
-    Not atomic by itself: write into a folder that is renamed when this has returned.
+    Not atomic: write into a folder that is renamed once this has returned.
     """
     lengths: list[int] = []
     described, listed = [], []
@@ -88,7 +88,7 @@ def write_recordings(
 
 
 def column_statistics(values: np.ndarray) -> dict[str, list]:
-    """Describe a column as episodes_stats.jsonl does: (L,) or (L, D), population std."""
+    """Statistics of a column as in episodes_stats.jsonl: (L,) or (L, D), population std."""
     rows = values if values.ndim == 2 else values[:, None]
     numbers = rows.astype(np.float64)
     return {

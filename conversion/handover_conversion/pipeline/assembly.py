@@ -29,10 +29,9 @@ def assemble(
     left_out: Sequence[Fault],
     plan: dict[str, Any],
 ) -> int:
-    """Make the whole dataset of the chosen recorded episodes, in their order; return its rows."""
+    """Assemble the dataset from the chosen recorded episodes, in order; return its row count."""
     staging.fresh_folder("dataset")
-    lengths: list[int] = []
-    used_tasks: list[list[int]] = []
+    lengths, used_tasks = [], []
     for index, recorded in enumerate(chosen):
         length, tasks = staging.number(recorded, index, sum(lengths))
         lengths.append(length)

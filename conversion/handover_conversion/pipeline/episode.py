@@ -1,7 +1,7 @@
-"""Converting one episode: a pure function from where it lies to the bytes and rows of the result.
+"""Conversion of one episode: a pure function from its location to the result's rows and bytes.
 
 It writes nothing, so it may run in any process, on any machine that can read the source, and again
-when a worker was lost.
+after a worker was lost.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from handover_conversion.video.resize import SquareResizer
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be made of every episode of a dataset."""
+    """Output format of every episode of a dataset."""
 
     embodiment: EmbodimentMap
     row_format: RowFormat
@@ -80,12 +80,12 @@ def _resample_rows(rows: EpisodeRows, grid: Grid, target: Target, video: bytes) 
 def _convert_video(span: VideoSpan, grid: Grid, target: Target) -> bytes:
     frames = _square_frames(span, grid, target.image_size)
     video, count = encode_video(frames, ENCODINGS[target.codec], target.to_hz)
-    assert count == len(grid), "read_video gives every wanted frame or raises"
+    assert count == len(grid), "read_video yields every wanted frame or raises"
     return video
 
 
 def _square_frames(span: VideoSpan, grid: Grid, size: int) -> Iterator[av.VideoFrame]:
-    """Give each grid row's frame, as often as it is the nearest."""
+    """Yield each grid row's frame, as often as it is the nearest."""
     wanted, repeats = np.unique(grid.nearest, return_counts=True)
     resizer = None
     for (_, frame), count in zip(read_video(span, wanted), repeats, strict=True):

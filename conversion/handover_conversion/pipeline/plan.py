@@ -1,4 +1,4 @@
-"""What decides a conversion's result, written down before it starts and kept with the dataset."""
+"""Plan of a conversion: all that decides its result, recorded before it starts and kept with it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,8 +24,7 @@ def make_plan(
     target: Target,
     executor: Executor,
 ) -> dict[str, Any]:
-    """Record source, parameters and tools; an interrupted run goes on only with an equal plan."""
-    embodiment = target.embodiment
+    """Record source, parameters and tools; an interrupted run resumes only with an equal plan."""
     return {
         "tool": {
             "handover": package_version("handover") or NOT_INSTALLED,
@@ -50,13 +49,7 @@ def make_plan(
         "resampling": METHOD,
         "image": {"crop": CROP, "resize": FILTER},
         "encoder": ENCODINGS[config.codec].described(),
-        "embodiment": {
-            "name": embodiment.name,
-            "slots": list(embodiment.slots),
-            "groups": {name: [part.start, part.stop] for name, part in embodiment.groups.items()},
-            "relative": list(embodiment.relative_groups),
-            "nearest": list(embodiment.nearest_columns),
-        },
+        "embodiment": target.embodiment.described(),
     }
 
 

@@ -1,4 +1,4 @@
-"""Whether there is a place for the output: told before hours are spent, not after."""
+"""Checks of the output's place and of free space, made before hours of work rather than after."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _BYTES_PER_ROW_OVERHEAD = 64  # timestamps, indices, and the footers shared amon
 
 
 def check_place(root: Path, output: Path, overwrite: bool) -> None:
-    """Refuse an output that is in the source's way, exists, or cannot be written.
+    """Refuse an output that overlaps the source, exists, or cannot be written.
 
     Raises DatasetError.
     """
@@ -35,12 +35,12 @@ def check_place(root: Path, output: Path, overwrite: bool) -> None:
         if not overwrite:
             raise DatasetError(f"{output} exists; choose another --output, or --overwrite it")
         if not output.is_dir():
-            raise DatasetError(f"{output} is no folder (--output)")
+            raise DatasetError(f"{output} is not a folder (--output)")
         if any(output.iterdir()) and not (output / "meta/info.json").is_file():
             raise DatasetError(f"{output} holds no dataset: it is not replaced (--output)")
     parent = _existing_parent(output)
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise DatasetError(f"{parent} is not a folder that can be written (--output)")
+        raise DatasetError(f"{parent} is not a writable folder (--output)")
 
 
 def check_free(output: Path, recordings: LeRobotDataset, target: Target) -> None:
@@ -56,7 +56,7 @@ def check_free(output: Path, recordings: LeRobotDataset, target: Target) -> None
 
 
 def estimated_bytes(recordings: LeRobotDataset, target: Target) -> int:
-    """Estimate the output's size from above; its rows are on the disk twice until published."""
+    """Estimate an upper bound of the output's size; until published, its rows are on disk twice."""
     rows = sum(
         resampled_length(episode.length, target.from_hz, target.to_hz)
         for episode in recordings.episodes
@@ -74,7 +74,7 @@ def _existing_parent(output: Path) -> Path:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Add up the files of a folder, which another run may be changing."""
+    """Sum the sizes of a folder's files, which another run may be changing."""
     sizes: dict[int, int] = {}  # by inode: a video is linked from two places
     for place, _, names in os.walk(folder):
         for name in names:

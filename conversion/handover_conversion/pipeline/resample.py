@@ -1,4 +1,4 @@
-"""From one rate to another on the grid t_k = k / rate: exact positions, nearest and linear.
+"""Resampling on the grid t_k = k / rate: exact positions, nearest and linear interpolation.
 
 Positions are kept as fractions of integers, so no rounding decides which frame is nearest, and a
 grid point that falls on a recorded step gets exactly that step's values.
@@ -20,10 +20,10 @@ METHOD = {
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the rows of the new rate lie among the recorded steps; all arrays are (rows,)."""
+    """Positions of the new rate's rows among the recorded steps; all arrays are (rows,)."""
 
     lower: np.ndarray  # int64, the recorded step at or before each row
-    weight: np.ndarray  # float64 in [0, 1), how far each row is on the way to the next step
+    weight: np.ndarray  # float64 in [0, 1), how far each row is between it and the next step
     nearest: np.ndarray  # int64, the nearest recorded step, the earlier one of two
 
     def __len__(self) -> int:
@@ -31,7 +31,7 @@ class Grid:
 
 
 def exact_rate(rate_hz: float) -> Fraction:
-    """Read a rate as the fraction that was meant: 50 -> 50, 29.97 -> 30000/1001.
+    """Return the fraction that a rate stands for: 50 -> 50, 29.97 -> 30000/1001.
 
     Raises ValueError when it is not above 0.
     """
@@ -58,7 +58,7 @@ def make_grid(steps: int, from_hz: Fraction, to_hz: Fraction) -> Grid:
 
 
 def interpolate(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """Take values linearly at the grid's rows: (steps, D) -> (rows, D), float32."""
+    """Interpolate values linearly at the grid's rows: (steps, D) -> (rows, D), float32."""
     upper = np.minimum(grid.lower + 1, len(values) - 1)
     weight = grid.weight[:, None]
     before, after = values[grid.lower].astype(np.float64), values[upper].astype(np.float64)
@@ -66,6 +66,6 @@ def interpolate(values: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def grid_times(rows: int, rate_hz: Fraction) -> np.ndarray:
-    """Give each row's time since the episode's start, in s: (rows,) float32."""
+    """Return each row's time since the episode's start, in s: (rows,) float32."""
     exact = np.arange(rows, dtype=np.float64) * rate_hz.denominator / rate_hz.numerator
     return exact.astype(np.float32)

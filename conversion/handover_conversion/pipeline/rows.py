@@ -1,4 +1,4 @@
-"""Reading one recorded episode's rows from parquet, and finding all that is wrong with them."""
+"""Reader of one recorded episode's parquet rows, which reports everything that is wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _MOST_NAMED_ROWS = 5
 
 
 class RowsError(DatasetError):
-    """The rows cannot be used; `problems` says why, one entry each."""
+    """Unusable rows; `problems` are the reasons."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -27,9 +27,9 @@ class RowsError(DatasetError):
 
 @dataclass(frozen=True)
 class RowFormat:
-    """What every row of a dataset should be like."""
+    """Form that every row of a dataset should have."""
 
-    columns: tuple[str, ...]  # those that info.json names; all of them should be there
+    columns: tuple[str, ...]  # those of info.json; all of them must exist
     state_width: int
     action_width: int
     fps: float
@@ -77,7 +77,7 @@ def _read_table(span: RowsSpan, episode: int, expected: RowFormat) -> pa.Table:
                 raise RowsError([f"has no column {name!r}" for name in missing])
             kind = file.schema_arrow.field("episode_index").type
             if not pa.types.is_integer(kind):
-                raise RowsError([f"episode_index: holds {kind}, expected whole numbers"])
+                raise RowsError([f"episode_index: holds {kind}, expected integers"])
             groups = _groups_of(file, episode) if span.shared else range(file.num_row_groups)
             table = file.read_row_groups(list(groups), columns=list(_REQUIRED))
     except (OSError, pa.ArrowException) as error:
@@ -105,10 +105,10 @@ def _groups_of(file: pq.ParquetFile, episode: int) -> list[int]:
 
 
 def _vectors(table: pa.Table, name: str, width: int, problems: list[str]) -> np.ndarray:
-    """Take a column of float vectors (or scalars, for width 1): (rows, width) float32."""
+    """Return a column of float vectors (or scalars, for width 1): (rows, width) float32."""
     column = table.column(name).combine_chunks()
     empty = np.zeros((table.num_rows, width), np.float32)
-    if isinstance(column, pa.ChunkedArray):  # what combine_chunks gives for no rows
+    if isinstance(column, pa.ChunkedArray):  # what combine_chunks returns without rows
         return empty
     if column.null_count:
         problems.append(f"{name}: {column.null_count} rows are null")
@@ -138,9 +138,7 @@ def _vectors(table: pa.Table, name: str, width: int, problems: list[str]) -> np.
 def _integers(table: pa.Table, name: str, problems: list[str]) -> np.ndarray:
     column = table.column(name)
     if not pa.types.is_integer(column.type) or column.null_count:
-        problems.append(
-            f"{name}: expected whole numbers, got {column.type} with nulls or fractions"
-        )
+        problems.append(f"{name}: expected integers, got {column.type} with nulls or fractions")
         return np.zeros(table.num_rows, np.int64)
     return column.to_numpy().astype(np.int64)
 
@@ -158,7 +156,7 @@ def _count_problems(indices: dict[str, np.ndarray], episode: int) -> list[str]:
 
 
 def _time_problems(timestamp: np.ndarray, fps: float) -> list[str]:
-    """A tenth of a step is more than float32 or a recorder's rounding makes of a timestamp."""
+    """Allow a tenth of a step: more than float32 or a recorder's rounding adds to a timestamp."""
     expected = np.arange(len(timestamp)) / fps
     wrong = np.flatnonzero(np.abs(timestamp - expected) > 0.1 / fps)
     if not len(wrong):
@@ -172,5 +170,5 @@ def _time_problems(timestamp: np.ndarray, fps: float) -> list[str]:
 
 def _named_rows(rows: Sequence[int] | np.ndarray) -> str:
     named = ", ".join(str(row) for row in rows[:_MOST_NAMED_ROWS])
-    more = "" if len(rows) <= _MOST_NAMED_ROWS else f" … ({len(rows)} in all)"
+    more = "" if len(rows) <= _MOST_NAMED_ROWS else f" … ({len(rows)} in total)"
     return f"row {named}{more}"

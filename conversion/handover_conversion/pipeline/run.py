@@ -1,4 +1,4 @@
-"""Converting a whole dataset: plan, convert what is not finished yet, put together, publish."""
+"""Conversion of a whole dataset: plan, convert the unfinished episodes, assemble, publish."""
 
 import time
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from handover_conversion.video.encode import can_encode
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What was made, and what was left out."""
+    """What was converted, and what was left out."""
 
     output: Path
     episodes: int
@@ -47,7 +47,7 @@ class ConversionReport:
     seconds: float
 
     def summary(self) -> str:
-        """Say it for the terminal; the first line stands for itself."""
+        """Format the report for the terminal; the first line is complete in itself."""
         line = f"{self.output}: {self.episodes} episodes, {self.rows} rows, {self.seconds:.1f} s"
         if self.resumed:
             line += f" ({self.resumed} episodes were finished before)"
@@ -94,14 +94,14 @@ def _convert_planned(
         faults = _convert_episodes(recordings, target, staging, executor)
         chosen = _good_episodes(recordings, faults, config.skip_bad, output)
         rows = assemble(staging, recordings, target, chosen, faults, plan)
-        check_place(recordings.root, output, config.overwrite)  # what came there meanwhile?
+        check_place(recordings.root, output, config.overwrite)  # something may have appeared there
         staging.publish()
     seconds = time.monotonic() - started
     return ConversionReport(output, len(chosen), rows, resumed, faults, seconds)
 
 
 def _report_finished(output: Path, seconds: float) -> ConversionReport:
-    """Report a dataset that an earlier run had finished and moved into place."""
+    """Report a dataset that an earlier run finished and moved into place."""
     dataset = GrootDataset.open(output)
     left_out = tuple(
         Fault(fault["file"], fault["fault"], fault["source_episode_index"])
@@ -158,7 +158,7 @@ def _check_lengths(recordings: LeRobotDataset, target: Target, horizon: int) -> 
 def _convert_episodes(
     recordings: LeRobotDataset, target: Target, staging: Staging, executor: Executor
 ) -> tuple[Fault, ...]:
-    """Convert every episode that is whole and not finished; give all faults found."""
+    """Convert every faultless episode that is not finished yet; return all faults found."""
     faults = list(recordings.faults)
     named = {fault.episode for fault in faults}
     finished = staging.finished()
@@ -184,7 +184,7 @@ def _convert_episodes(
 def _faults_of(
     outcome: Outcome[EpisodeTask, ConvertedEpisode], recordings: LeRobotDataset
 ) -> tuple[Fault, ...]:
-    """Turn an episode's error into faults: one episode never keeps the others from conversion."""
+    """Convert an episode's error to faults: one episode never stops the others' conversion."""
     error, episode = outcome.error, outcome.task.episode
     if isinstance(error, FaultyEpisode):
         return error.faults
@@ -197,7 +197,7 @@ def _good_episodes(
 ) -> list[int]:
     if faults and not skip_bad:
         summary = (
-            f"{recordings.root}: {len(faults)} faults, so {output.name} was not made "
+            f"{recordings.root}: {len(faults)} faults, so {output.name} was not created "
             "(--skip-bad converts the rest; finished episodes are kept for that)"
         )
         raise FaultyDataset(summary, faults)

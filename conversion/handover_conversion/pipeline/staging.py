@@ -1,11 +1,11 @@
-"""Work folder of a conversion, which can be killed at any point and taken up again.
+"""Work folder of a conversion, which can be killed at any point and resumed.
 
     .NAME.partial/
-      lock, plan.json as in every work folder; the plan says what is converted, from what, how
+      lock, plan.json as in every work folder; the plan is what is converted, from what, and how
       episodes/       finished episodes, not numbered yet: the .parquet is written last
-      dataset/        the dataset as it will be, put together at the end and then moved into place
+      dataset/        the final dataset, assembled at the end and then moved into place
 
-Every file is written under another name and renamed, so what is there is whole.
+Every file is written under another name and renamed, so every existing file is complete.
 """
 
 import shutil
@@ -33,15 +33,15 @@ from handover_conversion.groot.writer import (
 )
 from handover_conversion.pipeline.plan import named_alike
 
-_PUBLISHING = "publishing"  # a mark: the dataset is whole and on its way to its place
-_FORMER = "former"  # the dataset that it replaces, until it is there
+_PUBLISHING = "publishing"  # a marker: the dataset is complete and being moved into place
+_FORMER = "former"  # the dataset that it replaces, until it has
 
 
 def finish_publishing(output: Path) -> dict[str, Any] | None:
-    """Tidy up after a run that was stopped while it moved its dataset into place.
+    """Clean up after a run that was stopped while it moved its dataset into place.
 
-    Returns the plan of the dataset that is now at `output`, or None when there was no such run.
-    Raises FileError when another process is at work there.
+    Return the plan of the dataset that is now at `output`, or None if there was no such run.
+    Raises FileError if another process is working there.
     """
     folder = partial_folder(output)
     if not folder.is_dir():
@@ -55,7 +55,7 @@ def finish_publishing(output: Path) -> dict[str, Any] | None:
             (folder / _PUBLISHING).unlink()
             return None
         plan = read_plan(folder)
-        _tidy(folder)
+        _remove(folder)
     return plan
 
 
@@ -66,17 +66,17 @@ class Staging(WorkFolder):
     remedy = "--overwrite it, or choose another --output"
 
     def __init__(self, output: Path, plan: dict[str, Any], *, start_over: bool) -> None:
-        """Take up the folder of an interrupted conversion with the same plan, or start a new one.
+        """Resume an interrupted conversion with the same plan, or start a new one.
 
-        start_over: throw away what one with another plan had finished. Raises FileError when it
-        is not to be, the place cannot be written, or another process works there.
+        start_over: discard the finished episodes of another plan, which are refused otherwise.
+        Raises FileError for those, where nothing can be written, or if another process works there.
         """
         self.dataset = partial_folder(output) / "dataset"
         self._episodes = partial_folder(output) / "episodes"
         super().__init__(output, plan, "conversion", replace=True, start_over=start_over)
 
     def find_change(self, former: Mapping[str, Any], plan: Mapping[str, Any]) -> str | None:
-        """See WorkFolder; the source may have moved meanwhile, its content may not."""
+        """See WorkFolder; the source may have moved in the meantime, its content may not change."""
         return super().find_change(named_alike(former, plan) if former else former, plan)
 
     def clear(self) -> None:
@@ -85,7 +85,7 @@ class Staging(WorkFolder):
             shutil.rmtree(leftover, ignore_errors=True)
 
     def finished(self) -> set[int]:
-        """The recorded episodes that need no more work."""
+        """Recorded episodes that need no more work."""
         return {int(path.stem) for path in self._episodes.glob("[0-9]*.parquet")}
 
     def finished_count(self) -> int:
@@ -97,13 +97,13 @@ class Staging(WorkFolder):
         return super().is_worth_keeping() or (self.path / _FORMER).exists()
 
     def keep(self, recorded: int, episode: ConvertedEpisode) -> None:
-        """Put a finished episode on the disk, under its number in the source."""
+        """Write a finished episode to the disk, under its number in the source."""
         write_bytes(self._episodes / f"{recorded:06d}.mp4", episode.video)
         rows = parquet_bytes(unnumbered_rows(episode))
         write_bytes(self._episodes / f"{recorded:06d}.parquet", rows)
 
     def number(self, recorded: int, index: int, first_row: int) -> tuple[int, list[int]]:
-        """Place a finished episode in the dataset as its episode `index`: (length, its tasks)."""
+        """Add a finished episode to the dataset as episode `index`; return its length and tasks."""
         table = pq.read_table(self._episodes / f"{recorded:06d}.parquet")
         link_or_copy(self._episodes / f"{recorded:06d}.mp4", self.dataset / video_name(index))
         rows = parquet_bytes(numbered_rows(table, index, first_row))
@@ -112,16 +112,16 @@ class Staging(WorkFolder):
         return table.num_rows, list(tasks)
 
     def publish(self) -> None:
-        """Move the finished dataset into place, in the stead of an existing one, and tidy up."""
+        """Move the finished dataset into place, replacing an existing one, and clean up."""
         write_bytes(self.path / _PUBLISHING, b"")
         if self.output.exists():
             self.output.rename(self.path / _FORMER)
         self.move(self.dataset)
-        _tidy(self.path)
+        _remove(self.path)
 
 
-def _tidy(folder: Path) -> None:
-    """Remove the folder, the mark last: until then a run that stops here counts as finished."""
+def _remove(folder: Path) -> None:
+    """Remove the folder, the marker last: until then a run that stops here counts as finished."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -1,8 +1,8 @@
-"""Reading chosen frames of an episode's video, and decoding no more than they need.
+"""Decoder of selected frames of an episode's video, which decodes no more than they need.
 
-A video is cut at its key frames into groups. A group without a wanted frame is skipped, and within
-a group the packets after the last wanted frame are: nothing refers to them. Where groups turn out
-to refer to each other (open groups), the video is decoded from its start after all.
+A video is cut at its key frames into groups. A group without a wanted frame is skipped, and so are
+the packets of a group after its last wanted frame: nothing refers to them. If groups turn out to
+refer to each other (open groups), the video is decoded from its start instead.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class VideoSpan:
 
 
 class VideoError(DatasetError):
-    """The video is missing, broken, or not what its dataset says."""
+    """A video that is missing, broken, or different from what its dataset states."""
 
 
 @dataclass
@@ -60,12 +60,12 @@ def read_video(
     """Decode the frames of the given rows: ascending (row, frame), each row once.
 
     `rows` are ascending and below `span.length`. With `count_all` every packet of the span is
-    looked at, decoded or not, so that a video with fewer frames than rows is found wherever they
+    counted, decoded or not, so that a video with fewer frames than rows is found wherever they
     are missing; without, reading ends with the last wanted frame. Raises VideoError.
     """
     if not span.path.is_file():
         raise VideoError("the file is missing")
-    waiting = sorted(rows.tolist(), reverse=True)  # what was given out is taken off its end
+    waiting = sorted(rows.tolist(), reverse=True)  # yielded rows are popped off its end
     try:
         try:
             yield from _read(span, waiting, count_all, by_group=True)
@@ -94,9 +94,9 @@ def _read(
         packets = needed_packets(groups, set(waiting), by_group)
         yield from _decode(stream.codec_context, packets, clock, waiting)
         if count_all:
-            for _ in groups:  # the rest is only counted
+            for _ in groups:  # count the rest
                 pass
-            if len(seen) != span.length:  # one too many is as bad: which of them are the rows'?
+            if len(seen) != span.length:  # too many are as bad: which ones belong to the rows?
                 raise VideoError(
                     f"the video has {len(seen)} frames, expected {span.length}, one per row"
                 )
@@ -125,7 +125,7 @@ def _decode(
     waiting: list[int],
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     decoder.thread_count = 1  # one process per core is faster than threads within a video
-    decoder.options = {"err_detect": "explode"}  # a broken frame is an error, never a grey guess
+    decoder.options = {"err_detect": "explode"}  # a broken frame is an error, never a gray guess
     for packet in packets:
         for frame in decoder.decode(packet):
             row = clock.row(frame.pts)
@@ -141,7 +141,7 @@ def _decode(
 def needed_packets(
     groups: Iterator[_Group], wanted: set[int], by_group: bool
 ) -> Iterator[av.Packet | None]:
-    """Choose the packets that the wanted rows need; None at the end empties the decoder."""
+    """Choose the packets that the wanted rows need; the final None flushes the decoder."""
     for place, group in enumerate(groups):
         if by_group and place > 0 and group.is_open():
             raise _NotIndependent
@@ -155,9 +155,9 @@ def _groups(
     clock: "_Clock",
     seen: set[int],
 ) -> Iterator[_Group]:
-    """Cut the span's packets at the key frames; `seen` collects the rows that are there."""
+    """Cut the span's packets at the key frames; `seen` collects the rows that exist."""
     group: _Group | None = None
-    is_first = False  # the first group's frames from before its key frame are another span's
+    is_first = False  # its frames from before the key frame belong to another span
     for packet in container.demux(stream):
         if packet.pts is None:  # the demuxer's own end mark
             continue
@@ -179,7 +179,7 @@ def _groups(
 
 
 class _Clock:
-    """Turns presentation times into the span's rows and back."""
+    """Converts presentation times to the span's rows and back."""
 
     def __init__(self, stream: VideoStream, span: VideoSpan) -> None:
         if stream.time_base is None:
@@ -199,7 +199,7 @@ class _Clock:
         return self.start_pts + round(time_s / self._tick_s)
 
     def holds(self, row: int) -> bool:
-        """Whether a frame counts as the span's; a file of its own holds no other's."""
+        """Whether a frame belongs to the span; an unshared file holds only its own."""
         return not self._span.shared or 0 <= row < self._span.length
 
     def is_past(self, row: int) -> bool:

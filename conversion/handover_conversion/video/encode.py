@@ -108,13 +108,13 @@ class Mp4Encoder:
         if self.count == 0:
             self._stream.width, self._stream.height = frame.width, frame.height
         frame.pts, frame.time_base = self.count, self._tick
-        frame.pict_type = PictureType.NONE  # the source's type is no order for this encoder
+        frame.pict_type = PictureType.NONE  # the source's frame type must not force this encoder's
         self._container.mux(self._stream.encode(frame))
         self.count += 1
 
     @property
     def video(self) -> bytes:
-        """The whole mp4, once the encoder is closed."""
+        """The complete mp4, once the encoder is closed."""
         return self._file.getvalue()
 
 
@@ -129,7 +129,7 @@ def encode_video(
 
 
 def can_encode(size: int, fps: Fraction, codec: Codec) -> bool:
-    """Try one frame: an encoder takes no size and no rate beyond what its format can state."""
+    """Try one frame: an encoder refuses sizes and rates that its format cannot express."""
     try:
         encode_video([av.VideoFrame(size, size, PIXEL_FORMAT)], ENCODINGS[codec], fps)
     except (FFmpegError, ValueError, OverflowError):

@@ -1,10 +1,10 @@
-"""The one way a frame becomes the policy's square image: centre crop, then antialiased resize.
+"""Resizing of frames to the policy's square image: center crop, then antialiased resize.
 
-Conversion, the simulator and anything else that feeds a policy go through `SquareResizer`, so that
-training and evaluation see the same pixels. It uses swscale (through PyAV): bicubic with B = 0,
-C = 1/2, widened by the scale factor, which is Pillow's antialiased BICUBIC (they differ by
-0.02 of 255 levels on average) at a fraction of its time, and which works on YUV planes directly,
-so that conversion need not go through RGB.
+Conversion, the simulator and everything else that feeds a policy use this one `SquareResizer`, so
+that training and evaluation see the same pixels. It uses swscale (through PyAV): bicubic with
+B = 0, C = 1/2, widened by the scale factor, which is Pillow's antialiased BICUBIC (they differ by
+0.02 of 255 levels on average) at a fraction of its time, and which works on YUV planes directly, so
+that conversion needs no detour through RGB.
 """
 
 from itertools import pairwise
@@ -21,31 +21,31 @@ FILTER = "bicubic (B 0, C 0.5), antialiased: widened by the scale factor; swscal
 _RANGES = {1: "tv", 2: "pc"}  # AVColorRange
 
 
-def centre_square(width: int, height: int) -> tuple[int, int, int]:
-    """Find the largest centred square: (left, top, side), in pixels.
+def center_square(width: int, height: int) -> tuple[int, int, int]:
+    """Return the largest centered square: (left, top, side), in pixels.
 
-    The corner is on even pixels, so that a frame with halved colour planes has the same crop.
+    The corner is on even pixels, so that a frame with subsampled color planes has the same crop.
     """
     side = min(width, height)
     return (width - side) // 4 * 2, (height - side) // 4 * 2, side
 
 
 class SquareResizer:
-    """Crops and resizes frames that all look like the first one it is built from."""
+    """Crops and resizes frames of the same size and format as the one it is built from."""
 
     def __init__(self, like: av.VideoFrame, size: int, pixel_format: str) -> None:
-        """Give out `size` × `size` frames of `pixel_format` (BT.601, limited range when YUV)."""
-        left, top, side = centre_square(like.width, like.height)
+        """Produce `size` × `size` frames of `pixel_format` (BT.601, limited range for YUV)."""
+        left, top, side = center_square(like.width, like.height)
         source = f"video_size={like.width}x{like.height}:pix_fmt={like.format.name}:time_base=1/1"
         if like.color_range in _RANGES:
             source += f":range={_RANGES[like.color_range]}"
-        colour = f"out_color_matrix=bt601:out_range={'tv' if 'yuv' in pixel_format else 'pc'}"
+        color = f"out_color_matrix=bt601:out_range={'tv' if 'yuv' in pixel_format else 'pc'}"
         self._graph = Graph()
         self._graph.threads = 1
         stages = [
             self._graph.add("buffer", source),
             self._graph.add("crop", f"{side}:{side}:{left}:{top}"),
-            self._graph.add("scale", f"{size}:{size}:{_SCALING}:{colour}"),
+            self._graph.add("scale", f"{size}:{size}:{_SCALING}:{color}"),
             self._graph.add("format", pixel_format),
             self._graph.add("buffersink"),
         ]
@@ -60,9 +60,9 @@ class SquareResizer:
 
 
 def square_resize(frame: np.ndarray, size: int) -> np.ndarray:
-    """Crop the centre square and resize it: (H, W, 3) uint8 RGB -> (size, size, 3) uint8 RGB.
+    """Crop the center square and resize it: (H, W, 3) uint8 RGB -> (size, size, 3) uint8 RGB.
 
-    Raises ValueError for another shape or dtype.
+    Raises ValueError for any other shape or dtype.
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise ValueError(f"expected an (H, W, 3) uint8 image, got {frame.shape} {frame.dtype}")

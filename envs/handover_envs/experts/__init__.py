@@ -7,7 +7,6 @@ from handover_common import lazy
 if TYPE_CHECKING:
     from handover_envs.experts.expert import (
         EXACT,
-        POLICY_RATE_HZ,
         Expert,
         ScriptedPolicy,
         Trajectory,

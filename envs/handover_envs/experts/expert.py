@@ -1,6 +1,6 @@
-"""The scripted experts: for a seed a plan of joint targets, and the plans as a policy.
+"""Scripted experts: a trajectory of joint targets for a seed, and trajectories as a policy.
 
-An expert knows where the objects start and does not look again: its plan is a function of time.
+An expert knows where the objects start and never looks again: its trajectory is a function of time.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-from handover_proto import ARM_JOINTS, GRIPPER_JOINTS
+from handover_proto import ARM_JOINTS, CHUNK_STEPS, GRIPPER_JOINTS, POLICY_RATE_HZ
 
 from handover_envs.experts.insertion import plan_insertion
 from handover_envs.experts.inverse_kinematics import HOME_ANGLES, ArmKinematics, GripperPose, Side
@@ -18,14 +18,12 @@ from handover_envs.experts.waypoints import Point, Waypoint, blend, progress, ro
 from handover_envs.simulator.loading import load_world
 from handover_envs.simulator.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TaskName, find_task
 
-# A posture with the wrist bent down. Solutions near it keep the forearm from rolling over, which
-# they would do near home, where a gripper that points down is reached with either bend.
+# A posture with the wrist bent down. Solutions near it keep the forearm from rolling over, as it
+# would near home, where a gripper that points down is reached with either bend.
 _BENT_ANGLES = (0.0, -0.5, 1.0, 0.0, 0.6, 0.0)
-_BENT_FROM_RAD = 0.5  # way-points with more pitch than this are solved near the bent posture
+_BENT_FROM_RAD = 0.5  # waypoints with more pitch than this are solved near the bent posture
 
 EXACT: Mapping[Side, Point] = {"left": (0.0, 0.0, 0.0), "right": (0.0, 0.0, 0.0)}
-
-POLICY_RATE_HZ = 20.0  # a chunk is 16 steps at this rate
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,9 @@ class Trajectory:
     targets: np.ndarray
 
     def at(self, times_s: np.ndarray) -> np.ndarray:
-        """Give the targets at any times: (n,) -> (n, 14) float32; the last one rests.
+        """Return the targets at any times: (n,) -> (n, 14) float32; the last one is held.
 
-        As conversion resamples: arms linearly, grippers the nearest target, the earlier of two.
+        Resampled as in conversion: arms linearly, grippers the nearest target, the earlier of two.
         """
         last = len(self.targets) - 1
         steps = np.clip(np.round(np.asarray(times_s) * CONTROL_RATE_HZ, 9), 0, last)
@@ -56,7 +54,7 @@ class Expert:
     """Plans demonstrations of one task; the same seed gives the same plan."""
 
     def __init__(self, task: TaskName) -> None:
-        """Load the arms; raises UsageError, MissingExtra or GraphicsMissing."""
+        """Load the arms. Raises UsageError, MissingExtra or GraphicsMissing."""
         self.task: TaskName = find_task(task).name
         self._world = load_world()
         scene = self._world.scene_path("transfer_cube")  # the arms are the same in both scenes
@@ -66,30 +64,30 @@ class Expert:
     def plan(self, seed: int, miss: Mapping[Side, Point] = EXACT) -> Trajectory:
         """Plan the demonstration for the objects' poses of AlohaSimulator.reset(seed).
 
-        miss: how far beside its aim each hand grasps, m, as a learner would; the same seed gives
-        the same demonstration otherwise.
+        miss: offset of each hand's grasp from its target, m, as a learner would grasp; apart from
+        it, the same seed gives the same demonstration.
         """
         poses = self._world.start_poses(self.task, seed)
         vary = Variation(np.random.default_rng(seed))
         if self.task == "transfer_cube":
-            ways = plan_transfer(poses[0], self._home, vary, miss)
+            paths = plan_transfer(poses[0], self._home, vary, miss)
         else:
-            ways = plan_insertion(poses[0], poses[1], self._home, vary, miss)
-        targets = np.concatenate([self._follow(side, ways[side]) for side in ("left", "right")], 1)
+            paths = plan_insertion(poses[0], poses[1], self._home, vary, miss)
+        targets = np.concatenate([self._follow(side, paths[side]) for side in ("left", "right")], 1)
         targets[:, ARM_JOINTS] += vary.tremor(DEMONSTRATION_STEPS)
         return Trajectory(self.task, seed, targets.astype(np.float32))
 
-    def _follow(self, side: Side, way: list[Waypoint]) -> np.ndarray:
-        """Turn one gripper's way into its joint targets: (400, 7) float64 at 50 Hz."""
+    def _follow(self, side: Side, path: list[Waypoint]) -> np.ndarray:
+        """Convert one gripper's path to its joint targets: (400, 7) float64 at 50 Hz."""
         corners = [np.array(HOME_ANGLES)]
-        for place in way[1:]:
+        for place in path[1:]:
             corners.append(self._angles(side, place, _posture(place, corners[-1])))
         targets = np.empty((DEMONSTRATION_STEPS, 7))
         angles = corners[0]
         for step in range(DEMONSTRATION_STEPS):
-            leg, share = progress(way, step / CONTROL_RATE_HZ)
-            place = blend(way[leg], way[leg + 1], share)
-            if way[leg + 1].straight:
+            leg, share = progress(path, step / CONTROL_RATE_HZ)
+            place = blend(path[leg], path[leg + 1], share)
+            if path[leg + 1].straight:
                 angles = self._angles(side, place, angles)
             else:
                 angles = (1 - share) * corners[leg] + share * corners[leg + 1]
@@ -102,10 +100,10 @@ class Expert:
 
 
 class ScriptedPolicy:
-    """An expert in a policy's place: the upper bound of a rollout, and a check of its loop."""
+    """Scripted expert as a policy: the upper bound of a rollout, and a check of its loop."""
 
     def __init__(self, task: TaskName) -> None:
-        """Load the expert; raises as Expert does."""
+        """Load the expert. Raises as Expert does."""
         self._expert = Expert(task)
         self._plan: Trajectory | None = None
 
@@ -113,8 +111,10 @@ class ScriptedPolicy:
         """Plan the episode that AlohaSimulator.reset(seed) starts."""
         self._plan = self._expert.plan(seed)
 
-    def chunk(self, time_s: float, steps: int = 16, rate_hz: float = POLICY_RATE_HZ) -> np.ndarray:
-        """Give the targets from a time of the episode on: (steps, 14) float32, row k at k/rate_hz.
+    def chunk(
+        self, time_s: float, steps: int = CHUNK_STEPS, rate_hz: float = POLICY_RATE_HZ
+    ) -> np.ndarray:
+        """Return the targets from a time of the episode on: (steps, 14) float32 at rate_hz.
 
         Raises RuntimeError before the first reset.
         """
@@ -124,7 +124,7 @@ class ScriptedPolicy:
 
 
 def _posture(place: Waypoint, before: np.ndarray) -> np.ndarray:
-    """Choose the angles near which a way-point is solved."""
+    """Choose the angles near which a waypoint is solved."""
     if place.straight:
         return before
     return np.array(_BENT_ANGLES if place.pitch_rad > _BENT_FROM_RAD else HOME_ANGLES)

@@ -1,4 +1,4 @@
-"""From a gripper's pose to its arm's six joint angles: damped least squares on MuJoCo's model."""
+"""Inverse kinematics of one arm: damped least squares on MuJoCo's model, pose to six angles."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,23 +15,23 @@ HOME_ANGLES = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0)  # rad; gym_aloha/constants.py,
 # the mocap bodies of gym-aloha's end-effector scenes, whose weld keeps this distance.
 GRASP_POINT = np.array([0.1347, 0.0, 0.0])
 
-# Damping in proportion to the squared error (Sugihara 2011): firm far away and at a singularity,
+# Damping in proportion to the squared error (Sugihara 2011): strong far away and at a singularity,
 # none at the goal.
 _DAMPING = 0.1
 _LARGEST_STEP_RAD = 0.3
 _ITERATIONS = 60
 _POSITION_TOLERANCE_M = 1e-4
 _ROTATION_TOLERANCE_RAD = 1e-3
-_TOLERABLE = 20  # times as far off, 2 mm, is still a good grasp after all iterations
+_TOLERABLE = 20  # times as far off, 2 mm, is still a good grasp once all iterations are used
 
 
 class OutOfReach(HandoverError):
-    """No joint angles bring the gripper to a pose."""
+    """A pose that no joint angles reach."""
 
 
 @dataclass(frozen=True)
 class GripperPose:
-    """Where a grasp point is (3,) in m, and the gripper's axes as the columns of a (3, 3) matrix.
+    """Position of the grasp point (3,) in m, and the gripper's axes as columns of a (3, 3) matrix.
 
     The gripper's x axis points out of the hand, its fingers close along y.
     """
@@ -41,10 +41,10 @@ class GripperPose:
 
 
 class ArmKinematics:
-    """One arm's kinematics, on a model of its own that nothing else steps."""
+    """Kinematics of one arm, on its own model that nothing else steps."""
 
     def __init__(self, side: Side, scene_path: str) -> None:
-        """Load the arm from one of gym-aloha's scenes, which load_world() tells."""
+        """Load the arm from one of gym-aloha's scenes: load_world().scene_path(task)."""
         import mujoco  # here, because load_world() chooses OpenGL before anything imports MuJoCo
 
         self._mujoco: Any = mujoco  # its functions are compiled and have no type stubs
@@ -58,7 +58,7 @@ class ArmKinematics:
         self._low, self._high = np.array([joint.range for joint in joints]).T
 
     def pose(self, angles: np.ndarray) -> GripperPose:
-        """Say where six joint angles (rad) bring the gripper."""
+        """Return the gripper's pose at six joint angles (rad)."""
         self._data.qpos[self._qpos] = angles
         self._mujoco.mj_kinematics(self._model, self._data)
         rotation = self._data.xmat[self._body].reshape(3, 3).copy()
@@ -67,7 +67,7 @@ class ArmKinematics:
     def solve(self, target: GripperPose, start: np.ndarray) -> np.ndarray:
         """Find the joint angles nearest to `start` that reach a pose: (6,) -> (6,), rad.
 
-        Raises OutOfReach when the limits of the arm keep it away.
+        Raises OutOfReach if the arm's limits prevent it.
         """
         angles = np.array(start, np.float64)
         for _ in range(_ITERATIONS):
@@ -85,7 +85,7 @@ class ArmKinematics:
         raise OutOfReach(
             f"the {self.side} gripper cannot reach {np.round(target.position, 3)} m in that "
             f"direction: {1e3 * np.linalg.norm(error[:3]):.1f} mm and "
-            f"{np.linalg.norm(error[3:]):.3f} rad are left after {_ITERATIONS} iterations"
+            f"{np.linalg.norm(error[3:]):.3f} rad remain after {_ITERATIONS} iterations"
         )
 
     def _error(self, target: GripperPose, angles: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How to pass the cube: the right hand lifts it, the left takes it from the side."""
+"""Waypoints of the transfer task: the right hand lifts the cube, the left takes it sideways."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from handover_envs.experts.inverse_kinematics import Side
 from handover_envs.experts.variation import Variation
 from handover_envs.experts.waypoints import Point, Waypoint, moved
 
-_GRASP_Z = 0.025  # m; lower the fingers would press on the table, and close late
+_GRASP_Z = 0.025  # m; any lower, the fingers would press on the table and close late
 _ON_EDGE_RAD = np.pi / 2  # the left hand's fingers close from above and below
 # Wide enough for the cube, and narrow enough to pass under the right hand's palm.
 _LEFT_OPENING = 0.8
 _SQUEEZE = 0.2  # a gripper that holds the cube stops at 0.6
-_RISE_M_S = 0.1  # how fast both hands rise while one closes and the other opens
+_RISE_M_S = 0.1  # speed of both hands' rise while one closes and the other opens
 
 
 def plan_transfer(
@@ -23,11 +23,11 @@ def plan_transfer(
     vary: Variation,
     miss: Mapping[Side, Point],
 ) -> dict[Side, list[Waypoint]]:
-    """Lay out both grippers' ways for a cube at (x, y, z, quaternion).
+    """Lay out both grippers' paths for a cube at (x, y, z, quaternion).
 
-    Some hand moves at every moment until the end: so a single look tells how far the transfer is,
-    also while a gripper squeezes and its state rests.
-    miss: how far beside its aim each hand grasps, m; the rest of the way does not know of it
+    At least one hand moves at every moment until the end: so a single observation shows how far the
+    transfer is, even while a gripper squeezes and its state is at rest.
+    miss: offset of each hand's grasp from its target, m; the rest of the path ignores it
     """
     right = _pick_and_show(cube, home["right"], vary, miss["right"])
     left = _take(home["left"], right, vary, miss["left"])
@@ -47,7 +47,7 @@ def plan_transfer(
 def _pick_and_show(
     cube: np.ndarray, home: Waypoint, vary: Variation, miss: Point
 ) -> list[Waypoint]:
-    """Lift the cube to the middle, where the left hand will take it."""
+    """Lift the cube to the middle, where the left hand takes it."""
     x, y = cube[:2].tolist()
     pitch = vary.degrees(68, 1)
     grasp = vary.point((x + 0.004, y, _GRASP_Z), (0.001, 0.001, 0.001))
@@ -75,6 +75,6 @@ def _take(
 
 
 def _rise(place: Waypoint, seconds: float, **changes: Any) -> Waypoint:
-    """Go on upward at one speed."""
+    """Continue upward at constant speed."""
     higher = moved(place.position, (0.0, 0.0, _RISE_M_S * seconds))
     return place.after(seconds, higher, steady=True, **changes)

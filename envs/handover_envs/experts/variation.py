@@ -1,11 +1,11 @@
-"""How one demonstration differs from the next: small draws from the episode's own generator."""
+"""Random variation of demonstrations: small draws from the episode's own generator."""
 
 import numpy as np
 
 from handover_envs.experts.waypoints import Point
 from handover_envs.simulator.tasks import CONTROL_RATE_HZ
 
-_STILL_S = 6.5  # both experts have done their work by then
+_STILL_S = 6.5  # both experts have finished by then
 
 
 class Variation:

@@ -1,4 +1,4 @@
-"""Where a gripper should be and when: way-points, and the smooth motion between them."""
+"""Waypoints of a gripper, its position at a time, and the smooth motion between them."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ Point = tuple[float, float, float]  # x, y, z in m
 
 @dataclass(frozen=True)
 class Waypoint:
-    """A grasp point at a moment of the episode.
+    """A grasp point at a time of the episode.
 
     `position` is in m in the world; `pitch_rad` tips the gripper down from the horizontal,
     `roll_rad` turns it about its own axis, `gripper` goes from 0 (closed) to 1 (open). Both
-    grippers point at the other arm's base when pitch and roll are 0. The hand comes here along
-    a straight line, or, where `straight` is off, however its joints turn together; smoothly from
-    rest to rest, or, where `steady` is on, at one speed.
+    grippers point at the other arm's base when pitch and roll are 0. The hand arrives
+    along a straight line or, if `straight` is off, by turning its joints together; smoothly from
+    rest to rest or, if `steady` is on, at constant speed.
     """
 
     time_s: float
@@ -30,41 +30,41 @@ class Waypoint:
     steady: bool = False
 
     def until(self, time_s: float, **changes: Any) -> "Waypoint":
-        """Make the gripper's next way-point, at a time; what is not named stays as it is."""
+        """Make the gripper's next waypoint, at a time; what is not named stays as it is."""
         return replace(self, time_s=time_s, **changes)
 
     def after(self, seconds: float, position: Point | None = None, **changes: Any) -> "Waypoint":
-        """Make the gripper's next way-point, some seconds later."""
+        """Make the gripper's next waypoint, some seconds later."""
         return self.until(self.time_s + seconds, position=position or self.position, **changes)
 
 
-def moved(point: Point, miss: Point) -> Point:
-    """Give the point that lies at an offset from another."""
-    x, y, z = np.add(point, miss).tolist()
+def moved(point: Point, offset: Point) -> Point:
+    """Return the point at an offset from another."""
+    x, y, z = np.add(point, offset).tolist()
     return x, y, z
 
 
-def progress(way: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
-    """Find the leg of a way at a time, and the share of it behind the hand: 0 … 1.
+def progress(path: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
+    """Return the leg of a path at a time, and the share of it behind the hand: 0 … 1.
 
-    Leg k goes from way[k] to way[k + 1]. The hand speeds up and slows down smoothly (minimum
+    Leg k goes from path[k] to path[k + 1]. The hand speeds up and slows down smoothly (minimum
     jerk, Flash and Hogan 1985) unless the leg is steady, and rests before the first and after the
-    last way-point.
+    last waypoint.
     """
-    leg = bisect_right([place.time_s for place in way], time_s) - 1
+    leg = bisect_right([place.time_s for place in path], time_s) - 1
     if leg < 0:
         return 0, 0.0
-    if leg >= len(way) - 1:
-        return len(way) - 2, 1.0
-    start_s, end_s = way[leg].time_s, way[leg + 1].time_s
+    if leg >= len(path) - 1:
+        return len(path) - 2, 1.0
+    start_s, end_s = path[leg].time_s, path[leg + 1].time_s
     passed = (time_s - start_s) / (end_s - start_s)
-    if way[leg + 1].steady:
+    if path[leg + 1].steady:
         return leg, passed
     return leg, passed**3 * (10 - 15 * passed + 6 * passed**2)
 
 
 def blend(start: Waypoint, end: Waypoint, share: float) -> Waypoint:
-    """Find the place at a share of the straight way between two."""
+    """Return the waypoint at a share of the straight line between two."""
     numbers = (1 - share) * _numbers(start) + share * _numbers(end)
     time_s, x, y, z, pitch, gripper, roll = numbers.tolist()
     return Waypoint(time_s, (x, y, z), pitch, gripper, roll)

@@ -1,4 +1,4 @@
-"""One demonstration in a worker: the expert acts; a success is filmed and measured."""
+"""Worker of a recording: the expert acts one demonstration; a success is filmed and measured."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _COMPARED_STEPS = (0, 150, 300)  # arms at home, at work near the objects, and t
 
 @dataclass(frozen=True)
 class DemonstrationTask:
-    """What a worker is asked for."""
+    """One demonstration to record."""
 
     task: TaskName
     seed: int
@@ -28,7 +28,7 @@ class DemonstrationTask:
 
 @dataclass(frozen=True)
 class RenderDifference:
-    """How far a look is from the default one on the same scenes, in levels of 0 … 255."""
+    """Difference of a look from the default one on the same scenes, in levels of 0 … 255."""
 
     frames: int
     mean_levels: float
@@ -37,7 +37,7 @@ class RenderDifference:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A success: state before, and action of, each step: (400, 14) float32; and its film."""
+    """A success: state before each step and action, (400, 14) float32 each; and the video."""
 
     seed: int
     state: np.ndarray
@@ -52,7 +52,7 @@ class Demonstration:
         return len(self.state)
 
     def summary(self) -> dict[str, Any]:
-        """Tell what the dataset's record says of this episode."""
+        """Return this episode's entry in the dataset's record."""
         return {
             "seed": self.seed,
             "first_success_step": int(np.argmax(self.rewards == SUCCESS_REWARD)),
@@ -60,22 +60,22 @@ class Demonstration:
         }
 
 
-def demonstrate(order: DemonstrationTask) -> Demonstration | None:
-    """Act out a seed's plan, and film it if its last step is at reward 4; None if it is not.
+def demonstrate(task: DemonstrationTask) -> Demonstration | None:
+    """Play a seed's trajectory, and film it if its last step is at reward 4; None if it is not.
 
-    Physics take half a second and drawing many, so the episode is acted once unseen.
+    Physics takes half a second and rendering many, so the episode is first played unrendered.
     """
-    action = _expert(order.task).plan(order.seed).targets
-    simulator = _simulator(order.task, order.look)
-    simulator.reset(order.seed)
+    action = _expert(task.task).plan(task.seed).targets
+    simulator = _simulator(task.task, task.look)
+    simulator.reset(task.seed)
     rewards = np.array([simulator.step(targets) for targets in action])
     if rewards[-1] != SUCCESS_REWARD:
         return None
-    simulator.reset(order.seed)
+    simulator.reset(task.seed)
     states = np.empty(action.shape, np.float32)
     kept: dict[int, np.ndarray] = {}
     size = {"height": FRAME_HEIGHT, "width": FRAME_WIDTH, "length": len(action)}
-    with VideoRecorder(order.codec, CONTROL_RATE_HZ, **size) as recorder:
+    with VideoRecorder(task.codec, CONTROL_RATE_HZ, **size) as recorder:
         for step, targets in enumerate(action):
             states[step] = simulator.state
             frame = simulator.render()
@@ -84,23 +84,23 @@ def demonstrate(order: DemonstrationTask) -> Demonstration | None:
                 kept[step] = frame
             simulator.step(targets)
     return Demonstration(
-        seed=order.seed,
+        seed=task.seed,
         state=states,
         action=action,
         rewards=rewards,
         start_poses=simulator.start_poses,
         video=recorder.video,
         image_statistics=recorder.statistics,
-        look_difference=None if order.look == "default" else _compare(order, action, kept),
+        look_difference=None if task.look == "default" else _compare(task, action, kept),
     )
 
 
 def _compare(
-    order: DemonstrationTask, action: np.ndarray, frames: dict[int, np.ndarray]
+    task: DemonstrationTask, action: np.ndarray, frames: dict[int, np.ndarray]
 ) -> RenderDifference:
-    """Draw some steps again in the default look."""
-    simulator = _simulator(order.task, "default")
-    simulator.reset(order.seed)
+    """Render some steps again in the default look."""
+    simulator = _simulator(task.task, "default")
+    simulator.reset(task.seed)
     differences = []
     for step in range(max(frames) + 1):
         if step in frames:
@@ -111,7 +111,7 @@ def _compare(
 
 
 def join_differences(differences: Iterable[RenderDifference]) -> RenderDifference | None:
-    """Average over episodes; None when there are none."""
+    """Average over episodes; None if there are none."""
     parts = list(differences)
     frames = sum(part.frames for part in parts)
     if frames == 0:
@@ -123,7 +123,7 @@ def join_differences(differences: Iterable[RenderDifference]) -> RenderDifferenc
     )
 
 
-# A worker acts many episodes: these keep what takes seconds to load. Each reset starts anew.
+# A worker plays many episodes: these keep what takes seconds to load. Each reset starts afresh.
 @lru_cache(maxsize=1)
 def _expert(task: TaskName) -> Expert:
     return Expert(task)

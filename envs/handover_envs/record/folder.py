@@ -1,11 +1,11 @@
-"""Work folder of a recording, which can be killed at any point and taken up again.
+"""Work folder of a recording, which can be killed at any point and resumed.
 
 .NAME.partial/
   lock, plan.json   as in every work folder
-  SEED.mp4     a finished episode's film, and
-  SEED.npz     its steps: written last, so that an episode that has it is whole
+  SEED.mp4     a finished episode's video, and
+  SEED.npz     its steps: written last, so that an episode that has it is complete
   SEED.failed  a seed whose episode did not succeed
-  dataset/     the dataset, put together at the end and then renamed into place
+  dataset/     the dataset, assembled at the end and then renamed into place
 """
 
 import io
@@ -24,7 +24,7 @@ from handover_envs.record.demonstration import Demonstration, RenderDifference
 
 @dataclass(frozen=True)
 class KeptEpisode:
-    """An episode read back: its steps, what is told of it, and how its look differs."""
+    """An episode read back: its steps, its entry in the record, and its look's difference."""
 
     steps: RecordedSteps
     summary: dict[str, Any]
@@ -40,15 +40,15 @@ class RecordingFolder(WorkFolder):
         super().__init__(output, plan, "recording")
 
     def finished(self) -> set[int]:
-        """The seeds of the episodes that are kept already."""
+        """Seeds of the episodes that are already kept."""
         return {int(path.stem) for path in self.path.glob("*.npz")}
 
     def failed(self) -> set[int]:
-        """The seeds whose episodes did not succeed."""
+        """Seeds whose episodes did not succeed."""
         return {int(path.stem) for path in self.path.glob("*.failed")}
 
     def finished_count(self) -> int:
-        """Count the episodes that are kept already."""
+        """Count the episodes that are already kept."""
         return len(self.finished())
 
     def is_worth_keeping(self) -> bool:
@@ -56,16 +56,16 @@ class RecordingFolder(WorkFolder):
         return bool(self.finished() or self.failed())
 
     def keep(self, episode: Demonstration) -> None:
-        """Put an episode on the disk."""
+        """Write an episode to the disk."""
         write_bytes(self._file(episode.seed, "mp4"), episode.video)
         difference = episode.look_difference
-        told = {
+        record = {
             "summary": episode.summary(),
             "image_statistics": episode.image_statistics,
             "look_difference": None if difference is None else asdict(difference),
         }
         steps = io.BytesIO()
-        np.savez(steps, state=episode.state, action=episode.action, told=json.dumps(told))
+        np.savez(steps, state=episode.state, action=episode.action, record=json.dumps(record))
         write_bytes(self._file(episode.seed, "npz"), steps.getvalue())
 
     def drop(self, seed: int) -> None:
@@ -75,20 +75,20 @@ class RecordingFolder(WorkFolder):
     def read(self, seed: int) -> KeptEpisode:
         """Read a kept episode back."""
         with np.load(self._file(seed, "npz")) as kept:
-            told = json.loads(str(kept["told"]))
+            record = json.loads(str(kept["record"]))
             steps = RecordedSteps(
                 state=kept["state"],
                 action=kept["action"],
                 video=self._file(seed, "mp4"),
-                image_statistics=told["image_statistics"],
+                image_statistics=record["image_statistics"],
             )
-        difference = told["look_difference"]
+        difference = record["look_difference"]
         return KeptEpisode(
-            steps, told["summary"], None if difference is None else RenderDifference(**difference)
+            steps, record["summary"], None if difference is None else RenderDifference(**difference)
         )
 
     def publish(self) -> None:
-        """Move the dataset into place and tidy up. Raises FileError where the place is taken."""
+        """Move the dataset into place and clean up. Raises FileError if the place is taken."""
         self.move(self.dataset)
         shutil.rmtree(self.path)
 

@@ -1,4 +1,4 @@
-"""Recording a dataset of demonstrations: which seeds, and what is told about them."""
+"""Recording of a dataset of demonstrations: seeds, assembly, record of how it was made."""
 
 import shutil
 import time
@@ -33,12 +33,12 @@ _FEWEST_SUCCESSES = 0.5  # of the seeds tried, from the 10th on
 
 
 class ExpertFailed(DatasetError):
-    """The expert fails so often that something is wrong with it or with the simulator."""
+    """An expert that fails so often that it or the simulator must be broken."""
 
 
 @dataclass(frozen=True)
 class RecordingReport:
-    """What was made."""
+    """What was recorded."""
 
     output: Path
     episodes: int
@@ -47,19 +47,19 @@ class RecordingReport:
     seconds: float
 
     def summary(self) -> str:
-        """Say it in a line for the terminal."""
+        """Format the report as a line for the terminal."""
         line = f"{self.output}: {self.episodes} episodes, {self.seconds:.0f} s"
         if self.failed_seeds:
-            line += f"; {len(self.failed_seeds)} seeds did not succeed and are left out"
+            line += f"; {len(self.failed_seeds)} seeds failed and are left out"
         if self.resumed:
-            line += f"; {self.resumed} episodes were there already"
+            line += f"; {self.resumed} episodes were finished before"
         return line
 
 
 def record(config: RecordConfig) -> RecordingReport:
     """Record the first `episodes` successes from `seed` on. Raises HandoverError.
 
-    The same configuration gives the same actions, whatever the workers and interruptions.
+    The same configuration gives the same actions, regardless of workers and interruptions.
     """
     if config.cluster is None:
         check_packages()
@@ -83,7 +83,7 @@ def record(config: RecordConfig) -> RecordingReport:
 
 
 def make_plan(config: RecordConfig) -> dict[str, Any]:
-    """Name all that decides an episode; an interrupted run goes on only with an equal plan."""
+    """Record all that decides an episode; an interrupted run resumes only with an equal plan."""
     return {
         "tool": simulator_versions(),
         "task": config.task,
@@ -110,17 +110,17 @@ def _record_seeds(
     executor: Executor,
     progress: ProgressBar,
 ) -> list[int]:
-    """Try seeds in order until there are enough successes; returns the successes' seeds."""
+    """Try seeds in order until there are enough successes; return their seeds."""
     while True:
         failed = len(folder.failed())
         tried = range(config.seed, config.seed + config.episodes + failed)
         known = folder.finished() | folder.failed()
-        orders = [
+        tasks = [
             DemonstrationTask(config.task, seed, config.render, config.codec)
             for seed in tried
             if seed not in known
         ]
-        for outcome in executor.map_unordered(demonstrate, orders):
+        for outcome in executor.map_unordered(demonstrate, tasks):
             episode = outcome.unwrap()
             if episode is None:
                 folder.drop(outcome.task.seed)
@@ -146,7 +146,7 @@ def _check_successes(folder: RecordingFolder) -> None:
 def _assemble(
     config: RecordConfig, folder: RecordingFolder, seeds: list[int], plan: dict[str, Any]
 ) -> None:
-    """Put the dataset together, with a record of how it was made."""
+    """Assemble the dataset, with a record of how it was made."""
     form = RecordingFormat(
         task=find_task(config.task).text,
         fps=CONTROL_RATE_HZ,
@@ -157,8 +157,8 @@ def _assemble(
     )
     dataset = folder.fresh_folder("dataset")
     write_recordings(dataset, form, (folder.read(seed).steps for seed in seeds))
-    told = [folder.read(seed) for seed in seeds]
-    difference = join_differences(episode.difference for episode in told if episode.difference)
+    kept = [folder.read(seed) for seed in seeds]
+    difference = join_differences(episode.difference for episode in kept if episode.difference)
     look = plan["look"] | {"difference_from_default": difference and asdict(difference)}
-    episodes = [episode.summary for episode in told]
+    episodes = [episode.summary for episode in kept]
     write_json(dataset / METADATA, plan | {"look": look, "episodes": episodes})

@@ -1,12 +1,12 @@
-"""The ALOHA robot in MuJoCo: world, rendering, tasks, Gymnasium environments."""
+"""ALOHA robot in MuJoCo: world, rendering, tasks, Gymnasium environments."""
 
 from typing import TYPE_CHECKING
 
 from handover_common import lazy
 
 if TYPE_CHECKING:
-    from handover_envs.simulator.loading import check_packages, load_world
-    from handover_envs.simulator.rendering import LookName
+    from handover_envs.simulator.loading import check_packages, load_world, simulator_versions
+    from handover_envs.simulator.rendering import LOOKS, LookName
     from handover_envs.simulator.simulator import AlohaSimulator
     from handover_envs.simulator.tasks import (
         CONTROL_RATE_HZ,

@@ -1,6 +1,6 @@
-"""The simulator as gymnasium environments, for those who want only the fast stepping.
+"""Gymnasium environments of the simulator, for users who want only its fast stepping.
 
-from handover_envs.simulator.gymnasium_env import register
+from handover_envs import register
 register()
 env = gymnasium.make("handover/AlohaTransferCube-v0")
 """
@@ -36,10 +36,10 @@ class AlohaGymEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     """gym-aloha's observations and rewards; images only with `pixels_agent_pos` or `render()`.
 
     Actions are 14 joint targets with the actuators' real limits as `action_space`; they are
-    passed on as they are. An episode terminates at reward 4, as gym-aloha's does.
+    passed on unchanged. An episode terminates at reward 4, as gym-aloha's does.
     """
 
-    # of the class: gymnasium.make looks there
+    # on the class, where gymnasium.make looks
     metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_RATE_HZ}  # noqa: RUF012
 
     def __init__(
@@ -70,7 +70,7 @@ class AlohaGymEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Start an episode; without a seed one is drawn from the seed given last."""
+        """Start an episode; without a seed, one is drawn from the generator of the last given."""
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(2**32))
@@ -99,9 +99,9 @@ class AlohaGymEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
 
 def register() -> None:
-    """Make the environments known to gymnasium.make; calling it twice does no harm.
+    """Register the environments for gymnasium.make; calling it twice does no harm.
 
-    They are registered with 400 steps, as long as the demonstrations (gym-aloha says 300).
+    Their episodes have 400 steps, like the demonstrations (gym-aloha has 300).
     """
     for name, task in ENVIRONMENTS.items():
         if name not in gymnasium.registry:

@@ -1,4 +1,4 @@
-"""The way to MuJoCo: OpenGL is chosen first, then `handover_envs.simulator.world` is imported."""
+"""Loader of MuJoCo: OpenGL is chosen first, then `handover_envs.simulator.world` is imported."""
 
 from importlib.util import find_spec
 from types import ModuleType
@@ -25,11 +25,11 @@ def load_world() -> ModuleType:
     try:
         from handover_envs.simulator import world
     except (ImportError, AttributeError, RuntimeError) as error:
-        # how dm_control and PyOpenGL say that they found no OpenGL driver
+        # how dm_control and PyOpenGL report that they found no OpenGL driver
         raise graphics_missing(error) from error
     return world
 
 
 def simulator_versions() -> dict[str, str]:
-    """The versions that decide what a simulated episode looks like, for datasets and reports."""
+    """Versions that decide what a simulated episode looks like, for datasets and reports."""
     return package_versions(("handover", "gym-aloha", "mujoco", "dm-control", "numpy", "av"))

@@ -1,4 +1,4 @@
-"""Drawing without a screen: the choice of OpenGL backend, the two looks, and what to install."""
+"""Rendering without a screen: OpenGL backend, the three looks, and what to install."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ LookName = Literal["default", "fast", "plain"]
 
 @dataclass(frozen=True)
 class Look:
-    """How carefully MuJoCo draws; None keeps what gym-aloha's scene says."""
+    """Rendering quality of MuJoCo; None keeps what gym-aloha's scene states."""
 
     shadow_map_px: int | None
     samples_per_px: int | None
@@ -31,31 +31,32 @@ LOOKS: Mapping[LookName, Look] = {
 
 
 class GraphicsMissing(HandoverError):
-    """MuJoCo cannot draw here; the message names the Debian packages that help."""
+    """A machine on which MuJoCo cannot render; the message names the Debian packages that help."""
 
 
 def graphics_missing(reason: object) -> GraphicsMissing:
-    """Build the error from whatever OpenGL, PyOpenGL or dm_control complained about."""
+    """Build the error from the complaint of OpenGL, PyOpenGL or dm_control."""
     backend = os.environ.get("MUJOCO_GL") or "chosen by dm_control"
     return GraphicsMissing(
-        f"MuJoCo cannot draw on this machine ({reason}; MUJOCO_GL: {backend}); expected an OpenGL "
-        f"library with EGL. On Debian or Ubuntu: apt-get install {' '.join(DEBIAN_PACKAGES)}; "
-        "MUJOCO_GL=egl draws without a screen, whatever DISPLAY says, MUJOCO_GL=glfw on one"
+        f"MuJoCo cannot draw on this machine ({reason}; MUJOCO_GL: {backend}); expected an "
+        "OpenGL library with EGL. "
+        f"On Debian or Ubuntu: apt-get install {' '.join(DEBIAN_PACKAGES)}; "
+        "MUJOCO_GL=egl renders without a screen, whatever DISPLAY is, MUJOCO_GL=glfw on one"
     )
 
 
 def choose_backend() -> None:
-    """Make MuJoCo draw through EGL where there is no screen and the user has not chosen.
+    """Make MuJoCo render through EGL where there is no screen and the user has not chosen.
 
     MuJoCo and dm_control read MUJOCO_GL once, when they are first imported, so call this before.
-    Raises GraphicsMissing when EGL is the choice and its library is not there, or GLFW without a
-    screen, at which MuJoCo would complain at length.
+    Raises GraphicsMissing if the choice is EGL and its library is missing, or GLFW without a
+    screen, about which MuJoCo would complain at length.
     """
     has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform == "linux" and not has_screen:
         os.environ.setdefault("MUJOCO_GL", "egl")
         if os.environ["MUJOCO_GL"].lower() == "glfw":
-            raise graphics_missing("GLFW draws on a screen, and there is none")
+            raise graphics_missing("GLFW renders to a screen, and there is none")
     if os.environ.get("MUJOCO_GL", "").lower() == "egl":
         for library in ("libEGL.so.1", "libGL.so.1"):
             _load(library)
@@ -69,7 +70,7 @@ def _load(library: str) -> None:
 
 
 def apply_look(physics: Any, name: LookName) -> None:
-    """Set how a dm_control Physics is drawn; counts only before its first render."""
+    """Set the look of a dm_control Physics; takes effect only before its first render."""
     look = LOOKS[name]
     quality = physics.model.vis.quality
     if look.shadow_map_px is not None:

@@ -1,4 +1,4 @@
-"""The simulated ALOHA robot: gym-aloha's physics bit for bit, drawn only when asked."""
+"""Simulated ALOHA robot: gym-aloha's physics bit for bit, rendered only on request."""
 
 from types import TracebackType
 
@@ -16,19 +16,19 @@ _CAMERA = "top"
 
 
 class SimulationFailed(HandoverError):
-    """The simulator was driven wrongly, or its physics diverged."""
+    """Wrong use of the simulator, or physics that diverged."""
 
 
 class AlohaSimulator:
     """One simulated robot at one table; use it from one thread.
 
-    `step` advances 20 ms (50 Hz) without drawing anything; `render` draws the top camera. Targets
+    `step` advances 20 ms (50 Hz) without rendering; `render` draws the top camera. Targets
     are never clipped to gym-aloha's `action_space` ([-1, 1], though joints are in rad), and an
-    episode ends when the caller says so. Several simulators may live in one process.
+    episode ends when the caller decides. Several simulators may live in one process.
     """
 
     def __init__(self, task: TaskName = "transfer_cube", look: LookName = "default") -> None:
-        """Build the world; raises UsageError, MissingExtra or GraphicsMissing."""
+        """Build the world. Raises UsageError, MissingExtra or GraphicsMissing."""
         self.task = find_task(task)
         if look not in LOOKS:
             raise UsageError(f"unknown look {look!r}; expected one of: {', '.join(LOOKS)}")
@@ -43,7 +43,7 @@ class AlohaSimulator:
     def reset(self, seed: int) -> np.ndarray:
         """Put the robot at home and the objects where gym-aloha's reset(seed) does.
 
-        Returns the state, (14,) float64. Raises UsageError for a seed outside 0 … 2³² − 1.
+        Return the state, (14,) float64. Raises UsageError for a seed outside 0 … 2³² − 1.
         """
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed}: expected 0 <= seed < 2**32")
@@ -97,7 +97,7 @@ class AlohaSimulator:
 
     @property
     def is_held(self) -> bool:
-        """Whether the task is done for good at this moment, more strictly than reward 4.
+        """Whether the task is done for good at this moment, a stricter test than reward 4.
 
         Transfer: the cube is off the table in the left hand and the right hand has let go.
         Insertion: the peg touches the socket's pin, and each hand holds its part off the table.
@@ -105,7 +105,7 @@ class AlohaSimulator:
         return self.task.is_held(self.contacts())
 
     def contacts(self) -> Contacts:
-        """List what touches what: unordered pairs of geom names."""
+        """Return what touches what: unordered pairs of geom names."""
         physics = self._world.physics
         names = physics.model.id2name
         return frozenset(
@@ -116,7 +116,7 @@ class AlohaSimulator:
     def render(self, size: int | None = None) -> np.ndarray:
         """Draw the top camera: (480, 640, 3) uint8, or (size, size, 3) as conversion makes it.
 
-        Raises UsageError for a size below 1, GraphicsMissing when there is nothing to draw with.
+        Raises UsageError for a size below 1, GraphicsMissing where rendering is not possible.
         """
         if size is None:
             return self._draw()
@@ -127,13 +127,13 @@ class AlohaSimulator:
     def _draw(self) -> np.ndarray:
         physics = self._world.physics
         try:
-            _ = physics.contexts  # made on the first render, where a missing driver shows
-        except Exception as error:  # each OpenGL backend has errors of its own
+            _ = physics.contexts  # created on the first render, where a missing driver shows
+        except Exception as error:  # each OpenGL backend has its own errors
             raise graphics_missing(error) from error
         return physics.render(FRAME_HEIGHT, FRAME_WIDTH, camera_id=_CAMERA)
 
     def close(self) -> None:
-        """Free the drawing context."""
+        """Free the rendering context."""
         self._world.physics.free()
 
     def __enter__(self) -> "AlohaSimulator":
@@ -148,7 +148,7 @@ class AlohaSimulator:
         self.close()
 
     def _check(self, targets: np.ndarray) -> np.ndarray:
-        # the dtype stays as it came: gym-aloha's arithmetic differs between float32 and float64
+        # the dtype is kept: gym-aloha's arithmetic differs between float32 and float64
         targets = np.asarray(targets)
         if targets.shape != (len(ALOHA_JOINTS),):
             raise SimulationFailed(

@@ -1,4 +1,4 @@
-"""gym-aloha's two bimanual tasks: their words, their objects, and when an object is truly held."""
+"""gym-aloha's two bimanual tasks: instructions, objects, rewards, and when an object is held."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Task:
 
 
 def touch(contacts: Contacts, some: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    """Say whether any geom of one group touches any geom of the other."""
+    """Return whether any geom of one group touches any geom of the other."""
     return any(frozenset((one, other)) in contacts for one in some for other in others)
 
 
@@ -85,7 +85,7 @@ TASKS: Mapping[str, Task] = {
 
 
 def find_task(name: str) -> Task:
-    """Look a task up by name; raises UsageError listing the known ones."""
+    """Look up a task by name. Raises UsageError listing the known ones."""
     if name not in TASKS:
         raise UsageError(f"unknown task {name!r}; expected one of: {', '.join(TASKS)}")
     return TASKS[name]

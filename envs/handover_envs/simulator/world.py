@@ -1,7 +1,7 @@
-"""gym-aloha's two worlds without their cameras; the only module that imports gym-aloha.
+"""Worlds of gym-aloha's two tasks, without cameras; the only module that imports gym-aloha.
 
-gym-aloha draws three 480×640 images in every step's observation. Its tasks are kept as they are
-but for that: the same physics, rewards and starting poses, bit for bit.
+gym-aloha renders three 480×640 images in every step's observation. Apart from that its tasks are
+unchanged: the same physics, rewards and starting poses, bit for bit.
 """
 
 import threading
@@ -17,7 +17,7 @@ from gym_aloha.utils import sample_box_pose, sample_insertion_pose
 
 from handover_envs.simulator.tasks import TaskName
 
-# BOX_POSE is how gym-aloha hands the starting poses to its task: one for the whole process.
+# gym-aloha passes the starting poses to its task in BOX_POSE: one for the whole process.
 _box_pose_lock = threading.Lock()
 
 
@@ -38,12 +38,12 @@ _WORLDS = {
 
 
 def scene_path(task: TaskName) -> str:
-    """Tell where gym-aloha keeps a task's MuJoCo scene."""
+    """Return the path of a task's MuJoCo scene in gym-aloha."""
     return str(ASSETS_DIR / _WORLDS[task][0])
 
 
 def build_world(task: TaskName) -> control.Environment:
-    """Build a task's dm_control environment as gym-aloha does, minus the rendering in its steps."""
+    """Build a task's dm_control environment as gym-aloha does, without rendering in its steps."""
     physics = mujoco.Physics.from_xml_path(scene_path(task))
     return control.Environment(
         physics, _WORLDS[task][1](), time_limit=float("inf"), control_timestep=DT

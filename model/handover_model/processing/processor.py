@@ -49,22 +49,12 @@ class Processor:
         state: Groups,
         task: str,
         augmentation: Augmentation = NO_AUGMENTATION,
-    ) -> NetworkSample:
-        """Prepare one observation.
+    ) -> ByteSample:
+        """Prepare one observation; its frames stay bytes.
 
         cameras: {name: frames, oldest first}, each (h, w, 3) uint8 RGB; state: {group: (steps,
         dim)}, raw; task: the instruction. Raises ModalityError naming what is missing or misshapen.
         """
-        return self.prepare_bytes(cameras, state, task, augmentation).scaled()
-
-    def prepare_bytes(
-        self,
-        cameras: Mapping[str, Sequence[np.ndarray]],
-        state: Groups,
-        task: str,
-        augmentation: Augmentation = NO_AUGMENTATION,
-    ) -> ByteSample:
-        """Prepare one observation like `prepare`, but leave its frames in bytes."""
         frames = tuple(
             prepare_frame(
                 augment(frame, augmentation), self.config.image, self.image_side, augmentation.place
@@ -117,7 +107,7 @@ class Processor:
         augmentation: Augmentation = NO_AUGMENTATION,
     ) -> TrainingSample:
         """Prepare an observation and its chunk; action: {group: (horizon, dim)}, absolute, raw."""
-        sample = self.prepare(cameras, state, task, augmentation)
+        sample = self.prepare(cameras, state, task, augmentation).scaled()
         normalized = self.codec.normalize_action(action, state)
         padded, mask = pad_action(
             normalized, self.config.max_action_horizon, self.config.max_action_dim

@@ -61,10 +61,8 @@ class RawSample(ByteSample):
 
     def scaled(self) -> NetworkSample:
         """Prepare the frames like the processor, and scale their values."""
-        prepared = [prepare_frame(frame, self.options, self.image_side) for frame in self.frames]
-        return NetworkSample(
-            tuple(map(to_pixels, prepared)), self.input_ids, self.state, self.embodiment
-        )
+        frames = tuple(prepare_frame(one, self.options, self.image_side) for one in self.frames)
+        return ByteSample(frames, self.input_ids, self.state, self.embodiment).scaled()
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ def action_groups(state):
 
 
 def test_one_observation_becomes_ids_image_and_state(processor):
-    sample = processor.prepare({"ego_view": [frame(height=256, width=256)]}, state_groups(), "Go!")
+    sample = processor.prepare(
+        {"ego_view": [frame(height=256, width=256)]}, state_groups(), "Go!"
+    ).scaled()
     assert [tuple(image.shape) for image in sample.images] == [(1, 3, 252, 252)]
     assert (sample.input_ids == processor.tokenizer.image_token).sum() == 81
     assert sample.state.shape == (1, 32)
@@ -53,10 +55,11 @@ def test_one_observation_becomes_ids_image_and_state(processor):
 def test_frames_are_ordered_by_time_then_camera(processor):
     two = watching(processor, keys=("top", "wrist"), delta_indices=(-1, 0))
     frames = {"wrist": [frame(3), frame(4)], "top": [frame(1), frame(2)]}
-    sample = two.prepare(frames, state_groups(), "go")
+    sample = two.prepare(frames, state_groups(), "go").scaled()
     single = watching(processor, keys=("top",))
     want = [
-        single.prepare({"top": [frame(k)]}, state_groups(), "go").images[0] for k in (1, 3, 2, 4)
+        single.prepare({"top": [frame(k)]}, state_groups(), "go").scaled().images[0]
+        for k in (1, 3, 2, 4)
     ]
     assert len(sample.images) == 4
     for got, image in zip(sample.images, want, strict=True):
@@ -70,7 +73,7 @@ def test_frames_are_ordered_by_time_then_camera(processor):
 def test_cameras_may_have_different_sizes(processor):
     two = watching(processor, keys=("top", "wrist"))
     frames = {"top": [frame(height=480, width=640)], "wrist": [frame(height=64, width=64)]}
-    sample = two.prepare(frames, state_groups(), "go")
+    sample = two.prepare(frames, state_groups(), "go").scaled()
     assert [tuple(image.shape[-2:]) for image in sample.images] == [(252, 336), (252, 252)]
     assert (sample.input_ids == processor.tokenizer.image_token).sum() == 108 + 81
 
@@ -78,7 +81,7 @@ def test_cameras_may_have_different_sizes(processor):
 def test_shorter_texts_are_padded_on_the_left(processor):
     tasks = ("insert", "insert the peg into the socket and hold it there")
     samples = [
-        processor.prepare({"ego_view": [frame(k)]}, state_groups(k), task)
+        processor.prepare({"ego_view": [frame(k)]}, state_groups(k), task).scaled()
         for k, task in enumerate(tasks)
     ]
     batch = processor.collate(samples)
@@ -107,9 +110,9 @@ def test_a_demonstrated_chunk_comes_back(processor):
 
 def test_an_augmented_sample_differs_in_its_image_alone(processor):
     arguments = ({"ego_view": [frame()]}, state_groups(), "go")
-    plain = processor.prepare(*arguments)
+    plain = processor.prepare(*arguments).scaled()
     for change in (Augmentation(place=(0.0, 1.0)), Augmentation(brightness=1.1)):
-        moved = processor.prepare(*arguments, change)
+        moved = processor.prepare(*arguments, change).scaled()
         assert not torch.equal(plain.images[0], moved.images[0])
         np.testing.assert_array_equal(plain.input_ids, moved.input_ids)
         np.testing.assert_array_equal(plain.state, moved.state)

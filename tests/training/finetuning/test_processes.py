@@ -40,7 +40,7 @@ def test_weights_that_fsdp_divides_train_as_one_and_go_on_undivided(
     assert_as_one(settings, divided, base)
     back_to_step_2(divided.output_dir)
     train(divided, tmp_path, TWO, PROGRAM)
-    assert "going on from" in (tmp_path / "log.txt").read_text()
+    assert "continuing from" in (tmp_path / "log.txt").read_text()
     assert_as_one(settings, divided, base)
 
 

@@ -28,11 +28,10 @@ from handover_proto import CAMERA, POLICY_RATE_HZ
 from tokenizers import Tokenizer
 
 from handover_training.aloha_mini.configs import HeadConfig
+from handover_training.aloha_mini.data.snapshots import FRAME_SIDE
 from handover_training.aloha_mini.network import RANDOM, SHIPPED, WIDTH, draw_network, zero_unused
 from handover_training.aloha_mini.tokenizer import save_tokenizer, train_tokenizer
 from handover_training.errors import TrainingError
-
-FRAME_SIDE = 256
 
 
 def write_mini(folder: Path, network: Gr00tNetwork, processor: ProcessorConfig) -> None:

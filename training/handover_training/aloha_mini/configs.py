@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-# ruff: noqa: UP045  # typing.Optional: tyro checks such a default without importing typeguard
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)

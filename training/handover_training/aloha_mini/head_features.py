@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from handover_common import atomic_path
+from handover_common import atomic_path, track
 from handover_conversion.groot import GrootDataset
 from handover_model.network import Backbone
 from handover_proto import ALOHA_SLOTS, CHUNK_STEPS
@@ -25,7 +25,6 @@ from handover_training.aloha_mini.data.snapshots import (
 )
 from handover_training.aloha_mini.processing import IMAGE_TOKENS, prepare_image
 from handover_training.aloha_mini.tokenizer import TaskPrompts
-from handover_training.progress import track
 
 _FEATURE_BATCH = 64
 
@@ -77,7 +76,7 @@ class SnapshotFolder:
     def samples(self) -> Iterator[Snapshots]:
         """Read them episode by episode, so that few images are in memory at once."""
         files = snapshot_files([self.path])
-        for path in track(files, f"features of {self.path.name}", "episodes", len(files)):
+        for path in track(files, f"features of {self.path.name}", "episodes", total=len(files)):
             snapshots = load_snapshots(path, prepare_image)
             if snapshots.have_chunks.any():
                 yield snapshots[np.flatnonzero(snapshots.have_chunks)]

@@ -128,7 +128,7 @@ def zero_unused(eagle: EagleConfig) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _spread_head(head: ActionHead) -> None:
-    """Give the new head's inputs a size that training from scratch can see.
+    """Scale the new head's input layers for training from scratch.
 
     Made to be finetuned, these layers start so small that the positions would drown them.
     """

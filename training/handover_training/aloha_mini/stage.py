@@ -1,4 +1,4 @@
-"""What both stages share: the loop, the averaged weights, and the state on disk (safetensors)."""
+"""Loop, averaged weights and state on disk (safetensors) of both stages."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from handover_common import atomic_path
+from handover_common import ProgressBar, atomic_path
 from handover_model.checkpoints import open_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
-
-from handover_training.progress import make_bar
 
 _NOW, _AVERAGE, _MOMENT = "now.", "average.", "optimizer."
 
@@ -49,11 +47,10 @@ def run_stage(
     at_save: Callable[[int], None] = lambda _steps: None,
 ) -> None:
     """Train until `total` steps are taken; every so many, and at the end, measure and save."""
-    with make_bar(what, "steps") as bar:
-        task = bar.add_task("", total=total, completed=stage.steps, note="")
+    with ProgressBar(what, total, "steps", done=stage.steps) as bar:
         while stage.steps < total:
             stage.step(schedule(stage.steps / total))
-            bar.update(task, completed=stage.steps)
+            bar.show(done=stage.steps)
             if stage.steps % every == 0 or stage.steps == total:
                 stage.save()
                 at_save(stage.steps)

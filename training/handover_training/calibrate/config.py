@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from handover_common import UsageError
+from handover_common import check_range
 
-# ruff: noqa: UP045  # typing.Optional: tyro checks such a default without importing typeguard
+# ruff: noqa: UP045
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,4 @@ class CalibrateConfig:
 
 def check(config: CalibrateConfig) -> None:
     """Raise UsageError for too few observations."""
-    if config.observations < 2:
-        raise UsageError(f"--observations is {config.observations}, expected 2 or more")
+    check_range(config, "observations", least=2)

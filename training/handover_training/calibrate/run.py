@@ -57,4 +57,4 @@ def _prepare(
     for camera in table.modality.video.keys:
         read = dict(zip(rows, source.dataset.read_frames(episode, camera, rows), strict=True))
         cameras[camera] = [read[row] for row in window.frame_rows]
-    return processor.prepare_bytes(cameras, window.state, window.task)
+    return processor.prepare(cameras, window.state, window.task)

@@ -50,7 +50,7 @@ class DatasetSplit:
         return self.dataset.path.resolve().name
 
     def record(self) -> TrainingRecord:
-        """Return what a checkpoint tells about its training on this dataset."""
+        """Return what a checkpoint reports about its training on this dataset."""
         return TrainingRecord(
             self.name, self.content_hash, self.train_episodes, self.held_out_episodes
         )

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from handover_common import atomic_path
+from handover_common import atomic_path, track
 from handover_conversion.groot import GrootDataset
 from handover_model.processing import ImageOptions, scale_to_edge
 
 from handover_training.errors import TrainingError
-from handover_training.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +55,9 @@ class FrameCache:
         with ThreadPoolExecutor(max(1, workers)) as pool:
             waiting = [pool.submit(self._decode, *job) for job in missing]
             try:
-                for done in track(as_completed(waiting), "decoding", "episodes", len(missing)):
-                    done.result()
+                done = track(as_completed(waiting), "decoding", "episodes", total=len(missing))
+                for episode in done:
+                    episode.result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

@@ -2,14 +2,13 @@
 
 import importlib.util
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from handover_common import UsageError
+from handover_common import UsageError, check_range
 
-# ruff: noqa: UP045  # typing.Optional: tyro checks such a default without importing typeguard
+# ruff: noqa: UP045
 
 # those of transformers that need no further numbers
 Schedule = Literal[
@@ -132,18 +131,6 @@ class FinetuneConfig:
         return self.embodiment_tag.lower()
 
 
-RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(
-        ("max_steps", "global_batch_size", "gradient_accumulation_steps"), (1, math.inf)
-    ),
-    **dict.fromkeys(("save_steps", "eval_steps", "logging_steps"), (1, math.inf)),
-    "save_total_limit": (1, math.inf),
-    "seed": (0, 2**32 - 1),  # numpy's
-    "warmup_ratio": (0, 1),
-    "state_dropout_prob": (0, 1),
-    **dict.fromkeys(("learning_rate", "weight_decay", "random_rotation_angle"), (0, math.inf)),
-    **dict.fromkeys(("lora_rank", "tune_top_llm_layers", "dataloader_num_workers"), (0, math.inf)),
-}
 REPORTERS = {"tensorboard": "tensorboard", "wandb": "wandb"}
 
 
@@ -151,11 +138,12 @@ def check(config: FinetuneConfig) -> None:
     """Raise UsageError for values that make no sense, and for packages that are not installed."""
     if config.resume and config.overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: choose one of them")
-    for name, (least, most) in RANGES.items():
-        value = getattr(config, name)
-        if value is not None and not least <= value <= most:  # no number is in no range
-            expected = f"{least} or more" if most == math.inf else f"{least} to {most}"
-            raise UsageError(f"{_flag(name)} is {value}, expected {expected}")
+    check_range(config, "max_steps", "global_batch_size", "gradient_accumulation_steps", least=1)
+    check_range(config, "save_steps", "eval_steps", "logging_steps", "save_total_limit", least=1)
+    check_range(config, "seed", least=0, most=2**32 - 1)  # numpy's
+    check_range(config, "warmup_ratio", "state_dropout_prob", least=0, most=1)
+    check_range(config, "learning_rate", "weight_decay", "random_rotation_angle", least=0)
+    check_range(config, "lora_rank", "tune_top_llm_layers", "dataloader_num_workers", least=0)
     if not config.max_grad_norm > 0:
         raise UsageError(
             f"--max-grad-norm is {config.max_grad_norm}, expected more than 0 (inf clips none)"

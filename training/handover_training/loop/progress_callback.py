@@ -1,17 +1,16 @@
 """Progress bar and log lines of the training loop."""
 
 import logging
+from contextlib import ExitStack
 from typing import Any
 
-from rich.progress import TaskID
+from handover_common import ProgressBar
 from transformers.trainer_callback import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
 )
 from transformers.training_args import TrainingArguments
-
-from handover_training.progress import make_bar
 
 logger = logging.getLogger(__name__)
 
@@ -20,32 +19,30 @@ class TrainingProgress(TrainerCallback):
     """Shows steps, loss and time left on the standard error of the first process."""
 
     def __init__(self) -> None:
-        self._bar = make_bar("training", "steps")
-        self._task: TaskID | None = None
+        self._bar: ProgressBar | None = None
+        self._open = ExitStack()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if state.is_world_process_zero:
-            self._bar.start()
-            self._task = self._bar.add_task(
-                "", total=state.max_steps, completed=state.global_step, note=""
-            )
+            bar = ProgressBar("training", state.max_steps, "steps", done=state.global_step)
+            self._bar = self._open.enter_context(bar)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, completed=state.global_step)
+        if self._bar is not None:
+            self._bar.show(done=state.global_step)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         logs = rest.get("logs") or {}
-        if self._task is None:
+        if self._bar is None:
             return
         if "loss" in logs:
-            self._bar.update(self._task, note=f", loss {logs['loss']:.4f},")
+            self._bar.show(note=f"loss {logs['loss']:.4f}")
         shown = ("loss", "grad_norm", "learning_rate", "eval_open_loop_mse", "eval_open_loop_mae")
         named = ", ".join(f"{name} {logs[name]:.6g}" for name in shown if name in logs)
         if named:
@@ -58,4 +55,4 @@ class TrainingProgress(TrainerCallback):
 
     def stop(self) -> None:
         """Remove the bar; also when training ends with an error."""
-        self._bar.stop()
+        self._open.close()

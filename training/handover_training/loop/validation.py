@@ -87,7 +87,7 @@ class OpenLoop:
     ) -> ErrorSums:
         windows = [self.table.window(*place) for place in rows]
         samples = [
-            self.processor.prepare(self.reader.frames(window), window.state, window.task)
+            self.processor.prepare(self.reader.frames(window), window.state, window.task).scaled()
             for window in windows
         ]
         inputs = self.processor.collate(samples).to(device, torch.float32)

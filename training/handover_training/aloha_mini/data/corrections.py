@@ -7,15 +7,15 @@ snapshot files, one per episode, for the head stage.
 
 import numpy as np
 from handover_client.connection import PolicyClient
-from handover_client.control import ChunkPlayer, RobotObservation, ServerChunks
-from handover_envs.experts import POLICY_RATE_HZ, Expert, Trajectory
+from handover_client.control import RealTimeController, ServerChunks
+from handover_envs.experts import Expert, Trajectory
 from handover_envs.simulator import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
     AlohaSimulator,
     find_task,
 )
-from handover_proto import ARM_JOINTS, GRIPPER_JOINTS, ImageCodec
+from handover_proto import ARM_JOINTS, GRIPPER_JOINTS, POLICY_RATE_HZ, ImageCodec
 
 from handover_training.aloha_mini.configs import CorrectionsConfig
 from handover_training.aloha_mini.data.snapshots import (
@@ -30,6 +30,7 @@ from handover_training.aloha_mini.data.snapshots import (
 
 _CALL_TIMEOUT_S = 10.0
 _READY_TIMEOUT_S = 120.0
+_RECONNECT_S = 30.0
 _AHEAD = 40  # steps that the robot may have gone ahead along the plan since the last request
 _ARMS_OFF_RAD = 0.35  # further off than this (both arms, Euclidean), the plan is no guide
 _OBJECTS_OFF_M = 0.012
@@ -52,7 +53,6 @@ class CorrectionCollector:
         """execute_steps: how many steps of each chunk are played; an even number."""
         self._client, self._spec = client, client.get_info().spec
         self._execute_steps = execute_steps
-        self._every = round(execute_steps * CONTROL_RATE_HZ / POLICY_RATE_HZ)
         self._experts = {task: Expert(task) for task in TASK_ORDER}
         self._simulators = {task: AlohaSimulator(task, "plain") for task in TASK_ORDER}
 
@@ -61,17 +61,28 @@ class CorrectionCollector:
         task = task_of(seed)
         simulator = self._simulators[task]
         follower = PlanFollower(self._experts[task].plan(seed), simulator)
-        source = ServerChunks(self._client, self._spec, find_task(task).text, 0, seed)
-        player = ChunkPlayer(simulator.reset(seed), POLICY_RATE_HZ, CONTROL_RATE_HZ)
+        source = ServerChunks(self._client, self._spec, seed=seed, same_weights=True)
         snapshots = SnapshotWriter()
-        for step in range(DEMONSTRATION_STEPS):
-            if step % self._every == 0:
-                frame, state = simulator.render(FRAME_SIDE), simulator.state
-                chunk = follower.chunk(state, simulator.object_poses)
-                snapshots.keep(frame, simulator, NO_CHUNK if chunk is None else chunk)
-                seen = RobotObservation(step // self._every * self._execute_steps, state, frame)
-                player.add(source.ask(seen).targets, observed_at=step, now=step)
-            simulator.step(player.target_at(step))
+
+        def observe() -> tuple[np.ndarray, np.ndarray]:
+            frame, state = simulator.render(FRAME_SIDE), simulator.state
+            chunk = follower.chunk(state, simulator.object_poses)
+            snapshots.keep(frame, simulator, NO_CHUNK if chunk is None else chunk)
+            return state, frame
+
+        simulator.reset(seed)
+        with RealTimeController(
+            source,
+            find_task(task).text,
+            CONTROL_RATE_HZ,
+            "naive",
+            execute_steps=self._execute_steps,
+            policy_rate_hz=POLICY_RATE_HZ,
+            reconnect_s=_RECONNECT_S,
+            clock="simulated",
+        ) as controller:
+            for step in range(DEMONSTRATION_STEPS):
+                simulator.step(controller.act(step, observe))
         return snapshots
 
 

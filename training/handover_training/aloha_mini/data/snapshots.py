@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from handover_common import atomic_path
-from handover_envs.experts import POLICY_RATE_HZ
 from handover_envs.simulator import TaskName, find_task
-from handover_proto import CHUNK_STEPS
+from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ
 
 from handover_training.aloha_mini.configs import CorrectionsConfig, SnapshotsConfig
 from handover_training.errors import TrainingError

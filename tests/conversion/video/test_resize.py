@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import pytest
-from handover_conversion.video.resize import SquareResizer, centre_square, square_resize
+from handover_conversion.video.resize import SquareResizer, center_square, square_resize
 from PIL import Image
 
 
@@ -18,9 +18,9 @@ def _scene(height=480, width=640, seed=0):
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (100, 101), (300, 300)])
-def test_it_is_pillows_antialiased_bicubic_of_the_centre_square(height, width):
+def test_it_is_pillows_antialiased_bicubic_of_the_center_square(height, width):
     frame = _scene(height, width)
-    left, top, side = centre_square(width, height)
+    left, top, side = center_square(width, height)
     expected = Image.fromarray(frame).resize(
         (256, 256), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
     )
@@ -40,10 +40,10 @@ def test_the_crop_is_the_centre():
     frame = np.zeros((480, 640, 3), np.uint8)
     frame[:, :80], frame[:, 560:] = 255, 255
     assert square_resize(frame, 256).max() <= 2  # the margins left and right are gone
-    assert centre_square(640, 480) == (80, 0, 480)
-    assert centre_square(480, 640) == (0, 80, 480)
-    assert centre_square(106, 100) == (2, 0, 100)  # 3 is odd
-    assert centre_square(100, 107) == (0, 2, 100)
+    assert center_square(640, 480) == (80, 0, 480)
+    assert center_square(480, 640) == (0, 80, 480)
+    assert center_square(106, 100) == (2, 0, 100)  # 3 is odd
+    assert center_square(100, 107) == (0, 2, 100)
 
 
 def test_fine_stripes_become_grey_not_moire():

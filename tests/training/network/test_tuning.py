@@ -7,7 +7,7 @@ from handover_model.network.flow_matching import draw_flow
 from handover_model.network.groot import ModelInput, TrainingTarget
 from handover_training.network.tuning import apply_tuning, train_mode
 
-from .. import tiny
+from ...model import tiny
 
 
 def batch():

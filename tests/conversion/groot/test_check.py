@@ -64,7 +64,11 @@ JSON_FAULTS = [
     (MODALITY, lambda c: c["state"]["waist"].update(end=30), "expected a range within 0…29"),
     (MODALITY, lambda c: c["action"]["waist"].update(start=25), "overlaps the group before"),
     (MODALITY, lambda c: c["state"]["waist"].update(start=29), "state.waist is 29…29"),
-    (MODALITY, lambda c: c["video"]["ego_view"].update(original_key="x"), "has no video of"),
+    (
+        MODALITY,
+        lambda c: c["video"]["ego_view"].update(original_key="x"),
+        "which is not a video of",
+    ),
     (MODALITY, lambda c: c["annotation"]["human.task_description"].clear(), "annotation.human"),
     (STATS, lambda c: c["action"]["mean"].__setitem__(3, 9.0), r"action: mean\[3\] is 9"),
     (STATS, lambda c: c["timestamp"]["q99"].__setitem__(0, 0.0), r"timestamp: q99\[0\] is 0"),
@@ -73,7 +77,7 @@ JSON_FAULTS = [
     (STATS, lambda c: c["action"].update(mean=[float("nan")] * 29), "action: expected"),
     (STATS, lambda c: c.pop("observation.state"), "has no 'observation.state'"),
     (RELATIVE, lambda c: c["left_arm"]["std"][7].__setitem__(2, 5.0), r"left_arm: std\[7, 2\]"),
-    (RELATIVE, lambda c: c.update(tail=c["left_arm"]), "'tail' is no group"),
+    (RELATIVE, lambda c: c.update(tail=c["left_arm"]), "'tail' is not a group"),
     (RELATIVE, lambda c: c["left_arm"]["min"].pop(), "left_arm: expected"),
     (RELATIVE, lambda c: c["left_arm"].update(mean=None), "left_arm: expected"),
     (RELATIVE, lambda c: c.pop("right_arm"), "has no 'right_arm'"),
@@ -171,8 +175,8 @@ def test_all_faults_are_told_together(finished):
 FOREIGN_COLUMNS = [
     ("timestamp", pa.array(["soon"] * 20), "timestamp holds string, expected numbers"),
     ("timestamp", pa.array([[]] * 20, pa.list_(pa.float32())), "timestamp: expected one number"),
-    ("index", pa.array([[]] * 20, pa.list_(pa.int64())), "index: expected one number a row"),
-    ("task_index", pa.array([0.5] * 20), "task_index: expected one number a row, whole"),
+    ("index", pa.array([[]] * 20, pa.list_(pa.int64())), "index: expected one number per row"),
+    ("task_index", pa.array([0.5] * 20), "task_index: expected one number per row, integers"),
     ("task_index", pa.array(["cube"] * 20), "task_index holds string, expected numbers"),
     (
         "action",  # 29 wide on average
@@ -225,7 +229,7 @@ def test_a_fault_of_one_kind_hides_none_of_another(finished):
     (finished / "data/chunk-000/episode_000007.parquet").write_bytes(b"PAR1")
     told = "\n".join(map(str, check_dataset(finished)))
     for what in (
-        *("total_tasks is 7", "state.waist is 26…30", "action: expected", "'tail' is no group"),
+        *("total_tasks is 7", "state.waist is 26…30", "action: expected", "'tail' is not a group"),
         *("action is NaN", "the file is missing", "belongs to no episode"),
     ):
         assert what in told

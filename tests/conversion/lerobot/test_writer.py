@@ -27,7 +27,7 @@ LENGTHS = (5, 3)
 
 def reference_dataset() -> Path:
     """The recording that lerobot 0.3.3 wrote, which lies beside the repository or is named."""
-    default = Path(__file__).parents[3] / "shared/datasets/aloha_sim_transfer_cube_v21"
+    default = Path(__file__).parents[4] / "shared/datasets/aloha_sim_transfer_cube_v21"
     folder = Path(os.environ.get("HANDOVER_LEROBOT_V21", default))
     if not (folder / "meta/info.json").is_file():
         pytest.skip(f"no LeRobot v2.1 dataset at {folder}; HANDOVER_LEROBOT_V21 names one")

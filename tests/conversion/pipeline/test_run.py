@@ -15,7 +15,7 @@ from handover_conversion.pipeline.command import main
 from handover_conversion.pipeline.config import ConvertConfig
 from handover_proto.embodiment import ALOHA_SLOTS, widen
 
-SHARED = Path(os.environ.get("HANDOVER_DATASETS", Path(__file__).parents[2] / "../shared/datasets"))
+SHARED = Path(os.environ.get("HANDOVER_DATASETS", Path(__file__).parents[3] / "../shared/datasets"))
 
 
 @pytest.mark.parametrize("version", ["v2.0", "v2.1", "v3.0"])
@@ -142,7 +142,7 @@ def test_another_robot_needs_only_a_small_file(record, convert, tmp_path):
 
 def test_an_embodiment_with_an_empty_group_is_refused(record, convert, tmp_path):
     (tmp_path / "gap.json").write_text(json.dumps({"groups": {"arm": [0, 1], "hand": []}}))
-    with pytest.raises(DatasetError, match=r"gap\.json: .* a group has none"):
+    with pytest.raises(DatasetError, match=r"gap\.json: .* a group is empty"):
         convert(record(width=7), embodiment=str(tmp_path / "gap.json"))
 
 
@@ -201,7 +201,7 @@ def test_a_full_disk_is_told_before_the_work(record, convert, monkeypatch):
 
 def test_a_target_that_cannot_be_written_is_told(record, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="not a folder that can be written"):
+    with pytest.raises(DatasetError, match="is not a writable folder"):
         main(ConvertConfig(source=str(record()), output=tmp_path / "file/out"))
 
 
@@ -216,7 +216,7 @@ def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
     source = str(record())
     for output, error, message in (
         (Path("/"), FileError, "/ cannot be replaced"),
-        (tmp_path / "link", DatasetError, "is no folder" if overwrite else "exists"),
+        (tmp_path / "link", DatasetError, "is not a folder" if overwrite else "exists"),
         (tmp_path / "disk", DatasetError, "a disk is mounted at"),
     ):
         with pytest.raises(error, match=message):
@@ -235,7 +235,7 @@ def test_a_target_that_cannot_be_replaced_is_told_before_the_work(
         ({"image_size": 9000}, UsageError, "mp4v cannot be written with 9000 × 9000 pixels"),
         ({"workers": 0}, UsageError, "at least 1 worker"),
         ({"source": "no/such"}, DatasetError, "no/such"),
-        ({"revision": "v2.1"}, UsageError, "--revision is a hub repository's"),
+        ({"revision": "v2.1"}, UsageError, "--revision is for a Hub repository"),
         ({"video_key": "observation.images.wrist"}, DatasetError, "it has: observation.images.top"),
         ({"embodiment": "identikit"}, DatasetError, "no embodiment 'identikit'"),
     ],

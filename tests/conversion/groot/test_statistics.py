@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-_REPOSITORY = Path(__file__).parents[2]
+_REPOSITORY = Path(__file__).parents[3]
 
 
 def _numpy_statistics(values):
@@ -130,6 +130,17 @@ def test_relative_actions_are_described_step_by_step_over_all_windows(noise, hor
             for start in range(len(action) - horizon + 1)
         ]
         _assert_numpys(found[group], np.array(windows))
+
+
+def test_actions_may_be_relative_to_another_groups_state(noise):
+    dataset, episodes = noise
+    found = relative_statistics(dataset, ["left_arm"], 3, {"left_arm": "right_arm"})
+    windows = [
+        action[start : start + 3, :7].astype(np.float64) - state[start, 14:21]
+        for state, action in episodes
+        for start in range(len(action) - 2)
+    ]
+    _assert_numpys(found["left_arm"], np.array(windows))
 
 
 def test_no_window_in_any_episode_is_told(noise):

@@ -67,7 +67,7 @@ def test_a_missing_library_names_debians_packages(no_screen, missing):
 
 def test_a_screen_that_is_not_there_names_the_way_without_one(no_screen):
     no_screen.setenv("DISPLAY", ":77")
-    assert "MUJOCO_GL=egl draws without a screen" in str(graphics_missing("no display"))
+    assert "MUJOCO_GL=egl renders without a screen" in str(graphics_missing("no display"))
 
 
 def test_the_error_crosses_process_borders_as_it_is():
@@ -76,11 +76,18 @@ def test_the_error_crosses_process_borders_as_it_is():
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("module", ["recording", "demonstration", "snapshot_episode"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "handover_envs.record.run",
+        "handover_envs.record.demonstration",
+        "handover_training.aloha_mini.data.draw",
+    ],
+)
 def test_opengl_is_chosen_before_anything_imports_mujoco(module, no_screen):
     pytest.importorskip("dm_control", reason="needs the extra 'sim'")
     code = (
-        f"import sys, handover_envs.experts.expert, handover_envs.{module}\n"
+        f"import sys, handover_envs.experts.expert, {module}\n"
         "assert 'mujoco' not in sys.modules\n"
         "handover_envs.experts.expert.Expert('insertion')\n"
         "assert 'glfw' not in sys.modules  # MuJoCo's choice where nobody has chosen"

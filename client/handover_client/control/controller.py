@@ -1,0 +1,229 @@
+"""Real-time controller: plays a policy's chunks in a robot's own control loop, while it thinks.
+
+Requests leave early enough that no chunk runs out, steps that have passed when an answer comes are
+dropped, chunks are blended or continue each other (real-time chunking), and without an answer the
+robot holds its last target.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from math import ceil, inf
+from types import TracebackType
+from typing import Literal, get_args
+
+import numpy as np
+from handover_proto import InvalidRequest, PolicySpec, ServerUnavailable, UnmetPrecondition
+
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.control.blending import BLENDS, Switching, sends_rest
+from handover_client.control.chunk_player import (
+    ChunkPlayer,
+    Interpolation,
+    chunk_steps_per_control_step,
+)
+from handover_client.control.chunk_sources import ChunkRequest, ChunkSource, ServerChunks
+from handover_client.control.observation import ObserveFn, make_observation
+from handover_client.control.real_time import RealTimeRequester
+from handover_client.control.request_log import RequestLog
+from handover_client.control.requester import ArrivedChunk, ChunkRequester, RequestSchedule
+from handover_client.control.simulated_time import SimulatedTimeRequester
+
+Clock = Literal["wall", "simulated"]
+
+# requests; the longest of their lags is expected of the next: arXiv:2506.07339, real-time chunking
+_LAGS_REMEMBERED = 10
+
+
+class RealTimeController:
+    """One episode of a robot whose loop calls `act` at every control step; a context manager.
+
+        with RealTimeController(policy, task="Pick up the cube") as controller:
+            for step in range(steps):
+                robot.command(controller.act(step, robot.read))
+
+    `act` never waits for the server (clock `wall`): requests are sent and received in a thread.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyClient | ChunkSource,
+        task: str,
+        control_rate_hz: float = 50.0,
+        switching: Switching | None = None,
+        *,
+        execute_steps: int = 8,
+        interpolation: Interpolation = "linear",
+        policy_rate_hz: float = 0.0,
+        reconnect_s: float = inf,
+        clock: Clock = "wall",
+        added_latency_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """The arguments are `handover rollout`'s flags of the same names, for any robot.
+
+        policy: a connected client, or another source: ServerChunks(client, seed=0), for example
+        task: the instruction, word for word as in the recordings
+        switching: None for real-time chunking and a crossfade where the policy supports prefixes,
+            else a crossfade
+        execute_steps: of each chunk, at the policy's rate, before the next is requested
+        policy_rate_hz: for a server that does not report its rate
+        reconnect_s: how long to go on without an answer; then `act` raises ServerLost
+        clock: `wall` for a robot; `simulated` for a simulation that waits for each answer, and
+            gets it `added_latency_s` after its observation
+
+        Raises UnmetPrecondition for a policy that is not one for ALOHA, or that has no real-time
+        chunking where it is asked for; InvalidRequest for an empty task; ValueError otherwise.
+        """
+        source = ServerChunks(policy) if isinstance(policy, PolicyClient) else policy
+        spec = source.spec
+        if switching is None:
+            switching = "rtc_crossfade" if spec.supports_prefix else "crossfade"
+        for word, kind in ((switching, Switching), (interpolation, Interpolation), (clock, Clock)):
+            if word not in get_args(kind):
+                raise ValueError(f"{word!r}: expected {', '.join(get_args(kind))}")
+        _check(spec, task, switching, execute_steps)
+        self._cameras, self._task = spec.cameras, task
+        self._switching: Switching = switching
+        self._rates = _policy_rate_hz(spec, policy_rate_hz), control_rate_hz
+        self._interpolation: Interpolation = interpolation
+        ratio = chunk_steps_per_control_step(*self._rates)
+        self._schedule = RequestSchedule(ratio, execute_steps, spec.horizon)
+        self.log = RequestLog()
+        """Latencies, outages, dropped steps, dry spells since the start; grows with each chunk."""
+        kind = RealTimeRequester if clock == "wall" else SimulatedTimeRequester
+        self._requester: ChunkRequester = kind(
+            source, 1 / control_rate_hz, reconnect_s, added_latency_s, self.log.outages
+        )
+        self._player: ChunkPlayer | None = None  # from the first observation on
+        self._lags: deque[int] = deque(maxlen=_LAGS_REMEMBERED)  # control steps
+        self._step, self._due = -1, 0
+        self._closed = False
+        self.sequence: int | None = None
+        """The last received chunk's: the policy's steps at its observation. None before."""
+        self.latency_ms: float | None = None
+        """The last received chunk's, as the robot saw it. None before."""
+
+    def act(self, step: int, observe: ObserveFn) -> np.ndarray:
+        """Return the joint targets of a control step: (14,) float32, rad, grippers 0 … 1.
+
+        step: control steps since the start, by the clock: a loop that missed some skips them
+        observe: called when a request is due, and only then; returns the joints, (14,), and the
+            camera's frame (or {camera: frame}), or an Observation
+
+        It takes as long as `observe` and well below a millisecond. Until the first chunk it returns
+        the joints of the first observation. Raises what ended the requests: PolicyError for what
+        would come again, ServerLost after `reconnect_s`; and InvalidRequest for other shapes.
+        """
+        if self._closed:
+            raise ServerUnavailable("the controller was closed: make another one")
+        if step <= self._step:
+            raise ValueError(
+                f"control step {step} after {self._step}: expected a later one, and a controller "
+                "for each episode"
+            )
+        self._receive(step)
+        if step >= self._due and self._requester.is_ready(step):
+            self._requester.send(step, self._request(step, observe))
+            self._receive(step)  # a simulation's answer that takes no time
+        self._step = step
+        player = self._player
+        assert player is not None
+        self.log.watch(player, step)
+        return player.target_at(step)
+
+    @property
+    def hold_reason(self) -> str:
+        """Why the robot holds its last target; empty while a chunk is played."""
+        player = self._player
+        if player is None or player.is_empty:
+            reason = "no chunk yet"
+        elif player.is_dry(self._step):
+            reason = "the last chunk is over"
+        else:
+            return ""
+        error = self._requester.error
+        return f"{reason}: {error}" if error else reason
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether the robot holds its last target for want of a chunk."""
+        return bool(self.hold_reason)
+
+    @property
+    def dropped_steps(self) -> int:
+        """How many of the chunks' steps had passed when their chunk came, since the start."""
+        return self.log.dropped_steps
+
+    @property
+    def borders(self) -> list[int]:
+        """Control steps at which a chunk took over from another, or joined it."""
+        return self._player.borders if self._player else []
+
+    def close(self) -> None:
+        """Stop asking; returns at once.
+
+        A request under way ends by itself at its deadline (the client's `call_timeout_s`), or when
+        the client is closed, and its thread with it.
+        """
+        if not self._closed:
+            self._closed = True
+            self._requester.close()
+
+    def __enter__(self) -> "RealTimeController":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _receive(self, step: int) -> None:
+        """Play the chunk that is there by now, if any."""
+        arrived: ArrivedChunk | None = self._requester.receive(step)
+        if arrived is None:
+            return
+        assert self._player is not None
+        reply, asked_at = arrived.reply, arrived.observed_at
+        self.sequence, self.latency_ms = arrived.sequence, reply.latency_ms
+        self.log.add(reply)
+        self.log.dropped_steps += self._player.add(reply.targets, asked_at, now=step)
+        self._lags.append(step - asked_at)
+        self._due = self._schedule.due_after(asked_at, expected_lag=step - asked_at)
+
+    def _request(self, step: int, observe: ObserveFn) -> ChunkRequest:
+        """Observe, and add what is still to play where the policy continues it."""
+        observation, joints = make_observation(observe(), self._cameras, self._task)
+        if self._player is None:
+            self._player = ChunkPlayer(
+                joints, *self._rates, self._interpolation, BLENDS[self._switching]
+            )
+        sequence = self._schedule.sequence(step)
+        rest = self._player.rest(step) if sends_rest(self._switching) else None
+        if rest is None or not len(rest):
+            return ChunkRequest(sequence, observation)
+        # a chunk that comes sooner than expected has nothing to make up for
+        delay = ceil(max(self._lags, default=0) * self._schedule.steps_per_control_step)
+        return ChunkRequest(sequence, observation, rest, min(delay, len(rest)))
+
+
+def _policy_rate_hz(spec: PolicySpec, given: float) -> float:
+    if not (spec.rate_hz or given):
+        raise ValueError("the server does not report its policy's rate: give policy_rate_hz")
+    return spec.rate_hz or given
+
+
+def _check(spec: PolicySpec, task: str, switching: Switching, execute_steps: int) -> None:
+    if not task.strip():
+        raise InvalidRequest("task", "the instruction in words, as in the recordings", repr(task))
+    if sends_rest(switching) and not spec.supports_prefix:
+        raise UnmetPrecondition(
+            f"switching {switching}: the server's {spec.policy!r} policy has no real-time "
+            "chunking; use naive, ensemble or crossfade"
+        )
+    if not 1 <= execute_steps <= spec.horizon:
+        raise ValueError(
+            f"execute_steps is {execute_steps}, expected 1 to {spec.horizon}: the policy's chunks "
+            f"have {spec.horizon} steps"
+        )

@@ -1,0 +1,80 @@
+"""Observations for an ALOHA policy, made of what a robot's control loop reads."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from handover_proto import (
+    ALOHA_JOINTS,
+    CameraSpec,
+    Frame,
+    InvalidRequest,
+    Observation,
+    aloha_state_groups,
+    aloha_targets,
+)
+from PIL import Image
+
+# joints: (14,), rad, grippers 0 … 1; and the frame of the policy's one camera, or frames by name
+JointsAndImage = tuple[np.ndarray, Frame | Mapping[str, Frame] | None]
+ObserveFn = Callable[[], JointsAndImage | Observation]
+
+
+def make_observation(
+    seen: JointsAndImage | Observation, cameras: Sequence[CameraSpec], task: str
+) -> tuple[Observation, np.ndarray]:
+    """Return what an ObserveFn returned as an observation, and its joints: (14,).
+
+    Raises InvalidRequest for anything else, and for one frame where there are several cameras.
+    """
+    if isinstance(seen, Observation):
+        try:
+            joints = aloha_targets(seen.state)[-1]
+        except ValueError as error:
+            raise InvalidRequest("observation.state", "ALOHA's groups", str(error)) from None
+        return seen, _check_joints(joints)
+    if not (isinstance(seen, tuple) and len(seen) == 2):
+        got = type(seen).__name__
+        raise InvalidRequest("observe()", "(joints, image) or an Observation", got)
+    joints, image = _check_joints(np.asarray(seen[0])), seen[1]
+    if isinstance(image, Mapping):
+        frames = dict(image)
+    elif image is None:
+        frames = {}
+    else:
+        names = [camera.name for camera in cameras]
+        if len(names) != 1:
+            raise InvalidRequest("image", f"frames by name: {', '.join(names)}", "one frame")
+        frames = {names[0]: image}
+    by_camera = {name: [frame] for name, frame in frames.items()}
+    return Observation(by_camera, aloha_state_groups(joints), task), joints
+
+
+def square_image(frame: np.ndarray, size: int = 256) -> np.ndarray:
+    """Crop the centered square and resize it: (H, W, 3) uint8 RGB -> (size, size, 3) uint8 RGB.
+
+    The same as handover_conversion.square_resize, by which `handover convert` and `handover
+    rollout` make every frame, with Pillow alone: the square's corner is on even pixels, the filter
+    an antialiased bicubic. On frames of our recordings they differ by 0.001 of 255 levels on
+    average (Pillow's own resize of 8-bit pixels, which rounds after each axis, by 0.023). Raises
+    ValueError for another shape or dtype.
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise ValueError(f"expected an (H, W, 3) uint8 image, got {frame.shape} {frame.dtype}")
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 4 * 2, (height - side) // 4 * 2
+    square = frame[top : top + side, left : left + side].astype(np.float32)
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC))
+        for plane in np.moveaxis(square, -1, 0)
+    ]
+    return np.clip(np.rint(np.stack(planes, axis=-1)), 0, 255).astype(np.uint8)
+
+
+def _check_joints(joints: np.ndarray) -> np.ndarray:
+    expected = f"14 finite numbers: {', '.join(ALOHA_JOINTS)}"
+    if joints.shape != (len(ALOHA_JOINTS),) or joints.dtype.kind not in "fiu":
+        raise InvalidRequest("joints", expected, f"{joints.dtype} {joints.shape}")
+    if not np.isfinite(joints).all():
+        raise InvalidRequest("joints", expected, "NaN or infinity")
+    return joints
