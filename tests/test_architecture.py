@@ -88,7 +88,6 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "inference",
         "requests",
         ("policies", "security"),
-        "serve.config",
         "logs",
         "errors",
     ],

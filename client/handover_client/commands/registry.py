@@ -65,7 +65,7 @@ COMMANDS = {
     ),
     "serve": Command(
         module="handover_server.serve.command",
-        config="handover_server.serve.command:ServeConfig",
+        config="handover_server.serve.config:ServeConfig",
         extra="serve",
         summary="a checkpoint as a gRPC policy server",
     ),
