@@ -10,7 +10,7 @@ from handover_client.comparison.rollouts import compare_rollouts
 from handover_client.rollout.figures import rollout_figures
 from handover_common import write_json
 
-from .test_rollout_folder import record
+from ..rollout.test_folder import record
 
 SETTINGS = {
     "task": "transfer_cube",

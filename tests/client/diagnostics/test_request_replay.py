@@ -24,8 +24,8 @@ from handover_proto.request_log import (
 from handover_proto.types import Observation, PolicyRequest
 from handover_proto.wire.messages import ERROR_METADATA_KEY, encode_error, serialize_request
 
-from .conftest import hold
-from .serving import ServerProcess
+from ..conftest import hold
+from ..serving import ServerProcess
 
 
 def observation(step):

@@ -23,10 +23,10 @@ from handover_common.errors import HandoverError, UsageError
 from handover_proto.errors import NotAuthorised
 from handover_proto.types import ServerInfo
 
-from .conftest import hold
-from .serving import ServerProcess, source_environment
+from ..conftest import hold
+from ..serving import ServerProcess, source_environment
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def moments(plan: LoadSchedule, count: int) -> list[list[float]]:

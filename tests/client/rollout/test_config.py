@@ -8,7 +8,7 @@ from handover_client.rollout.config import RolloutConfig, check
 from handover_client.rollout.simulation import episode_seeds
 from handover_common.errors import UsageError
 
-from .stand_ins import flat_config
+from ..stand_ins import flat_config
 
 
 def config(tmp_path, **flags) -> RolloutConfig:

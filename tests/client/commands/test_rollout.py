@@ -24,8 +24,8 @@ from handover_client.rollout.simulation import episode_tasks, find_server, play
 from handover_envs.simulator.simulator import AlohaSimulator, SimulationFailed
 from handover_proto.errors import PolicyError
 
-from .serving import ServerProcess, source_environment
-from .stand_ins import flat_config
+from ..serving import ServerProcess, source_environment
+from ..stand_ins import flat_config
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(480)]
 
@@ -219,7 +219,7 @@ def test_simulated_real_time_repeats_and_needs_no_real_time(hold_server, tmp_pat
 
 
 def test_real_time_chunking_with_the_shipped_checkpoint(tmp_path):
-    checkpoint = Path(__file__).parents[2] / "checkpoints/aloha-mini"
+    checkpoint = Path(__file__).parents[3] / "checkpoints/aloha-mini"
     with ServerProcess("--checkpoint", checkpoint, "--device", "cpu", log=tmp_path / "log") as here:
         config = short(
             tmp_path / "run",

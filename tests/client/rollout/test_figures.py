@@ -6,7 +6,7 @@ from handover_client.results.latency import STAGES
 from handover_client.results.statistics import wilson_95
 from handover_client.rollout.figures import rollout_figures
 
-from .test_rollout_folder import record
+from .test_folder import record
 
 
 def episodes():

@@ -18,7 +18,7 @@ from handover_common import FileError, write_json
 from handover_proto.errors import ServerUnavailable
 from handover_proto.types import Limits, PolicySpec, ServerInfo
 
-from .stand_ins import PointRobot, RampSource
+from ..stand_ins import PointRobot, RampSource
 
 UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 

@@ -17,8 +17,8 @@ from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import encode_h264
 from handover_common.errors import UsageError
 
-from .report.made_up import make_evaluation
-from .test_rollout_folder import record
+from ..rollout.test_folder import record
+from .made_up import make_evaluation
 
 needs_rerun = pytest.mark.skipif(
     importlib.util.find_spec("rerun") is None,

@@ -15,7 +15,7 @@ from handover_client.errors import NoPlan
 from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import InvalidRequest, ServerUnavailable
 
-from .stand_ins import BLIND, PointRobot, RampSource
+from ..stand_ins import BLIND, PointRobot, RampSource
 
 
 def play(source, max_steps=100, period_s=None, delay=lambda: 0.0, bound_s=60.0, robot=None):
