@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +254,7 @@ def describe_versions() -> dict[str, str]:
     """Name the versions that the figures depend on."""
     names = ("av", "pyarrow", "numpy", "pillow", "opencv-python-headless", "imageio")
     return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in (*names, "imageio-ffmpeg")
+        name: package_version(name) for name in (*names, "imageio-ffmpeg")
     }
 
 
