@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from handover_common import package_versions
 from handover_proto.embodiment import GR1_DIMS, aloha_state_groups
 from handover_proto.types import ActionChunk, EncodedImage, ImageCodec, Observation
 from handover_proto.wire.codec import compress

@@ -28,7 +28,7 @@ def fake_command(monkeypatch):
         module.main, module.Config = action, FakeConfig
         module.__spec__ = types.SimpleNamespace(name="fake_command_module")
         monkeypatch.setitem(sys.modules, "fake_command_module", module)
-        command = Command("fake_command_module", "fake_command_module:Config", extra, "for a test")
+        command = Command("fake_command_module", "fake_command_module:Config", "for a test", extra)
         monkeypatch.setitem(COMMANDS, "fake", command)
 
     return install
@@ -42,7 +42,7 @@ def raising(error):
 
 
 def test_the_overview_lists_only_commands_whose_module_exists(monkeypatch, capsys):
-    ghost = Command("handover_nowhere.ghost", "handover_nowhere.ghost:Config", "sim", "not there")
+    ghost = Command("handover_nowhere.ghost", "handover_nowhere.ghost:Config", "not there", "sim")
     monkeypatch.setitem(COMMANDS, "ghost", ghost)
     assert cli.run([]) == 0
     listed = capsys.readouterr().out

@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 
-
 from handover_client.connection.flags import (
     NO_SECURITY,
     SecurityOptions,
