@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
-import tyro
 from handover_common import UsageError
 from tyro.conf import Positional
 
@@ -48,8 +47,3 @@ def main(config: CompareConfig) -> "Comparison":
         write_comparison(config.output, comparison, (config.run_a, config.run_b), runs)
         print(f"page: {config.output}")
     return comparison
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(CompareConfig))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Union
 
-import tyro
 from handover_common import UsageError, write_text
 from tyro.conf import Positional
 
@@ -34,8 +33,3 @@ def main(config: ReportConfig) -> None:
     page = render_runs([run_section(folder, read_run(folder)) for folder in config.runs])
     write_text(config.output, page)
     print(f"page: {config.output}")
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(ReportConfig))
