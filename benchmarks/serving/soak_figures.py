@@ -41,7 +41,7 @@ def summary(taken: list[dict[str, Any]], warm_s: float) -> dict[str, Any]:
 
 
 def recording(folder: Path, taken: list[dict[str, Any]], bound_gb: float) -> dict[str, Any]:
-    """What the black box holds at the end, read as `handover replay-requests` reads it."""
+    """What the request recording holds at the end, read as `handover replay-requests` reads it."""
     kinds = Counter(type(record).__name__ for record in read_recording(folder))
     return {
         "most_mib": max(sample["record_mib"] for sample in taken),

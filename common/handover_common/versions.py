@@ -1,7 +1,6 @@
 """Versions of installed packages, and the one name under which Handover is distributed."""
 
 from collections.abc import Iterable
-from importlib import metadata
 
 DISTRIBUTION = "handover-robotics"  # `handover` on PyPI is somebody else's project
 NOT_INSTALLED = "not installed"
@@ -9,6 +8,8 @@ NOT_INSTALLED = "not installed"
 
 def package_version(package: str) -> str | None:
     """The installed version of a package, or None. "handover" is this project itself."""
+    from importlib import metadata  # takes 30 ms, which --help need not wait for
+
     try:
         return metadata.version(DISTRIBUTION if package == "handover" else package)
     except metadata.PackageNotFoundError:

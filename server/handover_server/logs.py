@@ -1,4 +1,4 @@
-"""Log lines: one an event, with its figures as fields, for people or as JSON for machines."""
+"""Log lines: one per event, with its figures as fields, as text or as JSON."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ _FIELDS = "handover_fields"  # the attribute of a log record that holds an event
 
 
 def fields(**values: Any) -> dict[str, dict[str, Any]]:
-    """Give a log call its fields: logger.info("…", extra=fields(queue_ms=1.2)).
+    """Return the fields of a log call: logger.info("…", extra=fields(queue_ms=1.2)).
 
     Never an image, a task's text, a client's tag or a token.
     """
@@ -23,9 +23,9 @@ def fields(**values: Any) -> dict[str, dict[str, Any]]:
 
 
 def configure_logging(form: LogFormat, level: LogLevel) -> None:
-    """Log to stderr from now on, as the command was told."""
-    # gRPC's own lines, one for each handshake that fails, are in no format of ours; port scanners
-    # would fill a log with them. To be set before grpc is imported.
+    """Log to stderr from now on, in the given format and level."""
+    # gRPC's own lines, one for each failed handshake, do not have this format; port scanners
+    # would fill the log with them. Must be set before grpc is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
@@ -34,7 +34,7 @@ def configure_logging(form: LogFormat, level: LogLevel) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """2026-01-31T12:00:00.123Z INFO what happened field=value; a traceback follows in lines."""
+    """2026-01-31T12:00:00.123Z INFO what happened field=value; a traceback follows on new lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one event."""

@@ -1,10 +1,12 @@
 """A dataset, a policy and a run that do not fit: one clear line."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from handover_client.errors import EvaluationError
-from handover_client.replay.compatibility import check_fit, check_run, choose_episodes
+from handover_client.replay.compatibility import check_fit, check_horizon, choose_episodes
+from handover_client.replay.config import ReplayConfig, check
 from handover_common.errors import UsageError
 from handover_proto.types import ActionSpec, CameraSpec, StateSpec
 
@@ -62,9 +64,14 @@ def test_known_ids_are_written_as_ranges(recordings):
         choose_episodes(recordings, (9,))
 
 
-@pytest.mark.parametrize(
-    ("steps", "action_horizon", "seed"), [(0, 4, 0), (10, 0, 0), (10, 5, 0), (10, 4, -1)]
-)
-def test_numbers_that_make_no_sense_are_usage_errors(recordings, steps, action_horizon, seed):
-    with pytest.raises(UsageError, match=r"^--"):
-        check_run(steps, action_horizon, seed, recordings.spec)
+@pytest.mark.parametrize("action_horizon", [0, 5])
+def test_a_horizon_that_the_chunks_do_not_have_is_a_usage_error(recordings, action_horizon):
+    with pytest.raises(UsageError, match=r"^--action-horizon .*expected 1 to 4"):
+        check_horizon(action_horizon, recordings.spec)
+
+
+@pytest.mark.parametrize(("flag", "value"), [("steps", 0), ("seed", -1)])
+def test_numbers_that_make_no_sense_are_usage_errors(flag, value):
+    config = ReplayConfig("127.0.0.1:1", Path("here"), Path("out"), **{flag: value})
+    with pytest.raises(UsageError, match=rf"^--{flag} is {value}, expected"):
+        check(config)

@@ -54,16 +54,16 @@ def videos_of(folder) -> list[str]:
 
 
 def test_beside_the_failures_one_success_is_drawn_from_its_trace(tmp_path):
-    sources = [dataclasses.replace(each, sights=[]) for each in (DOWN, UP, UP)]
+    sources = [dataclasses.replace(each, requests=[]) for each in (DOWN, UP, UP)]
     assert run(tmp_path / "run", sources) == [[0, 1, 2], [1]]
     assert videos_of(tmp_path / "run") == [
         "videos/episode_000000.mp4",
         "videos/episode_000001.mp4",
         "",
     ]
-    alone = dataclasses.replace(UP, sights=[])
+    alone = dataclasses.replace(UP, requests=[])
     run(tmp_path / "alone", [alone], videos="none")
-    assert len(sources[1].sights) == len(alone.sights)  # the policy was not asked again
+    assert len(sources[1].requests) == len(alone.requests)  # the policy was not asked again
     page = (tmp_path / "run/report.html").read_text()
     assert page.count("data:video/mp4;base64,") == 2
     figures = json.loads((tmp_path / "run/metrics.json").read_text())

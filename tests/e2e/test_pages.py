@@ -168,7 +168,7 @@ def test_conversion(terminal):
 
 
 def test_containers(terminal):
-    """What docker-compose.yml does around the server is tests/server/test_containers.py's."""
+    """How docker-compose.yml runs the server: tests/server/deployment/test_containers.py."""
     (terminal.folder / "server").unlink()
     shutil.copytree(ROOT / "server", terminal.folder / "server")
     for name in ("ca.pem", "token"):

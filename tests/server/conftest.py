@@ -22,7 +22,8 @@ from handover_proto.wire.messages import ERROR_METADATA_KEY, decode_error, seria
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.observer import Observer
 from handover_server.requests.request import Lane, PendingRequest
-from handover_server.rpc.server import PolicyServer, ServerSettings
+from handover_server.rpc.server import PolicyServer
+from handover_server.rpc.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0  # of every call; never reached where all is well
@@ -113,8 +114,8 @@ class Door(Observer):
     def __init__(self) -> None:
         self._admitted: queue.Queue[int] = queue.Queue()
 
-    def entered(self, ticket: PendingRequest, data: bytes) -> None:
-        self._admitted.put(ticket.sequence)
+    def admitted(self, pending: PendingRequest, data: bytes) -> None:
+        self._admitted.put(pending.sequence)
 
     def wait_for(self, *sequences: int) -> None:
         assert {self._admitted.get(timeout=TIMEOUT_S) for _ in sequences} == set(sequences)
@@ -177,8 +178,8 @@ class Running:
         except grpc.RpcError as error:
             raise typed(error) from error
 
-    def wait_until_under_way(self, requests: int) -> None:
-        wait_until(lambda: len(self.server._intake._under_way) == requests)
+    def wait_until_in_flight(self, requests: int) -> None:
+        wait_until(lambda: self.server.levels()["in_flight_requests"] == requests)
 
     def run(self, coroutine) -> object:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(TIMEOUT_S)
@@ -196,7 +197,7 @@ def typed(error: grpc.RpcError) -> PolicyError:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Running]]:
-    """Start servers for a test: serve(policy, max_batch=…, bounds=…)."""
+    """Start servers for a test: serve(policy, max_batch=…, limits=…)."""
     started: list[tuple[Running, threading.Thread]] = []
 
     def start(policy: Policy, ready: bool = True, **settings: object) -> Running:

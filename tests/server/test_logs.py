@@ -8,7 +8,7 @@ import pytest
 from handover_proto.errors import InvalidRequest
 from handover_server.logs import JsonFormatter, TextFormatter, fields
 from handover_server.operations import request_summary as module
-from handover_server.operations.request_summary import RequestLog
+from handover_server.operations.request_summary import RequestSummary
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_json_is_one_object_a_line_even_with_a_traceback(record):
 
 def test_at_debug_each_request_has_a_line_without_what_was_in_it(serve, noise, message, caplog):
     with caplog.at_level(logging.DEBUG, "handover_server.operations.request_summary"):
-        server = serve(noise, observer=RequestLog())
+        server = serve(noise, observer=RequestSummary())
         server.infer(message(sequence=41, client_tag="secret tag"))
         with pytest.raises(InvalidRequest):
             server.infer_bytes(b"\xff")
@@ -68,7 +68,7 @@ def test_at_info_a_minute_of_requests_is_one_line(caplog, monkeypatch):
     clock = types.SimpleNamespace(monotonic=lambda: passed[0])
     monkeypatch.setattr(module, "time", clock)
     caplog.set_level(logging.INFO, "handover_server.operations.request_summary")
-    log = RequestLog()
+    log = RequestSummary()
     for passed[0] in (1.0, 59.9, 60.0, 61.0, 119.9, 125.0):
         log.refused("invalid")
     lines = [TextFormatter().format(each) for each in caplog.records]
@@ -79,8 +79,8 @@ def test_at_info_a_minute_of_requests_is_one_line(caplog, monkeypatch):
 
 
 def test_the_summary_counts_chunks(serve, noise, message, caplog, monkeypatch):
-    monkeypatch.setattr("handover_server.operations.request_summary._SUMMARY_S", 0.0)
+    monkeypatch.setattr("handover_server.operations.request_summary.SUMMARY_S", 0.0)
     with caplog.at_level(logging.INFO, "handover_server.operations.request_summary"):
-        serve(noise, observer=RequestLog()).infer(message())
+        serve(noise, observer=RequestSummary()).infer(message())
     (line,) = [TextFormatter().format(each) for each in caplog.records if each.msg == "requests"]
     assert line.endswith("ok=1")

@@ -14,10 +14,10 @@ from typing import Any
 class Command:
     """One command of the command line."""
 
-    module: str  # its `cli()` parses sys.argv and does the work
+    module: str  # its `main(config)` does the work
     config: str  # "module:class", the frozen dataclass that it parses
-    extra: str  # brings the command's packages; empty where the base installation is enough
     summary: str
+    extra: str = ""  # brings the command's packages; empty where the base installation is enough
 
     def exists(self) -> bool:
         """Whether this installation has the command's module."""
@@ -26,9 +26,9 @@ class Command:
         except ModuleNotFoundError:  # its package is not installed at all
             return False
 
-    def load(self) -> Callable[[], None]:
-        """Import the function that parses sys.argv and does the work."""
-        return importlib.import_module(self.module).cli
+    def load(self) -> Callable[[Any], object]:
+        """Import the function that does the work, `main(config)`."""
+        return importlib.import_module(self.module).main
 
     def load_config(self) -> type[Any]:
         """Import the dataclass of the command's flags."""
@@ -36,85 +36,81 @@ class Command:
         return getattr(importlib.import_module(module), name)
 
 
-_HERE = "handover_client.commands"
+_OURS = "handover_client.commands"
 
 COMMANDS = {
     "record": Command(
-        module="handover_envs.record.command",
-        config="handover_envs.record.config:RecordConfig",
+        "handover_envs.record.command",
+        "handover_envs.record.config:RecordConfig",
+        "scripted demonstrations in MuJoCo, as a LeRobot dataset",
         extra="sim",
-        summary="scripted demonstrations in MuJoCo, as a LeRobot dataset",
     ),
     "convert": Command(
-        module="handover_conversion.pipeline.command",
-        config="handover_conversion.pipeline.config:ConvertConfig",
+        "handover_conversion.pipeline.command",
+        "handover_conversion.pipeline.config:ConvertConfig",
+        "LeRobot recordings to a GR00T dataset",
         extra="convert",
-        summary="LeRobot recordings to a GR00T dataset",
     ),
     "finetune": Command(
-        module="handover_training.finetuning.command",
-        config="handover_training.finetuning.config:FinetuneConfig",
+        "handover_training.finetuning.command",
+        "handover_training.finetuning.config:FinetuneConfig",
+        "GR00T dataset to a finetuned checkpoint",
         extra="train",
-        summary="GR00T dataset to a finetuned checkpoint",
     ),
     "calibrate": Command(
-        module="handover_training.calibrate.command",
-        config="handover_training.calibrate.config:CalibrateConfig",
+        "handover_training.calibrate.command",
+        "handover_training.calibrate.config:CalibrateConfig",
+        "FP8 scales of a checkpoint, from a dataset",
         extra="train",
-        summary="FP8 scales of a checkpoint, from a dataset",
     ),
     "serve": Command(
-        module="handover_server.serve.command",
-        config="handover_server.serve.command:ServeConfig",
+        "handover_server.serve.command",
+        "handover_server.serve.config:ServeConfig",
+        "a checkpoint as a gRPC policy server",
         extra="serve",
-        summary="a checkpoint as a gRPC policy server",
     ),
     "info": Command(
-        module=f"{_HERE}.info",
-        config=f"{_HERE}.info:InfoConfig",
-        extra="",
-        summary="what a server serves, and the round trip to it",
+        f"{_OURS}.info",
+        f"{_OURS}.info:InfoConfig",
+        "what a server serves, and the round trip to it",
     ),
     "replay": Command(
-        module=f"{_HERE}.replay",
-        config="handover_client.replay.config:ReplayConfig",
+        f"{_OURS}.replay",
+        "handover_client.replay.config:ReplayConfig",
+        "open-loop evaluation: a server's chunks beside recorded actions",
         extra="replay",
-        summary="open-loop evaluation: a server's chunks beside recorded actions",
     ),
     "rollout": Command(
-        module=f"{_HERE}.rollout",
-        config="handover_client.rollout.config:RolloutConfig",
+        f"{_OURS}.rollout",
+        "handover_client.rollout.config:RolloutConfig",
+        "closed-loop evaluation: a server's chunks played in MuJoCo",
         extra="sim",
-        summary="closed-loop evaluation: a server's chunks played in MuJoCo",
     ),
     "replay-requests": Command(
-        module=f"{_HERE}.replay_requests",
-        config=f"{_HERE}.replay_requests:ReplayRequestsConfig",
-        extra="",
-        summary="a server's recorded requests again: are the answers bit-identical",
+        f"{_OURS}.replay_requests",
+        f"{_OURS}.replay_requests:ReplayRequestsConfig",
+        "a server's recorded requests again: are the answers bit-identical",
     ),
     "bench": Command(
-        module=f"{_HERE}.bench",
-        config="handover_client.diagnostics.load_config:BenchConfig",
-        extra="",
-        summary="load on a server: latency percentiles, throughput, refusals",
+        f"{_OURS}.bench",
+        "handover_client.diagnostics.load_config:BenchConfig",
+        "load on a server: latency percentiles, throughput, refusals",
     ),
     "compare": Command(
-        module=f"{_HERE}.compare",
-        config=f"{_HERE}.compare:CompareConfig",
+        f"{_OURS}.compare",
+        f"{_OURS}.compare:CompareConfig",
+        "two evaluation runs side by side",
         extra="replay",
-        summary="two evaluation runs side by side",
     ),
     "report": Command(
-        module=f"{_HERE}.report",
-        config=f"{_HERE}.report:ReportConfig",
+        f"{_OURS}.report",
+        f"{_OURS}.report:ReportConfig",
+        "one page about several evaluation runs",
         extra="replay",
-        summary="one page about several evaluation runs",
     ),
     "completion": Command(
-        module=f"{_HERE}.completion",
-        config=f"{_HERE}.completion:CompletionConfig",
-        extra="",
-        summary="completion script of bash or zsh",
+        f"{_OURS}.completion",
+        f"{_OURS}.completion:CompletionConfig",
+        "completion script of bash or zsh",
     ),
 }

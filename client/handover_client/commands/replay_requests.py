@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-import tyro
-from handover_common import UsageError
+from handover_common import check_range
 
 from handover_client.connection.flags import (
     NO_SECURITY,
@@ -48,8 +47,7 @@ def main(config: ReplayRequestsConfig) -> "ReplayCounts":
     Raises EvaluationError when an answer differs or a request is refused, and when there was
     nothing to compare.
     """
-    if config.limit is not None and config.limit < 1:
-        raise UsageError(f"--limit is {config.limit}, expected 1 or more")
+    check_range(config, "limit", least=1)
     check_timeouts(config, "connect_timeout_s", "call_timeout_s")
     from handover_client.connection.policy_client import PolicyClient
     from handover_client.diagnostics.request_replay import compare_recording
@@ -64,8 +62,3 @@ def main(config: ReplayRequestsConfig) -> "ReplayCounts":
         print(counts.describe(client.info.spec.checkpoint_hash))
     counts.check(config.recording)
     return counts
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(ReplayRequestsConfig))

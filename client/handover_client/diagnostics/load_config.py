@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from handover_common import UsageError
+from handover_common import UsageError, check_range
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions
 
@@ -54,9 +54,7 @@ def check(config: BenchConfig) -> None:
             raise UsageError(
                 f"--{flag.replace('_', '-')} is {value:g}, expected above 0 and below 10^6"
             )
-    if not 0 <= config.warm_up < 1e6:
-        raise UsageError(f"--warm-up is {config.warm_up:g}, expected 0 to 10^6")
-    if config.seed < 0:
-        raise UsageError(f"--seed is {config.seed}, expected 0 or more")
+    check_range(config, "warm_up", least=0, most=1e6)
+    check_range(config, "seed", least=0)
     if config.output is not None and config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")

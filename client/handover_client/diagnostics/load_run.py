@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import multiprocessing
-import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from handover_common import HandoverError
+from handover_common.parallel import ctrl_c_held_back, end_with_parent
 from handover_proto import ImageCodec, ServerInfo, example_request
 from handover_proto.wire import compress, serialize_request
 
@@ -92,14 +91,10 @@ def _processes(
     processes: list[BaseProcess] = [
         context.Process(target=_work, args=(share, plan, answers), daemon=True) for plan in plans
     ]
-    # they inherit it: the terminal's Ctrl-C is this process's, also while they still import
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        try:
+        with ctrl_c_held_back():  # the terminal's is this process's, also while they still import
             for process in processes:
                 process.start()
-        finally:
-            signal.signal(signal.SIGINT, handler)
         yield processes, answers
     finally:
         for process in processes:
@@ -111,7 +106,7 @@ def _processes(
 
 def _work(share: Share, plan: LoadSchedule, answers: "Answers") -> None:
     """Run one process's share and send what was answered, a few times a second."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     batch: list[Answered] = []
 
     async def send_now_and_then() -> None:
@@ -130,14 +125,6 @@ def _work(share: Share, plan: LoadSchedule, answers: "Answers") -> None:
     asyncio.run(run())
     answers.put(batch)
     answers.put(None)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has ended, however it did."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "run_load started this process"
-    parent.join()
-    os._exit(1)
 
 
 def _gather(

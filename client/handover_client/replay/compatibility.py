@@ -66,17 +66,13 @@ def choose_episodes(dataset: "GrootDataset", traj_ids: Sequence[int]) -> "list[E
     return chosen
 
 
-def check_run(steps: int, action_horizon: int, seed: int, spec: PolicySpec) -> None:
-    """Raise UsageError unless the run's numbers make sense for the policy."""
+def check_horizon(action_horizon: int, spec: PolicySpec) -> None:
+    """Raise UsageError unless the policy's chunk has the steps that are to be used of it."""
     if not 1 <= action_horizon <= spec.horizon:
         raise UsageError(
             f"--action-horizon {action_horizon}: expected 1 to {spec.horizon}, "
             "the steps of this policy's chunk"
         )
-    if steps < 1:
-        raise UsageError(f"--steps {steps}: expected at least 1")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: expected 0 or more")
 
 
 def _check_steps(spec: PolicySpec) -> None:

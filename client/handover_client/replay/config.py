@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Optional, Union
 
 import tyro
+from handover_common import check_range
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check_timeouts
 
@@ -46,4 +47,6 @@ class ReplayConfig:
 
 def check(config: ReplayConfig) -> None:
     """Raise UsageError for flags that make no sense whatever the server and the dataset are."""
+    check_range(config, "steps", least=1)
+    check_range(config, "seed", least=0)
     check_timeouts(config, "connect_timeout_s", "call_timeout_s")

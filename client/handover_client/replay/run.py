@@ -6,15 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from handover_common import ProgressBar, track
 from handover_proto import ImageCodec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_client.replay.baselines import MeanTrajectory
-from handover_client.replay.compatibility import check_fit, check_run, choose_episodes
+from handover_client.replay.compatibility import check_fit, check_horizon, choose_episodes
 from handover_client.replay.config import ReplayConfig
 from handover_client.replay.evaluation import Evaluation, evaluate
 from handover_client.replay.figures import figures
@@ -60,8 +59,7 @@ class Replay:
 
         folder: keeps the answers about each finished trajectory, and holds an earlier run's.
         """
-        with _progress_bar() as progress:
-            trajectories = self._replay_all(folder, progress)
+        trajectories = self._replay_all(folder)
         demonstrated = np.concatenate([each.demonstrated for each in trajectories])
         evaluation = evaluate(trajectories, parts_of(self.layout, demonstrated))
         plan, client = self.plan(), self.client
@@ -76,25 +74,32 @@ class Replay:
             "provenance": provenance(client.info, client.address, name, self.dataset_hash),
         }
 
-    def _replay_all(self, folder: ReplayFolder | None, progress: Progress) -> list[Trajectory]:
-        plan = self.requests
-        mean = _mean_trajectory(self.dataset, self.layout, plan.steps, progress)
+    def _replay_all(self, folder: ReplayFolder | None) -> list[Trajectory]:
+        plan, mean = self.requests, self._mean_trajectory()
         replayer = Replayer(self.client, self.dataset, self.layout, plan)
         chunks = sum(len(inference_steps(entry.length, plan)) for entry in self.entries)
-        task = progress.add_task("chunks", total=chunks)
         trajectories = []
-        for place, entry in enumerate(self.entries):
-            where = f"episode {entry.index} ({place + 1}/{len(self.entries)})"
-            progress.update(task, description=f"chunks, {where}")
-            answers = folder.answers(entry.index) if folder else None
-            if answers is not None:
-                progress.advance(task, len(answers.calls))
-            else:
-                answers = replayer.ask(entry, lambda: progress.advance(task))
-                if folder:
-                    folder.keep(entry.index, answers)
-            trajectories.append(replayer.trajectory(entry, answers, mean))
+        with ProgressBar("chunks", chunks, transient=True) as bar:
+            for place, entry in enumerate(self.entries, start=1):
+                bar.show(what=f"chunks, episode {entry.index} ({place}/{len(self.entries)})")
+                answers = folder.answers(entry.index) if folder else None
+                if answers is not None:
+                    bar.advance(len(answers.calls))
+                else:
+                    answers = replayer.ask(entry, bar.advance)
+                    if folder:
+                        folder.keep(entry.index, answers)
+                trajectories.append(replayer.trajectory(entry, answers, mean))
         return trajectories
+
+    def _mean_trajectory(self) -> MeanTrajectory:
+        episodes = self.dataset.episodes
+        actions = (
+            read_demonstration(self.dataset, entry.index, self.layout)[1]
+            for entry in track(episodes, "mean trajectory", total=len(episodes), transient=True)
+        )
+        longest = max(entry.length for entry in episodes)
+        return MeanTrajectory(actions, min(self.requests.steps, longest))
 
 
 @contextmanager
@@ -122,38 +127,12 @@ def prepare_replay(
 ) -> Replay:
     """Check that plan, dataset and server fit; no ids means every episode of the dataset.
 
-    Raises UsageError for a plan, EvaluationError for a dataset, that does not fit the server.
+    Raises UsageError for an action horizon, EvaluationError for a dataset, that does not fit.
     """
     spec = client.info.spec
-    check_run(plan.steps, plan.action_horizon, plan.seed, spec)
+    check_horizon(plan.action_horizon, spec)
     entries = choose_episodes(dataset, traj_ids)
     layout = check_fit(dataset, spec)
-    with _progress_bar() as progress:
-        task = progress.add_task("hashing the dataset", total=1)
+    with ProgressBar("hashing the dataset", 1, transient=True):
         dataset_hash = dataset.content_hash()
-        progress.advance(task)
     return Replay(plan, dataset, client, entries, layout, dataset_hash)
-
-
-def _progress_bar() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,  # a file would get its empty lines
-    )
-
-
-def _mean_trajectory(
-    dataset: "GrootDataset", layout: ActionColumns, steps: int, progress: Progress
-) -> MeanTrajectory:
-    actions = (
-        read_demonstration(dataset, entry.index, layout)[1]
-        for entry in progress.track(dataset.episodes, description="mean trajectory")
-    )
-    longest = max(entry.length for entry in dataset.episodes)
-    return MeanTrajectory(actions, min(steps, longest))

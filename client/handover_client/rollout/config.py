@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 import tyro
-from handover_common import UsageError
+from handover_common import UsageError, check_range
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check_timeouts
 
@@ -92,34 +92,25 @@ def check(config: RolloutConfig) -> None:
         raise UsageError("--server HOST:PORT is missing (or say --policy scripted)")
     if settings.policy == "scripted" and (config.server or settings.realtime):
         raise UsageError("--policy scripted takes neither --server nor --realtime")
-    for name, value in (
-        ("episodes", config.episodes),
-        ("execute-steps", settings.execute_steps),
-        ("max-steps", settings.max_steps),
-        ("workers", config.workers),
-    ):
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} is {value}, expected 1 or more")
-    if not 16 <= settings.image_size <= 480:
-        raise UsageError(f"--image-size is {settings.image_size}, expected 16 to 480 pixels")
-    _check_real_time(settings)
-    if not 0.1 <= settings.policy_rate_hz <= 1000:
-        raise UsageError(f"--policy-rate-hz is {settings.policy_rate_hz:g}, expected 0.1 to 1000")
+    check_range(config, "episodes", "workers", least=1)
+    check_range(settings, "execute_steps", "max_steps", least=1)
+    check_range(settings, "image_size", least=16, most=480)
+    check_range(settings, "policy_rate_hz", least=0.1, most=1000)
+    check_range(settings, "latency_ms", "jitter_ms", least=0, most=10_000)
+    check_range(config, "seed", least=0, most=2**32 - 1 - config.episodes)
     check_timeouts(config, "connect_timeout_s", "call_timeout_s", "reconnect_s")
-    if not 0 <= config.seed < 2**32 - config.episodes:
-        raise UsageError(f"--seed is {config.seed}, expected 0 to 2^32 - 1 - episodes")
+    if not settings.realtime:
+        _check_lockstep(settings)
 
 
-def _check_real_time(settings: EpisodeSettings) -> None:
+def _check_lockstep(settings: EpisodeSettings) -> None:
     for flag, value in (
         ("--latency-ms", settings.latency_ms),
         ("--jitter-ms", settings.jitter_ms),
     ):
-        if not 0 <= value <= 10_000:
-            raise UsageError(f"{flag} is {value:g}, expected 0 to 10000")
-        if value and not settings.realtime:
+        if value:
             raise UsageError(f"{flag} needs --realtime: in lockstep the robot waits anyway")
     for name, default in (("clock", "wall"), ("switching", "naive")):
         value = getattr(settings, name)
-        if value != default and not settings.realtime:
+        if value != default:
             raise UsageError(f"--{name} {value} needs --realtime")

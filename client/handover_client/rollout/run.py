@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from handover_common import ProgressBar
 
 from handover_client.errors import EvaluationError
 from handover_client.results.provenance import rollout_provenance
@@ -71,12 +70,11 @@ class Rollout:
 def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll) -> None:
     rest = [task for task in tasks if task.episode not in folder.finished]
     lost_in_a_row = 0
-    with _progress_bar() as progress:
-        bar = progress.add_task("", total=len(tasks))
-        _show(progress, bar, folder.records())
+    with ProgressBar("", len(tasks), transient=True) as bar:
+        _show(bar, folder.records(), len(tasks))
         for finished in play_all(rest):
             folder.keep(finished.record, finished.video, finished.trace)
-            _show(progress, bar, folder.records())
+            _show(bar, folder.records(), len(tasks))
             lost = finished.record.ended == "server_lost"
             lost_in_a_row = lost_in_a_row + 1 if lost else 0
             if lost_in_a_row == min(_MOST_LOST_IN_A_ROW, len(rest)):
@@ -95,26 +93,14 @@ def _film_a_success(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_al
     first = successes[0]
     task = next(task for task in tasks if task.episode == first.episode)
     played = PlayedEpisode(first, folder.trace(first.episode))
-    with _progress_bar() as progress:
-        progress.add_task("drawing a success", total=1)
+    with ProgressBar("drawing a success", 1, transient=True):
         for finished in play_all([dataclasses.replace(task, played=played)]):
             folder.keep(finished.record, finished.video)
 
 
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-
-
-def _show(progress: Progress, bar: Any, records: Sequence[EpisodeRecord]) -> None:
+def _show(bar: ProgressBar, records: Sequence[EpisodeRecord], total: int) -> None:
     successes = sum(record.success for record in records)
     rate = f"success {100 * successes / len(records):.0f} %" if records else "episodes"
-    progress.update(bar, completed=len(records), description=f"{rate:<14}")
-    if records and not progress.console.is_terminal:  # a log has no bar: it gets lines
-        progress.console.print(f"{len(records)} of {progress.tasks[bar].total} episodes, {rate}")
+    bar.show(done=len(records), what=f"{rate:<14}")
+    if records:
+        bar.log(f"{len(records)} of {total} episodes, {rate}")

@@ -127,7 +127,7 @@ def _lost(worker: _Worker, task: Any) -> WorkerLost:
 
 def _work(pipe: Connection) -> None:
     """Do one task after another until the parent closes the pipe."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     while True:
         try:
             function, task = pipe.recv()
@@ -150,7 +150,8 @@ def _packed_error(error: Exception) -> bytes:
     return packed
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended, however it did; for a thread."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""ALOHA as openpi's clients know it: 14 joints and a letterboxed picture, for a GR1-shaped policy.
+"""Layout of openpi's ALOHA clients: 14 joints and a letterboxed image, for a GR1-shaped policy.
 
 Joint angles are rad and grippers 0 (closed) … 1 (open) on both sides: gym-aloha and openpi's ALOHA
 environments observe and command them so. Nothing is flipped or rescaled.
@@ -13,18 +13,18 @@ _ASPECT = (3, 4)  # of ALOHA's cameras, height to width
 
 
 def is_aloha_shaped(spec: PolicySpec) -> bool:
-    """Whether a policy's groups are those that handover_proto.embodiment maps 14 joints to."""
+    """Return whether a policy's groups are those that handover_proto maps the 14 joints to."""
     state = {group.name: group.dim for group in spec.state if group.steps == 1}
     action = {group.name: group.dim for group in spec.action}
     return state == action == GR1_DIMS and len(spec.state) == len(GR1_DIMS)
 
 
 def training_square(frame: np.ndarray) -> np.ndarray:
-    """Cut out what `handover convert` trains on: the picture's centred square.
+    """Crop a frame to the center square that `handover convert` trains on.
 
-    (height, width, 3) uint8 -> (side, side, 3). openpi's clients put a 4:3 picture into a square
-    with black bars above and below; these are cut off first. Bars are rows that are zero
-    throughout, and only where exactly 4:3 is left between them.
+    (height, width, 3) uint8 -> (side, side, 3). openpi's clients put a 4:3 image into a square
+    with black bars above and below; these are cut off first. Bars are rows that are all zero,
+    and only where exactly 4:3 remains between them.
     """
     height, width = frame.shape[:2]
     if height == width:
@@ -38,10 +38,10 @@ def training_square(frame: np.ndarray) -> np.ndarray:
 
 
 def at_rate(targets: np.ndarray, rate_hz: float, control_rate_hz: float) -> np.ndarray:
-    """Turn a chunk into one target per control step: (steps, 14) -> (more or fewer, 14), float32.
+    """Resample a chunk to a target per control step: (steps, 14) -> (more or fewer, 14), float32.
 
     Step j of a chunk is due j / rate_hz after its observation. Arms go linearly from one step to
-    the next, grippers jump: what handover_client.control.chunk_player does in our own client.
+    the next, grippers jump: as handover_client.control.chunk_player does in Handover's client.
     """
     count = int(len(targets) * control_rate_hz / rate_hz + 1e-9)
     places = np.arange(count) * (rate_hz / control_rate_hz)

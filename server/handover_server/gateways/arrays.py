@@ -1,4 +1,4 @@
-"""Arrays as both protocols put them into msgpack: over the message's bytes, and never by pickle.
+"""Arrays as both protocols put them into msgpack: views of the message's bytes, never pickled.
 
 openpi: {b"__ndarray__": True, b"data": bytes, b"dtype": "<f4", b"shape": [...]}
 Isaac-GR00T: {"__ndarray_class__": True, "as_npy": the bytes of a .npy file}
@@ -15,19 +15,17 @@ from handover_proto import InvalidRequest
 _DTYPE = re.compile(r"[<>|=]?[bfiu][1248]", re.ASCII)
 _MAX_AXES = 8
 
-# What numpy writes for an array of numbers (numpy.lib.format, versions 1.0 and 2.0). Read by this
-# pattern, because numpy's own reader evaluates the header as Python, opens zip files, and allocates
-# what the header claims before it looks at the bytes.
-_NPY_MAGIC = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4}  # -> bytes of the header's length
+# numpy reads only the header of a .npy file (as a literal, no code runs): np.load also opens zip
+# files, unpickles, and allocates what the header claims before it looks at the bytes.
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _NPY_MAX_HEADER = 1024
-_NPY_HEADER = re.compile(
-    rb"\{'descr': '([<>|=]?[a-zA-Z][0-9]+)', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:[0-9]{1,18}, ?)*(?:[0-9]{1,18})?)\), ?\} *\n?"
-)
 
 
 def read_openpi_array(value: Any, path: str) -> np.ndarray:
-    """Turn openpi's form into an array over the message's bytes; raises InvalidRequest."""
+    """Return openpi's form as an array over the message's bytes; raises InvalidRequest."""
     if not isinstance(value, dict) or b"__ndarray__" not in value:
         raise InvalidRequest(path, "an array as msgpack-numpy writes it", _kind(value))
     data, shape = value.get(b"data"), value.get(b"shape")
@@ -37,7 +35,7 @@ def read_openpi_array(value: Any, path: str) -> np.ndarray:
 
 
 def openpi_array(array: np.ndarray) -> dict[bytes, Any]:
-    """Turn an array into openpi's form."""
+    """Return an array in openpi's form."""
     return {
         b"__ndarray__": True,
         b"data": array.tobytes(),
@@ -47,39 +45,44 @@ def openpi_array(array: np.ndarray) -> dict[bytes, Any]:
 
 
 def read_npy(value: Any, path: str) -> np.ndarray:
-    """Turn Isaac-GR00T's form into an array over the message's bytes; raises InvalidRequest."""
+    """Return Isaac-GR00T's form as an array over the message's bytes; raises InvalidRequest."""
     data = value.get("as_npy") if isinstance(value, dict) else None
     if not isinstance(data, bytes):
         raise InvalidRequest(path, "an array as a .npy file", _kind(value))
-    width = _NPY_MAGIC.get(data[:8])
-    if width is None:
-        raise InvalidRequest(path, "a .npy file of version 1.0 or 2.0", f"{len(data)} other bytes")
-    begin = 8 + width
-    end = begin + int.from_bytes(data[8:begin], "little")
-    if end > len(data) or end - begin > _NPY_MAX_HEADER:
-        raise InvalidRequest(path, "a whole .npy header", f"{len(data)} bytes")
-    header = _NPY_HEADER.fullmatch(data, begin, end)
-    if header is None:
-        raise InvalidRequest(path, "a .npy file of numbers", f"the header {data[begin:end][:60]!r}")
-    dtype, fortran, axes = header.groups()
-    shape = tuple(int(axis) for axis in axes.replace(b" ", b"").split(b",") if axis)
-    order = "F" if fortran == b"True" else "C"
-    return _over(data, end, dtype.decode("ascii"), shape, order, path)
+    file = io.BytesIO(data)
+    try:
+        read_header = _NPY_HEADERS[np.lib.format.read_magic(file)]
+        shape, is_fortran, dtype = read_header(file, max_header_size=_NPY_MAX_HEADER)
+    except Exception as error:  # ValueError, and what Python's own parser raises of a header
+        what = str(error).partition("\n")[0][:80]
+        raise InvalidRequest(
+            path, "a .npy file of numbers, version 1.0 or 2.0", f"{len(data)} bytes: {what}"
+        ) from None
+    if not _is_shape(list(shape)):
+        raise InvalidRequest(path, "a shape of whole numbers", f"{shape}")
+    return _over(data, file.tell(), dtype.str, shape, "F" if is_fortran else "C", path)
 
 
 def npy(array: np.ndarray) -> dict[str, Any]:
-    """Turn an array into Isaac-GR00T's form."""
+    """Return an array in Isaac-GR00T's form."""
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, version=(1, 0), allow_pickle=False)
     return {"__ndarray_class__": True, "as_npy": buffer.getvalue()}
 
 
 def as_float32(array: np.ndarray, path: str) -> np.ndarray:
-    """Take float16, float32 or float64 as float32; raises InvalidRequest for anything else."""
+    """Return float16, float32 or float64 as float32; raises InvalidRequest for anything else."""
     if array.dtype.kind != "f":
         raise InvalidRequest(path, "float32 or float64", str(array.dtype))
     with np.errstate(over="ignore"):  # becomes an infinity, which the next check refuses
         return array.astype(np.float32)
+
+
+def read_seed(value: Any, path: str, bits: int) -> int | None:
+    """Return an optional seed; raises InvalidRequest."""
+    if value is not None and (not isinstance(value, int) or not 0 <= value < 2**bits):
+        raise InvalidRequest(path, f"an integer from 0 to 2^{bits}-1", repr(value)[:40])
+    return value
 
 
 def _over(

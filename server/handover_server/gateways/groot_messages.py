@@ -1,4 +1,4 @@
-"""Isaac-GR00T N1.6's observations, actions and modality config, from and to the contract's types.
+"""Messages of Isaac-GR00T N1.6: observations, actions, modality config, to the contract's types.
 
 in:  {"video": {camera: (B, T, H, W, 3) uint8}, "state": {group: (B, T, D) float}, "language":
       {key: B lists of one sentence}}, and in `options` a "seed" for the batch's first, if wanted
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from handover_proto import (
+    LANGUAGE_KEY,
     InvalidRequest,
     Observation,
     PolicyOutput,
@@ -18,15 +19,14 @@ from handover_proto import (
     check_names,
 )
 
-from handover_server.gateways.arrays import as_float32, npy, read_npy
+from handover_server.gateways.arrays import as_float32, npy, read_npy, read_seed
 from handover_server.gateways.msgpack_guard import pack
 
-LANGUAGE_KEY = "annotation.human.task_description"
 _MAX_BATCH = 64
 
 
 def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
-    """Turn get_action's `data` into a request per row of its batch; raises InvalidRequest."""
+    """Convert get_action's `data` to a request per row of its batch; raises InvalidRequest."""
     observation = _map(_map(data, "data").get("observation"), "observation")
     video = _map(observation.get("video"), "observation.video")
     state = _map(observation.get("state"), "observation.state")
@@ -36,7 +36,9 @@ def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
     count = len(tasks)
     frames = {name: _video(value, name, count) for name, value in video.items()}
     groups = {name: _group(value, name, count) for name, value in state.items()}
-    seed = _seed(data.get("options"))
+    options = data.get("options")
+    seed = options.get("seed") if isinstance(options, dict) else None
+    seed = read_seed(seed, "options.seed", 62)
     return [
         PolicyRequest(
             Observation(
@@ -52,7 +54,7 @@ def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
 
 
 def action_reply(outputs: Sequence[PolicyOutput], spec: PolicySpec) -> bytes:
-    """Serialise the answers to a batch: a pair of actions and an empty map."""
+    """Serialize the reply to a batch: a pair of actions and an empty map."""
     groups = {
         group.name: npy(np.stack([output.action[group.name] for output in outputs]))
         for group in spec.action
@@ -61,7 +63,7 @@ def action_reply(outputs: Sequence[PolicyOutput], spec: PolicySpec) -> bytes:
 
 
 def modality_config_reply(spec: PolicySpec) -> bytes:
-    """Serialise what the policy needs and gives, as the reference's ModalityConfig."""
+    """Serialize the policy's inputs and outputs as the reference's ModalityConfig."""
     return pack(
         {
             "video": _modality(_steps(spec.cameras), [camera.name for camera in spec.cameras]),
@@ -85,7 +87,7 @@ def modality_config_reply(spec: PolicySpec) -> bytes:
 
 
 def error_reply(text: str) -> bytes:
-    """Serialise an error, which the reference's client raises."""
+    """Serialize an error, which the reference's client raises."""
     return pack({"error": text})
 
 
@@ -103,9 +105,9 @@ def _modality(indices: list[int], keys: list[str], actions: list[dict] | None = 
 
 
 def _steps(parts: Sequence[Any]) -> list[int]:
-    """The steps that the spec tells; where it tells how many alone, those up to now."""
-    told = [list(part.delta_indices) for part in parts if part.delta_indices]
-    return told[0] if told else list(range(1 - max((p.steps for p in parts), default=1), 1))
+    """Return the spec's time steps; where it only has their number, those up to now."""
+    known = [list(part.delta_indices) for part in parts if part.delta_indices]
+    return known[0] if known else list(range(1 - max((p.steps for p in parts), default=1), 1))
 
 
 def _map(value: Any, path: str) -> dict:
@@ -145,12 +147,3 @@ def _group(value: Any, name: str, count: int) -> np.ndarray:
     if values.ndim != 3 or values.shape[0] != count:
         raise InvalidRequest(path, f"({count}, steps, dim)", f"{values.shape}")
     return values
-
-
-def _seed(options: Any) -> int | None:
-    seed = options.get("seed") if isinstance(options, dict) else None
-    if seed is None:
-        return None
-    if not isinstance(seed, int) or not 0 <= seed < 2**62:
-        raise InvalidRequest("options.seed", "an integer from 0 to 2^62-1", repr(seed)[:40])
-    return seed

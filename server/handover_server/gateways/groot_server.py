@@ -1,7 +1,7 @@
 """Isaac-GR00T N1.6's protocol over ZeroMQ: ping, get_modality_config, get_action, reset.
 
-Its clients are REQ sockets; ours is a ROUTER, so that they do not wait for each other and a message
-of a wrong number of frames is answered like any other mistake. `kill` is refused.
+Its clients are REQ sockets; ours is a ROUTER, so that they do not wait for each other, and a
+message with a wrong number of frames gets an error like any other mistake. `kill` is refused.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import zmq.asyncio
 from handover_common import host_port
 from handover_proto import MAX_MESSAGE_BYTES, InvalidRequest, NotAuthorised, PolicyError
 
-from handover_server.gateways.calls import ask, refusals_counted
+from handover_server.gateways.calls import infer_together, refusals_counted
 from handover_server.gateways.groot_messages import (
     action_reply,
     error_reply,
@@ -22,33 +22,37 @@ from handover_server.gateways.groot_messages import (
 )
 from handover_server.gateways.msgpack_guard import pack, unpack
 from handover_server.inference.admission import Admission
-from handover_server.requests.incident import record_incident
+from handover_server.requests.outcome import record_incident
 from handover_server.requests.request import Lane
 from handover_server.security.tokens import Identity, TokenCheck
 
 logger = logging.getLogger(__name__)
 
-_MAX_UNDER_WAY = 256  # messages that are read but not answered, of all clients
+_MAX_UNDER_WAY = 256  # messages read but not answered, of all clients
 _MAX_FRAMES = 4  # of a message: identity, delimiter, body
-_UNAUTHORISED = "Unauthorized: Invalid API token"  # the reference's words, which clients may know
-_KILL = "kill is disabled: whoever runs the server stops it (SIGTERM)"
+_UNAUTHORISED = "Unauthorized: Invalid API token"  # the reference's wording, which clients may know
+_KILL = "kill is disabled: the server's operator stops it (SIGTERM)"
 
 
 class GrootZmqServer:
-    """Serves Isaac-GR00T's clients; `port` is known once it listens."""
+    """Serves Isaac-GR00T's clients."""
 
-    def __init__(self, intake: Admission, tokens: TokenCheck) -> None:
-        self._intake = intake
+    def __init__(self, admission: Admission, tokens: TokenCheck) -> None:
+        self._admission = admission
         self._tokens = tokens
         self._context = zmq.asyncio.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._room = asyncio.Semaphore(_MAX_UNDER_WAY)
         self._answering: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self.port = 0
 
-    async def open(self, host: str, port: int) -> None:
-        """Listen; raises OSError when the port cannot be had."""
+    @property
+    def in_flight(self) -> int:
+        """Number of messages being answered."""
+        return len(self._answering)
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen and return the port; raises OSError when it cannot be used."""
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, 4)  # messages that wait in memory, of each client
@@ -62,11 +66,11 @@ class GrootZmqServer:
             raise OSError(error.errno, error.strerror) from None
         bound = self._socket.getsockopt(zmq.LAST_ENDPOINT)
         assert isinstance(bound, bytes)
-        self.port = int(bound.rstrip(b"\0").rpartition(b":")[2])
         self._reader = asyncio.create_task(self._read())
+        return int(bound.rstrip(b"\0").rpartition(b":")[2])
 
     async def close(self) -> None:
-        """Answer nothing more."""
+        """Stop answering."""
         tasks = [task for task in (self._reader, *self._answering) if task is not None]
         for task in tasks:
             task.cancel()
@@ -87,7 +91,7 @@ class GrootZmqServer:
         self._room.release()
 
     async def _respond(self, frames: list[bytes]) -> None:
-        """Answer one message, whatever it is: a REQ socket that gets nothing waits for ever."""
+        """Answer one message, whatever it is: a REQ socket without a reply waits forever."""
         delimiter = frames.index(b"", 1) if b"" in frames[1:_MAX_FRAMES] else 0
         envelope, body = frames[: delimiter + 1], frames[delimiter + 1 :]
         del frames
@@ -96,16 +100,16 @@ class GrootZmqServer:
                 raise InvalidRequest("message", "one frame", f"{len(body)}")
             reply = await self._answer(body.pop(), envelope[0])
         except NotAuthorised:
-            self._intake.observer.refused("unauthenticated")
+            self._admission.observer.refused("unauthenticated")
             reply = error_reply(_UNAUTHORISED)
         except PolicyError as error:
             reply = error_reply(str(error))
-        except Exception as error:  # the process's edge: no message of a stranger ends the server
+        except Exception as error:  # the process's edge: no client's message may end the server
             reply = error_reply(str(record_incident("a ZMQ request failed", error)))
         await self._socket.send_multipart([*envelope, reply])
 
     async def _answer(self, data: bytes, address: bytes) -> bytes:
-        with refusals_counted(self._intake):
+        with refusals_counted(self._admission):
             message = unpack(data)
         del data
         if not isinstance(message, dict):
@@ -122,17 +126,17 @@ class GrootZmqServer:
     def _small_answer(self, endpoint: Any) -> bytes:
         if endpoint == "ping":
             return pack({"status": "ok", "message": "Server is running"})
-        if endpoint == "reset":  # there is nothing to reset: the server remembers no client
+        if endpoint == "reset":  # nothing to reset: the server keeps no client's state
             return pack({})
         if endpoint == "get_modality_config":
-            return modality_config_reply(self._intake.info.spec)
+            return modality_config_reply(self._admission.info.spec)
         if endpoint == "kill":
             return error_reply(_KILL)
         return error_reply(f"Unknown endpoint: {str(endpoint)[:80]}")
 
     async def _get_action(self, data: Any, client: Identity) -> bytes:
-        spec = self._intake.info.spec
-        with refusals_counted(self._intake):
+        spec = self._admission.info.spec
+        with refusals_counted(self._admission):
             requests = read_batch(data, spec)
-        answers = await ask(self._intake, requests, [Lane(client) for _ in requests])
-        return action_reply([output for _, output in answers], spec)
+        lanes = [Lane(client) for _ in requests]
+        return action_reply(await infer_together(self._admission, requests, lanes), spec)

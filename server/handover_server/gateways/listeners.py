@@ -1,4 +1,4 @@
-"""The gateways' ports: which are wanted, and opening and closing them around the server's life."""
+"""Gateway ports: settings, and opening and closing them with the server."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -18,65 +18,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """Ports of the protocols that are wanted: None for not at all, 0 lets the system choose."""
+    """Ports of the other protocols: None for none, 0 lets the system choose."""
 
     host: str = "127.0.0.1"
     openpi_port: int | None = None
     groot_zmq_port: int | None = None
     adaptation: Adaptation = field(default_factory=Adaptation)
 
-    def check_installed(self) -> None:
-        """Raise MissingExtra where the packages of a wanted protocol are missing."""
+
+class Gateways:
+    """Servers of the other protocols, beside the gRPC one and with the same admission control."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        """Raise MissingExtra where the package of a wanted protocol is missing."""
         try:
-            if self.openpi_port is not None:
+            if settings.openpi_port is not None:
                 import websockets  # noqa: F401
-            if self.groot_zmq_port is not None:
+            if settings.groot_zmq_port is not None:
                 import zmq  # noqa: F401
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or "websockets", "gateways") from None
-
-
-class Gateways:
-    """The servers of the other protocols, beside the gRPC one and with the same intake."""
-
-    def __init__(self, settings: GatewaySettings) -> None:
-        settings.check_installed()
         self._settings = settings
-        self._openpi: OpenpiServer | None = None
-        self._groot: GrootZmqServer | None = None
-
-    @property
-    def openpi_port(self) -> int:
-        """Where openpi's clients connect; 0 before that."""
-        return self._openpi.port if self._openpi is not None else 0
-
-    @property
-    def groot_zmq_port(self) -> int:
-        """Where Isaac-GR00T's clients connect; 0 before that."""
-        return self._groot.port if self._groot is not None else 0
+        self.openpi: OpenpiServer | None = None
+        self.groot: GrootZmqServer | None = None
+        self.openpi_port = self.groot_zmq_port = 0  # until they are open
 
     def lines(self) -> list[str]:
-        """What a person is told: which clients connect where."""
+        """Return a line for each open port: which clients connect where."""
         named = (("openpi", self.openpi_port), ("Isaac-GR00T", self.groot_zmq_port))
         host = self._settings.host
         return [f"{name} clients on {host_port(host, port)}" for name, port in named if port]
 
-    async def open(self, intake: Admission, tokens: TokenCheck, tls: ssl.SSLContext | None) -> None:
-        """Listen on the ports that are wanted; raises ServingError where one cannot be had."""
+    async def open(
+        self, admission: Admission, tokens: TokenCheck, tls: ssl.SSLContext | None
+    ) -> None:
+        """Listen on the wanted ports; raises ServingError where one cannot be used."""
         settings = self._settings
         port = settings.openpi_port
         try:
             if port is not None:
                 from handover_server.gateways.openpi_server import OpenpiServer
 
-                self._openpi = OpenpiServer(intake, tokens, settings.adaptation)
-                await self._openpi.open(settings.host, port, tls)
+                self.openpi = OpenpiServer(admission, tokens, settings.adaptation)
+                self.openpi_port = await self.openpi.open(settings.host, port, tls)
             port = settings.groot_zmq_port
             if port is not None:
                 from handover_server.gateways.groot_server import GrootZmqServer
 
-                self._groot = GrootZmqServer(intake, tokens)
-                await self._groot.open(settings.host, port)
+                self.groot = GrootZmqServer(admission, tokens)
+                self.groot_zmq_port = await self.groot.open(settings.host, port)
         except OSError as error:
             where = host_port(settings.host, port or 0)
             raise ServingError(
@@ -85,13 +75,13 @@ class Gateways:
             ) from None
 
     def refuse(self) -> None:
-        """Take no more clients; those that are here get their answers."""
-        if self._openpi is not None:
-            self._openpi.refuse()
+        """Accept no more clients; those connected get their replies."""
+        if self.openpi is not None:
+            self.openpi.refuse()
 
     async def close(self) -> None:
         """Close the ports and every connection."""
-        if self._openpi is not None:
-            await self._openpi.close()
-        if self._groot is not None:
-            await self._groot.close()
+        if self.openpi is not None:
+            await self.openpi.close()
+        if self.groot is not None:
+            await self.groot.close()

@@ -1,7 +1,7 @@
-"""msgpack from strangers: its parts are counted and measured before any of them is made.
+"""Guard for msgpack from untrusted clients: parts are counted before any object is made.
 
-As with protobuf (message_guard), a small message can hold millions of objects. So one walk that
-skips over pixels goes first, and bounds the number of parts and how deep they lie in each other.
+As with protobuf (requests.wire_head), a small message can hold millions of objects. So one pass
+that skips pixels comes first, and limits the number of parts and their nesting.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ MAX_PARTS = 4096  # of one message; an observation of three cameras has under 10
 MAX_DEPTH = 16
 
 # The first bytes of the formats, from github.com/msgpack/msgpack/blob/master/spec.md. Extension
-# types (0xc7 … 0xc9, 0xd4 … 0xd8) are in neither protocol and therefore unknown here.
+# types (0xc7 … 0xc9, 0xd4 … 0xd8) are in neither protocol, and refused here.
 _FIXED = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 _FIXED |= {0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 _BYTES = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # first byte -> bytes of the length
@@ -22,7 +22,7 @@ _MAP = {0xDE: 2, 0xDF: 4}
 
 
 def unpack(data: bytes) -> Any:
-    """Turn one msgpack object into Python's; raises InvalidRequest naming what is wrong."""
+    """Decode one msgpack object; raises InvalidRequest naming what is wrong."""
     if len(data) > MAX_MESSAGE_BYTES:
         raise InvalidRequest("message", f"at most {MAX_MESSAGE_BYTES} bytes", f"{len(data)}")
     _walk(data)
@@ -33,15 +33,15 @@ def unpack(data: bytes) -> Any:
 
 
 def pack(value: Any) -> bytes:
-    """Turn what we made ourselves into msgpack."""
+    """Encode the server's own replies as msgpack."""
     packed = msgpack.packb(value)
     assert packed is not None, "packb gives bytes unless it was given a stream"
     return packed
 
 
 def _walk(data: bytes) -> None:
-    """Raise InvalidRequest unless `data` is one object within the bounds."""
-    at, parts, open_parts = 0, 0, [1]  # how many more each part that is open holds
+    """Raise InvalidRequest unless `data` is one object within the limits."""
+    at, parts, open_parts = 0, 0, [1]  # number of parts still to come in each open part
     while open_parts:
         if not open_parts[-1]:
             open_parts.pop()
@@ -60,7 +60,7 @@ def _walk(data: bytes) -> None:
 
 
 def _part(data: bytes, at: int) -> tuple[int, int]:
-    """Where the part at `at` ends, or its own parts begin, and how many those are."""
+    """Return where the part at `at` ends, or where its own parts begin, and their number."""
     first = data[at]
     at += 1
     if first < 0x80 or first >= 0xE0:

@@ -1,4 +1,4 @@
-"""openpi's observations and actions, from and to the contract's types.
+"""Messages of openpi: observations and actions, converted from and to the contract's types.
 
 in:  {"state": (14,) | (width,) | {group: (dim,)}, "images": {camera: uint8 CHW or HWC},
       "prompt": str[, "seed": int]}; "observation/state", "observation/CAMERA" stand for the same
@@ -29,7 +29,7 @@ from handover_server.gateways.aloha_layout import (
     is_aloha_shaped,
     training_square,
 )
-from handover_server.gateways.arrays import as_float32, openpi_array, read_openpi_array
+from handover_server.gateways.arrays import as_float32, openpi_array, read_openpi_array, read_seed
 from handover_server.gateways.msgpack_guard import pack
 
 _FLAT = "observation/"
@@ -38,10 +38,10 @@ _JOINTS = "joints"
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What an openpi client leaves open.
+    """Settings for what openpi's protocol leaves open.
 
-    prompt: the task where the client sends none (its aloha_sim example does not); "" for none
-    rate_hz: how often an ALOHA client takes a row of the actions; None for as often as the policy
+    prompt: the task where the client sends none, as its aloha_sim example; "" for none
+    rate_hz: how often an ALOHA client takes a row of the actions; None for the policy's rate
     """
 
     prompt: str = ""
@@ -49,7 +49,7 @@ class Adaptation:
 
 
 def metadata(info: ServerInfo, adaptation: Adaptation) -> bytes:
-    """What a client is told when it connects: what is served, as openpi's free-form map."""
+    """Serialize what a client gets on connect: what is served, as openpi's free-form map."""
     spec = info.spec
     is_aloha = is_aloha_shaped(spec)
     return pack(
@@ -72,7 +72,7 @@ def metadata(info: ServerInfo, adaptation: Adaptation) -> bytes:
 def read_observation(
     message: Any, spec: PolicySpec, adaptation: Adaptation
 ) -> tuple[PolicyRequest, bool]:
-    """Turn an openpi observation into a request, and tell whether it came as ALOHA's 14 joints.
+    """Convert an openpi observation to a request; also returns whether it has ALOHA's 14 joints.
 
     Raises InvalidRequest naming the key.
     """
@@ -84,9 +84,7 @@ def read_observation(
         raise InvalidRequest("images", "a map of cameras", type(images).__name__)
     state = _state(message.get("state"), spec)
     is_joints = set(state) == {_JOINTS}
-    seed = message.get("seed")
-    if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
-        raise InvalidRequest("seed", "an integer from 0 to 2^63-1", repr(seed)[:40])
+    seed = read_seed(message.get("seed"), "seed", 63)
     observation = Observation(
         _cameras(images, spec, is_joints),
         aloha_state_groups(state[_JOINTS]) if is_joints else state,
@@ -98,7 +96,7 @@ def read_observation(
 def actions(
     output: PolicyOutput, is_joints: bool, spec: PolicySpec, adaptation: Adaptation
 ) -> np.ndarray:
-    """Turn a policy's answer into rows of targets: (steps, 14 or the groups' width), float32."""
+    """Convert a policy's output to rows of targets: (steps, 14 or the groups' width), float32."""
     if not is_joints:
         return np.concatenate([output.action[group.name] for group in spec.action], axis=-1)
     targets = aloha_targets(output.action)
@@ -108,7 +106,7 @@ def actions(
 
 
 def reply(rows: np.ndarray, infer_ms: float, policy_ms: float, previous_ms: float | None) -> bytes:
-    """Serialise the answer, with the times under openpi's names, in ms."""
+    """Serialize the reply, with durations under openpi's names, in ms."""
     timing = {"infer_ms": infer_ms}
     if previous_ms is not None:
         timing["prev_total_ms"] = previous_ms
@@ -122,7 +120,7 @@ def reply(rows: np.ndarray, infer_ms: float, policy_ms: float, previous_ms: floa
 
 
 def _nested(message: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Take "observation/state" for "state", and any other "observation/X" for an image X."""
+    """Read "observation/state" as "state", and any other "observation/X" as an image X."""
     flat = {
         key[len(_FLAT) :]: value
         for key, value in message.items()
@@ -135,7 +133,7 @@ def _nested(message: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _state(value: Any, spec: PolicySpec) -> dict[str, np.ndarray]:
-    """The state's groups, each (1, dim) float32; or {_JOINTS: (14,)} of an ALOHA client."""
+    """Return the state's groups, each (1, dim) float32; {_JOINTS: (14,)} of an ALOHA client."""
     if isinstance(value, dict) and b"__ndarray__" not in value:
         check_names("state", map(str, value), [group.name for group in spec.state])
         groups = {name: _floats(values, f'state["{name}"]') for name, values in value.items()}
@@ -158,7 +156,7 @@ def _floats(value: Any, path: str) -> np.ndarray:
 
 
 def _cameras(images: Mapping[str, Any], spec: PolicySpec, is_joints: bool) -> dict[str, list]:
-    """The frames of the policy's cameras, each under its own name or, for ALOHA, openpi's."""
+    """Return the policy's camera frames, found by name or, for ALOHA, by openpi's name."""
     wanted = {camera.name: camera.name for camera in spec.cameras}
     if not is_joints:
         check_names("images", images, wanted)
@@ -176,7 +174,7 @@ def _cameras(images: Mapping[str, Any], spec: PolicySpec, is_joints: bool) -> di
 
 
 def _frame(value: Any, path: str) -> np.ndarray:
-    """Turn (3, height, width) or (height, width, 3) uint8 into (height, width, 3)."""
+    """Return (3, height, width) or (height, width, 3) uint8 as (height, width, 3)."""
     image = read_openpi_array(value, path)
     channels = [axis for axis in (0, 2) if image.ndim == 3 and image.shape[axis] == 3]
     if image.dtype != np.uint8 or len(channels) != 1 or 0 in image.shape:

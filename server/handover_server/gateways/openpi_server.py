@@ -1,6 +1,6 @@
 """openpi's websocket protocol: metadata on connect, then an observation in and actions out.
 
-What openpi-client's WebsocketClientPolicy expects of its server (github.com/Physical-Intelligence/
+As openpi-client's WebsocketClientPolicy expects of its server (github.com/Physical-Intelligence/
 openpi, packages/openpi-client); an error is a text frame of one line, which that client raises.
 """
 
@@ -15,7 +15,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from handover_server.gateways.calls import ask, refusals_counted, unless_gone
+from handover_server.gateways.calls import infer_together, refusals_counted, unless_gone
 from handover_server.gateways.msgpack_guard import unpack
 from handover_server.gateways.openpi_messages import (
     Adaptation,
@@ -25,31 +25,30 @@ from handover_server.gateways.openpi_messages import (
     reply,
 )
 from handover_server.inference.admission import Admission
-from handover_server.requests.incident import record_incident
+from handover_server.requests.outcome import record_incident
 from handover_server.requests.request import Lane
 from handover_server.security.tokens import Identity, TokenCheck, bearer_token
 
 _SCHEMES = ("api-key", "bearer")  # openpi-client says "Authorization: Api-Key KEY"
-_CLOSE_S = 1.0  # for a client to say goodbye when it is told that the server goes
+_CLOSE_S = 1.0  # for a client's closing handshake when the server stops
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013  # iana.org/assignments/websocket
 
-# The library would log a page for each stranger that is no websocket.
+# The library would log a page for each peer that is no websocket.
 _SILENT = logging.Logger("websockets", logging.CRITICAL)
 
 
 class OpenpiServer:
-    """Serves openpi's clients; `port` is known once it listens."""
+    """Serves openpi's clients."""
 
-    def __init__(self, intake: Admission, tokens: TokenCheck, adaptation: Adaptation) -> None:
-        self._intake = intake
+    def __init__(self, admission: Admission, tokens: TokenCheck, adaptation: Adaptation) -> None:
+        self._admission = admission
         self._tokens = tokens
         self._adaptation = adaptation
         self._server: Server | None = None
         self._closing = False
-        self.port = 0
 
-    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Listen; raises OSError when the port cannot be had."""
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """Listen and return the port; raises OSError when it cannot be used."""
         self._server = await serve(
             self._converse,
             host,
@@ -63,10 +62,10 @@ class OpenpiServer:
             server_header=None,
             logger=_SILENT,
         )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        return next(iter(self._server.sockets)).getsockname()[1]
 
     def refuse(self) -> None:
-        """Take no more clients, and say so in health."""
+        """Accept no more clients; /healthz says draining."""
         self._closing = True
 
     async def close(self) -> None:
@@ -79,15 +78,15 @@ class OpenpiServer:
         if self._closing:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
         if request.path == "/healthz":
-            if self._intake.status != "serving":
+            if self._admission.status != "serving":
                 return connection.respond(
-                    HTTPStatus.SERVICE_UNAVAILABLE, f"{self._intake.status}\n"
+                    HTTPStatus.SERVICE_UNAVAILABLE, f"{self._admission.status}\n"
                 )
             return connection.respond(HTTPStatus.OK, "OK\n")
         try:
             self._client(connection, request)
         except NotAuthorised as error:
-            self._intake.observer.refused("unauthenticated")
+            self._admission.observer.refused("unauthenticated")
             return connection.respond(HTTPStatus.UNAUTHORIZED, f"{error}\n")
         return None
 
@@ -100,22 +99,22 @@ class OpenpiServer:
         assert connection.request is not None, "the handshake is done"
         try:
             client = self._client(connection, connection.request)
-            with self._intake.stream(client) as lane:
-                await connection.send(metadata(self._intake.info, self._adaptation))
+            with self._admission.stream(client) as lane:
+                await connection.send(metadata(self._admission.info, self._adaptation))
                 await self._answer_all(connection, connection.request, lane)
         except ConnectionClosed:
             return
         except NotAuthorised as error:
-            self._intake.observer.refused("unauthenticated")
+            self._admission.observer.refused("unauthenticated")
             await connection.close(_POLICY_VIOLATION, str(error)[:100])
         except PolicyError as error:
             await connection.close(_TRY_AGAIN_LATER, str(error)[:100])
-        except Exception as error:  # the process's edge: the library would send its own account
+        except Exception as error:  # the process's edge: the library would send its own text
             failure = record_incident("a websocket failed", error)
             await connection.close(1011, str(failure)[:100])
 
     async def _answer_all(self, connection: ServerConnection, request: Request, lane: Lane) -> None:
-        """Answer until the client goes; raises NotAuthorised once its token is none any more."""
+        """Answer until the client leaves; raises NotAuthorised once its token is revoked."""
         gone = asyncio.create_task(connection.wait_closed())
         previous_ms = None
         try:
@@ -130,7 +129,7 @@ class OpenpiServer:
                 except PolicyError as error:
                     await connection.send(str(error))
                     continue
-                except Exception as error:  # what we did not foresee of a message is not its end
+                except Exception as error:  # an unforeseen error does not end the connection
                     await connection.send(str(record_incident("a request failed", error)))
                     continue
                 if answer is None:
@@ -144,10 +143,10 @@ class OpenpiServer:
         began = time.perf_counter()
         if isinstance(data, str):
             raise InvalidRequest("message", "a binary frame of msgpack", "a text frame")
-        spec = self._intake.info.spec
-        with refusals_counted(self._intake):
+        spec = self._admission.info.spec
+        with refusals_counted(self._admission):
             request, is_joints = read_observation(unpack(data), spec, self._adaptation)
-        ((_, output),) = await ask(self._intake, [request], [lane])
+        (output,) = await infer_together(self._admission, [request], [lane])
         rows = actions(output, is_joints, spec, self._adaptation)
         infer_ms = (time.perf_counter() - began) * 1e3
         return reply(rows, infer_ms, output.durations.total_ms, previous_ms)

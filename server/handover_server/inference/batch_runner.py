@@ -1,4 +1,4 @@
-"""Calls of the policy: since when one lasts, and what becomes of a batch that fails."""
+"""Batch runner: calls the policy, times the call, and recovers from batches that fail."""
 
 import logging
 import sys
@@ -18,23 +18,21 @@ from handover_proto import (
     ServerUnavailable,
 )
 
-from handover_server.inference.gpu import gpu_is_lost
-from handover_server.inference.memory import ran_out_of_memory, release_memory
-from handover_server.inference.output_check import check_output
-from handover_server.requests.incident import record_incident
-from handover_server.requests.request import Outcome
+from handover_server.inference.memory import gpu_is_lost, ran_out_of_memory, release_memory
+from handover_server.inference.policy_check import check_output
+from handover_server.requests.outcome import Outcome, record_incident
 
 logger = logging.getLogger(__name__)
 
 _NO_MEMORY = "the policy ran out of memory on this request; try again in 1 s"
-_GPU_LOST = "the GPU failed, and answers nothing until this server is started again"
-_MEMORY_RETRY_S = 1.0  # for whatever else is using the memory to be done with it
+_GPU_LOST = "the GPU failed; it computes nothing until this server is restarted"
+_MEMORY_RETRY_S = 1.0  # for other users of the memory to finish
 
 
 class BatchRunner:
-    """Calls a policy in the policy's thread, while others may look how long a call lasts.
+    """Calls a policy in the policy's thread; other threads may read how long a call has lasted.
 
-    lost: has a reason once no call can succeed any more
+    lost: holds the reason once no call can succeed anymore
     """
 
     def __init__(self) -> None:
@@ -43,12 +41,12 @@ class BatchRunner:
 
     @property
     def began_s(self) -> float | None:
-        """When the call under way began, seconds of time.monotonic(); None between calls."""
+        """When the current call began, seconds of time.monotonic(); None between calls."""
         call = self._call
         return None if call is None else call[0]
 
-    def where(self) -> str:
-        """Tell the line of code at which the call under way stands, as far as Python sees it."""
+    def location(self) -> str:
+        """Return the line of Python code that the current call is executing."""
         call = self._call
         frame = None if call is None else sys._current_frames().get(call[1])
         if frame is None:
@@ -56,23 +54,23 @@ class BatchRunner:
         code = frame.f_code
         return f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"
 
-    def improve(self, policy: Policy) -> None:
-        """Let a policy that works on itself do a piece of it; a failure is its own to survive."""
+    def run_idle_work(self, policy: Policy) -> None:
+        """Run one piece of a policy's idle work, if it has any; a failure is logged."""
         if not isinstance(policy, IdleWork):
             return
         self._call = (time.monotonic(), threading.get_ident())
         try:
             policy.run_idle_work()
         except Exception as error:
-            record_incident("the policy could not improve itself", error)
+            record_incident("the policy's idle work failed", error)
         finally:
             self._call = None
 
-    def outcomes(self, policy: Policy, requests: Sequence[PolicyRequest]) -> list[Outcome]:
-        """Ask for all; one that is refused does not cost the others theirs.
+    def run(self, policy: Policy, requests: Sequence[PolicyRequest]) -> list[Outcome]:
+        """Compute a batch; a request that the policy refuses does not fail the others.
 
-        A batch that does not fit in memory is asked for in halves, and a request that does not fit
-        alone is Overloaded: it may fit when others have given their memory back.
+        A batch that does not fit in memory is computed in halves, and a request that does not fit
+        alone is Overloaded: it may fit once other processes have freed their memory.
         """
         memory = False
         try:
@@ -82,18 +80,18 @@ class BatchRunner:
                 return [error]
         except BaseException as error:
             # Even SystemExit, which a library may raise: it would end the policy's thread and
-            # leave a server that looks alive.
+            # leave a server that only looks alive.
             memory = ran_out_of_memory(error)
             if not memory:
                 return [self._failure(error)] * len(requests)
-        # From here on no traceback holds what the failed batch had taken.
+        # From here on no traceback holds the failed batch's tensors.
         if memory and len(requests) == 1:
             release_memory()
             logger.warning("the policy ran out of memory on a single request")
             return [Overloaded(_NO_MEMORY, _MEMORY_RETRY_S)]
         size = _make_room(len(requests)) if memory else 1
         parts = [requests[at : at + size] for at in range(0, len(requests), size)]
-        return [outcome for part in parts for outcome in self.outcomes(policy, part)]
+        return [outcome for part in parts for outcome in self.run(policy, part)]
 
     def _failure(self, error: BaseException) -> PolicyError:
         incident = record_incident("the policy failed", error)
@@ -114,7 +112,7 @@ class BatchRunner:
 
 
 def _make_room(requests: int) -> int:
-    """Give memory back; returns the size of the batches to try instead of one of `requests`."""
+    """Free memory; returns the batch size to try instead of `requests`."""
     release_memory()
     half = (requests + 1) // 2
     logger.warning(

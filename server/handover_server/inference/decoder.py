@@ -1,4 +1,4 @@
-"""Bytes to requests: files are decompressed in a few threads of their own, where nobody waits."""
+"""Request decoding: compressed images in a few threads, raw frames on the event loop."""
 
 import threading
 from collections.abc import Callable
@@ -16,26 +16,26 @@ from handover_proto import policy_pb2 as pb
 from handover_proto.wire import decode_request
 
 from handover_server.requests.fair_queue import FairQueue
-from handover_server.requests.incident import record_incident
+from handover_server.requests.outcome import record_incident
 from handover_server.requests.request import PendingRequest
 
 
 def decode_bytes(data: bytes, spec: PolicySpec, limits: Limits) -> PolicyRequest:
-    """Turn a serialised InferRequest into a request that fits `spec`; raises PolicyError."""
+    """Decode a serialized InferRequest into a request that fits `spec`; raises PolicyError."""
     try:
         message = pb.InferRequest.FromString(data)
     except DecodeError:
         raise InvalidRequest(
-            "message", "a serialised InferRequest", f"{len(data)} bytes that do not parse"
+            "message", "a serialized InferRequest", f"{len(data)} bytes that do not parse"
         ) from None
     return decode_request(message, spec, limits)
 
 
 class Decoder:
-    """Decodes tickets and passes them on: at once, or in one of a fixed number of threads.
+    """Decodes requests and passes them on: at once, or in one of a fixed number of threads.
 
-    A thread pays for images that are compressed. Anything else is decoded under Python's lock, so
-    that a thread could not do it beside the event loop, only later.
+    A thread pays off for compressed images, whose decoder releases the GIL. Everything else is
+    decoded under the GIL: a thread could not do it beside the event loop, only later.
     """
 
     def __init__(
@@ -50,41 +50,41 @@ class Decoder:
         for index in range(threads):
             threading.Thread(target=self._run, name=f"decode-{index}", daemon=True).start()
 
-    def submit(self, ticket: PendingRequest) -> None:
-        """Decode `ticket`, or queue it in place of an older one of its lane that still waits."""
-        if ticket.is_compressed:
-            self._queue.put(ticket)
+    def submit(self, pending: PendingRequest) -> None:
+        """Decode a request, or queue it in place of an older one of its lane that still waits."""
+        if pending.is_compressed:
+            self._queue.put(pending)
         else:
-            self._decode(ticket)
+            self._decode(pending)
 
-    def discard(self, ticket: PendingRequest) -> None:
-        """Forget a ticket that is settled."""
-        self._queue.discard(ticket)
+    def discard(self, pending: PendingRequest) -> None:
+        """Forget a settled request."""
+        self._queue.discard(pending)
 
     @property
     def waiting(self) -> int:
-        """How many tickets wait for a thread."""
+        """How many requests wait for a thread."""
         return len(self._queue)
 
     def close(self) -> None:
-        """Let the threads end once they have finished what they are decoding."""
+        """Let the threads end after what they are decoding."""
         self._queue.close()
 
     def _run(self) -> None:
-        while tickets := self._queue.take(1):
-            self._decode(tickets.pop())
+        while taken := self._queue.take(1):
+            self._decode(taken.pop())  # an idle thread holds no request
 
-    def _decode(self, ticket: PendingRequest) -> None:
-        data = ticket.start_decoding()
+    def _decode(self, pending: PendingRequest) -> None:
+        data = pending.start_decoding()
         if data is None:
             return
         try:
-            ticket.finish_decoding(decode_bytes(data, self._spec, self._limits))
+            pending.finish_decoding(decode_bytes(data, self._spec, self._limits))
         except PolicyError as error:
-            ticket.settle(error)
+            pending.settle(error)
         except MemoryError:
-            ticket.settle(Overloaded("no memory to decode the request; try again in 1 s", 1.0))
+            pending.settle(Overloaded("no memory to decode the request; try again in 1 s", 1.0))
         except Exception as error:
-            ticket.settle(record_incident("decoding a request failed", error))
+            pending.settle(record_incident("decoding a request failed", error))
         else:
-            self._pass_on(ticket)
+            self._pass_on(pending)

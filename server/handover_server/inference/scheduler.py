@@ -1,7 +1,7 @@
-"""The one thread that owns the policy: it loads it, warms it up and runs every batch.
+"""Scheduler: the one thread that owns the policy loads it, warms it up and runs every batch.
 
-A model on a GPU wants one thread, and Python gives it no second core anyway. Batches wait for
-nobody, unless told to for a moment: whatever is queued when the policy is free goes in together.
+A model on a GPU wants one thread, and Python gives it no second core anyway. Batches do not
+wait to fill up, except in an optional window: what is queued when the policy is free is one batch.
 """
 
 import dataclasses
@@ -25,11 +25,11 @@ _MEMORY_OF_PAST_BATCHES = 0.8  # weight of the past in the running mean of a req
 
 
 class Scheduler:
-    """Runs a policy on the tickets that are submitted to it.
+    """Runs a policy on the requests submitted to it.
 
     load: makes the policy; called in the policy's own thread
     max_batch: upper bound for a batch, on top of the policy's own
-    window_s: how long a batch that is not full waits for more
+    window_s: how long a batch that is not full waits for more requests
     """
 
     def __init__(
@@ -47,36 +47,36 @@ class Scheduler:
         self._policy: Policy | None = None
         self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
         self._seconds_per_request = 0.0
-        self.calls = BatchRunner()
+        self.runner = BatchRunner()
         self.ready: Future[PolicySpec] = Future()
 
     def start(self) -> None:
         """Load and warm up the policy; `ready` then has its spec, or the error."""
         self._thread.start()
 
-    def submit(self, ticket: PendingRequest) -> None:
-        """Queue a decoded ticket, in place of an older one of its lane that still waits."""
-        self._queue.put(ticket)
+    def submit(self, pending: PendingRequest) -> None:
+        """Queue a decoded request, in place of an older one of its lane that still waits."""
+        self._queue.put(pending)
 
-    def discard(self, ticket: PendingRequest) -> None:
-        """Forget a ticket that is settled."""
-        self._queue.discard(ticket)
+    def discard(self, pending: PendingRequest) -> None:
+        """Forget a settled request."""
+        self._queue.discard(pending)
 
     @property
     def waiting(self) -> int:
-        """How many tickets wait for the policy."""
+        """How many requests wait for the policy."""
         return len(self._queue)
 
     def seconds_for(self, requests: int) -> float:
-        """How long `requests` will take, going by the latest ones."""
+        """Seconds that `requests` requests will take, judged by the latest batches."""
         return requests * self._seconds_per_request
 
     def replace(self, policy: Policy) -> None:
-        """Go on with another policy, warm and with the same batch sizes, from the next batch on."""
+        """Use another policy from the next batch on: warm, and with the same batch sizes."""
         self._policy = policy
 
     def close(self, timeout_s: float) -> bool:
-        """Take no more; False when the policy is still busy after `timeout_s`."""
+        """Take no more requests; returns False when the policy is still busy after `timeout_s`."""
         self._queue.close()
         if self._thread.ident is not None:  # else it was never started
             self._thread.join(timeout_s)
@@ -92,24 +92,25 @@ class Scheduler:
             self.ready.set_exception(error)
             return
         self._policy = policy
-        del policy  # or one that was replaced would stay in memory
+        del policy  # or a replaced policy would stay in memory
         self.ready.set_result(dataclasses.replace(spec, max_batch=max_batch))
-        while tickets := self._queue.take(max_batch, self._window_s):
-            self._run_batch(self._policy, tickets)
-            tickets.clear()  # an idle policy holds no request's images
-            self.calls.improve(self._policy)
+        while taken := self._queue.take(max_batch, self._window_s):
+            self.run_batch(self._policy, taken)
+            taken.clear()  # an idle policy holds no request's images
+            self.runner.run_idle_work(self._policy)
 
-    def _run_batch(self, policy: Policy, tickets: list[PendingRequest]) -> None:
+    def run_batch(self, policy: Policy, taken: list[PendingRequest]) -> None:
+        """Compute and settle those of the requests that are still waited for."""
         began = time.perf_counter()
-        claimed = [(ticket, ticket.start()) for ticket in tickets]
-        batch = [(ticket, request) for ticket, request in claimed if request is not None]
+        claimed = [(pending, pending.start()) for pending in taken]
+        batch = [(pending, request) for pending, request in claimed if request is not None]
         if not batch:
             return
         self._observer.computed(len(batch))
-        outcomes = self.calls.outcomes(policy, [request for _, request in batch])
-        for (ticket, _), outcome in zip(batch, outcomes, strict=True):
-            ticket.checkpoint_hash = policy.spec.checkpoint_hash
-            ticket.settle(outcome)
+        outcomes = self.runner.run(policy, [request for _, request in batch])
+        for (pending, _), outcome in zip(batch, outcomes, strict=True):
+            pending.checkpoint_hash = policy.spec.checkpoint_hash
+            pending.settle(outcome)
         seconds = (time.perf_counter() - began) / len(batch)
         self._seconds_per_request += (1 - _MEMORY_OF_PAST_BATCHES) * (
             seconds - self._seconds_per_request

@@ -1,4 +1,4 @@
-"""What Prometheus is told, in its text format; docs/serving.md has the table."""
+"""Prometheus metrics of the server, in its text format; docs/serving.md lists them."""
 
 import sys
 import threading
@@ -14,8 +14,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from handover_server.requests.observer import Observer
-from handover_server.requests.outcomes import outcome_name
-from handover_server.requests.request import Outcome, PendingRequest
+from handover_server.requests.outcome import Outcome, outcome_name
+from handover_server.requests.request import PendingRequest
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -27,13 +27,13 @@ Levels = Callable[[], dict[str, float]]  # {name after "handover_": value now}
 
 
 class Metrics(Observer):
-    """Counts and times requests, in a registry of its own."""
+    """Counts and times requests, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        _GpuMemory().register_in(registry)
+        registry.register(_GpuMemory())
         self._requests = Counter(
             "handover_requests", "admitted requests by outcome", ["outcome"], registry=registry
         )
@@ -67,15 +67,15 @@ class Metrics(Observer):
         )
 
     def exposition(self) -> bytes:
-        """Write everything in Prometheus's text format."""
+        """Return everything in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def follow(self, levels: Levels, totals: Levels) -> None:
-        """Ask for these at every scrape: levels go up and down, totals only up."""
-        _Asked(levels, totals).register_in(self.registry)
+        """Add figures that are read at every scrape: levels are gauges, totals counters."""
+        self.registry.register(_Polled(levels, totals))
 
     def serving(self, info: ServerInfo) -> None:
-        """Name the checkpoint; the one before is named no more."""
+        """Set the checkpoint's names, and remove the former one's."""
         spec = info.spec
         self._checkpoint.clear()
         self._checkpoint.labels(
@@ -84,39 +84,33 @@ class Metrics(Observer):
         ).set(1)
 
     def refused(self, reason: str) -> None:
-        """Count it."""
+        """Count the refusal."""
         self._rejected.labels(reason).inc()
 
     def computed(self, requests: int) -> None:
-        """Count it."""
+        """Count the batch by its size."""
         self._batches.observe(requests)
 
-    def settled(self, ticket: PendingRequest, outcome: Outcome) -> None:
-        """Count it, and time what became a chunk."""
+    def settled(self, pending: PendingRequest, outcome: Outcome) -> None:
+        """Count the outcome, and time the stages of a chunk."""
         self._requests.labels(outcome_name(outcome)).inc()
         if not isinstance(outcome, PolicyOutput):
             return
-        self._seconds.observe(time.perf_counter() - ticket.began_s)
-        durations, stages = outcome.durations, self._stages
-        stages["queue"].observe(ticket.queue_ms / 1e3)
-        stages["decode"].observe(ticket.decode_ms / 1e3)
-        stages["preprocess"].observe(durations.preprocess_ms / 1e3)
-        stages["backbone"].observe(durations.backbone_ms / 1e3)
-        stages["action_head"].observe(durations.action_head_ms / 1e3)
+        self._seconds.observe(time.perf_counter() - pending.began_s)
+        durations = pending.durations(outcome)
+        for stage in ("queue", "decode", "preprocess", "backbone", "action_head"):
+            self._stages[stage].observe(getattr(durations, f"{stage}_ms") / 1e3)
 
     def encoded(self, duration_ms: float) -> None:
-        """Time it."""
+        """Time the encoding."""
         self._stages["encode"].observe(duration_ms / 1e3)
 
 
-class _Asked(Collector):
-    """Figures that somebody else keeps."""
+class _Polled(Collector):
+    """Figures that other objects keep, read at every scrape."""
 
     def __init__(self, levels: Levels, totals: Levels) -> None:
         self._levels, self._totals = levels, totals
-
-    def register_in(self, registry: CollectorRegistry) -> None:
-        registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
         for name, value in self._levels().items():
@@ -126,12 +120,9 @@ class _Asked(Collector):
 
 
 class _GpuMemory(Collector):
-    """The GPU's memory, where the policy has brought PyTorch in and PyTorch has a GPU."""
+    """The GPU's memory, where the policy has imported PyTorch and PyTorch uses a GPU."""
 
     _lock = threading.Lock()
-
-    def register_in(self, registry: CollectorRegistry) -> None:
-        registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(

@@ -1,9 +1,10 @@
-"""The port beside the service: /metrics for Prometheus and /healthz for whoever restarts servers.
+"""Monitor port: /metrics for Prometheus and /healthz for probes.
 
-It has threads of its own, so that it answers while the event loop is busy, and a scrape costs no
-request its time.
+It has its own threads, so that it answers while the event loop is busy, and a scrape delays no
+request.
 """
 
+import dataclasses
 import logging
 import socket
 import ssl
@@ -16,22 +17,39 @@ from handover_common import host_port
 from handover_proto import NotAuthorised
 
 from handover_server.errors import ServingError
+from handover_server.security.tls import TlsFiles, renewing_context
 from handover_server.security.tokens import TokenCheck, bearer_token
 
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 5.0  # with a client that sends or reads slowly
-_MOST_CONNECTIONS = 64  # a thread each; whoever comes then is hung up on
+MOST_CONNECTIONS = 64  # a thread each; further ones are closed at once
 _TEXT = "text/plain; charset=utf-8"
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Monitor:
-    """Serves until it is closed.
+def open_monitor(
+    address: tuple[str, int],
+    status: Callable[[], str],
+    exposition: Callable[[], bytes],
+    tokens: TokenCheck,
+    tls: TlsFiles | None,
+) -> "Monitor":
+    """Open the port for metrics and health, and log its address; raises ServingError."""
+    # no certificate is asked of a client here: probes have none
+    context = None if tls is None else renewing_context(dataclasses.replace(tls, client_ca=None))
+    monitor = Monitor(address, status, exposition, tokens, context)
+    scheme = "http" if tls is None else "https"
+    logger.info("metrics and health: %s://%s", scheme, host_port(address[0], monitor.port))
+    return monitor
 
-    status: a word for how the server is; "serving" alone is healthy
-    exposition: the metrics in Prometheus's text format
-    tokens: needed for /metrics; /healthz tells one word and is open
+
+class Monitor:
+    """HTTP server that runs until it is closed.
+
+    status: one word for the server's state; only "serving" is healthy
+    exposition: returns the metrics in Prometheus's text format
+    tokens: required for /metrics; /healthz tells one word and is open
     tls: encrypts every connection (tls.renewing_context)
     """
 
@@ -43,7 +61,7 @@ class Monitor:
         tokens: TokenCheck,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Raises ServingError when the address cannot be had."""
+        """Raise ServingError when the address cannot be used."""
         handler = type("Handler", (_Handler,), {"answer": staticmethod(self._answer)})
         self._status, self._exposition, self._tokens = status, exposition, tokens
         try:
@@ -66,12 +84,12 @@ class Monitor:
         self._thread.join()
 
     def _answer(self, path: str, authorization: str | None) -> tuple[int, str, bytes]:
-        """Give status, content type and body for a GET of `path`."""
+        """Return status, content type and body for a GET of `path`."""
         if path == "/healthz":
             status = self._status()
             return (200 if status == "serving" else 503), _TEXT, f"{status}\n".encode()
         if path != "/metrics":
-            return 404, _TEXT, b"/metrics and /healthz are what there is\n"
+            return 404, _TEXT, b"not found: this port serves /metrics and /healthz\n"
         try:
             self._tokens.identify(bearer_token(authorization))
         except NotAuthorised as error:
@@ -85,32 +103,32 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: Any, tls: ssl.SSLContext | None) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._tls = tls
-        self._room = threading.Semaphore(_MOST_CONNECTIONS)
+        self._room = threading.Semaphore(MOST_CONNECTIONS)
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the connection a thread, if there is one left."""
+        """Serve the connection in a thread, if there is one left."""
         if self._room.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve the connection and make room for another."""
+        """Serve the connection, then make room for another."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._room.release()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands in the connection's own thread: a silent client keeps only that one."""
+        """Shake hands in the connection's own thread: a silent client blocks only that one."""
         request.settimeout(_PATIENCE_S)
         if self._tls is not None:
             request = self._tls.wrap_socket(request, server_side=True)
         super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away is no event, and tracebacks are no log."""
+        """Log at debug alone: a client that disconnects is no event."""
         logger.debug("a client of the metrics port went away", exc_info=True)
 
 

@@ -1,4 +1,4 @@
-"""The black box: every request and what became of it, written by a thread that nobody waits for."""
+"""Request recorder: every request and its outcome, written by a thread that nothing waits for."""
 
 import contextlib
 import logging
@@ -23,26 +23,26 @@ from handover_proto.wire import encode_info
 from handover_server.logs import fields
 from handover_server.operations.segments import SegmentWriter
 from handover_server.requests.observer import Observer
-from handover_server.requests.outcomes import CHUNK, outcome_name
-from handover_server.requests.request import Outcome, PendingRequest
+from handover_server.requests.outcome import CHUNK, Outcome, outcome_name
+from handover_server.requests.request import PendingRequest
 
 logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 64 * 1024 * 1024
-_LEAST_SEGMENTS = 4  # so that deleting the oldest leaves most of a small recording
-_MOST_WAITING = 1024
-_MOST_WAITING_BYTES = 128 * 1024 * 1024
-_LAST_S = 5.0  # that the thread has for what waits when the server stops
+_LEAST_SEGMENTS = 4  # so that deleting the oldest keeps most of a small recording
+MOST_WAITING = 1024
+MOST_WAITING_BYTES = 128 * 1024 * 1024
+LAST_S = 5.0  # for the thread to write what waits when the server stops
 
 
 class Recorder(Observer):
-    """Writes what it observes into a folder; a disk that is too slow loses records, never requests.
+    """Writes all events into a folder; a disk that is too slow costs records, never requests.
 
-    The first error of the disk ends the recording, with one line in the log, and not the serving.
+    The first disk error ends the recording, with one line in the log; serving goes on.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        """Raises ServingError for a folder that cannot be written to."""
+        """Raise ServingError for a folder that cannot be written."""
         segment_bytes = min(SEGMENT_BYTES, max_bytes // _LEAST_SEGMENTS)
         self._writer = SegmentWriter(folder, max_bytes, segment_bytes)
         self._folder = folder
@@ -57,11 +57,11 @@ class Recorder(Observer):
         self._thread.start()
 
     def levels(self) -> dict[str, float]:
-        """How the recording is: {name: value now}."""
+        """Current gauges: {name: value}."""
         return {"recording": float(not self._stopped), "record_waiting_bytes": self._waiting_bytes}
 
     def totals(self) -> dict[str, float]:
-        """Count what was recorded and what was not: {name: count}."""
+        """Records written and dropped so far: {name: count}."""
         return {
             "records_written": self._written,
             "record_bytes_written": self._written_bytes,
@@ -72,41 +72,39 @@ class Recorder(Observer):
         """Record what is served."""
         self._put(RecordedServer(self._session, encode_info(info).SerializeToString()), 0)
 
-    def entered(self, ticket: PendingRequest, data: bytes) -> None:
+    def admitted(self, pending: PendingRequest, data: bytes) -> None:
         """Record a request."""
-        client = ticket.lane.client.name
-        request = RecordedRequest(self._session, ticket.arrival, time.time_ns(), client, data)
+        client = pending.lane.client.name
+        request = RecordedRequest(self._session, pending.arrival, time.time_ns(), client, data)
         self._put(request, len(data))
 
-    def settled(self, ticket: PendingRequest, outcome: Outcome) -> None:
+    def settled(self, pending: PendingRequest, outcome: Outcome) -> None:
         """Record its chunk, or its error."""
         if isinstance(outcome, PolicyOutput):
-            durations = asdict(outcome.durations)
-            durations |= {"queue_ms": ticket.queue_ms, "decode_ms": ticket.decode_ms}
             answer = RecordedAnswer(
-                *(self._session, ticket.arrival, CHUNK, ""),
-                seed=ticket.seed,
-                checkpoint_hash=ticket.checkpoint_hash,
+                *(self._session, pending.arrival, CHUNK, ""),
+                seed=pending.seed,
+                checkpoint_hash=pending.checkpoint_hash,
                 action=outcome.action,
-                durations=durations,
+                durations=asdict(pending.durations(outcome)),
             )
         else:
             answer = RecordedAnswer(
-                self._session, ticket.arrival, outcome_name(outcome), str(outcome)
+                self._session, pending.arrival, outcome_name(outcome), str(outcome)
             )
         self._put(answer, sum(values.nbytes for values in answer.action.values()))
 
     def close(self) -> None:
-        """Write what waits, for as long as a disk may take for it."""
+        """Write what waits, within the time that a disk may take for it."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join(_LAST_S)
+        self._thread.join(LAST_S)
 
     def _put(self, record: Record, size: int) -> None:
         with self._changed:
-            full = self._waiting_bytes + size > _MOST_WAITING_BYTES
-            if self._stopped or full or len(self._waiting) >= _MOST_WAITING:
+            full = self._waiting_bytes + size > MOST_WAITING_BYTES
+            if self._stopped or full or len(self._waiting) >= MOST_WAITING:
                 self._dropped += 1
                 return
             self._waiting.append((record, size))
@@ -119,7 +117,7 @@ class Recorder(Observer):
                 self._write(*item)
                 del item  # an idle recorder holds no image
             self._writer.close()
-        except Exception as error:  # of a disk as a rule; whatever it is, serving goes on
+        except Exception as error:  # a disk error as a rule; in any case serving goes on
             self._stop(error)
 
     def _take(self) -> tuple[Record, int] | None:

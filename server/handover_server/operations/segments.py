@@ -1,4 +1,4 @@
-"""The black box's files: appended to, begun anew at a size, the oldest deleted beyond a bound."""
+"""Segment files of a request recording: rotated by size, the oldest deleted beyond a limit."""
 
 import contextlib
 import os
@@ -10,14 +10,14 @@ from handover_server.errors import ServingError
 
 
 class SegmentWriter:
-    """Writes frames into the segments of a folder, whose files only this user may read.
+    """Writes frames into segment files of a folder, readable by this user alone.
 
-    A writer begins a segment of its own: what a killed server left torn is never written on. Every
-    method but the constructor raises OSError, for a full disk among others.
+    A writer begins its own segment: what a killed server left torn is never appended to. Every
+    method except the constructor raises OSError, for instance for a full disk.
     """
 
     def __init__(self, folder: Path, max_bytes: int, segment_bytes: int) -> None:
-        """Raises ServingError for a folder that cannot be written to."""
+        """Raise ServingError for a folder that cannot be written."""
         self._folder = folder
         self._max_bytes, self._segment_bytes = max_bytes, segment_bytes
         self._file: int | None = None
@@ -34,23 +34,23 @@ class SegmentWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether another segment is to be begun: there is none, or it has reached its size."""
+        """Whether a new segment is due: there is none, or it has reached its size."""
         return self._file is None or self._size >= self._segment_bytes
 
     def begin(self, first: bytes) -> None:
-        """Begin a segment with the frames `first`, and make room by deleting the oldest ones."""
+        """Begin a segment with the frames `first`, deleting the oldest segments for room."""
         self.close()
         while self._file is None:
             self._number += 1
             self._path = segment_path(self._folder, self._number)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            with contextlib.suppress(FileExistsError):  # of another server that records here too
+            with contextlib.suppress(FileExistsError):  # of another server that records here
                 self._file = os.open(self._path, flags, 0o600)
         self._sizes[self._path] = self._size = 0
         self.write(segment_start() + first)
 
     def write(self, frames: bytes) -> None:
-        """Append; the operating system has it then, whatever becomes of this process."""
+        """Append frames; the operating system has them then, even if this process is killed."""
         assert self._file is not None
         rest = memoryview(frames)
         while rest:
@@ -60,7 +60,7 @@ class SegmentWriter:
         self._delete_oldest()
 
     def close(self) -> None:
-        """Bring what was written to the disk, and end the segment."""
+        """Flush what was written to the disk, and end the segment."""
         if self._file is not None:
             file, self._file = self._file, None
             try:

@@ -1,4 +1,4 @@
-"""Policies that need numpy alone, for clients and tests without a model."""
+"""Hold policy: the robot stays in place; numpy alone, for clients and tests without a model."""
 
 from collections.abc import Sequence
 
@@ -33,10 +33,10 @@ ALOHA_HOLD = PolicySpec(
 
 
 class HoldPolicy:
-    """Commands the robot to stay as it is, for the whole horizon."""
+    """Commands the robot to stay in its current pose, for the whole horizon."""
 
     def __init__(self, spec: PolicySpec = ALOHA_HOLD) -> None:
-        """Raises ServingError where an action group has no state of its name and width to hold."""
+        """Raise ServingError for an action group without a state of its name and width to hold."""
         dims = {group.name: group.dim for group in spec.state}
         for group in spec.action:
             if dims.get(group.name) != group.dim:
@@ -48,7 +48,7 @@ class HoldPolicy:
 
     @property
     def spec(self) -> PolicySpec:
-        """What is held, and what for."""
+        """Inputs and outputs: those of GR1 and ALOHA unless given."""
         return self._spec
 
     def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:

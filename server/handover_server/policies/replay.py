@@ -1,6 +1,6 @@
-"""A policy that plays a dataset's own actions back: what a perfect policy would answer.
+"""Replay policy: plays a dataset's own actions back, as a perfect policy would.
 
-A request says where it is by its `client_tag`, "episode=N", and its `sequence`, the dataset's step.
+A request gives its place by its `client_tag`, "episode=N", and its `sequence`, the dataset's step.
 """
 
 import re
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from handover_conversion.groot import GrootDataset
 from handover_proto import (
+    CHUNK_STEPS,
     ActionSpec,
     CameraSpec,
     InvalidRequest,
@@ -20,13 +21,12 @@ from handover_proto import (
     StateSpec,
 )
 
-_HORIZON = 16  # steps of a chunk
 _TAG = re.compile(r"episode=([0-9]{1,9})")
 _EPISODES_IN_MEMORY = 64
 
 
 class ReplayPolicy:
-    """Answers with the demonstrator's next actions, and with the last one past the end."""
+    """Returns the demonstrator's next actions, and the last one past the end."""
 
     def __init__(self, dataset: GrootDataset) -> None:
         self._dataset = dataset
@@ -45,7 +45,7 @@ class ReplayPolicy:
         return self._spec
 
     def infer(self, requests: Sequence[PolicyRequest]) -> list[PolicyOutput]:
-        """Look the actions up: {group: (16, dim) float32}; raises InvalidRequest for other tags."""
+        """Return recorded actions: {group: (16, dim) float32}; InvalidRequest for other tags."""
         return [PolicyOutput(self._chunk(request)) for request in requests]
 
     def _chunk(self, request: PolicyRequest) -> dict[str, np.ndarray]:
@@ -57,7 +57,7 @@ class ReplayPolicy:
             )
         actions = self._actions(int(match[1]))
         first = min(request.sequence, len(actions) - 1)  # sequence may exceed numpy's integers
-        steps = np.minimum(first + np.arange(_HORIZON), len(actions) - 1)
+        steps = np.minimum(first + np.arange(CHUNK_STEPS), len(actions) - 1)
         return {
             name: np.ascontiguousarray(actions[steps, columns])
             for name, columns in self._dataset.action_groups.items()
@@ -79,7 +79,7 @@ def _spec_of(dataset: GrootDataset) -> PolicySpec:
             ActionSpec(name, columns.stop - columns.start)
             for name, columns in dataset.action_groups.items()
         ),
-        horizon=_HORIZON,
+        horizon=CHUNK_STEPS,
         rate_hz=dataset.fps,
         checkpoint_name=dataset.path.resolve().name,
         checkpoint_hash=dataset.content_hash(),

@@ -1,71 +1,71 @@
-"""The seam for whoever wants to know what becomes of requests: metrics, logs, the black box."""
+"""Interface of request observers: metrics, log summaries, the request recording."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from handover_proto import ServerInfo
 
-if TYPE_CHECKING:
-    from handover_server.requests.request import Outcome, PendingRequest
+from handover_server.requests.outcome import Outcome
+from handover_server.requests.request import PendingRequest
 
 
 class Observer:
-    """Is told what happens, and by itself does nothing with it; none of it may fail or block.
+    """Receives events about requests and ignores them; none of these may fail or block.
 
-    All calls come from the event loop, but for `computed`, which comes from the policy's thread.
+    Events come from the event loop, except `computed`, which comes from the policy's thread.
+    Figures are read by any thread.
     """
 
     def serving(self, info: ServerInfo) -> None:
-        """Say what is served from now on, at first and after a reload."""
+        """Note what is served from now on: at start and after each reload."""
 
-    def entered(self, ticket: "PendingRequest", data: bytes) -> None:
-        """Say that a serialised InferRequest was admitted."""
+    def admitted(self, pending: PendingRequest, data: bytes) -> None:
+        """Note that a serialized InferRequest was admitted."""
 
     def refused(self, reason: str) -> None:
-        """Say that a request was turned away at the door; the reason is one of a few words."""
+        """Note that a request was refused before admission; the reason is one of a few words."""
 
     def computed(self, requests: int) -> None:
-        """Say that the policy was given a batch."""
+        """Note that the policy was given a batch."""
 
-    def settled(self, ticket: "PendingRequest", outcome: "Outcome") -> None:
-        """Say what became of a request that was admitted."""
+    def settled(self, pending: PendingRequest, outcome: Outcome) -> None:
+        """Note the outcome of an admitted request."""
 
     def encoded(self, duration_ms: float) -> None:
-        """Say how long a chunk took to become a message."""
+        """Note how long a chunk took to become a message."""
+
+    def close(self) -> None:
+        """Finish, when the server has stopped."""
+
+    def levels(self) -> dict[str, float]:
+        """Return the observer's gauges: {name: value}."""
+        return {}
+
+    def totals(self) -> dict[str, float]:
+        """Return the observer's counters: {name: count}."""
+        return {}
 
 
 class Observers(Observer):
-    """Passes everything on to several, in order."""
+    """Passes every event on to several observers, in order, and adds their figures up."""
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = tuple(observers)
+    def __init__(self, *observers: Observer) -> None:
+        for name in ("serving", "admitted", "refused", "computed", "settled", "encoded", "close"):
+            setattr(self, name, _call_each([getattr(one, name) for one in observers]))
+        self._observers = observers
 
-    def serving(self, info: ServerInfo) -> None:
-        """Pass it on."""
-        for observer in self._observers:
-            observer.serving(info)
+    def levels(self) -> dict[str, float]:
+        """Return the gauges of all."""
+        return {name: value for one in self._observers for name, value in one.levels().items()}
 
-    def entered(self, ticket: "PendingRequest", data: bytes) -> None:
-        """Pass it on."""
-        for observer in self._observers:
-            observer.entered(ticket, data)
+    def totals(self) -> dict[str, float]:
+        """Return the counters of all."""
+        return {name: count for one in self._observers for name, count in one.totals().items()}
 
-    def refused(self, reason: str) -> None:
-        """Pass it on."""
-        for observer in self._observers:
-            observer.refused(reason)
 
-    def computed(self, requests: int) -> None:
-        """Pass it on."""
-        for observer in self._observers:
-            observer.computed(requests)
+def _call_each(calls: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    def call(*event: Any) -> None:
+        for each in calls:
+            each(*event)
 
-    def settled(self, ticket: "PendingRequest", outcome: "Outcome") -> None:
-        """Pass it on."""
-        for observer in self._observers:
-            observer.settled(ticket, outcome)
-
-    def encoded(self, duration_ms: float) -> None:
-        """Pass it on."""
-        for observer in self._observers:
-            observer.encoded(duration_ms)
+    return call

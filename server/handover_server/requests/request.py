@@ -1,4 +1,4 @@
-"""One request on its way through the server, from its bytes to its outcome."""
+"""Pending request: one request on its path through the server, from bytes to outcome."""
 
 import dataclasses
 import itertools
@@ -7,36 +7,35 @@ import threading
 import time
 from collections.abc import Callable
 
-from handover_proto import DeadlinePassed, PolicyError, PolicyOutput, PolicyRequest
+from handover_proto import DeadlinePassed, PolicyError, PolicyOutput, PolicyRequest, StageDurations
 
+from handover_server.requests.outcome import Outcome
 from handover_server.requests.wire_head import RequestHead
 from handover_server.security.tokens import ANYONE, Identity
 
-Outcome = PolicyOutput | PolicyError
-
-_SEED_BITS = 53  # what every client's number type holds exactly, JSON's too
+_SEED_BITS = 53  # every client's number type holds that many exactly, JSON's too
 _arrivals = itertools.count(1)
 
 
 class Lane:
-    """Whose place in each queue it is: a stream has one, and its newest request takes it over."""
+    """A place in each queue: a stream has one, and its newest request takes the place over."""
 
     def __init__(self, client: Identity = ANYONE) -> None:
         self.client = client
-        self.newest: PendingRequest | None = None  # while it is under way
+        self.newest: PendingRequest | None = None  # while in flight
 
 
 class PendingRequest:
-    """A request and what became of it; settled exactly once, by whichever thread comes first.
+    """A request and its outcome; settled exactly once, by the thread that comes first.
 
-    data: the serialised InferRequest, let go once it is decoded or the ticket is settled
-    request: what it says, from decoding until the policy has answered
-    seed: of the request, known from decoding on
-    sequence: as far as it could be read off the bytes; is_compressed: whether an image in them is
-    began_s: when it arrived, seconds of time.perf_counter()
-    checkpoint_hash: of the weights that answered, known from then on
+    data: the serialized InferRequest, released once it is decoded or the request is settled
+    request: the decoded request, from decoding until the policy has answered
+    seed: of the request, known once it is decoded
+    sequence, is_compressed (whether any image is): as far as the bytes could be read
+    began_s: time of arrival, seconds of time.perf_counter()
+    checkpoint_hash: of the weights that computed the chunk, known from then on
     deadline: seconds of time.monotonic() after which nobody waits for the outcome; None for never
-    on_settled: called once with the outcome, from whichever thread settles it
+    on_settled: called once with the outcome, from the thread that settles it
     """
 
     def __init__(
@@ -65,13 +64,13 @@ class PendingRequest:
         self.began_s = self._stage_began = time.perf_counter()
 
     def start_decoding(self) -> bytes | None:
-        """The bytes to decode, or None when nobody waits for the outcome any more."""
+        """Return the bytes to decode, or None when nobody waits for the outcome anymore."""
         self.queue_ms += self._stage_ms()
         self._drop_if_late()
         return self.data
 
     def finish_decoding(self, request: PolicyRequest) -> None:
-        """Take the decoded request in, draw a seed if it has none, and let the bytes go."""
+        """Take the decoded request, draw a seed if it has none, and release the bytes."""
         self.decode_ms = self._stage_ms()
         if request.seed is None:
             request = dataclasses.replace(request, seed=secrets.randbits(_SEED_BITS))
@@ -80,9 +79,9 @@ class PendingRequest:
         self.data = None
 
     def start(self) -> PolicyRequest | None:
-        """Claim the request for the policy; None when nobody waits for the outcome any more.
+        """Claim the request for the policy; returns None when nobody waits for the outcome anymore.
 
-        From here on it cannot be withdrawn.
+        It cannot be withdrawn after that.
         """
         self.queue_ms += self._stage_ms()
         self._drop_if_late()
@@ -93,7 +92,7 @@ class PendingRequest:
         return self.request
 
     def withdraw(self, error: PolicyError) -> bool:
-        """Settle with `error`, unless the policy has started on it; whether nothing else had."""
+        """Settle with `error` unless the policy has started on it; returns whether it did."""
         with self._lock:
             if self._started or self._settled:
                 return False
@@ -101,13 +100,19 @@ class PendingRequest:
         return True
 
     def settle(self, outcome: Outcome) -> None:
-        """Make the outcome known; only the first one counts."""
+        """Set the outcome; only the first one counts."""
         with self._lock:
             if self._settled:
                 return
             self._settled = True
         self.data = self.request = None
         self._on_settled(outcome)
+
+    def durations(self, output: PolicyOutput) -> StageDurations:
+        """Return the policy's durations with those of waiting and decoding."""
+        return dataclasses.replace(
+            output.durations, queue_ms=self.queue_ms, decode_ms=self.decode_ms
+        )
 
     def _drop_if_late(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
@@ -116,7 +121,7 @@ class PendingRequest:
             )
 
     def _stage_ms(self) -> float:
-        """Milliseconds since the last call."""
+        """Return the milliseconds since the last call."""
         now = time.perf_counter()
         duration_ms = (now - self._stage_began) * 1e3
         self._stage_began = now

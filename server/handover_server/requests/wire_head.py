@@ -1,8 +1,8 @@
-"""What is read off a request's bytes before they are parsed: how many parts, and whose it is.
+"""Head of a serialized request, read before parsing: number of fields, sequence, tag, maximum age.
 
 Parsing costs memory and time per field, not per byte: 32 MiB of empty images become a gigabyte of
-objects and three seconds in which nothing else runs. So the fields are counted first, in one walk
-that skips over pixels.
+objects and three seconds in which nothing else runs. So the fields are counted first, in one pass
+that skips pixels.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ _OBSERVATION: _Layout = {
     pb.Observation.CAMERAS_FIELD_NUMBER: {_MAP_VALUE: _CAMERA},
     pb.Observation.STATE_FIELD_NUMBER: {_MAP_VALUE: _TENSOR},
 }
-_REQUEST: _Layout = {
+REQUEST_LAYOUT: _Layout = {
     pb.InferRequest.OBSERVATION_FIELD_NUMBER: _OBSERVATION,
     pb.InferRequest.PREFIX_FIELD_NUMBER: {
         pb.ActionPrefix.ACTION_FIELD_NUMBER: {_MAP_VALUE: _TENSOR}
@@ -37,11 +37,11 @@ _REQUEST: _Layout = {
 
 
 class RequestHead:
-    """Sequence, tag and greatest age of a serialised InferRequest, as far as they could be read.
+    """Sequence, tag and maximum age of a serialized InferRequest, as far as they could be read.
 
-    Every answer echoes the first two, even one to a request that cannot be parsed; the age has to
-    be known before anything is spent on the request, and whether an image is compressed to know
-    where it is to be decoded.
+    Every reply echoes the first two, even for a request that cannot be parsed; the age must be
+    known before anything is spent on the request, and whether an image is compressed decides
+    where it is decoded.
     """
 
     def __init__(self, sequence: int = 0) -> None:
@@ -52,18 +52,18 @@ class RequestHead:
         self._fields = 0
 
     def read(self, data: bytes) -> None:
-        """Walk over `data`, filling this head in.
+        """Walk over `data` and fill in this head.
 
-        Raises InvalidRequest when it is no protobuf message or holds more than MAX_FIELDS fields;
-        what stood before that place has been read by then.
+        Raises InvalidRequest when it is not a protobuf message or has more than MAX_FIELDS fields;
+        what stands before that point has been read by then.
         """
         try:
-            self._walk(data, 0, len(data), _REQUEST, depth=0)
+            self._walk(data, 0, len(data), REQUEST_LAYOUT, depth=0)
         except IndexError:
             raise _malformed(data, "ends in the middle of a number") from None
 
     def deadline(self, now: float, call_deadline: float | None) -> float | None:
-        """Tell when nobody wants the answer any more: the call's deadline, or the age if earlier.
+        """Return when the reply becomes useless: at the call's deadline, or the maximum age before.
 
         now: seconds of time.monotonic(), as are both deadlines; None for never
         """
@@ -118,7 +118,7 @@ class RequestHead:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at `at` and the place after it; IndexError where the bytes end."""
+    """Return the number at `at` and the offset after it; IndexError where the bytes end."""
     value = data[at]
     if value < 0x80:
         return value, at + 1
@@ -133,4 +133,4 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _malformed(data: bytes, reason: str) -> InvalidRequest:
-    return InvalidRequest("message", "a serialised InferRequest", f"{len(data)} bytes: {reason}")
+    return InvalidRequest("message", "a serialized InferRequest", f"{len(data)} bytes: {reason}")

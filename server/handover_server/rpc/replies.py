@@ -1,36 +1,34 @@
-"""Outcomes as bytes: chunks, and errors that say what a client may know."""
+"""Replies: chunks as bytes, and errors with what the client may know."""
 
 import time
+from typing import NoReturn
 
-from handover_proto import ActionChunk, PolicyError, PolicyOutput, StageDurations
+import grpc
+from grpc import aio
+from handover_proto import ActionChunk, PolicyError, PolicyOutput
 from handover_proto import policy_pb2 as pb
-from handover_proto.wire import encode_chunk, encode_error
+from handover_proto.wire import ERROR_METADATA_KEY, encode_chunk, encode_error
 
 from handover_server.requests.observer import Observer
 from handover_server.requests.request import PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
 
 def chunk_reply(
-    ticket: PendingRequest, head: RequestHead, output: PolicyOutput, observer: Observer
+    pending: PendingRequest, head: RequestHead, output: PolicyOutput, observer: Observer
 ) -> bytes:
-    """Serialise the answer to a request that succeeded."""
+    """Serialize the reply to a request that succeeded."""
     began = time.perf_counter()
-    policy = output.durations
     message = encode_chunk(
         ActionChunk(
             action=output.action,
-            seed=ticket.seed,
+            seed=pending.seed,
             sequence=head.sequence,
             client_tag=head.client_tag,
-            durations=StageDurations(
-                queue_ms=ticket.queue_ms,
-                decode_ms=ticket.decode_ms,
-                preprocess_ms=policy.preprocess_ms,
-                backbone_ms=policy.backbone_ms,
-                action_head_ms=policy.action_head_ms,
-            ),
-            checkpoint_hash=ticket.checkpoint_hash,
+            durations=pending.durations(output),
+            checkpoint_hash=pending.checkpoint_hash,
         )
     )
     encode_ms = (time.perf_counter() - began) * 1e3
@@ -40,7 +38,16 @@ def chunk_reply(
 
 
 def error_reply(head: RequestHead, error: PolicyError) -> bytes:
-    """Serialise the answer, within a stream, to a request that failed."""
+    """Serialize the reply, within a stream, to a request that failed."""
     return pb.InferReply(
         sequence=head.sequence, client_tag=head.client_tag, error=encode_error(error)
     ).SerializeToString()
+
+
+async def abort(context: aio.ServicerContext, error: PolicyError) -> NoReturn:
+    """End a call with an error: its status, and its details in the trailing metadata."""
+    detail = encode_error(error)
+    await context.abort(
+        _CODES[error.status], detail.message, ((ERROR_METADATA_KEY, detail.SerializeToString()),)
+    )
+    raise AssertionError("abort raises")

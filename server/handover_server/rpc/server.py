@@ -1,4 +1,4 @@
-"""The server as a whole: it listens, becomes ready, drains and stops."""
+"""Policy server as a whole: it listens, becomes ready, reloads, drains and stops."""
 
 import asyncio
 import dataclasses
@@ -6,191 +6,210 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from handover_common import host_port, package_version
-from handover_proto import MAX_MESSAGE_BYTES, Limits, Policy, PolicySpec, ServerInfo
+from handover_proto import Limits, Policy, PolicySpec, ServerInfo
 
 from handover_server.errors import ReloadRefused, ServingError
-from handover_server.gateways.listeners import Gateways, GatewaySettings
-from handover_server.inference.admission import Admission, AdmissionLimits
+from handover_server.gateways.listeners import Gateways
+from handover_server.inference.admission import Admission
 from handover_server.inference.reload import prepare
 from handover_server.inference.scheduler import Scheduler
-from handover_server.operations.watchdog import Watchdog, WatchdogSettings
-from handover_server.requests.observer import Observer
+from handover_server.operations.monitor import Monitor, open_monitor
+from handover_server.operations.watchdog import Watchdog
+from handover_server.requests.observer import Observers
 from handover_server.rpc.service import SERVICE_NAME, PolicyService
+from handover_server.rpc.settings import ServerSettings
 from handover_server.rpc.token_interceptor import TokenInterceptor
-from handover_server.security.tls import TlsFiles, renewing_context, server_credentials
-from handover_server.security.tokens import TokenCheck
+from handover_server.security.tls import renewing_context, server_credentials
 
 logger = logging.getLogger(__name__)
 
-_CALLS_BESIDE = 16  # of a connection: GetInfo, health, reflection, and what is refused meanwhile
-_LAST_REPLIES_S = 0.5  # for replies that are on their way when everything has been answered
+_LAST_REPLIES_S = 0.5  # for replies still being sent when everything has been answered
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # or a second server shares the port silently
-    # a client may ask every 5 s whether the connection lives, also between calls
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-)
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """Where to listen and how much to take on; port 0 lets the system choose."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    max_batch: int | None = None
-    batch_window_s: float = 0.0
-    decode_threads: int = 2
-    bounds: AdmissionLimits = field(default_factory=AdmissionLimits)
-    tokens: TokenCheck = field(default_factory=TokenCheck)
-    tls: TlsFiles | None = None
-    watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
-    observer: Observer = field(default_factory=Observer)
-    gateways: GatewaySettings = field(default_factory=GatewaySettings)
-
 
 class PolicyServer:
-    """A gRPC server for the policy that `load` makes, in a thread of the policy's own."""
+    """Asynchronous gRPC server for the policy that `load` makes, run in the policy's own thread.
+
+    Create, use and drain it in one event loop: listen, become_ready, …, drain.
+    """
 
     def __init__(self, load: Callable[[], Policy], settings: ServerSettings) -> None:
         self.settings = settings
-        self._scheduler = Scheduler(
-            load, settings.max_batch, settings.batch_window_s, settings.observer
-        )
-        self._service = PolicyService(settings.tokens)
-        self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
-        guards = (
-            ()
-            if settings.tokens.is_open
-            else (TokenInterceptor(settings.tokens, settings.observer),)
-        )
-        self._server = aio.server(interceptors=guards, options=_options(settings.bounds))
-        self._intake: Admission | None = None
-        self._watching: asyncio.Task[None] | None = None
         self.gateways = Gateways(settings.gateways)
         self.port = 0
+        observer = self._observer = settings.observer
+        if settings.monitor is not None:
+            from handover_server.operations.metrics import Metrics  # prometheus_client
+
+            self._metrics = Metrics()
+            self._metrics.follow(self.levels, self.totals)
+            observer = self._observer = Observers(observer, self._metrics)
+        self._scheduler = Scheduler(load, settings.max_batch, settings.batch_window_s, observer)
+        self._service = PolicyService(settings.tokens)
+        self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
+        guards = [] if settings.tokens.is_open else [TokenInterceptor(settings.tokens, observer)]
+        self._server = aio.server(interceptors=guards, options=settings.grpc_options())
+        self._admission: Admission | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._monitor: Monitor | None = None
+        self._reloads = self._reload_failures = 0
 
     async def listen(self) -> None:
-        """Open the port, with health NOT_SERVING; raises ServingError when it cannot be had."""
+        """Open the ports, with health NOT_SERVING; raises ServingError when one cannot be used."""
         settings = self.settings
         _check_free(settings.host, settings.port)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        await self._tell_health(_NOT_SERVING)
-        wanted = host_port(settings.host, settings.port)
+        await self._set_health(_NOT_SERVING)
+        address = host_port(settings.host, settings.port)
         try:
-            self.port = self._open_port(wanted)
+            if settings.tls is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                credentials = server_credentials(settings.tls)
+                self.port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise ServingError(f"cannot listen on {wanted}: {error}") from None
+            raise ServingError(f"cannot listen on {address}: {error}") from None
         await self._server.start()
-
-    def _open_port(self, wanted: str) -> int:
-        if self.settings.tls is None:
-            return self._server.add_insecure_port(wanted)
-        return self._server.add_secure_port(wanted, server_credentials(self.settings.tls))
+        if settings.monitor is not None:
+            self._monitor = open_monitor(
+                settings.monitor,
+                lambda: self.status,
+                self._metrics.exposition,
+                settings.tokens,
+                settings.tls,
+            )
 
     async def become_ready(self) -> PolicySpec:
         """Load and warm up the policy, then serve it; raises what loading raises."""
         self._scheduler.start()
         spec = await asyncio.wrap_future(self._scheduler.ready)
         info = ServerInfo(spec, Limits(max_batch=spec.max_batch), server_version=_version())
-        self._intake = Admission(
+        self._admission = Admission(
             info,
             self._scheduler,
-            self.settings.bounds,
+            self.settings.limits,
             self.settings.decode_threads,
-            self.settings.observer,
+            self._observer,
         )
-        self.settings.observer.serving(info)
-        self._service.open(self._intake)
+        self._observer.serving(info)
+        self._service.open(self._admission)
         tls = self.settings.tls
         await self.gateways.open(
-            self._intake, self.settings.tokens, None if tls is None else renewing_context(tls)
+            self._admission, self.settings.tokens, None if tls is None else renewing_context(tls)
         )
-        await self._tell_health(_SERVING)
-        self._watching = asyncio.create_task(self._watch(self._intake))
+        await self._set_health(_SERVING)
+        self._watching = asyncio.create_task(self._watch())
         return spec
 
-    async def until_lost(self) -> None:
-        """Wait until the policy is given up: stuck for too long, or without its GPU.
+    async def until_lost(self) -> bool:
+        """Wait until the policy is given up, stuck for too long or without its GPU; returns True.
 
-        To be called once the server is ready.
+        Call it once the server is ready.
         """
         assert self._watching is not None, "become_ready comes first"
         await asyncio.shield(self._watching)
+        return True
 
     async def replace(self, load: Callable[[], Policy]) -> PolicySpec:
-        """Serve another policy from some batch on, without losing a request; returns its spec.
+        """Serve another policy from the next batch on, without losing a request; returns its spec.
 
-        Raises ReloadRefused, or what loading raises; the policy from before is served on then.
+        Raises ReloadRefused, or what loading raises; the former policy is served on then.
         """
-        intake = self._intake
-        if intake is None:
+        try:
+            spec = await self._replace(load)
+        except Exception:
+            self._reload_failures += 1
+            raise
+        self._reloads += 1
+        return spec
+
+    async def _replace(self, load: Callable[[], Policy]) -> PolicySpec:
+        admission = self._admission
+        if admission is None:
             raise ReloadRefused("the server is still loading its first one")
-        info = intake.info
+        info = admission.info
         policy = await asyncio.wrap_future(prepare(load, info.spec))
         spec = dataclasses.replace(policy.spec, max_batch=info.spec.max_batch)
         self._scheduler.replace(policy)
-        intake.info = dataclasses.replace(info, spec=spec)
-        self._service.open(intake)
-        self.settings.observer.serving(intake.info)
+        admission.info = dataclasses.replace(info, spec=spec)
+        self._service.open(admission)
+        self._observer.serving(admission.info)
         return spec
 
     @property
+    def address(self) -> str:
+        """HOST:PORT, for clients on the same network, once the server listens."""
+        return host_port(self.settings.host, self.port)
+
+    @property
     def status(self) -> str:
-        """How the server is, in a word: serving, or why it is not; any thread may ask."""
-        return "loading" if self._intake is None else self._intake.status
+        """One word for the state: serving, or why it is not; any thread may read it."""
+        return "loading" if self._admission is None else self._admission.status
 
     def levels(self) -> dict[str, float]:
-        """What comes and goes, once the policy is there: {name: count}; any thread may ask."""
-        return {} if self._intake is None else self._intake.levels()
+        """Return current gauges, those of requests once the policy is loaded: {name: value}."""
+        gauges = {} if self._admission is None else self._admission.levels()
+        return gauges | self.settings.observer.levels()
+
+    def totals(self) -> dict[str, float]:
+        """Return the counters of reloads and of the observer: {name: count}."""
+        reloads = {"reloads": self._reloads, "reload_failures": self._reload_failures}
+        return reloads | self.settings.observer.totals()
+
+    async def suspend(self, reason: str) -> int:
+        """Refuse all requests until `resume`, with health NOT_SERVING and `reason` as the error.
+
+        Those in flight end with it too; returns how many. Call it once the server is ready.
+        """
+        assert self._admission is not None, "become_ready comes first"
+        await self._set_health(_NOT_SERVING)
+        return self._admission.suspend(reason)
+
+    async def resume(self) -> None:
+        """Admit requests again."""
+        assert self._admission is not None, "become_ready comes first"
+        self._admission.resume()
+        await self._set_health(_SERVING)
+
+    def stop_admitting(self) -> None:
+        """Refuse new requests for good; streams end after what they have in flight."""
+        self._service.close()
+        self.gateways.refuse()
 
     async def drain(self, timeout_s: float) -> bool:
-        """Answer what was admitted, refuse the rest, stop; False if `timeout_s` was too short."""
+        """Answer admitted requests, refuse others, stop; returns False if the time is too short."""
         if self._watching is not None:
             self._watching.cancel()
         await self._health.enter_graceful_shutdown()
-        self._service.close()
-        self.gateways.refuse()
+        self.stop_admitting()
         unanswered = 0
-        if self._intake is not None:
-            unanswered = await self._intake.drain(timeout_s)
+        if self._admission is not None:
+            unanswered = await self._admission.drain(timeout_s)
         await self._server.stop(_LAST_REPLIES_S)
         await self.gateways.close()
         stopped = self._scheduler.close(_LAST_REPLIES_S)
         if unanswered:
             logger.warning("%d request(s) were not answered within %g s", unanswered, timeout_s)
+        if self._monitor is not None:
+            self._monitor.close()
+        self._observer.close()
         return stopped and not unanswered
 
-    async def _watch(self, intake: Admission) -> None:
-        async def turn_away(reason: str) -> int:
-            await self._tell_health(_NOT_SERVING)
-            return intake.suspend(reason)
-
-        async def admit_again() -> None:
-            intake.resume()
-            await self._tell_health(_SERVING)
-
-        calls = self._scheduler.calls
-        watchdog = Watchdog(calls, self.settings.watchdog, turn_away, admit_again)
+    async def _watch(self) -> None:
+        runner = self._scheduler.runner
+        watchdog = Watchdog(runner, self.settings.watchdog, self.suspend, self.resume)
         watching = asyncio.ensure_future(watchdog.watch())
-        lost = asyncio.shield(asyncio.wrap_future(calls.lost))  # the policy's thread may yet set it
+        lost = asyncio.shield(asyncio.wrap_future(runner.lost))  # the policy's thread may set it
         try:
             done, _ = await asyncio.wait({watching, lost}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -198,17 +217,11 @@ class PolicyServer:
         if lost not in done:
             return watching.result()
         logger.error("the policy is lost: %s", lost.result())
-        await turn_away(lost.result())
+        await self.suspend(lost.result())
 
-    async def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", SERVICE_NAME):
             await self._health.set(name, status)
-
-
-def _options(bounds: AdmissionLimits) -> tuple[tuple[str, int], ...]:
-    """Beyond what one client may have under way, its calls wait in the client, not in memory."""
-    calls = bounds.client_requests + bounds.client_streams + _CALLS_BESIDE
-    return (*_OPTIONS, ("grpc.max_concurrent_streams", calls))
 
 
 _REMEDIES = {
@@ -218,7 +231,7 @@ _REMEDIES = {
 
 
 def _check_free(host: str, port: int) -> None:
-    """Raise ServingError unless `host:port` can be had; gRPC's own complaint is a page long."""
+    """Raise ServingError unless `host:port` can be used; gRPC's own message is a page long."""
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:

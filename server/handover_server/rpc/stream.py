@@ -1,4 +1,4 @@
-"""One InferStream: its requests share a lane, so that the newest observation wins."""
+"""Session of one InferStream: its requests share a lane, so the newest observation wins."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ from grpc import aio
 from handover_proto import PolicyError, ServerUnavailable
 
 from handover_server.inference.admission import Admission, Admitted
-from handover_server.requests.incident import record_incident
-from handover_server.requests.request import Lane, Outcome, PendingRequest
+from handover_server.requests.outcome import Outcome, record_incident
+from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
 from handover_server.rpc.replies import chunk_reply, error_reply
 
-_MAX_UNANSWERED = 8  # a client that does not read its replies is not read from either
+_MAX_UNANSWERED = 8  # a client that does not read its replies is not read either
 
-# The ticket is missing where a request was not admitted; its outcome then is the reason.
+# The pending request is None where it was not admitted; the outcome then is the reason.
 _Settled = tuple[RequestHead, PendingRequest | None, Outcome]
 
 
@@ -25,26 +25,26 @@ class StreamSession:
 
     def __init__(
         self,
-        intake: Admission,
+        admission: Admission,
         lane: Lane,
         context: aio.ServicerContext,
         deadline: float | None,
         check_client: Callable[[], object],
     ) -> None:
-        """check_client: raises NotAuthorised once the token that opened the stream is none"""
-        self._intake = intake
+        """check_client: raises NotAuthorised once the token that opened the stream is revoked."""
+        self._admission = admission
         self._context = context
         self._deadline = deadline
         self._lane = lane
         self._check_client = check_client
         self._room = asyncio.Semaphore(_MAX_UNANSWERED)
-        self._under_way: set[Admitted] = set()
+        self.in_flight: set[Admitted] = set()
         self._outbox: asyncio.Queue[_Settled] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def run(self, requests: AsyncIterator[bytes]) -> None:
-        """Serve the stream to its end; raises NotAuthorised, or ServerUnavailable at a shutdown."""
+        """Serve the stream to its end; raises NotAuthorised, or ServerUnavailable on shutdown."""
         self._reader = asyncio.create_task(self._read(requests))
         writer = asyncio.create_task(self._write())
         finished = asyncio.create_task(self._finish(self._reader))
@@ -54,13 +54,13 @@ class StreamSession:
                 if task.done():
                     task.result()
         finally:
-            for task in (self._reader, writer, finished, *self._under_way):
+            for task in (self._reader, writer, finished, *self.in_flight):
                 task.cancel()
         if self._stopping:
             raise ServerUnavailable("the server is shutting down")
 
     def stop_reading(self) -> None:
-        """Take no more requests; `run` ends once those under way are answered."""
+        """Read no more requests; `run` ends once those in flight are answered."""
         self._stopping = True
         if self._reader is not None:
             self._reader.cancel()
@@ -72,42 +72,42 @@ class StreamSession:
             await self._room.acquire()
             head = RequestHead()
             try:
-                self._intake.read_head(head, data)
+                self._admission.read_head(head, data)
                 deadline = head.deadline(arrived_s, self._deadline)
-                entered = self._intake.enter(data, head, self._lane, deadline)
+                admitted = self._admission.admit(data, head, self._lane, deadline)
             except PolicyError as error:
                 self._outbox.put_nowait((head, None, error))
             else:
-                self._under_way.add(entered)
-                entered.add_done_callback(partial(self._settled, head))
+                self.in_flight.add(admitted)
+                admitted.add_done_callback(partial(self._settled, head))
             del data  # an idle stream holds no image
 
-    def _settled(self, head: RequestHead, entered: Admitted) -> None:
-        self._under_way.discard(entered)
-        if not entered.cancelled():
-            self._outbox.put_nowait((head, *entered.result()))
+    def _settled(self, head: RequestHead, admitted: Admitted) -> None:
+        self.in_flight.discard(admitted)
+        if not admitted.cancelled():
+            self._outbox.put_nowait((head, *admitted.result()))
 
     async def _write(self) -> None:
         while True:
-            head, ticket, outcome = await self._outbox.get()
-            await self._context.write(self._reply(head, ticket, outcome))
+            head, pending, outcome = await self._outbox.get()
+            await self._context.write(self._reply(head, pending, outcome))
             self._outbox.task_done()
             self._room.release()
 
-    def _reply(self, head: RequestHead, ticket: PendingRequest | None, outcome: Outcome) -> bytes:
+    def _reply(self, head: RequestHead, pending: PendingRequest | None, outcome: Outcome) -> bytes:
         if isinstance(outcome, PolicyError):
             return error_reply(head, outcome)
-        assert ticket is not None, "only a ticket's outcome is a chunk"
+        assert pending is not None, "only an admitted request has a chunk"
         try:
-            return chunk_reply(ticket, head, outcome, self._intake.observer)
+            return chunk_reply(pending, head, outcome, self._admission.observer)
         except Exception as error:
             return error_reply(head, record_incident("answering a request failed", error))
 
     async def _finish(self, reader: "asyncio.Task[None]") -> None:
-        """Wait until nothing more is read and all that was read is answered."""
+        """Wait until nothing more is read and all requests read are answered."""
         await asyncio.wait({reader})
         if not reader.cancelled():
             reader.result()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        if self.in_flight:
+            await asyncio.wait(self.in_flight)
         await self._outbox.join()

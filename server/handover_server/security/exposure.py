@@ -1,74 +1,60 @@
-"""Where a server may listen: this machine alone, unless it is encrypted and asks for a token."""
+"""Exposure rule: a server listens on loopback, unless it is encrypted and requires tokens."""
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from handover_common import UsageError, is_loopback
 
-if TYPE_CHECKING:
-    from handover_server.serve.command import ServeConfig
-
 logger = logging.getLogger(__name__)
 
+_OR_ELSE = "use 127.0.0.1 (and an ssh tunnel), or say --insecure if the network is yours alone"
 
-def check_listeners(config: "ServeConfig") -> None:
-    """Raise UsageError for an address that the flags do not make safe, or flags that miss another.
+
+@dataclass(frozen=True)
+class Listener:
+    """An address to listen on, and the flag that names it."""
+
+    flag: str
+    host: str
+
+
+def check_listeners(listeners: Sequence[Listener], *, tls: bool, tokens: bool) -> None:
+    """Raise UsageError for an address on the network that is not encrypted or needs no token.
 
     The rule holds for every port of the server: gRPC, metrics, gateways.
     """
-    if (config.tls_cert is None) != (config.tls_key is None):
-        raise UsageError("--tls-cert and --tls-key belong together: give both")
-    if config.client_ca is not None and config.tls_cert is None:
-        raise UsageError("--client-ca needs --tls-cert and --tls-key")
-    _check_zmq(config)
-    if config.insecure or (config.tls_cert is not None and config.token_file is not None):
-        return
-    for flag, host in _hosts(config):
-        if not is_loopback(host):
-            missing = [
-                flags
-                for flags, given in (
-                    ("--tls-cert --tls-key", config.tls_cert),
-                    ("--token-file", config.token_file),
-                )
-                if given is None
-            ]
+    missing = [
+        flags
+        for flags, given in (("--tls-cert --tls-key", tls), ("--token-file", tokens))
+        if not given
+    ]
+    for listener in listeners if missing else ():
+        if not is_loopback(listener.host):
             raise UsageError(
-                f"{flag} {host} would serve anyone on the network; add {' and '.join(missing)}, "
-                "use 127.0.0.1 (and an ssh tunnel), or say --insecure if the network is yours alone"
+                f"{listener.flag} {listener.host} would serve anyone on the network; add "
+                f"{' and '.join(missing)}, {_OR_ELSE}"
             )
 
 
-def _hosts(config: "ServeConfig") -> tuple[tuple[str, str], ...]:
-    return (
-        ("--host", config.host),
-        ("--metrics-host", config.metrics_host),
-        ("--gateway-host", config.gateway_host),
-    )
-
-
-def _check_zmq(config: "ServeConfig") -> None:
-    """Raise UsageError where ZMQ, which has neither TLS nor certificates, would be a way around."""
-    if config.insecure or config.groot_zmq_port is None:
-        return
-    if not is_loopback(config.gateway_host):
+def check_zmq(host: str, *, client_ca: bool) -> None:
+    """Raise UsageError where ZMQ, which has neither TLS nor certificates, would be a bypass."""
+    if not is_loopback(host):
         raise UsageError(
-            f"--groot-zmq-port on {config.gateway_host} would be unencrypted, ZMQ has no TLS; use "
-            "127.0.0.1 (and an ssh tunnel), or say --insecure if the network is yours alone"
+            f"--groot-zmq-port on {host} would be unencrypted, ZMQ has no TLS; {_OR_ELSE}"
         )
-    if config.client_ca is not None:
+    if client_ca:
         raise UsageError(
             "--groot-zmq-port lets clients in without the certificate of --client-ca; "
             "leave one of them out, or say --insecure"
         )
 
 
-def warn_of_exposure(config: "ServeConfig") -> None:
+def warn_of_exposure(listeners: Sequence[Listener], *, tls: bool, tokens: bool) -> None:
     """Log what --insecure leaves open."""
-    hosts = ", ".join(f"{flag} {host}" for flag, host in _hosts(config) if not is_loopback(host))
-    if not hosts:
-        return
-    if config.token_file is None:
+    open_ones = [one for one in listeners if not is_loopback(one.host)]
+    hosts = ", ".join(f"{one.flag} {one.host}" for one in open_ones)
+    if hosts and not tokens:
         logger.warning("anyone who reaches %s is served (--insecure)", hosts)
-    if config.tls_cert is None:
-        logger.warning("whatever goes to and from %s is unencrypted (--insecure)", hosts)
+    if hosts and not tls:
+        logger.warning("all traffic of %s is unencrypted (--insecure)", hosts)

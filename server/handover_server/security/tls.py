@@ -1,4 +1,4 @@
-"""The server's certificate: files in, gRPC's and ssl's credentials out, also after a renewal."""
+"""TLS certificate of the server: from files to gRPC's and ssl's credentials, also renewed ones."""
 
 import logging
 import ssl
@@ -15,19 +15,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM files: the certificate with its chain, its key, and who signs the clients' ones."""
+    """PEM files: the certificate chain, its key, and the authority of the clients' certificates."""
 
     cert: Path
     key: Path
     client_ca: Path | None = None
 
     def check(self) -> None:
-        """Raise ServingError unless the files can be read and belong together."""
+        """Raise ServingError unless the files are readable and belong together."""
         check_private(self.key, "key of --tls-key")
         self.context()
 
     def context(self) -> ssl.SSLContext:
-        """Make what Python's own servers want; raises ServingError."""
+        """Return the context for Python's own servers; raises ServingError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
@@ -50,7 +50,7 @@ class TlsFiles:
 
 
 def renewing_context(files: TlsFiles) -> ssl.SSLContext:
-    """Make what asyncio's servers want; each handshake uses the files as they are by then.
+    """Return a context for asyncio's servers; each handshake uses the files as they are then.
 
     Raises ServingError. Files that cannot be used leave the certificate as it was.
     """
@@ -65,12 +65,12 @@ def renewing_context(files: TlsFiles) -> ssl.SSLContext:
         connection.context = latest
 
     context = files.context()
-    context.sni_callback = use_latest  # comes with every client's hello, names or not
+    context.sni_callback = use_latest  # called for every client hello, with or without a name
     return context
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Make what gRPC wants; raises ServingError. A renewed certificate is used without a restart.
+    """Return gRPC's credentials; raises ServingError. A renewed certificate needs no restart.
 
     gRPC asks before each handshake. Files that cannot be used at that moment (half of a renewal)
     leave the certificate as it was.
@@ -107,7 +107,7 @@ def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
 
 
 def _stamp(files: TlsFiles) -> tuple[tuple[int, int], ...]:
-    """What changes when a file is replaced, through whatever links."""
+    """Return what changes when a file is replaced, also behind links."""
     paths = (files.cert, files.key, *([files.client_ca] if files.client_ca else []))
     return tuple((path.stat().st_mtime_ns, path.stat().st_ino) for path in paths)
 

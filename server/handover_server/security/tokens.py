@@ -1,4 +1,4 @@
-"""Who may ask, and as whom: bearer tokens, whatever protocol brings them."""
+"""Bearer tokens: who may send requests, and as which client, for all protocols."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ _MAKE_ONE = "make one with: openssl rand -base64 32"
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose requests are counted together; `name` may be logged, it holds no secret."""
+    """A client, whose requests are counted together; `name` may be logged, it is no secret."""
 
     name: str
 
@@ -29,9 +29,9 @@ ANYONE = Identity("anyone")
 
 
 class TokenCheck:
-    """Lets in whoever shows one of the tokens; everyone, where it was given none.
+    """Accepts clients that present one of the tokens; everyone, if there are none.
 
-    Only digests are kept, so that no dump or log of this object holds a token.
+    Only digests are kept, so that no dump or log of this object contains a token.
     """
 
     def __init__(self, tokens: Sequence[str] = ()) -> None:
@@ -39,38 +39,38 @@ class TokenCheck:
 
     @property
     def is_open(self) -> bool:
-        """Whether everyone is let in."""
+        """Whether everyone is accepted."""
         return not self._digests
 
     def replace(self, tokens: Sequence[str]) -> None:
-        """Take `tokens` in place of those known so far, for every later request."""
+        """Replace the tokens, for all later requests."""
         self._digests = tuple(map(_digest, tokens))
 
     def identify(self, token: str | None, peer: str = "") -> Identity:
-        """Tell whose request it is: the token's; without tokens, the address `peer`'s.
+        """Return the client of a request: its token's; without tokens, that of the address `peer`.
 
-        Raises NotAuthorised for a token that is missing or not one of ours.
+        Raises NotAuthorised for a missing or unknown token.
         """
         if not self._digests:
             return Identity(peer) if peer else ANYONE
         if not token:
             raise NotAuthorised(
-                "this server wants a token and the request brought none; give one by --token-file "
+                "this server requires a token, and the request has none; give one by --token-file "
                 "or HANDOVER_TOKEN (metadata: authorization: Bearer TOKEN)"
             )
         shown = _digest(token)
-        # all of them are compared, so that the time tells nothing about which one it was
+        # all are compared, so that the time does not reveal which one it was
         matches = [hmac.compare_digest(known, shown) for known in self._digests]
         if not any(matches):
             raise NotAuthorised(
                 "the token is not one of this server's; it may have been replaced: "
-                "ask whoever runs the server"
+                "ask the server's operator"
             )
         return Identity(f"token {matches.index(True) + 1}")
 
 
 def bearer_token(header: str | bytes | None) -> str | None:
-    """Read the token off an authorization header, "Bearer TOKEN"; None where there is none."""
+    """Return the token of an authorization header, "Bearer TOKEN"; None if it has none."""
     if isinstance(header, bytes):
         header = header.decode(errors="replace")
     scheme, _, token = (header or "").strip().partition(" ")
@@ -78,7 +78,7 @@ def bearer_token(header: str | bytes | None) -> str | None:
 
 
 def read_tokens(path: Path) -> list[str]:
-    """Read a file of tokens, one per line; several make it possible to replace one by another.
+    """Read a file of tokens, one per line; several let one be replaced by another.
 
     Empty lines and lines that begin with # are skipped. Raises ServingError for a file that
     others may read, that holds no token, or one that could be guessed.
@@ -107,9 +107,9 @@ def read_tokens(path: Path) -> list[str]:
 
 
 def check_private(path: Path, what: str) -> None:
-    """Raise ServingError for a secret that every user of the machine may read; warn of a group's.
+    """Raise ServingError for a secret that all users of the machine may read; warn of a group's.
 
-    A group's right to read is what containers give a mounted secret, so it is not refused.
+    Group-readable is allowed: container runtimes mount secrets that way.
     """
     try:
         mode = path.stat().st_mode
@@ -120,7 +120,7 @@ def check_private(path: Path, what: str) -> None:
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise ServingError(
             f"the {what} {path} has mode {stat.S_IMODE(mode):04o}: other users of this machine "
-            f"could take it for their own; run: chmod 600 {path}"
+            f"could use it; run: chmod 600 {path}"
         )
     if mode & stat.S_IRGRP:
         logger.warning("the %s %s may be read by its group", what, path)

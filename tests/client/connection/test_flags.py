@@ -69,7 +69,7 @@ def test_info_reaches_a_server_with_tls_and_tokens_and_says_what_it_lacks(
         assert "the token is not one of this server's" in capsys.readouterr().err
         monkeypatch.delenv("HANDOVER_TOKEN")
         assert run([*info, *ca]) == 1
-        assert "wants a token and the request brought none" in capsys.readouterr().err
+        assert "requires a token, and the request has none" in capsys.readouterr().err
         assert run([*info]) == 1
         assert "requires TLS: use --tls-ca FILE" in capsys.readouterr().err
     assert TOKEN not in (tmp_path / "log").read_text()

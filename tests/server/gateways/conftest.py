@@ -31,18 +31,18 @@ class WebsocketByHand:
         return self._metadata
 
     def infer(self, observation: dict) -> dict:
-        self._ws.send(msgpack.packb(observation, default=_pack))
+        self._ws.send(msgpack.packb(observation, default=pack_array))
         reply = self._ws.recv(TIMEOUT_S)
         if isinstance(reply, str):
             raise RuntimeError(f"Error in inference server:\n{reply}")  # noqa: TRY004  # as there
-        return msgpack.unpackb(reply, object_hook=_unpack)
+        return msgpack.unpackb(reply, object_hook=unpack_array)
 
 
-def _pack(value: Any) -> Any:
+def pack_array(value: Any) -> Any:
     return openpi_array(value)
 
 
-def _unpack(value: dict) -> Any:
+def unpack_array(value: dict) -> Any:
     return read_openpi_array(value, "reply") if b"__ndarray__" in value else value
 
 
@@ -104,13 +104,13 @@ class GrootClient:
 
     def call(self, endpoint: str, **message: Any) -> Any:
         data = msgpack.packb({"endpoint": endpoint, **message}, default=npy)
-        return msgpack.unpackb(self.send(data), object_hook=_groot_array)
+        return msgpack.unpackb(self.send(data), object_hook=groot_array)
 
     def close(self) -> None:
         self._context.destroy(linger=0)
 
 
-def _groot_array(value: dict) -> Any:
+def groot_array(value: dict) -> Any:
     return read_npy(value, "reply") if "__ndarray_class__" in value else value
 
 

@@ -9,7 +9,7 @@ from handover_server.policies.hold import HoldPolicy
 from handover_server.security.tls import TlsFiles
 from handover_server.security.tokens import TokenCheck
 
-from .conftest import TIMEOUT_S, _pack, _unpack
+from .conftest import TIMEOUT_S, pack_array, unpack_array
 
 TOKEN = "a-token-of-enough-characters"
 
@@ -36,8 +36,10 @@ def ask(running, observation, authority, certificate=None, token=TOKEN):
             proxy=None,
         ) as websocket:
             await websocket.recv()
-            await websocket.send(msgpack.packb(observation, default=_pack))
-            return msgpack.unpackb(await websocket.recv(), object_hook=_unpack)["actions"].shape
+            await websocket.send(msgpack.packb(observation, default=pack_array))
+            return msgpack.unpackb(await websocket.recv(), object_hook=unpack_array)[
+                "actions"
+            ].shape
 
     return asyncio.run(asyncio.wait_for(converse(), 3 * TIMEOUT_S))
 

@@ -11,7 +11,7 @@ from handover_server.gateways.listeners import GatewaySettings
 from handover_server.policies.hold import HoldPolicy
 
 from ..conftest import wait_until
-from .conftest import TIMEOUT_S, GrootClient, WebsocketByHand, _pack
+from .conftest import TIMEOUT_S, GrootClient, WebsocketByHand, pack_array
 
 BODIES = [
     b"",
@@ -66,7 +66,7 @@ def test_openpi_survives(ports, aloha):
     for size in (1, 100, 70_000):
         raw(port, noise.randbytes(size))
     raw(port, b"GET / HTTP/1.1\r\n")
-    whole = msgpack.packb(aloha, default=_pack)
+    whole = msgpack.packb(aloha, default=pack_array)
     for end in (1, 50, 1000, len(whole) - 1):
         client._ws.send(whole[:end])
         assert is_refusal(client._ws.recv(TIMEOUT_S))
@@ -138,15 +138,15 @@ def test_two_zmq_clients_do_not_wait_for_each_other(serve, gated, groot_observat
     running = serve(gated, gateways=GatewaySettings(groot_zmq_port=0))
     port = running.server.gateways.groot_zmq_port
     busy, quick = GrootClient(port), GrootClient(port)
-    answering = running.server.gateways._groot._answering
+    groot = running.server.gateways.groot
     try:
         busy.socket.send(groot_request(groot_observation))
         gated.wait_until_busy()
         assert quick.call("ping")["status"] == "ok"
-        wait_until(lambda: len(answering) == 1)
+        wait_until(lambda: groot.in_flight == 1)
         gated.let_through()
         assert isinstance(msgpack.unpackb(busy.socket.recv()), list)
-        wait_until(lambda: not answering)
+        wait_until(lambda: not groot.in_flight)
     finally:
         busy.close()
         quick.close()
