@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tyro
+from handover_common import package_versions
 from PIL import Image
 
 CAMERA = "observation.images.top"
@@ -254,8 +254,9 @@ def describe_machine() -> dict[str, Any]:
 def describe_versions() -> dict[str, str]:
     """Name the versions that the figures depend on."""
     names = ("av", "pyarrow", "numpy", "pillow", "opencv-python-headless", "imageio")
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in (*names, "imageio-ffmpeg")
+    return {
+        "python": platform.python_version(),
+        **package_versions((*names, "imageio-ffmpeg")),
     }
 
 

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from handover_common import write_json
+
 from benchmarks.harness.machine import describe_run
 from benchmarks.harness.server_process import ServerProcess, server_process
 
@@ -89,10 +91,7 @@ def read_result(settings: dict[str, Any]) -> dict[str, Any]:
 
 def write_result(result: dict[str, Any]) -> None:
     """Write the result whole or not at all."""
-    RESULT.parent.mkdir(exist_ok=True)
-    half = RESULT.with_suffix(".json.tmp")
-    half.write_text(json.dumps({**result, "run": describe_run()}, indent=2) + "\n")
-    half.replace(RESULT)
+    write_json(RESULT, {**result, "run": describe_run()})
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -1,8 +1,9 @@
 """A benchmark's figures on disk, with the versions and the machine that they were made with."""
 
 import json
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from handover_common import package_version, write_text
 
 from benchmarks.harness.machine import describe_run
 
@@ -22,17 +23,10 @@ def write_result(name: str, figures: dict[str, object]) -> Path:
     """Write results/NAME.json, whole or not at all."""
     content = {**figures, "machine": describe_run(), "versions": _versions()}
     path = FOLDER / f"{name}.json"
-    half = path.with_suffix(".json.tmp")
-    half.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    half.replace(path)
+    write_text(path, json.dumps(content, indent=2) + "\n")
     return path
 
 
 def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = ((package, package_version(package)) for package in PACKAGES)
+    return {package: version for package, version in found if version is not None}

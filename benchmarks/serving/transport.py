@@ -14,11 +14,11 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import tyro
+from handover_common import package_versions
 from handover_proto.embodiment import GR1_DIMS, aloha_state_groups
 from handover_proto.types import ActionChunk, EncodedImage, ImageCodec, Observation
 from handover_proto.wire.codec import compress
@@ -202,7 +202,7 @@ def main(config: TransportConfig) -> None:
         f"into arrays and answers 16 x {sum(GR1_DIMS.values())} float32",
         "systems": WORK,
         "config": {name: value for name, value in vars(config).items() if name != "table"},
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": package_versions(PACKAGES),
         "cores_allowed": len(os.sched_getaffinity(0)),
         "goals": goals(cases),
         "cases": cases,

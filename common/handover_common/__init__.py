@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from handover_common.faces import lazy
 
 if TYPE_CHECKING:
-    from handover_common.command import check_range, exit_status, run_command
+    from handover_common.command import check_range, exit_status, parse_and_run, run_command
     from handover_common.errors import (
         FileError,
         HandoverError,

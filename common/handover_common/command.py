@@ -1,7 +1,7 @@
 """Commands: parsed into a frozen dataclass, run, and ended with one line and an exit status.
 
 A command is three pieces: a config (the dataclass, and `check(config)`), the work, and
-`main(config)`, which tests call and which `run_command` calls with what it parsed.
+`main(config)`, which tests call and which `parse_and_run` calls with what it parsed.
 
 Configs write `Optional[int]`, not `int | None`: tyro checks a default of the latter by importing
 typeguard, which takes a third of the time of --help. (Their files say `# ruff: noqa: UP045`.)
@@ -9,7 +9,7 @@ typeguard, which takes a third of the time of --help. (Their files say `# ruff: 
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from handover_common.errors import HandoverError, UsageError
@@ -19,19 +19,21 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 Config = TypeVar("Config")
 
 
-def run_command(
-    config: type[Config],
-    main: Callable[[Config], object],
-    prog: str | None = None,
-    args: Sequence[str] | None = None,
-) -> int:
-    """Parse a command line and run the command; returns its exit status.
+def run_command(config: type[Config], main: Callable[[Config], object], prog: str) -> int:
+    """Run a command with this process's arguments; returns its exit status.
 
-    prog: the command's name in its help; args: instead of this process's own.
+    prog: the command's name in its help.
     """
+    return exit_status(lambda: parse_and_run(config, main, prog))
+
+
+def parse_and_run(
+    config: type[Config], main: Callable[[Config], object], prog: str | None = None
+) -> None:
+    """Run a command with this process's arguments. Raises HandoverError."""
     import tyro
 
-    return exit_status(lambda: main(tyro.cli(config, prog=prog, args=args)))
+    main(tyro.cli(config, prog=prog))
 
 
 def exit_status(command: Callable[[], object]) -> int:

@@ -40,7 +40,7 @@ class ProgressBar:
             disable=transient and not self._console.is_terminal,  # a file would get empty lines
         )
         self._task = self._bar.add_task(what, total=total, completed=done, note="")
-        self._first, self._done, self._started = done, done, time.monotonic()
+        self._done, self._started = done, time.monotonic()
 
     def __enter__(self) -> "ProgressBar":
         self._started = time.monotonic()

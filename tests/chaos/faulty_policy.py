@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from handover_common import run_command
 from handover_proto.policy import Policy
 from handover_proto.types import PolicyOutput, PolicyRequest
 from handover_server.policies.hold import HoldPolicy
@@ -36,4 +37,4 @@ def _load(config: serve.ServeConfig) -> Policy:
 
 if __name__ == "__main__":
     serving.load_policy = _load
-    serve.cli()
+    raise SystemExit(run_command(serve.ServeConfig, serve.main, "handover serve"))

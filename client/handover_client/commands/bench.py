@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-import tyro
 from handover_common import HandoverError, make_folders_above, write_json
 
 from handover_client.connection.flags import read_security
@@ -11,7 +10,10 @@ from handover_client.diagnostics.load_config import BenchConfig, check
 
 
 def main(config: BenchConfig) -> dict[str, Any]:
-    """Measure, print a table, write the JSON; returns its content. Raises HandoverError."""
+    """Measure, print a table, write the JSON; returns its content.
+
+    Raises HandoverError, and KeyboardInterrupt after a measurement that Ctrl-C ended.
+    """
     check(config)
     from handover_client.diagnostics.load_figures import load_figures, load_table
     from handover_client.diagnostics.load_run import run_load
@@ -25,10 +27,6 @@ def main(config: BenchConfig) -> dict[str, Any]:
         write_json(config.output, figures)
     if figures["latency_ms"]["p50"] is None:
         raise HandoverError("no request was answered with a chunk within the measured time")
-    return figures
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    if main(tyro.cli(BenchConfig))["interrupted"]:
+    if figures["interrupted"]:
         raise KeyboardInterrupt
+    return figures

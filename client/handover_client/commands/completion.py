@@ -34,8 +34,3 @@ def main(config: CompletionConfig) -> None:
     ]
     whole: Any = Union[tuple(kinds)]  # noqa: UP007, a union of a list has no other spelling
     tyro.cli(whole, prog="handover", args=["--tyro-print-completion", config.shell])  # exits
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(CompletionConfig))

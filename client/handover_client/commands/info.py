@@ -3,8 +3,6 @@
 import os
 from dataclasses import dataclass
 
-import tyro
-
 from handover_client.connection.flags import (
     NO_SECURITY,
     SecurityOptions,
@@ -39,8 +37,3 @@ def main(config: InfoConfig) -> None:
     ) as client:
         round_trips_ms = ping_ms(client, _PINGS)
         print(describe(client.info, config.server, round_trips_ms))
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(InfoConfig))

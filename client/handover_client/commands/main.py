@@ -8,7 +8,7 @@ import signal
 import sys
 from types import FrameType
 
-from handover_common import HandoverError, MissingExtra, UsageError, exit_status
+from handover_common import HandoverError, MissingExtra, UsageError, exit_status, parse_and_run
 
 from handover_client.commands.registry import COMMANDS, Command
 
@@ -104,7 +104,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _call(command: Command) -> None:
     try:
-        command.load()()
+        parse_and_run(command.load_config(), command.load())
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package or package.startswith("handover_"):

@@ -14,7 +14,7 @@ from typing import Any
 class Command:
     """One command of the command line."""
 
-    module: str  # its `cli()` parses sys.argv and does the work
+    module: str  # its `main(config)` does the work
     config: str  # "module:class", the frozen dataclass that it parses
     summary: str
     extra: str = ""  # brings the command's packages; empty where the base installation is enough
@@ -26,9 +26,9 @@ class Command:
         except ModuleNotFoundError:  # its package is not installed at all
             return False
 
-    def load(self) -> Callable[[], None]:
-        """Import the function that parses sys.argv and does the work."""
-        return importlib.import_module(self.module).cli
+    def load(self) -> Callable[[Any], object]:
+        """Import the function that does the work, `main(config)`."""
+        return importlib.import_module(self.module).main
 
     def load_config(self) -> type[Any]:
         """Import the dataclass of the command's flags."""

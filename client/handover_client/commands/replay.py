@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-import tyro
 from handover_common import check_new
 
 from handover_client.connection.flags import read_security
@@ -37,8 +36,3 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     if config.rerun is not None:
         write_replay_rrd(config.rerun, evaluation, replay)
     return figures
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(ReplayConfig))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-import tyro
 from handover_common import check_range
 
 from handover_client.connection.flags import (
@@ -63,8 +62,3 @@ def main(config: ReplayRequestsConfig) -> "ReplayCounts":
         print(counts.describe(client.info.spec.checkpoint_hash))
     counts.check(config.recording)
     return counts
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(ReplayRequestsConfig))

@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-import tyro
 from handover_common import check_new, write_json
 
 from handover_client.connection.flags import read_security
@@ -41,8 +40,3 @@ def main(config: RolloutConfig) -> dict[str, Any]:
     print_rollout(figures)
     print(f"report: {config.output / 'report.html'}")
     return figures
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    main(tyro.cli(RolloutConfig))

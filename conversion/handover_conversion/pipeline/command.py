@@ -17,10 +17,3 @@ def main(config: ConvertConfig) -> None:
         print(check_or_raise(config.check))
     else:
         print(convert(config).summary())
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    import tyro
-
-    main(tyro.cli(ConvertConfig))

@@ -13,10 +13,3 @@ def main(config: RecordConfig) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "mujoco", "sim") from error
     print(record(config).summary())
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    import tyro
-
-    main(tyro.cli(RecordConfig))

@@ -1,8 +1,6 @@
 """The command `handover serve`: a policy behind gRPC, until it is stopped."""
 
-import sys
-
-from handover_common import HandoverError, MissingExtra, UsageError
+from handover_common import MissingExtra, run_command
 
 from handover_server.logs import configure_logging
 from handover_server.serve.config import ServeConfig, check
@@ -19,16 +17,5 @@ def main(config: ServeConfig) -> None:
     serve_and_exit(config, lambda line: print(line, flush=True))
 
 
-def cli() -> None:
-    """Parse the command line and serve."""
-    import tyro
-
-    try:
-        main(tyro.cli(ServeConfig, prog="handover serve"))
-    except HandoverError as error:
-        print(f"handover serve: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-
-
 if __name__ == "__main__":
-    cli()
+    raise SystemExit(run_command(ServeConfig, main, "handover serve"))

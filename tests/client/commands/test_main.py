@@ -4,11 +4,19 @@ import os
 import subprocess
 import sys
 import types
+from dataclasses import dataclass
 
 import pytest
 from handover_client.commands import main as cli
 from handover_client.commands.registry import COMMANDS, Command
 from handover_common.errors import HandoverError, UsageError
+
+
+@dataclass(frozen=True)
+class FakeConfig:
+    """For a test."""
+
+    server: str = ""
 
 
 @pytest.fixture
@@ -17,7 +25,7 @@ def fake_command(monkeypatch):
 
     def install(action, extra="sim"):
         module = types.ModuleType("fake_command_module")
-        module.cli = action
+        module.main, module.Config = action, FakeConfig
         module.__spec__ = types.SimpleNamespace(name="fake_command_module")
         monkeypatch.setitem(sys.modules, "fake_command_module", module)
         command = Command("fake_command_module", "fake_command_module:Config", "for a test", extra)
@@ -27,7 +35,7 @@ def fake_command(monkeypatch):
 
 
 def raising(error):
-    def action():
+    def action(_config):
         raise error
 
     return action
@@ -123,9 +131,9 @@ def test_a_missing_module_of_ours_is_a_fault_not_a_missing_extra(fake_command):
 
 def test_the_command_parses_its_own_arguments(fake_command):
     seen = []
-    fake_command(lambda: seen.append(list(sys.argv)))
+    fake_command(lambda config: seen.append((config, list(sys.argv))))
     assert cli.run(["fake", "--server", "here:1"]) == 0
-    assert seen == [["handover fake", "--server", "here:1"]]
+    assert seen == [(FakeConfig("here:1"), ["handover fake", "--server", "here:1"])]
 
 
 def test_a_flag_that_does_not_exist_exits_with_2(capsys, monkeypatch):

@@ -95,10 +95,10 @@ def test_a_taken_port_is_one_clear_line(start):
     port, _ = start("--policy", "hold")
     done = run("--policy", "hold", "--port", str(port))
     assert done.returncode == 1
-    assert re.fullmatch(rf"handover serve: cannot listen on 127.0.0.1:{port}: .*\n", done.stderr)
+    assert re.fullmatch(rf"handover: cannot listen on 127.0.0.1:{port}: .*\n", done.stderr)
     done = run("--policy", "hold", "--port", "0", "--metrics-port", str(port))
     assert done.returncode == 1
-    said = rf"handover serve: cannot listen on 127.0.0.1:{port} for metrics: .*\n"
+    said = rf"handover: cannot listen on 127.0.0.1:{port} for metrics: .*\n"
     assert re.fullmatch(said, done.stderr)
 
 
@@ -112,7 +112,7 @@ def test_a_taken_port_is_one_clear_line(start):
 def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
     done = run(*arguments)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"handover serve: {line}")
+    assert done.stderr.splitlines()[-1].startswith(f"handover: {line}")
     assert "Traceback" not in done.stderr
 
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_had_is_one_last_line_and_a_1(arguments, line):
 def test_a_command_line_that_makes_no_sense_is_one_line_and_a_2(arguments, line):
     done = run(*arguments)
     assert done.returncode == 2
-    assert re.match(rf"handover serve: {line}", done.stderr)
+    assert re.match(rf"handover: {line}", done.stderr)
     assert done.stderr.count("\n") == 1
 
 
@@ -239,7 +239,7 @@ def test_a_token_file_that_others_may_read_is_one_clear_line(tmp_path):
     tokens.chmod(0o644)
     done = run("--policy", "hold", "--port", "0", "--token-file", str(tokens))
     assert done.returncode == 1
-    assert re.fullmatch(r"handover serve: the token file .* has mode 0644: .*\n", done.stderr)
+    assert re.fullmatch(r"handover: the token file .* has mode 0644: .*\n", done.stderr)
 
 
 @pytest.mark.parametrize("missing", ["grpc_health", "grpc_reflection"])
@@ -270,6 +270,7 @@ def test_help_needs_no_heavy_import():
 
 IMPROVING_SERVER = """
 import atexit, sys, threading
+from handover_common import run_command
 from handover_proto.policy import COMPILER_THREAD
 from handover_server.serve import command as serve
 from handover_server.serve import run as serving
@@ -282,7 +283,7 @@ def load(config):
     return make_policy(config)
 
 serving.load_policy = load
-serve.cli()
+sys.exit(run_command(serve.ServeConfig, serve.main, "handover serve"))
 """
 
 

@@ -23,10 +23,3 @@ def main(config: CalibrateConfig) -> Path:
         "(normalized units)"
     )
     return path
-
-
-def cli() -> None:
-    """Parse the command line and run."""
-    import tyro
-
-    main(tyro.cli(CalibrateConfig, prog="handover calibrate"))

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from handover_common import MissingExtra, exit_status
+from handover_common import MissingExtra, run_command
 
 from handover_training.finetuning.config import FinetuneConfig, check
 
@@ -32,16 +32,9 @@ def main(config: FinetuneConfig) -> None:
         print(summary)
 
 
-def cli() -> None:
-    """Parse the command line and run."""
-    import tyro
-
-    main(tyro.cli(FinetuneConfig, prog="handover finetune"))
-
-
 def module() -> None:
     """Run without the handover command around it, as `python -m` and torchrun do."""
-    _leave(exit_status(cli))
+    _leave(run_command(FinetuneConfig, main, "handover finetune"))
 
 
 def _leave(status: int) -> None:
