@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
+import tyro
 from handover_common import UsageError
 from tyro.conf import Positional
 

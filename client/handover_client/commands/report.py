@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Union
 
+import tyro
 from handover_common import UsageError, write_text
 from tyro.conf import Positional
 

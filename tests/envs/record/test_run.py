@@ -244,25 +244,9 @@ def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypat
 
 
 def command(output: Path, episodes: int) -> list[str]:
-    arguments = [
-        "record",
-        "--task",
-        "transfer_cube",
-        "--output",
-        str(output),
-        "--episodes",
-        str(episodes),
-    ]
-    return [
-        sys.executable,
-        "-m",
-        "handover_client.cli",
-        *arguments,
-        "--render",
-        "fast",
-        "--workers",
-        "1",
-    ]
+    program = [sys.executable, "-m", "handover_client.cli", "record"]
+    arguments = ["--task", "transfer_cube", "--output", str(output), "--episodes", str(episodes)]
+    return [*program, *arguments, "--render", "fast", "--workers", "1"]
 
 
 def test_one_real_episode_replays_to_the_same_states_and_success(tmp_path):
