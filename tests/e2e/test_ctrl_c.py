@@ -74,7 +74,7 @@ def test_converting(server_bin, tmp_path):
     long = ("--fps", 2000, "--image-size", 512)  # else it may have ended when Ctrl-C comes
     convert = [server_bin / "handover", "convert", *flags, *long]
     interrupted(convert, tmp_path, there(tmp_path, ".out.partial/*"))
-    assert left_in(tmp_path) == [".out.partial"]
+    assert left_in(tmp_path) in ([], [".out.partial"])  # with an episode that was finished
 
 
 def test_a_rollout(server_address, tmp_path):

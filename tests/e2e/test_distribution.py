@@ -24,7 +24,7 @@ class Robot:
     commands = []
 
     def read(self):
-        return np.full((480, 640, 3), 90, np.uint8), np.zeros(14, np.float32)
+        return np.zeros(14, np.float32), np.full((480, 640, 3), 90, np.uint8)
 
     def command(self, target):
         self.commands.append(np.asarray(target))

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import tyro
 from handover_common import UsageError
-from tyro.conf import Positional
 
 if TYPE_CHECKING:
     from handover_client.comparison.comparison import Comparison
 
 # ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
 _PageFile = Annotated[Optional[Path], tyro.conf.arg(metavar="PAGE.html")]
-_RunA = Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_A")]]
-_RunB = Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_B")]]
+_RunA = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_A")]]
+_RunB = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_B")]]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from typing import Annotated, Union
 
 import tyro
 from handover_common import UsageError, write_text
-from tyro.conf import Positional
 
 # ruff: noqa: UP007, RUF036, Union with None first for tyro's sake: see handover_common.command
-_Runs = Positional[Annotated[Union[None, tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN …]")]]
+_Runs = tyro.conf.Positional[
+    Annotated[Union[None, tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN …]")]
+]
 
 
 @dataclass(frozen=True)
