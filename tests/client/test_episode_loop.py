@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from handover_client.control import RealTimeController
+from handover_client.control.real_time import WallClock
 from handover_client.control.request_log import RequestLog
 from handover_client.control.retries import Outage
-from handover_client.control.wall_clock import StandingClock, WallClock
 from handover_client.errors import NoPlan
 from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import InvalidRequest, ServerUnavailable
@@ -34,7 +34,7 @@ def play(source, max_steps=100, period_s=None, delay=lambda: 0.0, bound_s=60.0, 
         clock="simulated" if period_s is None else "wall",
         added_latency_s=delay,
     )
-    clock = StandingClock() if period_s is None else WallClock(period_s)
+    clock = None if period_s is None else WallClock(period_s)
 
     def observe():
         return robot.state, robot.render(32) if source.spec.cameras else None
@@ -211,7 +211,7 @@ def test_a_server_is_lost_that_never_answered_not_one_that_went_later(since, rec
             self.log.outages.append(Outage(since, "gone", 3, 1.0, recovered))
 
     robot, setup = PointRobot(), EpisodeSetup(3, 1003, 30, 50.0)
-    record = play_episode(robot, Unanswered(), lambda: None, StandingClock(), setup).record
+    record = play_episode(robot, Unanswered(), lambda: None, None, setup).record
     assert (record.ended, record.steps) == (ended, 30)
     assert bool(record.error) == (ended == "server_lost")
 

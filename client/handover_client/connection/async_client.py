@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -109,12 +108,7 @@ class AsyncPolicyClient(ClientBase):
     async def __aenter__(self) -> "AsyncPolicyClient":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _handshake(self, timeout_s: float) -> ServerInfo:

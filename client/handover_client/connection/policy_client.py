@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -129,12 +128,7 @@ class PolicyClient(ClientBase):
     def __enter__(self) -> "PolicyClient":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _handshake(self, timeout_s: float) -> ServerInfo:

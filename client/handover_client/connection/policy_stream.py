@@ -3,7 +3,6 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -55,23 +54,14 @@ class Outbox:
             yield request.data
 
 
-class PolicyStream:
-    """Observations out, answers back, in their own time; a context manager.
+class StreamBase:
+    """What PolicyStream and AsyncPolicyStream have in common: sending, and reading the answers."""
 
-    Sending never blocks. An observation that has not left yet, or that still waits on the server,
-    is superseded by the next: its answer's error is Superseded. Made by `PolicyClient.stream`.
-    """
-
-    def __init__(
-        self, method: Callable[..., Any], info: ServerInfo, codec: ImageCodec, address: str
-    ) -> None:
+    def __init__(self, info: ServerInfo, codec: ImageCodec, address: str, answers: Any) -> None:
+        """Set up; answers: a queue of StreamAnswer, and of None at the stream's end."""
         self._info, self._codec, self._address = info, codec, address
-        self._outbox = Outbox()
-        self._answers: queue.SimpleQueue[StreamAnswer | None] = queue.SimpleQueue()
+        self._answers = answers
         self._end: PolicyError | None = None
-        self._call = method(iter(self._outbox))
-        self._reader = threading.Thread(target=self._read, name="policy-stream", daemon=True)
-        self._reader.start()
 
     def send(
         self,
@@ -83,7 +73,7 @@ class PolicyStream:
         prefix: ActionPrefix | None = None,
         max_age_ms: int | None = None,
     ) -> None:
-        """Send an observation; `sequence` names its answer and grows within the stream.
+        """Send an observation, without waiting; `sequence` names its answer and grows.
 
         max_age_ms: how long it may wait on the server: a stream has no deadline for each request
         Raises InvalidRequest or UnmetPrecondition before anything is sent, and ServerUnavailable
@@ -91,26 +81,57 @@ class PolicyStream:
         """
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         sealed = seal(request, self._info, self._codec)
-        if self._end is not None:
-            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
-        superseded = self._outbox.put(sealed)
+        self._check_open()
+        superseded = self._put(sealed)
         if superseded is not None:
             error = Superseded(f"a newer observation ({sequence}) took its place before it left")
-            self._answers.put(StreamAnswer(superseded.sequence, superseded.client_tag, None, error))
+            answer = StreamAnswer(superseded.sequence, superseded.client_tag, None, error)
+            self._answers.put_nowait(answer)
+
+    def _put(self, request: SealedRequest) -> SealedRequest | None:
+        """Leave a request to be sent; return the one whose place it took."""
+        raise NotImplementedError
+
+    def _received(self, answer: StreamAnswer | None) -> StreamAnswer:
+        if answer is None:
+            self._answers.put_nowait(None)  # for the next call
+            self._check_open()
+        assert answer is not None
+        return answer
+
+    def _too_late(self, timeout_s: float) -> DeadlinePassed:
+        return DeadlinePassed(
+            f"no answer from {self._address} on the stream within {timeout_s:g} s"
+        )
+
+    def _check_open(self) -> None:
+        if self._end is not None:
+            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
+
+
+class PolicyStream(StreamBase):
+    """Observations out, answers back, in their own time; a context manager.
+
+    Sending never blocks. An observation that has not left yet, or that still waits on the server,
+    is superseded by the next: its answer's error is Superseded. Made by `PolicyClient.stream`.
+    """
+
+    def __init__(
+        self, method: Callable[..., Any], info: ServerInfo, codec: ImageCodec, address: str
+    ) -> None:
+        super().__init__(info, codec, address, queue.SimpleQueue())
+        self._outbox = Outbox()
+        self._call = method(iter(self._outbox))
+        self._reader = threading.Thread(target=self._read, name="policy-stream", daemon=True)
+        self._reader.start()
 
     def receive(self, *, timeout_s: float) -> StreamAnswer:
         """Wait for the next answer; raises DeadlinePassed, or what ended the stream."""
         try:
             answer = self._answers.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
-            raise DeadlinePassed(
-                f"no answer from {self._address} on the stream within {timeout_s:g} s"
-            ) from None
-        if answer is None:
-            self._answers.put(None)  # for the next call
-            assert self._end is not None
-            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
-        return answer
+            raise self._too_late(timeout_s) from None
+        return self._received(answer)
 
     def close(self) -> None:
         """End the stream; what still waits is given up."""
@@ -121,13 +142,11 @@ class PolicyStream:
     def __enter__(self) -> "PolicyStream":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _put(self, request: SealedRequest) -> SealedRequest | None:
+        return self._outbox.put(request)
 
     def _read(self) -> None:
         end: PolicyError = ServerUnavailable(f"the server at {self._address} ended the stream")

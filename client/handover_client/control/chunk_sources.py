@@ -26,12 +26,14 @@ from handover_client.errors import EvaluationError
 class ChunkRequest:
     """A request for one chunk, at the moment of its observation.
 
+    step: the control step
     sequence: the policy's steps since the episode's start
     rest: (steps, 14), what the robot has still to play of its last chunk; None where that does not
         matter
     delay_steps: how many of them it will have played when the answer is there
     """
 
+    step: int
     sequence: int
     observation: Observation
     rest: np.ndarray | None = None

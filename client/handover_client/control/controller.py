@@ -8,7 +8,6 @@ robot holds its last target.
 from collections import deque
 from collections.abc import Callable
 from math import ceil, inf
-from types import TracebackType
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,7 +24,7 @@ from handover_client.control.chunk_sources import ChunkRequest, ChunkSource, Ser
 from handover_client.control.observation import ObserveFn, make_observation
 from handover_client.control.real_time import RealTimeRequester
 from handover_client.control.request_log import RequestLog
-from handover_client.control.requester import ArrivedChunk, ChunkRequester, RequestSchedule
+from handover_client.control.requester import RequestSchedule
 from handover_client.control.simulated_time import SimulatedTimeRequester
 
 Clock = Literal["wall", "simulated"]
@@ -80,17 +79,19 @@ class RealTimeController:
         for word, kind in ((switching, Switching), (interpolation, Interpolation), (clock, Clock)):
             if word not in get_args(kind):
                 raise ValueError(f"{word!r}: expected {', '.join(get_args(kind))}")
-        _check(spec, task, switching, execute_steps)
+        rate_hz = spec.rate_hz or policy_rate_hz
+        _check(spec, rate_hz, task, switching, execute_steps)
         self._cameras, self._task = spec.cameras, task
         self._switching: Switching = switching
-        self._rates = _policy_rate_hz(spec, policy_rate_hz), control_rate_hz
+        self._rates = rate_hz, control_rate_hz
         self._interpolation: Interpolation = interpolation
-        ratio = chunk_steps_per_control_step(*self._rates)
-        self._schedule = RequestSchedule(ratio, execute_steps, spec.horizon)
+        self._schedule = RequestSchedule(
+            chunk_steps_per_control_step(*self._rates), execute_steps, spec.horizon
+        )
         self.log = RequestLog()
         """Latencies, outages, dropped steps, dry spells since the start; grows with each chunk."""
         kind = RealTimeRequester if clock == "wall" else SimulatedTimeRequester
-        self._requester: ChunkRequester = kind(
+        self._requester = kind(
             source, 1 / control_rate_hz, reconnect_s, added_latency_s, self.log.outages
         )
         self._player: ChunkPlayer | None = None  # from the first observation on
@@ -109,9 +110,10 @@ class RealTimeController:
         observe: called when a request is due, and only then; returns the joints, (14,), and the
             camera's frame (or {camera: frame}), or an Observation
 
-        It takes as long as `observe` and well below a millisecond. Until the first chunk it returns
-        the joints of the first observation. Raises what ended the requests: PolicyError for what
-        would come again, ServerLost after `reconnect_s`; and InvalidRequest for other shapes.
+        It takes as long as `observe`, and less than a millisecond of computing. Until the first
+        chunk it returns the joints of the first observation. Raises what a request ended with:
+        PolicyError where it would come again, ServerLost after `reconnect_s`; and InvalidRequest
+        for other shapes.
         """
         if self._closed:
             raise ServerUnavailable("the controller was closed: make another one")
@@ -122,7 +124,7 @@ class RealTimeController:
             )
         self._receive(step)
         if step >= self._due and self._requester.is_ready(step):
-            self._requester.send(step, self._request(step, observe))
+            self._requester.send(self._request(step, observe))
             self._receive(step)  # a simulation's answer that takes no time
         self._step = step
         player = self._player
@@ -142,11 +144,6 @@ class RealTimeController:
             return ""
         error = self._requester.error
         return f"{reason}: {error}" if error else reason
-
-    @property
-    def is_holding(self) -> bool:
-        """Whether the robot holds its last target for want of a chunk."""
-        return bool(self.hold_reason)
 
     @property
     def dropped_steps(self) -> int:
@@ -171,26 +168,21 @@ class RealTimeController:
     def __enter__(self) -> "RealTimeController":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _receive(self, step: int) -> None:
         """Play the chunk that is there by now, if any."""
-        arrived: ArrivedChunk | None = self._requester.receive(step)
-        if arrived is None:
+        arrived = self._requester.receive(step)
+        if arrived is None or self._player is None:
             return
-        assert self._player is not None
-        reply, asked_at = arrived.reply, arrived.observed_at
-        self.sequence, self.latency_ms = arrived.sequence, reply.latency_ms
+        request, reply = arrived
+        self.sequence, self.latency_ms = request.sequence, reply.latency_ms
         self.log.add(reply)
-        self.log.dropped_steps += self._player.add(reply.targets, asked_at, now=step)
-        self._lags.append(step - asked_at)
-        self._due = self._schedule.due_after(asked_at, expected_lag=step - asked_at)
+        self.log.dropped_steps += self._player.add(reply.targets, request.step, now=step)
+        lag = step - request.step
+        self._lags.append(lag)
+        self._due = self._schedule.due_after(request.step, expected_lag=lag)
 
     def _request(self, step: int, observe: ObserveFn) -> ChunkRequest:
         """Observe, and add what is still to play where the policy continues it."""
@@ -202,19 +194,17 @@ class RealTimeController:
         sequence = self._schedule.sequence(step)
         rest = self._player.rest(step) if sends_rest(self._switching) else None
         if rest is None or not len(rest):
-            return ChunkRequest(sequence, observation)
+            return ChunkRequest(step, sequence, observation)
         # a chunk that comes sooner than expected has nothing to make up for
         delay = ceil(max(self._lags, default=0) * self._schedule.steps_per_control_step)
-        return ChunkRequest(sequence, observation, rest, min(delay, len(rest)))
+        return ChunkRequest(step, sequence, observation, rest, min(delay, len(rest)))
 
 
-def _policy_rate_hz(spec: PolicySpec, given: float) -> float:
-    if not (spec.rate_hz or given):
+def _check(
+    spec: PolicySpec, rate_hz: float, task: str, switching: Switching, execute_steps: int
+) -> None:
+    if not rate_hz:
         raise ValueError("the server does not report its policy's rate: give policy_rate_hz")
-    return spec.rate_hz or given
-
-
-def _check(spec: PolicySpec, task: str, switching: Switching, execute_steps: int) -> None:
     if not task.strip():
         raise InvalidRequest("task", "the instruction in words, as in the recordings", repr(task))
     if sends_rest(switching) and not spec.supports_prefix:

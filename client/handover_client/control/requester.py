@@ -3,49 +3,58 @@
 Times are counted in control steps; requests are kept on the policy's own grid of steps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Protocol
 
-from handover_client.control.chunk_sources import ChunkReply, ChunkRequest
-
-
-@dataclass(frozen=True)
-class ArrivedChunk:
-    """A chunk that a requester received, and the control step of its observation."""
-
-    reply: ChunkReply
-    sequence: int
-    observed_at: int
+from handover_client.control.chunk_sources import ChunkReply, ChunkRequest, ChunkSource
+from handover_client.control.retries import Outage
 
 
-class ChunkRequester(Protocol):
-    """Carries one request at a time to a source of chunks."""
+class ChunkRequester:
+    """Carries one request at a time to a source of chunks, and again after failures."""
+
+    def __init__(
+        self,
+        source: ChunkSource,
+        period_s: float,
+        bound_s: float,
+        latency_s: Callable[[], float],
+        outages: list[Outage],
+    ) -> None:
+        """Send nothing yet.
+
+        period_s: of a control step
+        bound_s: how long to go on without an answer
+        latency_s: returns a latency for each answer: added, or in simulated time all of it
+        outages: where the outages go
+        """
+        self._source, self._period_s, self._bound_s = source, period_s, bound_s
+        self._latency_s, self._outages = latency_s, outages
 
     @property
     def error(self) -> str:
         """The error of the outage that lasts now; empty while there is none."""
-        ...
+        return ""
 
     def is_ready(self, step: int) -> bool:
         """Return whether a request may be sent: none is under way, no pause after a failure."""
-        ...
+        raise NotImplementedError
 
-    def send(self, step: int, request: ChunkRequest) -> None:
-        """Send the request of a control step."""
-        ...
+    def send(self, request: ChunkRequest) -> None:
+        """Send a request at its control step; raises as `receive` does."""
+        raise NotImplementedError
 
-    def receive(self, step: int) -> ArrivedChunk | None:
-        """Return the chunk that is there by a control step, once.
+    def receive(self, step: int) -> tuple[ChunkRequest, ChunkReply] | None:
+        """Return the request under way and its reply, once it is there by a control step.
 
         Raises ServerLost past the bound, and every error that would come again.
         """
-        ...
+        raise NotImplementedError
 
     def close(self) -> None:
         """End what is under way."""
-        ...
 
 
 @dataclass(frozen=True)

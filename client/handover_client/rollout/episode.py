@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from handover_client.connection.security import UNPROTECTED, ChannelSecurity
 from handover_client.control.chunk_sources import ChunkSource, ServerChunks
 from handover_client.control.controller import RealTimeController
 from handover_client.control.observation import JointsAndImage
-from handover_client.control.wall_clock import StandingClock, WallClock
+from handover_client.control.real_time import WallClock
 from handover_client.rollout.config import EpisodeSettings
 from handover_client.rollout.loop import EpisodeSetup, PlayedEpisode, Robot, play_episode
 from handover_client.rollout.record import EpisodeRecord
@@ -102,12 +102,14 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
         clock="wall" if in_real_time else "simulated",  # without latency this is lockstep
         added_latency_s=_added_latency(task),
     )
-    clock = WallClock(1 / task.control_rate_hz) if in_real_time else StandingClock()
+    clock = WallClock(1 / task.control_rate_hz) if in_real_time else None
 
     def observe() -> JointsAndImage:
         if not source.spec.cameras:
             return robot.state, None
-        with clock.standing_still():  # a real camera's frames cost the robot no time
+        with (
+            clock.standing_still() if clock else nullcontext()
+        ):  # a real camera's frames cost the robot no time
             frame = robot.render(settings.image_size)
         return robot.state, frame
 

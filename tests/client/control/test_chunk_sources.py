@@ -35,7 +35,9 @@ ALOHA = PolicySpec(
 TARGETS = np.random.default_rng(0).normal(size=(16, 14)).astype(np.float32)
 JOINTS = np.linspace(-1, 1, 14)
 FRAME = np.zeros((32, 32, 3), np.uint8)
-REQUEST = ChunkRequest(40, Observation({"ego_view": [FRAME]}, aloha_state_groups(JOINTS), "move"))
+REQUEST = ChunkRequest(
+    100, 40, Observation({"ego_view": [FRAME]}, aloha_state_groups(JOINTS), "move")
+)
 
 
 def answer(request, context, checkpoint_hash=ALOHA.checkpoint_hash):

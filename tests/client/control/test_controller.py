@@ -69,7 +69,7 @@ def test_the_robot_holds_still_until_the_first_chunk_and_then_drops_what_has_pas
         assert controller.sequence == 0
         assert controller.latency_ms == 5.0
         assert controller.dropped_steps == step // STEP >= 3
-        assert not controller.is_holding
+        assert not controller.hold_reason
 
 
 def test_a_chunk_that_is_over_is_held_and_said_why():
@@ -89,7 +89,7 @@ def test_a_chunk_that_is_over_is_held_and_said_why():
         assert held[0] == np.float32(0.05 * 15)  # its last target
         assert controller.log.dry_steps > 0
         gone.clear()
-        act_until(controller, lambda: not controller.is_holding, step + 2)
+        act_until(controller, lambda: not controller.hold_reason, step + 2)
         (outage,) = controller.log.outages
         assert outage.recovered
         assert outage.failures >= 1

@@ -10,7 +10,7 @@ from handover_proto.types import Observation
 from ..stand_ins import RampSource
 
 GONE = ServerUnavailable("no server")
-REQUEST = ChunkRequest(0, Observation({}, {}, "task"))
+REQUEST = ChunkRequest(0, 0, Observation({}, {}, "task"))
 
 
 class Clock:

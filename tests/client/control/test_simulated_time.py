@@ -7,7 +7,6 @@ from itertools import repeat
 import numpy as np
 import pytest
 from handover_client.control import ChunkReply, ChunkRequest, RealTimeController
-from handover_client.control.wall_clock import StandingClock
 from handover_client.rollout.loop import EpisodeSetup, play_episode
 from handover_proto.errors import ServerUnavailable
 from handover_proto.types import PolicySpec, StageDurations
@@ -58,7 +57,7 @@ def play(
         return robot.state, np.zeros((8, 8, 3), np.uint8) if source.spec.cameras else None
 
     setup = EpisodeSetup(3, 1003, max_steps, 50.0)
-    return play_episode(robot, controller, observe, StandingClock(), setup)
+    return play_episode(robot, controller, observe, None, setup)
 
 
 def test_answers_that_take_no_time_are_lockstep():

@@ -1,7 +1,7 @@
 """The wall clock of real-time rollouts, on a clock that the test moves."""
 
 import pytest
-from handover_client.control.wall_clock import WallClock
+from handover_client.control.real_time import WallClock
 
 
 class FakeTime:
