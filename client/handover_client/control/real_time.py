@@ -80,7 +80,7 @@ class RealTimeRequester(ChunkRequester):
 
 
 class WallClock:
-    """Pace of a simulation's control steps; stands still while it does what a robot gets for free."""
+    """Pace of a simulation's control steps; stands still for what costs a robot no time."""
 
     def __init__(
         self,
