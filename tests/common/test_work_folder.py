@@ -1,5 +1,6 @@
 """A work folder is owned by one process, taken up after a kill, and published whole."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -96,6 +97,25 @@ def test_a_run_that_ends_before_anything_is_finished_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), Notes(tmp_path / "out", PLAN, "tour"):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+def fail_after_one(output, error):
+    with Notes(output, PLAN, "tour") as folder:
+        keep(folder)
+        raise error
+
+
+def test_a_full_disk_is_one_line_that_says_what_is_kept(tmp_path):
+    line = r"beside .*out: No space left on device; 1 notes are finished, the same command goes on"
+    with pytest.raises(FileError, match=line):
+        fail_after_one(tmp_path / "out", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with Notes(tmp_path / "out", PLAN, "tour") as folder:
+        assert folder.finished_count() == 1
+
+
+def test_what_is_not_the_disks_fault_stays_as_it_is(tmp_path):
+    with pytest.raises(ConnectionResetError):
+        fail_after_one(tmp_path / "out", ConnectionResetError(errno.ECONNRESET, "reset"))
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_is_one_line_and_keeps_what_is_finished(asked, tmp_
         keep(folder, episode)
 
     monkeypatch.setattr(recording.RecordingFolder, "keep", keep_one)
-    with pytest.raises(DatasetError, match="No space left on device; the finished episodes"):
+    with pytest.raises(FileError, match="No space left on device; 1 episodes are finished"):
         main(config)
     monkeypatch.setattr(recording.RecordingFolder, "keep", keep)
     asked.clear()
