@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         check_new,
         lock_file,
         lock_work,
-        no_room,
         partial_folder,
         read_plan,
     )

@@ -10,6 +10,7 @@ before anything is finished leaves nothing.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,7 @@ from handover_common.files import PARTIAL, write_json
 
 PLAN = "plan.json"
 LOCK = "lock"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # a full or broken disk
 
 _Folder = TypeVar("_Folder", bound="WorkFolder")
 
@@ -83,7 +85,10 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
 
 
 class WorkFolder(ABC):
-    """The results of one run under way; holds the lock while it is open."""
+    """The results of one run under way; holds the lock while it is open.
+
+    Where the disk becomes full meanwhile, the with block raises FileError, which says what is kept.
+    """
 
     unit = "episodes"  # what finished_count counts
     folders: tuple[str, ...] = ()  # for what is finished
@@ -189,18 +194,16 @@ class WorkFolder(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        finished = self.finished_count() if self.path.exists() else 0
         if self.path.exists() and not self.is_worth_keeping():
             shutil.rmtree(self.path, ignore_errors=True)
         self.close()
-
-
-def no_room(path: Path, error: OSError, finished: str) -> FileError:
-    """The error of a result that cannot be written; what is finished is not lost."""
-    return FileError(
-        f"cannot write to {path}: {error.strerror}; {finished} are done: when there is room, the "
-        "same command goes on with the others",
-        error,
-    )
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise FileError(
+                f"cannot go on writing beside {self.output}: {error.strerror}; {finished} "
+                f"{self.unit} are finished, the same command goes on from them",
+                error,
+            ) from error
 
 
 def remove(path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from handover_common import lazy
 
 if TYPE_CHECKING:
-    from handover_conversion.errors import DatasetError, report_disk_errors
+    from handover_conversion.errors import DatasetError
     from handover_conversion.groot.check import check_dataset
     from handover_conversion.groot.dataset import GrootDataset
     from handover_conversion.lerobot.open import open_lerobot

@@ -1,10 +1,7 @@
 """Dataset errors and faults: each fault with its file and episode, all of them reported at once."""
 
-import errno
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from handover_common import HandoverError
 
@@ -46,20 +43,6 @@ class FaultyEpisode(DatasetError):
 
     def __reduce__(self) -> tuple[type["FaultyEpisode"], tuple[tuple[Fault, ...]]]:
         return FaultyEpisode, (self.faults,)  # as constructed: it is pickled between processes
-
-
-@contextmanager
-def report_disk_errors(output: Path) -> Iterator[None]:
-    """Raise DatasetError where the disk of `output` is full, read-only or broken."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-            raise
-        raise DatasetError(
-            f"cannot continue writing next to {output}: {error.strerror}; "
-            "the finished episodes are kept, and the same command resumes from them"
-        ) from error
 
 
 def in_reading_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:

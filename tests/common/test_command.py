@@ -1,10 +1,11 @@
-"""What `python -m` starts ends as the handover command does."""
+"""A command is parsed, run, and ends with one line and an exit status."""
 
+import sys
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
-from handover_common.command import check_range, exit_status
-from handover_common.errors import HandoverError, UsageError
+from handover_common import HandoverError, UsageError, check_range, exit_status, run_command
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,35 @@ def test_a_number_out_of_range_is_told_with_the_range(value, most, told):
 
 def test_no_number_is_in_any_range():
     check_range(SimpleNamespace(steps=None), "steps", least=1)
+
+
+def test_a_command_that_is_done_exits_with_0():
+    assert exit_status(lambda: "whatever it returns") == 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A command of a test."""
+
+    count: int = 1
+    rate: float | None = None
+
+
+def test_a_command_gets_what_was_parsed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "argv", ["whatever", "--count", "3"])
+    assert run_command(Config, seen.append, "handover count") == 0
+    assert seen == [Config(count=3)]
+
+
+def test_its_help_has_its_name(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["whatever", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        run_command(Config, print, "handover count")
+    assert ended.value.code == 0
+    assert "usage: handover count" in capsys.readouterr().out
+
+
+def test_the_first_number_out_of_range_is_told():
+    with pytest.raises(UsageError, match=r"^--count is 65536, expected 0 to 65535$"):
+        check_range(Config(65536), "rate", "count", least=0, most=65535)

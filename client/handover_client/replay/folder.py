@@ -15,7 +15,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from handover_common import WorkFolder, atomic_path, no_room
+from handover_common import WorkFolder, atomic_path
 from handover_proto import StageDurations
 
 from handover_client.replay.replayer import ReplayedEpisode
@@ -47,13 +47,10 @@ class ReplayFolder(WorkFolder):
             return None  # not there, or cut short by a machine that went down: asked again
 
     def keep(self, episode: int, answers: ReplayedEpisode) -> None:
-        """Write a finished trajectory's answers. Raises FileError when the disk is full."""
+        """Write a finished trajectory's answers."""
         calls_ms = [(call.client_ms, *dataclasses.astuple(call.server)) for call in answers.calls]
-        try:
-            with atomic_path(self._file(episode)) as partial, partial.open("wb") as file:
-                np.savez(file, predicted=answers.predicted, calls_ms=np.array(calls_ms))
-        except OSError as error:
-            raise no_room(self.path, error, f"{self.finished_count()} trajectories") from None
+        with atomic_path(self._file(episode)) as partial, partial.open("wb") as file:
+            np.savez(file, predicted=answers.predicted, calls_ms=np.array(calls_ms))
 
     def publish(self) -> None:
         """Move the finished run to its place: its answers are in actions.npz by then."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from handover_common import WorkFolder, no_room, write_bytes, write_text
+from handover_common import WorkFolder, write_bytes, write_text
 
 from handover_client.errors import EvaluationError
 from handover_client.rollout.record import EpisodeRecord
@@ -37,17 +37,7 @@ class RolloutFolder(WorkFolder):
         self._write_lines(self.finished.values())  # without what a kill cut short
 
     def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
-        """Write a finished episode: first its trace and its video, then its line.
-
-        Raises FileError when it cannot be written.
-        """
-        try:
-            self._write(record, video, trace)
-        except OSError as error:
-            raise no_room(self.path, error, f"{len(self.finished)} episodes") from None
-        self.finished[record.episode] = record
-
-    def _write(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None) -> None:
+        """Write a finished episode: first its trace and its video, then its line."""
         if trace:
             trace.save(self._trace_path(record.episode))
         if video:
@@ -56,6 +46,7 @@ class RolloutFolder(WorkFolder):
             lines.write(record.to_line())
             lines.flush()
             os.fsync(lines.fileno())
+        self.finished[record.episode] = record
 
     def trace(self, episode: int) -> EpisodeTrace:
         """Read a finished episode's trace; raises EvaluationError where it is not kept."""

@@ -16,7 +16,6 @@ from handover_conversion.errors import (
     FaultyEpisode,
     in_reading_order,
     report,
-    report_disk_errors,
 )
 from handover_conversion.groot.dataset import GrootDataset
 from handover_conversion.groot.embodiment_map import choose_embodiment
@@ -76,8 +75,7 @@ def convert(config: ConvertConfig) -> ConversionReport:
         if published is not None and named_alike(published, plan) == plan:
             return _report_finished(output, time.monotonic() - started)
         check_place(root, output, config.overwrite)  # again: reading the source takes time
-        with report_disk_errors(output):
-            return _convert_planned(recordings, target, output, plan, config, executor, started)
+        return _convert_planned(recordings, target, output, plan, config, executor, started)
 
 
 def _convert_planned(

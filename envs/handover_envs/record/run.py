@@ -8,7 +8,7 @@ from typing import Any
 
 from handover_common import ProgressBar, write_json
 from handover_common.parallel import Executor, open_executor
-from handover_conversion import DatasetError, report_disk_errors
+from handover_conversion import DatasetError
 from handover_conversion.lerobot import (
     RecordingCodec,
     RecordingFormat,
@@ -68,7 +68,6 @@ def record(config: RecordConfig) -> RecordingReport:
     with (
         open_executor(config.workers, config.cluster) as executor,
         RecordingFolder(config.output, plan) as folder,
-        report_disk_errors(config.output),
     ):
         resumed = len(folder.finished())
         _check_space(config, folder, config.episodes - resumed)

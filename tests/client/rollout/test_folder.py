@@ -135,11 +135,15 @@ def test_a_trace_survives_its_file_without_loss(tmp_path):
 
 
 def test_a_disk_that_is_full_is_one_line_and_keeps_what_is_finished(tmp_path, monkeypatch):
-    with RolloutFolder(tmp_path / "run", PLAN) as folder:
-        folder.keep(record(0), b"")
-        monkeypatch.setattr(EpisodeTrace, "save", no_space)
-        with pytest.raises(FileError, match="No space left on device; 1 episodes are done"):
+    def fill_the_disk():
+        with RolloutFolder(tmp_path / "run", PLAN) as folder:
+            folder.keep(record(0), b"")
+            monkeypatch.setattr(EpisodeTrace, "save", no_space)
             folder.keep(record(1), b"", EpisodeTrace())
+
+    line = "No space left on device; 1 episodes are finished, the same command goes on from them"
+    with pytest.raises(FileError, match=line):
+        fill_the_disk()
     with RolloutFolder(tmp_path / "run", PLAN) as folder:
         assert list(folder.finished) == [0]
 

@@ -310,7 +310,7 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", write_until_full)
-        with pytest.raises(DatasetError, match="No space left on device; the finished episodes"):
+        with pytest.raises(FileError, match="No space left on device; 2 episodes are finished"):
             convert(source)
     assert contents(convert(source)) == expected
 

@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_is_one_line_and_keeps_what_is_finished(asked, tmp_
         keep(folder, episode)
 
     monkeypatch.setattr(recording.RecordingFolder, "keep", keep_one)
-    with pytest.raises(DatasetError, match="No space left on device; the finished episodes"):
+    with pytest.raises(FileError, match="No space left on device; 1 episodes are finished"):
         main(config)
     monkeypatch.setattr(recording.RecordingFolder, "keep", keep)
     asked.clear()
@@ -244,25 +244,9 @@ def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypat
 
 
 def command(output: Path, episodes: int) -> list[str]:
-    arguments = [
-        "record",
-        "--task",
-        "transfer_cube",
-        "--output",
-        str(output),
-        "--episodes",
-        str(episodes),
-    ]
-    return [
-        sys.executable,
-        "-m",
-        "handover_client.cli",
-        *arguments,
-        "--render",
-        "fast",
-        "--workers",
-        "1",
-    ]
+    program = [sys.executable, "-m", "handover_client.cli", "record"]
+    arguments = ["--task", "transfer_cube", "--output", str(output), "--episodes", str(episodes)]
+    return [*program, *arguments, "--render", "fast", "--workers", "1"]
 
 
 def test_one_real_episode_replays_to_the_same_states_and_success(tmp_path):

@@ -4,7 +4,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from handover_common import HubError, resolve
 from handover_model.checkpoints.checkpoint import (
     MASK_TOKEN,
     choose_tag,
@@ -215,22 +214,4 @@ def test_loading_gives_a_network_ready_to_infer(mini):
 
 
 def test_a_local_folder_is_taken_as_it_is(mini):
-    assert resolve(mini) == mini
     assert load_checkpoint(str(mini)).name == mini.name
-
-
-@pytest.mark.parametrize("name", ["no-such-folder", "./a/b", "a/b/c", "/tmp/none", ""])
-def test_what_is_neither_folder_nor_hub_name_is_refused(name):
-    if name == "":
-        name = "\n"
-    with pytest.raises(HubError, match=r"nvidia/GR00T-N1\.6-3B"):
-        resolve(name)
-
-
-def test_a_hub_name_offline_says_what_to_do(monkeypatch, tmp_path):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(HubError, match="someone/never-published"):
-        resolve("someone/never-published")

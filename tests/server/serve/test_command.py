@@ -11,7 +11,6 @@ import sys
 import grpc
 import pytest
 from handover_common.errors import UsageError
-from handover_common.network import host_port
 from handover_proto import policy_pb2 as pb
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_server.serve.command import main
@@ -191,11 +190,6 @@ def test_insecure_opens_the_server_to_the_network_and_says_which_address(host, o
         _, log = process.communicate(timeout=TIMEOUT_S)
     assert f"anyone who reaches {exposed} is served" in log
     assert f"all traffic of {exposed} is unencrypted" in log
-
-
-def test_an_ipv6_address_is_written_as_clients_take_it():
-    assert host_port("::1", 50051) == "[::1]:50051"
-    assert host_port("127.0.0.1", 50051) == "127.0.0.1:50051"
 
 
 def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_path):
