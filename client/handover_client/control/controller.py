@@ -110,10 +110,10 @@ class RealTimeController:
         observe: called when a request is due, and only then; returns the joints, (14,), and the
             camera's frame (or {camera: frame}), or an Observation
 
-        It takes as long as `observe`, and typically less than a millisecond of computing; it never
-        waits for the server. Until the first chunk it returns the joints of the first observation. Raises what a request ended with:
-        PolicyError where it would come again, ServerLost after `reconnect_s`; and InvalidRequest
-        for other shapes.
+        It takes as long as `observe` and a little computing; it never waits for the server. Until
+        the first chunk it returns the joints of the first observation. Raises what a request ended
+        with: PolicyError where it would come again, ServerLost after `reconnect_s`; and
+        InvalidRequest for other shapes.
         """
         if self._closed:
             raise ServerUnavailable("the controller was closed: make another one")
