@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import Any
 
 from handover_common.parallel.executor import MOST_ATTEMPTS, Outcome, Result, Task, WorkerLost
@@ -62,12 +61,7 @@ class ProcessExecutor:
     def __enter__(self) -> "ProcessExecutor":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _stop_all(self._idle)
         self._idle = []
 

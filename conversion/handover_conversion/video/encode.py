@@ -10,7 +10,6 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import TracebackType
 from typing import Literal
 
 import av
@@ -89,12 +88,7 @@ class Mp4Encoder:
     def __enter__(self) -> "Mp4Encoder":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._container.mux(self._stream.encode(None))
         self._container.close()

@@ -1,7 +1,5 @@
 """Simulated ALOHA robot: gym-aloha's physics bit for bit, rendered only on request."""
 
-from types import TracebackType
-
 import numpy as np
 from handover_common import HandoverError, UsageError
 from handover_conversion.video import square_resize
@@ -139,12 +137,7 @@ class AlohaSimulator:
     def __enter__(self) -> "AlohaSimulator":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _check(self, targets: np.ndarray) -> np.ndarray:
