@@ -1,5 +1,6 @@
 """Stream of observations to a policy server, for ordinary (blocking) code."""
 
+import abc
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ class Outbox:
             yield request.data
 
 
-class StreamBase:
+class StreamBase(abc.ABC):
     """What PolicyStream and AsyncPolicyStream have in common: sending, and reading the answers."""
 
     def __init__(self, info: ServerInfo, codec: ImageCodec, address: str, answers: Any) -> None:
@@ -88,9 +89,9 @@ class StreamBase:
             answer = StreamAnswer(superseded.sequence, superseded.client_tag, None, error)
             self._answers.put_nowait(answer)
 
+    @abc.abstractmethod
     def _put(self, request: SealedRequest) -> SealedRequest | None:
         """Leave a request to be sent; return the one whose place it took."""
-        raise NotImplementedError
 
     def _received(self, answer: StreamAnswer | None) -> StreamAnswer:
         if answer is None:

@@ -3,6 +3,7 @@
 Times are counted in control steps; requests are kept on the policy's own grid of steps.
 """
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ from handover_client.control.chunk_sources import ChunkReply, ChunkRequest, Chun
 from handover_client.control.retries import Outage
 
 
-class ChunkRequester:
+class ChunkRequester(abc.ABC):
     """Carries one request at a time to a source of chunks, and again after failures."""
 
     def __init__(
@@ -38,22 +39,22 @@ class ChunkRequester:
         """The error of the outage that lasts now; empty while there is none."""
         return ""
 
+    @abc.abstractmethod
     def is_ready(self, step: int) -> bool:
         """Return whether a request may be sent: none is under way, no pause after a failure."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def send(self, request: ChunkRequest) -> None:
         """Send a request at its control step; raises as `receive` does."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def receive(self, step: int) -> tuple[ChunkRequest, ChunkReply] | None:
         """Return the request under way and its reply, once it is there by a control step.
 
         Raises ServerLost past the bound, and every error that would come again.
         """
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027, simulated time has nothing to end
         """End what is under way."""
 
 
