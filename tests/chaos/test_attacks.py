@@ -1,4 +1,4 @@
-"""Every attack of tests/chaos/attacks: what it costs in memory, and the innocent client beside it."""
+"""Every attack of tests/chaos/attacks: its cost in memory, and the innocent client beside it."""
 
 import dataclasses
 import importlib
