@@ -3,16 +3,16 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Optional, Union
 
 import tyro
 from handover_common import UsageError
 
-# ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
+# ruff: noqa: UP007, UP045, RUF036, as tyro reads types: see handover_common.command
 _Dataset = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
 _PageFile = Annotated[Path, tyro.conf.arg(metavar="PAGE.html")]
 _RerunFile = Annotated[Optional[Path], tyro.conf.arg(metavar="FILE.rrd")]
-_Episodes = Annotated[Optional[tuple[str, ...]], tyro.conf.arg(metavar="N|N-M …")]
+_Episodes = Annotated[Union[None, tuple[str, ...]], tyro.conf.arg(metavar="N|N-M …")]
 
 MOST_NAMED = 10_000  # episodes of --episodes; a page has room for some dozens
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
