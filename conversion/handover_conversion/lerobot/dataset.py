@@ -10,6 +10,9 @@ from handover_conversion.features import Feature
 from handover_conversion.video.decode import VideoSpan
 
 
+_MOST_UNLISTED = 1000  # episodes that are named one by one
+
+
 @dataclass(frozen=True)
 class RowsSpan:
     """An episode's rows: a whole parquet file, or one episode's part of a shared one."""
@@ -61,6 +64,8 @@ def unlisted_episodes(
     total = info.get("total_episodes")
     if not isinstance(total, int):
         return []
+    if total > len(listed) + _MOST_UNLISTED:
+        return [Fault(name, f"lists {len(listed)} episodes of {total} in info.json")]
     missing = sorted(set(range(total)) - set(listed) - {fault.episode for fault in faults})
     return [Fault(name, f"not listed, of {total} in info.json", index) for index in missing]
 

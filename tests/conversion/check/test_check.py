@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from handover_conversion.errors import DatasetError
-from handover_conversion.groot.check import check_dataset
+from handover_conversion.check.run import check_dataset
 from handover_conversion.pipeline.command import main
 from handover_conversion.pipeline.config import ConvertConfig
 
