@@ -29,9 +29,7 @@ _RARE = 3  # episodes
 _GRIPPERS = ("gripper", "hand")
 
 
-def content_findings(
-    dataset: GrootDataset, episodes: Sequence[EpisodeRows]
-) -> Iterator[Finding]:
+def content_findings(dataset: GrootDataset, episodes: Sequence[EpisodeRows]) -> Iterator[Finding]:
     """Note what is strange in the rows. Episodes without faults alone are looked at."""
     if not episodes:
         return
@@ -57,9 +55,9 @@ def moving_steps(state: np.ndarray, ranges: np.ndarray, fps: float) -> np.ndarra
     """
     if len(state) < 2 or not state.shape[1]:
         return np.zeros(len(state), bool)
-    moves = np.abs(np.diff(state, axis=0)) > IDLE_SHARE_PER_S * ranges / fps
-    moves = moves.any(axis=1)
-    return np.append(moves, moves[-1])
+    far = np.abs(np.diff(state, axis=0)) > IDLE_SHARE_PER_S * ranges / fps
+    moves = np.any(far, axis=1)
+    return np.concatenate([moves, moves[-1:]])
 
 
 def _copies(

@@ -31,7 +31,12 @@ def read_rows(
 ) -> EpisodeRows | None:
     """Read and check an episode's rows; None where they cannot be trained on."""
     before = len(findings)
-    columns = _columns(dataset, entry, findings)
+    try:
+        there = dataset.column_names(entry.index)
+    except DatasetError as error:
+        findings.append(fault(KIND, str(error), entry.index))
+        return None
+    columns = _columns(dataset, entry, there, findings)
     tasks = _instructions(dataset, entry, findings)
     if columns is None or any(one.severity == "fault" for one in findings[before:]):
         return None
@@ -39,11 +44,10 @@ def read_rows(
 
 
 def _columns(
-    dataset: GrootDataset, entry: EpisodeEntry, findings: list[Finding]
+    dataset: GrootDataset, entry: EpisodeEntry, there: list[str], findings: list[Finding]
 ) -> dict[str, np.ndarray] | None:
     index, names = entry.index, group_columns(dataset)
     try:
-        there = dataset.column_names(index)
         columns = dataset.read_columns(index, names)
     except DatasetError as error:
         findings.append(fault(KIND, str(error), index))
@@ -119,7 +123,9 @@ def _counts(dataset: GrootDataset, entry: EpisodeEntry, there: list[str]) -> lis
         except (DatasetError, IndexError) as error:
             found.append(note(KIND, f"{name}: {error}", entry.index))
             continue
-        first = entry.index if name == "episode_index" else 0 if name == "frame_index" else values[0]
+        first = (
+            entry.index if name == "episode_index" else 0 if name == "frame_index" else values[0]
+        )
         step = 0 if name == "episode_index" else 1
         if not np.array_equal(values, first + step * np.arange(len(values))):
             last = first + step * (len(values) - 1)
@@ -167,9 +173,7 @@ def video_findings(dataset: GrootDataset, entry: EpisodeEntry) -> Iterator[Findi
             yield fault("video", f"{camera}: {error}", entry.index)
 
 
-def _camera_findings(
-    dataset: GrootDataset, entry: EpisodeEntry, camera: str
-) -> Iterator[Finding]:
+def _camera_findings(dataset: GrootDataset, entry: EpisodeEntry, camera: str) -> Iterator[Finding]:
     last = [entry.length - 1]
     if dataset.is_in_rows(camera):
         (frame,) = dataset.read_frames(entry.index, camera, last)

@@ -83,9 +83,7 @@ def _episode_list(dataset: GrootDataset) -> Iterator[Finding]:
     if not dataset.episodes:
         yield fault(KIND, "the list of episodes is empty")
     known = set(dataset.tasks.values())
-    gaps = [
-        entry.index for place, entry in enumerate(dataset.episodes) if entry.index != place
-    ]
+    gaps = [entry.index for place, entry in enumerate(dataset.episodes) if entry.index != place]
     if gaps:
         yield note(KIND, f"the list of episodes does not count from 0 on: episode {gaps[0]}")
     for entry in dataset.episodes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,23 @@ LONGEST_CHUNK = 4096
 
 def check_dataset(path: Path) -> tuple[Finding, ...]:
     """Find what is wrong (faults) and what is strange (notes) in the dataset at `path`."""
+    inside = f"{path}/"
+    found = (replace(one, text=one.text.replace(inside, "")) for one in _find(path))
+    return in_reading_order(found)
+
+
+def _find(path: Path) -> list[Finding]:
     pointers = pointer_files(path) if path.is_dir() else []
     findings = list(pointer_findings(path, pointers))
     try:
         dataset = GrootDataset.open(path, plain=True)
     except DatasetError as error:
         told = bool(findings) and "Git LFS" in str(error)
-        return in_reading_order(findings if told else [*findings, fault(KIND, str(error))])
+        return findings if told else [*findings, fault(KIND, str(error))]
     try:
         dataset.files()
     except DatasetError as error:  # the files cannot be found
-        return in_reading_order([*findings, fault(KIND, str(error))])
+        return [*findings, fault(KIND, str(error))]
     findings += metadata_findings(dataset)
     held = {pointer.relative_to(path).as_posix() for pointer in pointers}
     whole = [entry for entry in dataset.episodes if entry.length >= 1]
@@ -51,7 +58,7 @@ def check_dataset(path: Path) -> tuple[Finding, ...]:
     findings += statistics_findings(dataset, episodes)
     findings += content_findings(dataset, episodes)
     findings += _frames(dataset, whole, episodes, held)
-    return in_reading_order(findings)
+    return findings
 
 
 def summary(path: Path, findings: Sequence[Finding]) -> str:

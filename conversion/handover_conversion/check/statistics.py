@@ -24,7 +24,9 @@ _TOLERANCE = 1e-4  # of a column's range: other tools' float32 sums are off by a
 _STATS, _RELATIVE = "meta/stats.json", "meta/relative_stats.json"
 
 
-def statistics_findings(dataset: GrootDataset, episodes: Sequence[EpisodeRows]) -> Iterator[Finding]:
+def statistics_findings(
+    dataset: GrootDataset, episodes: Sequence[EpisodeRows]
+) -> Iterator[Finding]:
     """Compare the statistics with the rows of the episodes that could be read.
 
     Missing ones are no fault: they are computed when a training starts.
@@ -57,7 +59,7 @@ def _column_findings(
         elif problem := _disordered(content[name]):
             yield fault(KIND, f"{_STATS}: {name}: {problem}")
         else:
-            yield from _compared(name, content[name], episodes)
+            yield from _compared(dataset, name, content[name], episodes)
 
 
 def _malformed(entry: Any, name: str, shape: str) -> Finding:
@@ -72,7 +74,13 @@ def _disordered(statistics: dict[str, Any]) -> str | None:
     """Return how six statistics contradict one another, as those of no rows could."""
     named = {key: np.asarray(statistics[key], np.float64) for key in STATISTICS}
     slack = _slack(named["min"], named["max"])
-    for low, high in (("min", "q01"), ("q01", "q99"), ("q99", "max"), ("min", "mean"), ("mean", "max")):
+    for low, high in (
+        ("min", "q01"),
+        ("q01", "q99"),
+        ("q99", "max"),
+        ("min", "mean"),
+        ("mean", "max"),
+    ):
         wrong = np.flatnonzero((named[low] > named[high] + slack).reshape(-1))
         if len(wrong):
             value = int(wrong[0])
@@ -84,14 +92,14 @@ def _disordered(statistics: dict[str, Any]) -> str | None:
 
 
 def _compared(
-    name: str, stated: dict[str, Any], episodes: Sequence[EpisodeRows]
+    dataset: GrootDataset, name: str, stated: dict[str, Any], episodes: Sequence[EpisodeRows]
 ) -> Iterator[Finding]:
     for episode in episodes:
         problem = beyond(stated, episode.columns[name])
         if problem:
             yield fault(KIND, f"{_STATS} is stale: {name}: {problem}", episode.entry.index)
             return
-    if sum(episode.entry.length for episode in episodes) <= MOST_RECOMPUTED_ROWS:
+    if _all_read(dataset, episodes):
         rows = np.concatenate([episode.columns[name] for episode in episodes])
         for what in _differences(name, stated, describe(rows)):
             yield note(KIND, f"{_STATS} describes other rows too: {what}")

@@ -128,7 +128,8 @@ class SharedFiles:
                 f"{self._path}: meta/episodes: episode {index} has no {', '.join(missing)}"
             )
         try:
-            return fill_pattern(pattern, {**numbers, **named})
+            filled = {name: int(value) for name, value in numbers.items() if value is not None}
+            return fill_pattern(pattern, {**filled, **named})
         except ValueError as error:
             raise DatasetError(
                 f"{self._path}: meta/info.json: {key} cannot be used: {error}"

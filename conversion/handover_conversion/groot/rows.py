@@ -77,8 +77,11 @@ def _groups_of(file: pq.ParquetFile, episode: int) -> list[int]:
     groups = []
     for group in range(file.num_row_groups):
         statistics = file.metadata.row_group(group).column(column).statistics
-        known = statistics is not None and statistics.has_min_max
-        if not known or statistics.min <= episode <= statistics.max:
+        if (
+            statistics is None
+            or not statistics.has_min_max
+            or statistics.min <= episode <= statistics.max
+        ):
             groups.append(group)
     return groups
 
@@ -160,11 +163,9 @@ def images(
         if data is None and isinstance(stored, dict) and isinstance(stored.get("path"), str):
             data = _file_content(root, stored["path"])
         try:
-            if not isinstance(data, bytes):
-                raise ValueError(f"holds {type(data).__name__}, expected an image's bytes")
-            with av.open(io.BytesIO(data)) as container:
+            with av.open(io.BytesIO(data or b""), "r") as container:
                 yield next(container.decode(video=0)).to_ndarray(format="rgb24")
-        except (FFmpegError, OSError, ValueError, StopIteration, IndexError) as error:
+        except (FFmpegError, OSError, TypeError, ValueError, StopIteration) as error:
             raise DatasetError(f"{path}: {name}, row {row}: no image: {error}") from None
 
 

@@ -9,7 +9,6 @@ from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.features import Feature
 from handover_conversion.video.decode import VideoSpan
 
-
 _MOST_UNLISTED = 1000  # episodes that are named one by one
 
 

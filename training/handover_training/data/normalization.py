@@ -63,12 +63,12 @@ def trained_slots(
     return slots
 
 
-def _of_source(
-    source: DatasetSplit, modality: ModalityConfig, cache: Path
-) -> EmbodimentStatistics:
+def _of_source(source: DatasetSplit, modality: ModalityConfig, cache: Path) -> EmbodimentStatistics:
     dataset, action = source.dataset, modality.action
     own = StatisticsCache(dataset, source.content_hash, cache)
-    references = {key: modality.action_config(key).state_key or key for key in modality.relative_keys()}
+    references = {
+        key: modality.action_config(key).state_key or key for key in modality.relative_keys()
+    }
     first = action.delta_indices[0]
     if references and all(entry.length < first + action.steps for entry in dataset.episodes):
         raise TrainingError(

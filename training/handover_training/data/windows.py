@@ -1,7 +1,7 @@
 """Windows: an observation and the chunk of actions that followed it, indexed by number.
 
-Every row of an episode that an action follows starts a window. Where the chunk would run over the episode's end, the last
-action is repeated and masked, so that an episode's end is trained on as well.
+Every row of an episode that an action follows starts a window. Where the chunk would run over the
+episode's end, the last action is repeated and masked, so that the end is trained on as well.
 """
 
 from collections.abc import Sequence
