@@ -107,7 +107,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("connection", "results"),
         "errors",
     ],
-    "envs": ["record", "experts", "simulator", "errors"],
+    "envs": ["record", "experts", "simulator", "tasks", "errors"],
 }
 
 
