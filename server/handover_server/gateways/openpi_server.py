@@ -27,6 +27,7 @@ from handover_server.gateways.openpi_messages import (
 from handover_server.inference.admission import Admission
 from handover_server.requests.outcome import record_incident
 from handover_server.requests.request import Lane
+from handover_server.security.browsers import page_refusal
 from handover_server.security.tokens import Identity, TokenCheck, bearer_token
 
 _SCHEMES = ("api-key", "bearer")  # openpi-client says "Authorization: Api-Key KEY"
@@ -35,6 +36,19 @@ _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013  # iana.org/assignments/websock
 
 # The library would log a page for each peer that is no websocket.
 _SILENT = logging.Logger("websockets", logging.CRITICAL)
+
+
+class _Connection(ServerConnection):
+    """A connection that is not read while its client does not read: pongs would pile up."""
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.recv_messages.paused:  # by its own bound on messages
+            self.transport.resume_reading()
 
 
 class OpenpiServer:
@@ -55,6 +69,7 @@ class OpenpiServer:
             port,
             ssl=tls,
             process_request=self._admit,
+            create_connection=_Connection,
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
             max_queue=1,
@@ -72,7 +87,11 @@ class OpenpiServer:
         """Close the port and every connection."""
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+            try:
+                await self._server.wait_closed()
+            finally:  # where the time was too short for clients that do not read
+                for connection in self._server.connections:
+                    connection.transport.abort()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if self._closing:
@@ -83,6 +102,15 @@ class OpenpiServer:
                     HTTPStatus.SERVICE_UNAVAILABLE, f"{self._admission.status}\n"
                 )
             return connection.respond(HTTPStatus.OK, "OK\n")
+        headers = request.headers
+        refusal = page_refusal(
+            next(iter(headers.get_all("Origin")), None),
+            headers.get("Host"),
+            tokens=not self._tokens.is_open,
+        )
+        if refusal is not None:
+            self._admission.observer.refused("web_page")
+            return connection.respond(HTTPStatus.FORBIDDEN, f"{refusal}\n")
         try:
             self._client(connection, request)
         except NotAuthorised as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import socket
 import urllib.error
 import urllib.request
 
@@ -18,6 +19,22 @@ from handover_server.security.tokens import TokenCheck
 from ..conftest import wait_until
 
 TOKEN = "a-token-of-enough-characters"
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+
+
+def opening(port, headers):
+    """The first bytes of the reply to a request with these headers."""
+    lines = ["GET / HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        connection.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+        return connection.recv(20)
 
 
 def test_an_aloha_client_gets_its_own_fourteen_joints_back(serve_openpi, openpi_client, aloha):
@@ -46,7 +63,7 @@ def test_a_mistake_is_one_line_and_the_connection_goes_on(
         ("prompt: expected", {"prompt": None}),
         ("prompt: expected", {"prompt": " "}),
         ("prompt: expected", {"prompt": 7}),
-        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 2**63)),
+        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 2**63, True)),
     ]
     for part, change in wrong:
         with pytest.raises(RuntimeError, match=part):
@@ -139,12 +156,23 @@ def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha
     assert refusals.words == 2 * ["unauthenticated"]
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "https://a.page"}, {"Host": "a.page"}])
+def test_no_web_page_gets_as_far_as_the_metadata(serve_openpi, refusals, headers):
+    running = serve_openpi(HoldPolicy(), observer=refusals)
+    port = running.server.gateways.openpi_port
+    handshake = {"Host": f"127.0.0.1:{port}", **HANDSHAKE, **headers}
+    assert opening(port, handshake).startswith(b"HTTP/1.1 403 ")
+    assert refusals.words == ["web_page"]
+    handshake = {"Host": f"127.0.0.1:{port}", **HANDSHAKE}
+    assert opening(port, handshake).startswith(b"HTTP/1.1 101 ")
+
+
 def test_a_client_has_a_bounded_number_of_connections(serve_openpi, openpi_client, aloha):
     limits = AdmissionLimits(client_streams=1)
     running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), limits=limits)
     port = running.server.gateways.openpi_port
     first = openpi_client(port=port, api_key=TOKEN)
-    with pytest.raises(Exception, match=r"1013.*token 1 has 1 streams open"):
+    with pytest.raises(Exception, match=r"1013.*token [0-9a-f]{8} has 1 streams open"):
         openpi_client(port=port, api_key=TOKEN)
     assert first.infer(aloha)["actions"].shape == (16, 14)
 
