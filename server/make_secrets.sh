@@ -34,7 +34,10 @@ chgrp "$group" "$half" "$half"/{ca.pem,server.pem,server.key,token}
 chmod 750 "$half"
 chmod 640 "$half"/{ca.pem,server.pem,server.key,token}
 mv "$half" "$folder"
-# docker compose reads .env by itself
-[ "$folder" != ./secrets ] || grep -qs '^HANDOVER_SECRETS_GROUP=' .env \
-  || (umask 022 && echo "HANDOVER_SECRETS_GROUP=$group" >>.env)
+# docker compose reads .env by itself: the secrets' group, and which server a bare `up` starts
+remember() { grep -qs "^$1=" .env || (umask 022 && echo "$1=$2" >>.env); }
+if [ "$folder" = ./secrets ]; then
+  remember HANDOVER_SECRETS_GROUP "$group"
+  if nvidia-smi >/dev/null 2>&1; then remember COMPOSE_PROFILES gpu; else remember COMPOSE_PROFILES cpu; fi
+fi
 echo "$folder holds the server's secrets; robots need its ca.pem and token"

@@ -15,7 +15,7 @@ from benchmarks.harness.result_file import write_result
 from benchmarks.harness.server_process import server_process
 from benchmarks.startup import spread, start
 
-IMPORTS = ("torch", "transformers.models.qwen3.modeling_qwen3", "torch.onnx, onnx, onnxruntime")
+IMPORTS = ("torch", "torch.onnx, onnx, onnxruntime")
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,9 @@ HANDOVER_SECRETS_GROUP=$(stat -c %g "$HANDOVER_SECRETS/token")
 export HANDOVER_SECRETS_GROUP
 
 say "starting the server; the evaluation waits for it by itself"
-$COMPOSE up -d --no-build server-cpu
-server=$($COMPOSE ps -q | head -n1)  # nothing else runs yet
+COMPOSE_PROFILES=cpu $COMPOSE up -d --no-build
+[ "$($COMPOSE ps -q | wc -l)" = 1 ] || fail "a bare up started more than one service, or none"
+server=$($COMPOSE ps -q)
 
 say "what a container may do"
 # the program prints what is wrong; every image has Python

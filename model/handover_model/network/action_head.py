@@ -53,7 +53,8 @@ class ActionHead(nn.Module):
         if config.add_pos_embed:
             self.position_embedding = nn.Embedding(config.max_seq_len, width)
         if config.state_dropout_prob > 0:
-            self.mask_token = nn.Parameter(MASK_TOKEN_SCALE * torch.randn(1, 1, width))
+            self.mask_token = nn.Parameter(torch.empty(1, 1, width))
+            nn.init.normal_(self.mask_token, std=MASK_TOKEN_SCALE)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
-from transformers.models.qwen3.modeling_qwen3 import Qwen3Model, Qwen3RotaryEmbedding
 
 from handover_model.errors import ModalityError
 from handover_model.network.eagle_config import EagleConfig
+from handover_model.network.qwen3 import Qwen3Model, RotaryEmbedding
 from handover_model.network.siglip import VisionModel
 
 
@@ -48,27 +47,6 @@ def fold_patches(features: Tensor, side: int = 2) -> Tensor:
     return folded.flatten(1).T
 
 
-def qwen_config(eagle: EagleConfig, layers: int) -> Qwen3Config:
-    """Describe the truncated language model to transformers."""
-    text = eagle.text_config
-    config = Qwen3Config(
-        vocab_size=text.vocab_size,
-        hidden_size=text.hidden_size,
-        intermediate_size=text.intermediate_size,
-        num_hidden_layers=layers,
-        num_attention_heads=text.num_attention_heads,
-        num_key_value_heads=text.num_key_value_heads,
-        head_dim=text.head_dim,
-        rms_norm_eps=text.rms_norm_eps,
-        max_position_embeddings=text.max_position_embeddings,
-        attention_bias=text.attention_bias,
-        rope_parameters={"rope_type": "default", "rope_theta": text.rope_theta},
-        use_cache=False,
-    )
-    config._attn_implementation = "sdpa"
-    return config
-
-
 def causal_mask(attention_mask: Tensor) -> Tensor:
     """Return the real positions up to each position: (B, S) bool -> (B, 1, S, S) bool.
 
@@ -85,7 +63,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, eagle: EagleConfig, layers: int) -> None:
         super().__init__()
-        self.model = Qwen3Model(qwen_config(eagle, layers))
+        self.model = Qwen3Model(eagle.text_config, layers)
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Look up token embeddings: (B, S) int64 -> (B, S, hidden)."""
@@ -96,14 +74,13 @@ class LanguageModel(nn.Module):
 
         Positions are counted over the padded row.
         """
-        masks = {"full_attention": causal_mask(attention_mask)}
-        output = self.model(inputs_embeds=embeddings, attention_mask=masks, use_cache=False)  # pyright: ignore[reportArgumentType]
-        return output.last_hidden_state
+        return self.model(embeddings, causal_mask(attention_mask))
 
     def make_frequencies(self, device: torch.device) -> None:
         """Compute RoPE's inverse frequencies in float32; they are not among the weights."""
+        config = self.model.config
         with device:
-            self.model.rotary_emb = Qwen3RotaryEmbedding(self.model.config)  # pyright: ignore[reportArgumentType]
+            self.model.rotary_emb = RotaryEmbedding(config.head_dim, config.rope_theta)
 
 
 class Eagle(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from handover_model.network.backbone import BackboneOutput
 from handover_model.network.config import DitConfig
-from handover_model.network.timestep_embedding import dit_sinusoid
+from handover_model.network.flow_matching import dit_sinusoid
 
 TIME_WIDTH = 256  # numbers of the timestep's sinusoid
 BLOCK_NORM_EPS = 1e-5

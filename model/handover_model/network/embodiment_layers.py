@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from handover_model.network.timestep_embedding import action_sinusoid
+from handover_model.network.flow_matching import action_sinusoid
 
 
 class EmbodimentLinear(nn.Module):
@@ -12,7 +12,8 @@ class EmbodimentLinear(nn.Module):
 
     def __init__(self, embodiments: int, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.W = nn.Parameter(0.02 * torch.randn(embodiments, width_in, width_out))
+        self.W = nn.Parameter(torch.empty(embodiments, width_in, width_out))
+        nn.init.normal_(self.W, std=0.02)
         self.b = nn.Parameter(torch.zeros(embodiments, width_out))
 
     def forward(self, tokens: Tensor, embodiment: Tensor) -> Tensor:

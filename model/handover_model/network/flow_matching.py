@@ -1,9 +1,16 @@
-"""Flow matching: the random draws of a training step, and the point between noise and action.
+"""Flow matching: a training step's random draws, the point between noise and action, timesteps.
 
 Everything here is float32 whatever the network's type: rounded to bfloat16, the time would reach
 only 254 of the 1000 buckets.
+
+The timestep's sinusoids, one for the action encoder and one for the DiT, multiply frequencies by up
+to 999, so the last bit of a frequency shows in the result: both round where they did in the
+published weights' training. The exponential is computed in float64 and then rounded, so that every
+machine gets the same frequencies (float32 exponentials differ in their last bit between CPUs and
+GPUs).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,3 +110,25 @@ def flow_point(action: Tensor, noise: Tensor, time: Tensor, buckets: int) -> Flo
     share = time[:, None, None]
     noisy = (1 - share) * noise + share * action
     return FlowPoint(noisy, action - noise, (time * buckets).long())
+
+
+def action_sinusoid(bucket: Tensor, width: int) -> Tensor:
+    """Embed timesteps for the action encoder, sines first: (...) int64 -> (..., width) float32."""
+    half = width // 2
+    step = torch.log(torch.tensor(10000.0, dtype=torch.float32)) / half
+    angles = _angles(bucket, -torch.arange(half, dtype=torch.float32) * step)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def dit_sinusoid(bucket: Tensor, width: int = 256) -> Tensor:
+    """Embed timesteps for the transformer, cosines first: (...) int64 -> (..., width) float32."""
+    half = width // 2
+    exponents = -math.log(10000) * torch.arange(half, dtype=torch.float32) / (half - 1)
+    angles = _angles(bucket, exponents)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def _angles(bucket: Tensor, exponents: Tensor) -> Tensor:
+    """Multiply timesteps with exp(exponents): (...), (half,) float32 -> (..., half) float32."""
+    frequencies = torch.exp(exponents.double()).float().to(bucket.device)
+    return bucket.float()[..., None] * frequencies

@@ -4,12 +4,14 @@ Its state dict has the keys and shapes of the published checkpoint, without the 
 network never uses (listed by `unused_shapes`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from handover_model.errors import CheckpointError
 from handover_model.network.action_head import ActionHead, FlowLoss
@@ -81,13 +83,24 @@ class Gr00tNetwork(nn.Module):
         )
 
 
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves out the drawing of first weights, for which torch would import its compiler here."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def build_empty(config: ModelConfig, eagle: EagleConfig) -> Gr00tNetwork:
     """Build the network without memory for its weights (torch's meta device).
 
     Raises CheckpointError for sizes whose product no tensor can have.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDraws():
             return Gr00tNetwork(config, eagle)
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]

@@ -163,5 +163,6 @@ def _estimate(
         drift = velocity(point, step).float()
         expected = point + (1 - time) * drift
         error = (guide.target - expected.detach()) * guide.weight
-        (pull,) = torch.autograd.grad(expected, point, error)
+        # as a scalar: for a product with a tensor torch imports its symbolic shapes, and sympy
+        (pull,) = torch.autograd.grad((expected * error).sum(), point)
     return drift.detach(), pull

@@ -3,8 +3,13 @@ import pytest
 import torch
 from handover_model.network.backbone import BackboneOutput
 from handover_model.network.dit import TokenTimes
-from handover_model.network.flow_matching import FlowDraw, draw_flow, flow_point
-from handover_model.network.timestep_embedding import action_sinusoid, dit_sinusoid
+from handover_model.network.flow_matching import (
+    FlowDraw,
+    action_sinusoid,
+    dit_sinusoid,
+    draw_flow,
+    flow_point,
+)
 
 from .. import tiny
 

@@ -9,8 +9,7 @@ from handover_model.network.action_head import ActionHead
 from handover_model.network.backbone import BackboneOutput
 from handover_model.network.config import parse_config
 from handover_model.network.dit import TIME_WIDTH
-from handover_model.network.flow_matching import FlowDraw, flow_point
-from handover_model.network.timestep_embedding import dit_sinusoid
+from handover_model.network.flow_matching import FlowDraw, dit_sinusoid, flow_point
 from torch import Tensor, nn
 
 from .. import golden

@@ -1,6 +1,7 @@
 """What docker-compose.yml and the Dockerfiles promise; `make containers` tries it on real ones."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -42,8 +43,34 @@ def flags(service: str) -> str:
 
 def test_the_services_are_the_two_servers_and_their_clients():
     assert set(SERVICES) == {*SERVERS, *CLIENTS}
-    assert "profiles" not in SERVICES["server"]
+    assert SERVICES["server"]["profiles"] == ["gpu"]
     assert SERVICES["server-cpu"]["profiles"] == ["cpu"]
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_a_bare_up_starts_the_one_server_that_fits_the_host(tmp_path, has_gpu):
+    (tmp_path / "server").mkdir()
+    script = shutil.copy(ROOT / "server/make_secrets.sh", tmp_path / "server")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "nvidia-smi").write_text(f"#!/bin/sh\nexit {int(not has_gpu)}\n")
+    (tools / "nvidia-smi").chmod(0o755)
+    environment = {"PATH": f"{tools}:/usr/bin:/bin:/usr/sbin:/sbin"}
+    subprocess.run([script], env=environment, check=True, capture_output=True, timeout=60)
+    lines = (tmp_path / ".env").read_text().splitlines()
+    (profile,) = [line for line in lines if line.startswith("COMPOSE_PROFILES=")]
+    started = [n for n in SERVERS if profile.partition("=")[2] in SERVICES[n]["profiles"]]
+    assert started == ["server" if has_gpu else "server-cpu"]
+
+
+def test_only_the_gpu_server_has_a_compiler_and_a_place_for_what_it_makes():
+    builds = {name: SERVICES[name]["build"].get("args", {}) for name in SERVERS}
+    assert builds["server"]["COMPILER"] == "4:12.2.0-3"
+    assert "COMPILER" not in builds["server-cpu"]
+    assert [place for place in SERVICES["server"]["tmpfs"] if "exec" in place] == [
+        "/compiled:size=1g,mode=1777,exec"
+    ]
+    assert not any("exec" in place for place in SERVICES["server-cpu"]["tmpfs"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -1,8 +1,9 @@
 """ONNX Runtime backend of the CPU engine, for small networks, where PyTorch's calls cost too much.
 
-The engine's two halves are traced and converted when a policy is loaded, for its cameras' sizes and
-any length of instruction; nothing is kept on disk. Requests of other sizes, and those that continue
-a prefix (they need gradients), are computed by PyTorch.
+Reading an observation, preparing the action head for it, and one denoising step are traced and
+converted when a policy is loaded, for its cameras' sizes and any length of instruction; nothing is
+kept on disk. Requests of other sizes, and those that continue a prefix (they need gradients), are
+computed by PyTorch.
 """
 
 import io
@@ -16,24 +17,33 @@ from torch import Tensor, nn
 from torch.onnx import register_custom_op_symbolic  # pyright: ignore[reportPrivateImportUsage]
 
 from handover_model.engine.cpu.engine import CpuRequest, TorchBackend
+from handover_model.engine.functional.action_head import (
+    SELF,
+    TEXT,
+    HeadWeights,
+    StepWeights,
+    predict_velocity,
+)
 from handover_model.engine.functional.chunk import (
     ChunkInput,
     EngineWeights,
     PromptStart,
     Tables,
-    denoise,
     observe,
     read_prompt,
 )
 from handover_model.engine.functional.language import Rotation
+from handover_model.engine.functional.linear import Norm
 from handover_model.engine.functional.token_layout import TokenLayout
+from handover_model.network.dit import Memory
+from handover_model.network.real_time_chunking import sample
 
 OPSET = 20  # the first with GELU's tanh form, the last that PyTorch's tracing exporter writes
 WARNING = 2  # ONNX Runtime's level; it warns about machines that it cannot inspect
 FLOAT = 1  # ONNX's number for float32
 
 
-class ReadHalf(nn.Module):
+class ReadModule(nn.Module):
     """The backbone as a module, for tracing."""
 
     def __init__(self, weights: EngineWeights, request: CpuRequest) -> None:
@@ -51,23 +61,47 @@ class ReadHalf(nn.Module):
         return read_prompt(self.weights, request.layout, tables, inputs, start)
 
 
-class DenoiseHalf(nn.Module):
-    """The action head as a module, for tracing."""
+class ObserveModule(nn.Module):
+    """What the action head makes of an observation, as a module, for tracing."""
 
     def __init__(self, weights: EngineWeights, request: CpuRequest) -> None:
         super().__init__()
         self.weights, self.request = weights, request
 
-    def forward(self, features: Tensor, state: Tensor, noise: Tensor, *memory: Tensor) -> Tensor:
-        """Return a chunk, from the tensors of denoise_tensors."""
+    def forward(self, features: Tensor, state: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        """Return state tokens, then key and value of each block's memory that has one."""
         request, head = self.request, self.weights.head
         start = PromptStart((), memory[0] if memory else None)
         inputs = replace(request.inputs, state=state)
-        return denoise(head, observe(head, request.layout, features, inputs, start), noise)
+        observed = observe(head, request.layout, features, inputs, start)
+        kept = [memory for memory in observed.memories if memory is not None]
+        assert all(memory.mask is None for memory in kept), "a single sample has no padding"
+        return observed.state_tokens, *(part for each in kept for part in (each.key, each.value))
+
+
+class StepModule(nn.Module):
+    """One denoising step as a module, for tracing: its own weights are inputs, as steps differ."""
+
+    def __init__(self, weights: EngineWeights) -> None:
+        super().__init__()
+        self.head = weights.head
+
+    def forward(
+        self, actions: Tensor, bias: Tensor, scales: Tensor, shifts: Tensor, *observed: Tensor
+    ) -> Tensor:
+        """Return the velocity, from the tensors of step_tensors and ObserveModule."""
+        head, eps = self.head, self.head.steps[0].output_norm.eps
+        norms = tuple(Norm(*pair, eps) for pair in zip(scales, shifts, strict=True))
+        step = StepWeights(bias, norms[:-1], norms[-1])
+        pairs = iter(zip(observed[1::2], observed[2::2], strict=True))
+        memories = [
+            None if block.reads == SELF else Memory(*next(pairs), None) for block in head.blocks
+        ]
+        return predict_velocity(replace(head, steps=(step,)), actions, 0, observed[0], memories)
 
 
 def read_tensors(request: CpuRequest) -> dict[str, Tensor]:
-    """List ReadHalf's inputs; those that grow with the instruction are named after their axis."""
+    """List ReadModule's inputs; those that grow with the instruction are named after their axis."""
     assert request.start is not None
     frames = {f"frame{place}": frame for place, frame in enumerate(request.inputs.frames)}
     rotation = request.tables.rotation
@@ -82,11 +116,29 @@ def read_tensors(request: CpuRequest) -> dict[str, Tensor]:
     }
 
 
-def denoise_tensors(request: CpuRequest, features: Tensor) -> dict[str, Tensor]:
-    """List DenoiseHalf's inputs, named as in read_tensors."""
+def observe_tensors(request: CpuRequest, features: Tensor) -> dict[str, Tensor]:
+    """List ObserveModule's inputs, named as in read_tensors."""
     memory = request.start.text_memory if request.start is not None else None
-    given = {"features": features, "state": request.inputs.state, "noise": request.noise}
+    given = {"features": features, "state": request.inputs.state}
     return given if memory is None else {**given, "axis1_memory": memory}
+
+
+def step_tensors(head: HeadWeights) -> list[dict[str, Tensor]]:
+    """List what StepModule is given of each step: its bias, and its norms' scales and shifts."""
+    steps: list[dict[str, Tensor]] = []
+    for step in head.steps:
+        norms = (*step.norms, step.output_norm)
+        scales, shifts = ([norm.weight for norm in norms], [norm.bias for norm in norms])
+        pair = {"scales": torch.stack(scales), "shifts": torch.stack(shifts)}
+        steps.append({"bias": step.encoder_bias, **pair})
+    return steps
+
+
+def observed_names(head: HeadWeights) -> list[str]:
+    """Name ObserveModule's outputs, as StepModule's inputs: those of texts grow with them."""
+    read = [(place, block.reads) for place, block in enumerate(head.blocks) if block.reads != SELF]
+    grown = [f"{'axis2_' if reads == TEXT else ''}{{}}{place}" for place, reads in read]
+    return ["state_tokens", *(name.format(part) for name in grown for part in ("key", "value"))]
 
 
 class OnnxBackend:
@@ -96,21 +148,33 @@ class OnnxBackend:
         """Convert both halves for requests like this one; raises what the libraries raise."""
         assert request.start is not None
         self._plain, self._tail = TorchBackend(weights), tail(request.layout)
+        self._steps, self._names = step_tensors(weights.head), observed_names(weights.head)
         features = self._plain.read(request)
-        self._read = _convert(ReadHalf(weights, request), read_tensors(request))
-        self._denoise = _convert(DenoiseHalf(weights, request), denoise_tensors(request, features))
+        self._read = _convert(ReadModule(weights, request), read_tensors(request))
+        module, given = ObserveModule(weights, request), observe_tensors(request, features)
+        self._observe = _convert(module, given)
+        with torch.no_grad():
+            observed = dict(zip(self._names, module(*given.values()), strict=True))
+        given = {"actions": request.noise, **self._steps[0], **observed}
+        self._step = _convert(StepModule(weights), given)
 
     def read(self, request: CpuRequest) -> Tensor:
         """See CpuBackend.read."""
         if not self._knows(request):
             return self._plain.read(request)
-        return _run(self._read, read_tensors(request))
+        return _run(self._read, read_tensors(request))[0]
 
     def denoise(self, request: CpuRequest, features: Tensor) -> Tensor:
         """See CpuBackend.denoise."""
         if not self._knows(request):
             return self._plain.denoise(request, features)
-        return _run(self._denoise, denoise_tensors(request, features))
+        found = _run(self._observe, observe_tensors(request, features))
+        observed = dict(zip(self._names, found, strict=True))
+
+        def velocity(actions: Tensor, step: int) -> Tensor:
+            return _run(self._step, {"actions": actions, **self._steps[step], **observed})[0]
+
+        return sample(velocity, request.noise, len(self._steps))
 
     def _knows(self, request: CpuRequest) -> bool:
         if request.guide is not None or request.start is None:
@@ -125,7 +189,7 @@ def tail(layout: TokenLayout) -> TokenLayout:
 
 
 def _convert(module: nn.Module, tensors: dict[str, Tensor]) -> onnxruntime.InferenceSession:
-    """Trace a half and load it for as many threads as PyTorch has."""
+    """Trace a module and load it for as many threads as PyTorch has."""
     register_custom_op_symbolic("aten::rms_norm", _write_rms_norm, OPSET)
     torch._C._jit_set_onnx_log_output_stream("stderr")  # a graph on which it fails
     written = io.BytesIO()
@@ -155,10 +219,9 @@ def _convert(module: nn.Module, tensors: dict[str, Tensor]) -> onnxruntime.Infer
     )
 
 
-def _run(session: onnxruntime.InferenceSession, tensors: dict[str, Tensor]) -> Tensor:
+def _run(session: onnxruntime.InferenceSession, tensors: dict[str, Tensor]) -> list[Tensor]:
     given = {name: tensor.numpy() for name, tensor in tensors.items()}
-    (output,) = session.run(None, given)
-    return torch.from_numpy(output)
+    return [torch.from_numpy(output) for output in session.run(None, given)]
 
 
 def _write_rms_norm(graph: Any, tokens: Any, _shape: Any, weight: Any, eps: Any) -> Any:

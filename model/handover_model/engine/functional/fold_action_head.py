@@ -19,7 +19,7 @@ from handover_model.engine.functional.linear import Linear, Norm, dense, fuse, n
 from handover_model.network.action_head import ActionHead
 from handover_model.network.dit import Block, GeluProjection
 from handover_model.network.embodiment_layers import EmbodimentLinear, EmbodimentMlp
-from handover_model.network.timestep_embedding import action_sinusoid
+from handover_model.network.flow_matching import action_sinusoid
 
 
 @torch.no_grad()

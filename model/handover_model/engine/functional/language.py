@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
 from handover_model.engine.functional.linear import Linear, dense, fuse
 from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.network.backbone import LanguageModel
+from handover_model.network.qwen3 import Qwen3DecoderLayer
 
 KeyValue = tuple[Tensor, Tensor]  # each (B, key heads, tokens, head size)
 
@@ -56,8 +56,6 @@ def take_language(model: LanguageModel) -> LanguageWeights:
     qwen = model.model
     config = qwen.config
     heads, key_heads = config.num_attention_heads, config.num_key_value_heads
-    assert heads is not None
-    assert key_heads is not None
     layers = [layer for layer in qwen.layers if isinstance(layer, Qwen3DecoderLayer)]
     return LanguageWeights(
         embeddings=qwen.embed_tokens.weight.detach(),
@@ -72,7 +70,6 @@ def take_language(model: LanguageModel) -> LanguageWeights:
 def make_rotation(model: LanguageModel, layout: TokenLayout, dtype: torch.dtype) -> Rotation:
     """Compute RoPE's table for the computed places of a layout, in float32, then cast."""
     frequencies = model.model.rotary_emb.inv_freq
-    assert isinstance(frequencies, Tensor)
     places = torch.arange(layout.known, layout.length, device=frequencies.device)
     angles = places.float()[:, None] * frequencies.float()
     cos, sin = angles.cos(), angles.sin()
