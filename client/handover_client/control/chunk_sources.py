@@ -144,6 +144,11 @@ def aloha_misfit(spec: PolicySpec) -> str:
 
     It has to take GR1's groups, one step each, and to return them.
     """
+    if spec.first_step:
+        return (
+            f"the policy's chunks begin {spec.first_step} steps after the observation: only those "
+            "that begin with it are played in closed loop (action delta_indices 0, 1, 2 …)"
+        )
     state = {group.name: (group.steps, group.dim) for group in spec.state}
     action = {group.name: group.dim for group in spec.action}
     if state == {name: (1, dim) for name, dim in GR1_DIMS.items()} and action == GR1_DIMS:
