@@ -99,9 +99,10 @@ def test_the_experts_part_is_an_episode_that_goes_on_from_where_the_policy_faile
     info = json.loads((tmp_path / "set/meta/info.json").read_text())
     assert info["features"]["intervention"]["dtype"] == "bool"
     with AlohaSimulator("transfer_cube_left") as simulator:
-        simulator.reset(3)
+        held = simulator.reset(3)
         for step in range(150):  # what the hold policy did, asked anew after every 8 of its steps
-            held = simulator.state.astype(np.float32) if step % 20 == 0 else held
+            if step % 20 == 0:
+                held = simulator.state.astype(np.float32)
             simulator.step(held)
         state = simulator.state.astype(np.float32)
         np.testing.assert_array_equal(np.float32(table["observation.state"][0].as_py()), state)
