@@ -45,6 +45,11 @@ class FaultyEpisode(DatasetError):
         return FaultyEpisode, (self.faults,)  # as constructed: it is pickled between processes
 
 
+def empty_instruction(task_index: int) -> str:
+    """What is wrong with a task without a text, in the same words wherever it is found."""
+    return f"the instruction is empty (task {task_index})"
+
+
 def in_reading_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
     """Sort faults by episode, those of the whole dataset first, and drop duplicates."""
     unique = dict.fromkeys(faults)

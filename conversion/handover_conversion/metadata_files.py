@@ -7,6 +7,8 @@ from typing import Any
 
 from handover_conversion.errors import DatasetError, Fault
 
+_LFS_SIGN = b"version https://git-lfs"
+
 
 def read_json(root: Path, name: str) -> dict[str, Any]:
     """Read a JSON object of the dataset at `root`. Raises DatasetError naming the file."""
@@ -50,6 +52,12 @@ def read_json_lines(
         else:
             records.append(record)
     return records, faults
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is not fetched yet: the few lines by which Git LFS names it."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS_SIGN)) == _LFS_SIGN
 
 
 def _problem(record: object, required: Mapping[str, type]) -> str | None:

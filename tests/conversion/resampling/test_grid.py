@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from handover_conversion.pipeline.resample import (
+from handover_conversion.resampling.grid import (
     exact_rate,
     grid_times,
     interpolate,
