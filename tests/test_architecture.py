@@ -48,7 +48,10 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
     ],
     "conversion": [
         "pipeline",
-        ("groot", "lerobot"),
+        ("groot", "lerobot", "hdf5"),
+        "robot",
+        "recordings",
+        "resampling",
         "video",
         "features",
         "metadata_files",

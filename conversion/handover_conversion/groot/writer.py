@@ -142,9 +142,7 @@ def _features(shape: DatasetShape) -> dict[str, Any]:
         "observation.state": _describe_side(shape.robot.state),
         "action": _describe_side(shape.robot.action),
         "timestamp": {"dtype": "float32", **scalar},
-        **{
-            name: {"dtype": "int64", **scalar} for name in (*_INDEX_COLUMNS, *shape.task_columns)
-        },
+        **{name: {"dtype": "int64", **scalar} for name in (*_INDEX_COLUMNS, *shape.task_columns)},
     }
 
 

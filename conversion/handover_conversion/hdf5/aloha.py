@@ -14,7 +14,7 @@ import numpy as np
 
 from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.features import Feature
-from handover_conversion.hdf5.file import Hdf5Error, find_dataset, open_hdf5
+from handover_conversion.hdf5.file import Hdf5Error, find_dataset, members, open_hdf5
 from handover_conversion.hdf5.images import Hdf5Images
 from handover_conversion.recordings import (
     EpisodeRows,
@@ -97,8 +97,7 @@ def describe_aloha(root: Path, fps: float | None) -> SourceInfo:
                     if dataset is not None:
                         width = int(np.prod(dataset.shape[1:], initial=1))
                         features[name] = Feature(str(dataset.dtype), (width,), {})
-                images = file.get(_IMAGES)
-                for camera in sorted(images.keys()) if hasattr(images, "keys") else ():
+                for camera in members(file, _IMAGES):
                     features[f"{_IMAGES}/{camera}"] = Feature("image", (), {})
         except Hdf5Error as error:
             problem = f"{path.name}: {error}"
@@ -124,9 +123,11 @@ def open_aloha(source: SourceInfo, cameras: Collection[str], fps_is_given: bool)
             continue
         frames = {key: Hdf5Images(path, key, length) for key in cameras}
         episodes.append(RecordedEpisode(index, Hdf5Rows(path, length), frames))
-    notes = [] if fps_is_given else [
-        f"HDF5 states no rate: taken as ALOHA's {source.fps:g} Hz (--source-fps)"
-    ]
+    notes = (
+        []
+        if fps_is_given
+        else [f"HDF5 states no rate: taken as ALOHA's {source.fps:g} Hz (--source-fps)"]
+    )
     notes.append("HDF5 states no order of colors: images are taken as RGB (--bgr if they are BGR)")
     return Recordings(source, tuple(episodes), {0: ""}, tuple(faults), tuple(notes))
 

@@ -34,6 +34,15 @@ def open_hdf5(path: Path) -> Iterator["h5py.File"]:
         raise Hdf5Error(f"cannot be read: {reason}") from None
 
 
+def members(file: "h5py.File", name: str) -> list[str]:
+    """Name a group's members, in order; none where there is no such group."""
+    import h5py
+
+    link = file.get(name, getlink=True)
+    group = file.get(name) if isinstance(link, h5py.HardLink) else None
+    return sorted(group.keys()) if isinstance(group, h5py.Group) else []
+
+
 def find_dataset(file: "h5py.File", name: str) -> "h5py.Dataset | None":
     """Return a dataset of the file itself; None if there is none. Raises Hdf5Error.
 

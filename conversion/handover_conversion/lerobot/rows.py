@@ -31,8 +31,7 @@ class RowsSpan:
             raise RowsError([f"has {table.num_rows} rows, expected {self.length}"])
         problems: list[str] = []
         columns = {
-            name: _vectors(table, name, width, problems)
-            for name, width in expected.widths.items()
+            name: _vectors(table, name, width, problems) for name, width in expected.widths.items()
         }
         time = None
         if expected.time_column is not None:

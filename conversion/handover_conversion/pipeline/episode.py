@@ -15,7 +15,6 @@ import numpy as np
 from handover_conversion.errors import Fault, FaultyEpisode, empty_instruction
 from handover_conversion.groot.writer import ConvertedEpisode
 from handover_conversion.pipeline.cameras import CameraFormat
-from handover_conversion.pipeline.idle import moving_span
 from handover_conversion.pipeline.words import Words
 from handover_conversion.recordings import (
     EpisodeRows,
@@ -35,6 +34,7 @@ from handover_conversion.resampling.grid import (
     make_grid,
     make_measured_grid,
 )
+from handover_conversion.resampling.idle import moving_span
 from handover_conversion.robot.description import Robot
 from handover_conversion.video.decode import VideoError
 from handover_conversion.video.encode import ENCODINGS, encode_video
@@ -165,7 +165,9 @@ def _lay_grid(
         start, stop = _moving(rows, length, time_s, target)
         if stop - start < length:
             cut = time_s[start], time_s[-1] - time_s[stop - 1]
-            notes.append(f"still for {cut[0]:.3g} s at its start and {cut[1]:.3g} s at its end: cut")
+            notes.append(
+                f"still for {cut[0]:.3g} s at its start and {cut[1]:.3g} s at its end: cut"
+            )
     if target.timestamps == "nominal":
         grid = make_grid(stop - start, target.from_hz, target.to_hz)
     else:

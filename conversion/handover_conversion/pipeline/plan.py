@@ -45,6 +45,8 @@ def make_plan(
         },
         "parameters": {
             "fps": config.fps,
+            "image_size": config.image_size,
+            "codec": config.codec,
             "horizon": config.horizon,
             "timestamps": config.timestamps,
             "trim_frames": config.trim_frames,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common import ProgressBar, UsageError
+from handover_common import ProgressBar
 from handover_common.parallel import Executor, Outcome, open_executor
 
 from handover_conversion.errors import (
@@ -37,7 +37,6 @@ from handover_conversion.recordings import Recordings
 from handover_conversion.resampling.grid import resampled_length
 from handover_conversion.robot.choose import choose_robot
 from handover_conversion.robot.columns import Recorded
-
 
 _MOST_NOTES = 20  # in the terminal
 

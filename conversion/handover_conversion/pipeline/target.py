@@ -76,11 +76,12 @@ def _rate(config: ConvertConfig, cameras: Sequence[CameraFormat]) -> Fraction:
         to_hz = exact_rate(config.fps)
     except ValueError as error:
         raise UsageError(f"{error} (--fps)") from None
-    for size, codec in dict.fromkeys((camera.image_size, camera.codec) for camera in cameras):
-        if not can_encode(size, to_hz, codec):
+    for camera in cameras:
+        size = camera.image_size
+        if not can_encode(size, to_hz, camera.codec):
             raise UsageError(
-                f"{codec} cannot be written with {size} × {size} pixels at {to_hz} frames/s "
-                "(--image-size, --fps, --codec)"
+                f"{camera.codec} cannot be written with {size} × {size} pixels at {to_hz} "
+                "frames/s (--image-size, --fps, --codec)"
             )
     return to_hz
 

@@ -104,8 +104,12 @@ def check_constant(time_s: np.ndarray, fps: float) -> None:
     wrong = np.flatnonzero(np.abs(off) > TOLERANCE_STEPS / fps)
     if not len(wrong):
         return
-    rate = mean_rate(time_s)
-    if abs(rate / fps - 1) > 1e-3 or not np.isfinite(rate):
+    steps = np.arange(len(time_s)) - (len(time_s) - 1) / 2
+    period_s = float(
+        steps @ (time_s - np.mean(time_s)) / (steps @ steps)
+    )  # of the line through all
+    rate = 1 / period_s if period_s > 0 else float("nan")
+    if not abs(rate / fps - 1) < 2e-3:
         what = f"timestamps run at {rate:.4g} Hz, expected the dataset's {fps:g}"
     else:
         worst = 1000 * np.abs(off).max()
@@ -114,7 +118,7 @@ def check_constant(time_s: np.ndarray, fps: float) -> None:
     raise TimeError(f"{what} (row {rows}): --timestamps measured resamples by them")
 
 
-def mean_rate(time_s: np.ndarray) -> float:
+def _middle_rate(time_s: np.ndarray) -> float:
     """Return the rate of the middle step, in Hz; nan where the times do not increase."""
     if len(time_s) < 2:
         return float("nan")
@@ -127,7 +131,7 @@ def in_seconds(times: np.ndarray, fps: float) -> np.ndarray:
 
     Seconds, where none of the units fits the dataset's rate.
     """
-    rate = mean_rate(times)
+    rate = _middle_rate(times)
     for per_second in (1, 1e3, 1e6, 1e9):
         if np.isfinite(rate) and 0.5 < rate * per_second / fps < 2:
             break

@@ -60,11 +60,10 @@ def find_columns(where: str, one: object, column: str, feature: Feature) -> rang
     names = joint_names(feature)
     if isinstance(one, str) and names.count(one) == 1:
         return range(names.index(one), names.index(one) + 1)
-    first, last = one, one
-    if isinstance(one, str) and re.fullmatch(r"\d+ *- *\d+", one):
+    first = last = one if isinstance(one, int) and not isinstance(one, bool) else -1
+    if isinstance(one, str) and re.fullmatch(r"\d{1,6} *- *\d{1,6}", one):
         first, last = (int(end) for end in one.split("-"))
-    whole = isinstance(first, int) and isinstance(last, int) and not isinstance(one, bool)
-    if whole and 0 <= first <= last < feature.width:
+    if 0 <= first <= last < feature.width:
         return range(first, last + 1)
     raise DescriptionError(
         f"{where}: no column {one!r} in {column}, which has {names or feature.width}"

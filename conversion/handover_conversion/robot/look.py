@@ -77,11 +77,15 @@ def _suspicions(group: Group, columns: Mapping[str, np.ndarray]) -> list[str]:
         if piece.time in ("linear", "nearest"):
             for start in _quaternions(values):
                 part = replace(piece, indices=piece.indices[start : start + 4])
-                found.append(f"{_at(part)} looks like a quaternion, and is described as {piece.time}")
+                found.append(
+                    f"{_at(part)} looks like a quaternion, and is described as {piece.time}"
+                )
         if piece.time == "linear" and len(values) > 1:
             leaps = np.abs(np.diff(values, axis=0))
             for turn, unit in ((2 * np.pi, "rad"), (360.0, "deg")):
-                wraps = (np.abs(leaps - turn) < 0.1 * turn) & (leaps > 10 * np.median(leaps, axis=0))
+                wraps = (np.abs(leaps - turn) < 0.1 * turn) & (
+                    leaps > 10 * np.median(leaps, axis=0)
+                )
                 for place in np.flatnonzero(wraps.any(axis=0)):
                     part = replace(piece, indices=(piece.indices[place],))
                     row = int(np.flatnonzero(wraps[:, place])[0])

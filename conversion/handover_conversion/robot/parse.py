@@ -43,9 +43,7 @@ def parse_robot(described: Mapping[str, Any], recorded: Recorded, source: str) -
         _known("description", described, _ROBOT_KEYS)
         name = str(described.get("name", source))
         _check_widths(name, described.get("recorded_width", {}), recorded)
-        sides = {
-            side: _side(side, described.get(side), recorded) for side in ("state", "action")
-        }
+        sides = {side: _side(side, described.get(side), recorded) for side in ("state", "action")}
         _check_relative(sides["state"], sides["action"])
         cameras = _cameras(described.get("cameras", {}))
     except DescriptionError as error:

@@ -196,7 +196,7 @@ def _decode(
 def _check_size(frame: av.VideoFrame, span: VideoSpan) -> None:
     """Compare a frame, as it is stored or as it is turned to be shown, with info.json."""
     stored = (frame.height, frame.width)
-    shown = stored[::-1] if frame.rotation % 180 else stored
+    shown = (frame.width, frame.height) if frame.rotation % 180 else stored
     if span.height_width not in (None, stored, shown):
         raise _wrong_size(shown, span)
 

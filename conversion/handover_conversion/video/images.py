@@ -12,7 +12,7 @@ from handover_conversion.video.frame_index import VideoError
 def decode_image(content: bytes) -> av.VideoFrame:
     """Decode one PNG or JPEG. Raises VideoError."""
     try:
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), "r") as container:
             for frame in container.decode(video=0):
                 return frame
     except (FFmpegError, OSError, ValueError, IndexError) as error:
