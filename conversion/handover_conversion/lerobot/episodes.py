@@ -7,6 +7,8 @@ from typing import Any
 from handover_conversion.errors import Fault
 from handover_conversion.recordings import RecordedEpisode
 
+_MOST_UNLISTED = 1000  # episodes that are looked for one by one
+
 
 @dataclass(frozen=True)
 class FoundEpisodes:
@@ -30,8 +32,10 @@ def unlisted_episodes(
     them, by `exists`.
     """
     total = info.get("total_episodes")
-    if not isinstance(total, int) or isinstance(total, bool) or total > 10_000_000:
+    if not isinstance(total, int) or isinstance(total, bool):
         return [], []
+    if total > len(listed) + _MOST_UNLISTED:
+        return [Fault(name, f"lists {len(listed)} episodes of {total} in info.json")], []
     known = {*listed, *(fault.episode for fault in faults)}
     if total <= len(known - {None}) and max(listed, default=0) >= total:
         return [], []  # as many as are counted, with other numbers

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from handover_conversion.errors import DatasetError
 from handover_conversion.lerobot.row_groups import groups_of
+from handover_conversion.locations import inner_name, regular_file
 from handover_conversion.video.decode import VideoError
 from handover_conversion.video.images import decode_image
 
@@ -93,7 +95,7 @@ class OpenRowImages:
         name = held.get("path") if isinstance(held, dict) else None
         if not name:
             raise VideoError("the row has no image")
-        path = (self.source.root / str(name)).resolve()
-        if self.source.root.resolve() not in path.parents or not path.is_file():
-            raise VideoError(f"the row names the image {name}, which the dataset has not")
-        return path.read_bytes()
+        try:
+            return regular_file(self.source.root, inner_name(str(name))).read_bytes()
+        except (DatasetError, ValueError, OSError) as error:
+            raise VideoError(f"the row names its image, which cannot be read: {error}") from None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handover_conversion.lerobot.row_groups import groups_of
-from handover_conversion.metadata_files import is_lfs_pointer
+from handover_conversion.locations import is_lfs_pointer
 from handover_conversion.recordings import EpisodeRows, RowFormat, RowsError
 
 _COUNTERS = ("frame_index", "episode_index")
@@ -50,7 +50,7 @@ class RowsSpan:
         if not self.path.is_file():
             raise RowsError(["the file is missing"])
         if is_lfs_pointer(self.path):
-            raise RowsError(["is a Git LFS pointer, not the rows: git lfs pull fetches them"])
+            raise RowsError(["the file is a Git LFS pointer: run git lfs pull in the repository"])
         try:
             with pq.ParquetFile(self.path) as file:
                 return self._read_columns(file, episode, expected)

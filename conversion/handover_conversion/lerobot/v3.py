@@ -14,6 +14,7 @@ from handover_conversion.features import frame_size
 from handover_conversion.lerobot.episodes import FoundEpisodes, unlisted_episodes
 from handover_conversion.lerobot.row_images import RowImages
 from handover_conversion.lerobot.rows import RowsSpan
+from handover_conversion.locations import fill_pattern, regular_file
 from handover_conversion.recordings import FrameSource, RecordedEpisode, SourceInfo
 from handover_conversion.video.decode import VideoSpan
 
@@ -33,7 +34,8 @@ def read_tasks(root: Path) -> tuple[dict[int, str], list[Fault]]:
     """Read the task texts by their index; the text is the pandas index of the table."""
     name = "meta/tasks.parquet"
     try:
-        rows = pq.read_table(root / name).to_pylist()
+        with pq.ParquetFile(regular_file(root, name)) as file:
+            rows = file.read().to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{root / name} cannot be read: {_first_line(error)}") from None
     tasks = {}
@@ -209,14 +211,14 @@ def _locate(
     }
     frames: dict[str, FrameSource] = {}
     try:
-        rows = root / str(info.get("data_path") or _DATA_PATH).format(**data)
+        rows = root / fill_pattern(info.get("data_path") or _DATA_PATH, data)
         for key in cameras:
             if source.features[key].dtype == "image":
                 frames[key] = RowImages(root, rows, index, key, length, shared=True)
                 continue
             chunk, file, start, end = (record[column] for column in _video_columns(key))
             place = {"video_key": key, "chunk_index": chunk, "file_index": file}
-            path = root / str(info.get("video_path") or _VIDEO_PATH).format(**place)
+            path = root / fill_pattern(info.get("video_path") or _VIDEO_PATH, place)
             size = frame_size(info["features"][key])
             frames[key] = VideoSpan(
                 path, length, source.fps, size, float(start), shared=True, to_s=float(end)

@@ -12,7 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from handover_conversion.errors import Fault, FaultyEpisode, empty_instruction
+from handover_conversion.errors import Fault, FaultyEpisode
+from handover_conversion.findings import EMPTY_INSTRUCTION
 from handover_conversion.groot.writer import ConvertedEpisode
 from handover_conversion.pipeline.cameras import CameraFormat
 from handover_conversion.pipeline.words import Words
@@ -196,7 +197,7 @@ def _task_indices(steps: _Steps, target: Target) -> dict[str, np.ndarray]:
         task_index = steps.rows.tasks[words.column][nearest]
     empty = sorted(set(task_index.tolist()) & words.empty)
     if empty:
-        raise ValueError(f"{empty_instruction(empty[0])}: --task TEXT gives one")
+        raise ValueError(f"task {empty[0]}: {EMPTY_INSTRUCTION}")
     annotated = words.annotation_columns.items()
     return {
         "task_index": task_index,

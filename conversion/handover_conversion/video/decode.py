@@ -16,8 +16,8 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from handover_conversion.metadata_files import is_lfs_pointer
-from handover_conversion.video.frame_index import FrameIndex, VideoError
+from handover_conversion.locations import is_lfs_pointer
+from handover_conversion.video.frame_index import FrameCountError, FrameIndex, VideoError
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,7 @@ def read_video(
     if index is None and count_all:
         index = index_video(span)
         if len(index) != span.length:  # too many are as bad: which ones belong to the rows?
-            raise VideoError(
-                f"the video has {len(index)} frames, expected {span.length}, one per row"
-            )
+            raise FrameCountError(len(index), span.length)
     check_video_file(span.path)
     waiting = sorted(rows.tolist(), reverse=True)  # yielded rows are popped off its end
     try:
@@ -121,7 +119,7 @@ def check_video_file(path: Path) -> None:
     if not path.is_file():
         raise VideoError("the file is missing")
     if is_lfs_pointer(path):
-        raise VideoError("is a Git LFS pointer, not the video: git lfs pull fetches it")
+        raise VideoError("the file is a Git LFS pointer: run git lfs pull in the repository")
 
 
 def _stream_of(container: InputContainer) -> VideoStream:

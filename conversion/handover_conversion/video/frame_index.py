@@ -14,6 +14,17 @@ class VideoError(DatasetError):
     """A video that is missing, broken, or different from what its dataset states."""
 
 
+class FrameCountError(VideoError):
+    """A video with another number of frames than its rows."""
+
+    def __init__(self, found: int, expected: int) -> None:
+        super().__init__(f"the video has {found} frames, expected {expected}, one per row")
+        self.found, self.expected = found, expected
+
+    def __reduce__(self) -> tuple[type["FrameCountError"], tuple[int, int]]:
+        return FrameCountError, (self.found, self.expected)
+
+
 class _Span(Protocol):
     @property
     def fps(self) -> float: ...
