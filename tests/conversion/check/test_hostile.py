@@ -9,7 +9,7 @@ from handover_common.errors import HandoverError
 from handover_conversion.check.run import check_dataset
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.lerobot.open import open_lerobot
+from handover_conversion.lerobot.open import describe_lerobot, open_lerobot
 from handover_conversion.locations import fill_pattern, regular_file
 
 from ...groot_datasets import two_arms
@@ -150,7 +150,7 @@ def test_numbers_and_patterns_out_of_bounds_are_faults(folder, change):
 def test_a_million_times_more_episodes_than_there_are_cost_nothing(tmp_path):
     made = two_arms(modality={}, info={"total_episodes": 10**9})
     folder = made.make(tmp_path / "made")
-    recordings = open_lerobot(folder, "observation.images.cam_high")
+    recordings = open_lerobot(describe_lerobot(folder), ["observation.images.cam_high"])
     assert [str(one) for one in recordings.faults] == [
         "meta/episodes.jsonl: lists 2 episodes of 1000000000 in info.json"
     ]
