@@ -30,7 +30,6 @@ from handover_training.aloha_mini.processing import (
     widened,
 )
 from handover_training.aloha_mini.stage import (
-    AveragedWeights,
     load_state,
     run_stage,
     save_state,
@@ -38,6 +37,7 @@ from handover_training.aloha_mini.stage import (
 from handover_training.aloha_mini.state_noise import make_noise
 from handover_training.aloha_mini.tokenizer import TaskPrompts
 from handover_training.checkpoints.folders import write_json
+from handover_training.network.averages import AveragedWeights
 
 AVERAGE_DECAY = 0.995
 HELD_OUT_SAMPLES = 256
@@ -117,7 +117,7 @@ class HeadStage:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._head.parameters(), 1.0)
         self._optimizer.step()
-        self._average.follow(self._head.named_parameters())
+        self._average.follow(self._head)
         drift = 0.99 if self._loss else 0.0
         self._loss = drift * self._loss + (1 - drift) * loss.item()
 

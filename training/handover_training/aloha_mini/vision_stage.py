@@ -24,13 +24,13 @@ from handover_training.aloha_mini.data.snapshots import (
 from handover_training.aloha_mini.network import SHIPPED, draw_network
 from handover_training.aloha_mini.processing import IMAGE_TOKENS, prepare_image
 from handover_training.aloha_mini.stage import (
-    AveragedWeights,
     load_state,
     run_stage,
     save_state,
     save_tensors,
 )
 from handover_training.aloha_mini.tokenizer import TaskPrompts
+from handover_training.network.averages import AveragedWeights
 
 AVERAGE_DECAY = 0.995
 BACKBONE = "backbone."
@@ -161,7 +161,7 @@ class VisionStage:
         (place_loss + 0.1 * patch_loss).backward()
         torch.nn.utils.clip_grad_norm_(self._locator.parameters(), 1.0)
         self._optimizer.step()
-        self._average.follow(self._locator.named_parameters())
+        self._average.follow(self._locator)
         drift = 0.98 if self._average.steps > 1 else 0.0
         now = (place_loss.item(), patch_loss.item())
         self._losses = tuple(

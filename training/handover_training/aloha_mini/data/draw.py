@@ -32,7 +32,11 @@ from handover_training.aloha_mini.data.snapshots import (
 
 _ARM_QPOS = 16  # MuJoCo's coordinates of both arms come first; the objects' are the last
 _REST_Z = {"transfer_cube": (0.02,), "insertion": (0.01, 0.022)}  # m, the parts on the table
-_JITTER_M = 0.02  # loose objects lie a little beyond where episodes start
+_JITTER_M = 0.02  # loose objects lie a little beyond where episodes start,
+_TABLE_M = ((-0.25, 0.35), (0.25, 0.65))  # or anywhere that both hands reach (x, y),
+_HIGHEST_M = 0.3  # on the table or above it
+# waist, forearm roll and wrist rotation turn the other way in the table's mirror image
+_MIRRORED = np.array([-1, 1, 1, -1, 1, -1, 1, 1])
 _BEFORE_GRASP = 90  # steps; no expert closes a gripper earlier
 _MISS_M, _MOST_M = (0.006, 0.0025, 0.0015), 0.012
 _LAST_STEP = 360  # later the hands rest
@@ -90,18 +94,33 @@ class SnapshotRenderer:
                 if step >= _BEFORE_GRASP:
                     snapshots.chunks[place] = NO_CHUNK
         for _ in range(self._config.loose):
-            simulator.put(arms[rng.integers(len(arms))], self._scatter(task, rng))
+            pose = arms[rng.integers(len(arms))]
+            simulator.put(mirrored(pose) if rng.random() < 0.5 else pose, self._scatter(task, rng))
             snapshots.take(simulator, NO_CHUNK)
         snapshots.write(self._config.output, seed)
         return succeeded
 
     def _scatter(self, task: TaskName, rng: np.random.Generator) -> np.ndarray:
-        """Draw poses of the objects on the table, or as a reset has them: (objects, 7)."""
+        """Draw poses of the objects, (objects, 7): near where episodes start, or anywhere."""
         poses = self._world.start_poses(task, int(rng.integers(2**31)))
-        poses[:, :2] += rng.uniform(-_JITTER_M, _JITTER_M, (len(poses), 2))
-        if rng.random() < 0.8:
+        if rng.random() < 0.5:
+            poses[:, :2] = rng.uniform(*_TABLE_M, (len(poses), 2))
+        else:
+            poses[:, :2] += rng.uniform(-_JITTER_M, _JITTER_M, (len(poses), 2))
+        if rng.random() < 0.7:
             poses[:, 2] = _REST_Z[task]
+        else:
+            poses[:, 2] = rng.uniform(_REST_Z[task][0], _HIGHEST_M, len(poses))
         return poses
+
+
+def mirrored(arms: np.ndarray) -> np.ndarray:
+    """Exchange the arms: MuJoCo's coordinates (16,) of the mirror image about the table's middle.
+
+    So the backbone sees either hand in either role.
+    """
+    left, right = np.split(arms, 2)
+    return np.concatenate([right * _MIRRORED, left * _MIRRORED])
 
 
 def misses(rng: np.random.Generator) -> dict[Side, Point]:
