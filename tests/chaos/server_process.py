@@ -46,6 +46,12 @@ class ServerProcess:
         assert address, "".join(self.log)
         self.address, self._port = address, address.rpartition(":")[2]
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a crash would, and wait until it is gone."""
         self.signal(signal.SIGKILL)

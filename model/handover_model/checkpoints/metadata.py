@@ -30,6 +30,8 @@ class CheckpointMetadata:
     camera_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """(height, width) in pixels of each camera's recordings"""
     training: tuple[TrainingRecord, ...] = ()
+    max_delay_steps: int = 0
+    """The most given steps that its chunks have learnt to continue; 0 if none"""
 
 
 def load_metadata(folder: Path) -> CheckpointMetadata:
@@ -47,6 +49,7 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
                 for name, (height, width) in values.get("camera_sizes", {}).items()
             },
             training=tuple(_record(record) for record in values.get("training", [])),
+            max_delay_steps=int(values.get("max_delay_steps", 0)),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not in Handover's format: {error!r}") from error

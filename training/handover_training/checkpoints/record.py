@@ -41,6 +41,7 @@ class RunRecord:
             units=_units(self.modality),
             camera_sizes=_camera_sizes(self.sources[0], self.modality),
             training=tuple(source.record() for source in self.sources),
+            max_delay_steps=int(self.settings.get("max_delay_steps", 0)),
         )
 
     def write(self, folder: Path, progress: Mapping[str, Any]) -> None:

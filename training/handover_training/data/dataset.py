@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from handover_model.network import FlowDraw, ModelConfig, draw_flow
+from handover_model.network import FlowDraw, ModelConfig, draw_delay, draw_flow
 from handover_model.processing import (
     Augmentation,
     NetworkSample,
@@ -22,6 +22,7 @@ from handover_training.data.feature_cache import FeatureCache
 from handover_training.data.frame_cache import FrameCache
 from handover_training.data.image_views import ImageViews
 from handover_training.data.sampler import (
+    DELAY,
     DROPOUT,
     FLOW,
     STATE,
@@ -71,6 +72,15 @@ class SamplePreparation:
     seed: int
     views: ImageViews
     state_noise: StateNoise | None
+    max_delay_steps: int = 0
+    """The most steps at a chunk's start that are given clean; see clean_steps"""
+
+    def delay(self, slot: BatchSlot) -> int:
+        """Draw a slot's number of clean steps; it depends on step and slot alone."""
+        if not self.max_delay_steps:
+            return 0
+        place = generator(self.seed, DELAY, slot.step, slot.slot)
+        return draw_delay(self.max_delay_steps, place)
 
 
 @dataclass(frozen=True)
@@ -108,8 +118,8 @@ class TrainingWindows(Dataset[BatchItem]):
     def __getitem__(self, slot: BatchSlot) -> BatchItem:
         how, window = self._how, self._table[slot.window]
         if how.state_noise is not None:
-            draw = generator(how.seed, STATE, slot.step, slot.slot)
-            window = how.state_noise.disturb(window, draw)
+            noise = generator(how.seed, STATE, slot.step, slot.slot)
+            window = how.state_noise.disturb(window, noise)
         view, hidden = how.views.draw(how.seed, slot), None
         if self._features:
             inputs = self._inputs(slot.window, window)
@@ -121,6 +131,8 @@ class TrainingWindows(Dataset[BatchItem]):
         flow = generator(how.seed, FLOW, slot.step, slot.slot)
         draw = draw_flow(how.config, 1, flow, state_steps=self._table.modality.state.steps)
         draw = replace(draw, noise=draw.noise * torch.from_numpy(self._open_slots))
+        if how.max_delay_steps:
+            draw = replace(draw, delay=torch.tensor([how.delay(slot)]))
         key = generator(how.seed, DROPOUT, slot.step, slot.slot).integers(-(2**31), 2**31)
         recording = self._table.recordings[window.recording]
         source = (recording.dataset, recording.index)
@@ -172,13 +184,13 @@ class Collator:
     """Collates prepared samples into the tensors that TrainingModule.forward takes."""
 
     def __init__(self, table: WindowTable, plan: BatchPlan, how: SamplePreparation) -> None:
-        self._table, self._plan, self._processor = table, plan, how.processor
+        self._table, self._plan, self._how = table, plan, how
         horizon = table.modality.action.steps
         self._slots_per_step = how.trained_slots[:horizon].sum(axis=1)
 
     def __call__(self, samples: Sequence[BatchItem]) -> dict[str, Tensor | list[Tensor]]:
         """Collate a micro-batch."""
-        inputs, target = self._processor.collate_training([one.sample for one in samples])
+        inputs, target = self._how.processor.collate_training([one.sample for one in samples])
         batch: dict[str, Tensor | list[Tensor]] = {
             **vars(inputs),
             "action": target.action,
@@ -190,9 +202,10 @@ class Collator:
             "mask_total": torch.tensor(self._mask_total(samples[0].slot.step)),
             "sources": torch.tensor([one.source for one in samples]),
         }
-        state_noise = [one.draw.state_noise for one in samples if one.draw.state_noise is not None]
-        if state_noise:
-            batch["state_noise"] = torch.cat(state_noise)
+        for name in ("state_noise", "delay"):
+            drawn = [getattr(one.draw, name) for one in samples]
+            if drawn[0] is not None:
+                batch[name] = torch.cat(drawn)
         hidden = [one.hidden for one in samples if one.hidden is not None]
         if hidden:
             batch["hidden"] = _pad_left(hidden, inputs.input_ids.shape[1])
@@ -200,8 +213,12 @@ class Collator:
 
     def _mask_total(self, step: int) -> float:
         """Count the action numbers that the global batch's loss is averaged over."""
-        real = sum(self._table.real_mask(slot.window) for slot in self._plan.step(step))
+        real = sum(self._counted(slot) for slot in self._plan.step(step))
         return float((np.asarray(real) * self._slots_per_step).sum())
+
+    def _counted(self, slot: BatchSlot) -> np.ndarray:
+        real = self._table.real_mask(slot.window)
+        return real & (np.arange(len(real)) >= self._how.delay(slot))
 
 
 def _pad_left(rows: Sequence[Tensor], length: int) -> Tensor:

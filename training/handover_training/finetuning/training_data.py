@@ -68,6 +68,7 @@ def _preparation(plan: RunPlan) -> SamplePreparation:
         settings.seed,
         ImageViews(image, settings.random_crop, settings.views),
         make_state_noise(base.processor.codec, settings.state_noise),
+        settings.max_delay_steps,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from handover_common import resolve
+from handover_common import UsageError, resolve
 from handover_model.checkpoints import load_network, open_weights, weight_files
 from handover_model.network import (
     EagleConfig,
@@ -137,6 +137,7 @@ def read_base(
         eagle.pixels_per_token,
     )
     _check_sizes(processor, config)
+    _check_delay(settings.max_delay_steps, processor.horizon)
     return BaseModel(
         folder, _model_config(config, settings), eagle, processor_config, processor, tokenizer
     )
@@ -183,6 +184,14 @@ def _base_statistics(base: ProcessorConfig, tag: str) -> EmbodimentStatistics:
             f"{', '.join(sorted(base.statistics)) or 'none'}"
         )
     return base.statistics[tag]
+
+
+def _check_delay(most: int, horizon: int) -> None:
+    if most >= horizon:
+        raise UsageError(
+            f"--max-delay-steps {most}: expected fewer than the chunk's {horizon} steps, of which "
+            "some have to be learnt"
+        )
 
 
 def _check_sizes(processor: Processor, config: ModelConfig) -> None:

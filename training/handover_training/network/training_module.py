@@ -55,6 +55,7 @@ class TrainingModule(nn.Module):
         dropout_keys: Tensor | None = None,
         mask_total: Tensor | None = None,
         hidden: Tensor | None = None,
+        delay: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return {"loss": ()} of a micro-batch; without `action`, {"chunk": (B, H, A)}.
 
@@ -72,7 +73,7 @@ class TrainingModule(nn.Module):
         assert drops_state is not None
         assert mask_total is not None
         self._keys.keys = dropout_keys
-        draw = FlowDraw(noise, time, drops_state, state_noise)
+        draw = FlowDraw(noise, time, drops_state, state_noise, delay)
         target = TrainingTarget(action, action_mask)
         if hidden is None:
             losses = self.network(inputs, target, draw)
