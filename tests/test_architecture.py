@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "training.aloha_mini": {"client", "envs"},  # the recipe of the shipped checkpoint
     "server.policies": {"model", "conversion"},
     "client.replay": {"conversion"},
+    "client.view": {"conversion"},
     "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
 }
@@ -97,12 +98,12 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "report",
         "report.charts",
         "comparison",
-        ("rollout", "replay", "diagnostics"),
+        ("rollout", "replay", "diagnostics", "view"),
         "control",
         ("connection", "results"),
         "errors",
     ],
-    "envs": ["record", "experts", "simulator", "errors"],
+    "envs": ["record", "experts", "simulator", "tasks", "errors"],
 }
 
 

@@ -6,6 +6,7 @@ from handover_common import lazy
 
 if TYPE_CHECKING:
     from handover_conversion.errors import DatasetError
+    from handover_conversion.features import episode_path
     from handover_conversion.groot.check import check_dataset
     from handover_conversion.groot.dataset import GrootDataset
     from handover_conversion.lerobot.open import open_lerobot

@@ -8,7 +8,7 @@ import numpy as np
 
 from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY, TITLES
 from handover_client.replay.evaluation import POLICY
-from handover_client.report.charts.svg import Chart, Columns, Dots, Line, around, scale
+from handover_client.report.charts.svg import Bars, Chart, Dots, Line, around, scale
 
 _ROOM_ABOVE = 3  # a baseline's curve may go this far above the policy's before it is cut off
 _FLATTEST = 0.1  # rad, or of a gripper's travel: a joint at rest is not shown as magnified noise
@@ -76,11 +76,12 @@ def error_over_time_chart(
 
 def error_in_chunk_chart(errors: Sequence[float], unit: str) -> Chart:
     """Draw the policy's mean MSE at each place of the chunk."""
+    places = np.arange(len(errors))
     return Chart(
         "Error within a chunk",
         scale("step of the chunk, counted from 0", -0.6, len(errors) - 0.4, 8),
         scale(f"MSE of a step, {unit}", 0.0, 1.05 * max(errors) or 1.0, 4),
-        (Columns(errors, "predicted"),),
+        (Bars(places - 0.36, places + 0.36, errors, "predicted"),),
         height_px=160,
     )
 

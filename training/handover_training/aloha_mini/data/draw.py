@@ -9,15 +9,17 @@ snapshots show the objects where no episode has them, and have no chunk.
 from functools import lru_cache
 
 import numpy as np
-from handover_envs.experts import EXACT, Expert, Point, Side
-from handover_envs.simulator import (
+from handover_envs.experts import Expert
+from handover_envs.simulator import AlohaSimulator, LookName
+from handover_envs.tasks import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
+    EXACT,
     SUCCESS_REWARD,
-    AlohaSimulator,
-    LookName,
+    Point,
+    Side,
     TaskName,
-    load_world,
+    find_task,
 )
 from handover_proto import ARM_JOINTS
 
@@ -70,7 +72,6 @@ class SnapshotRenderer:
 
     def __init__(self, config: SnapshotsConfig) -> None:
         self._config = config
-        self._world = load_world()
 
     def draw(self, seed: int) -> bool:
         """Draw one episode; returns whether the disturbed expert succeeded."""
@@ -102,7 +103,7 @@ class SnapshotRenderer:
 
     def _scatter(self, task: TaskName, rng: np.random.Generator) -> np.ndarray:
         """Draw poses of the objects, (objects, 7): near where episodes start, or anywhere."""
-        poses = self._world.start_poses(task, int(rng.integers(2**31)))
+        poses = find_task(task).start_poses(int(rng.integers(2**31)))
         if rng.random() < 0.5:
             poses[:, :2] = rng.uniform(*_TABLE_M, (len(poses), 2))
         else:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_envs.experts.waypoints import Waypoint, blend, progress, rotation
+from handover_envs.tasks.waypoints import Waypoint, angles_of, blend, progress, rotation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,3 +61,11 @@ def test_pitch_tips_the_gripper_down_on_both_sides():
     for faces_left, sign in ((False, 1), (True, -1)):
         np.testing.assert_allclose(rotation(0, 0, faces_left)[:, 0], (sign, 0, 0), atol=1e-12)
         np.testing.assert_allclose(rotation(np.pi / 2, 0, faces_left)[:, 0], (0, 0, -1), atol=1e-12)
+
+
+@given(st.floats(-1.5, 1.5), st.floats(-3, 3), st.floats(-3, 3), st.booleans())
+def test_angles_of_a_rotation_build_it_again(pitch, roll, yaw, faces_left):
+    axes = rotation(pitch, roll, faces_left, yaw)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-9)
+    pitch, roll, yaw = angles_of(axes, faces_left)
+    np.testing.assert_allclose(rotation(pitch, roll, faces_left, yaw), axes, atol=1e-6)

@@ -1,7 +1,7 @@
 """Demonstrations differ a little, within bounds, and alike for the same seed."""
 
 import numpy as np
-from handover_envs.experts.variation import Variation
+from handover_envs.tasks.variation import Variation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ def test_draws_stay_within_their_bounds(seed):
 
 @given(SEEDS)
 def test_a_tremor_is_small_begins_at_rest_and_fades_before_the_end(seed):
-    tremor = vary(seed).tremor(400)
+    tremor = vary(seed).tremor(np.arange(400) / 50)
     assert tremor.shape == (400, 12)
     assert np.abs(tremor).max() <= 0.004
     assert np.abs(np.diff(tremor, axis=0)).max() < 0.001
@@ -41,7 +41,7 @@ def test_draws_reach_all_of_their_bounds():
     }
     for half, values in found.items():
         np.testing.assert_allclose(np.ptp(values, axis=0), 2 * half, rtol=0.05)
-    sway = [np.abs(draw.tremor(400)).max(axis=0) for draw in draws]
+    sway = [np.abs(draw.tremor(np.arange(400) / 50)).max(axis=0) for draw in draws]
     assert (np.max(sway, axis=0) > 0.003).all()  # of 4 mrad, in every joint
 
 
@@ -49,4 +49,4 @@ def test_draws_reach_all_of_their_bounds():
 def test_the_same_seed_gives_the_same_draws(seed):
     first, again = vary(seed), vary(seed)
     assert first.seconds(1.0) == again.seconds(1.0)
-    np.testing.assert_array_equal(first.tremor(10), again.tremor(10))
+    np.testing.assert_array_equal(first.tremor(np.arange(10)), again.tremor(np.arange(10)))

@@ -2,7 +2,7 @@
 
 import pytest
 from handover_common.errors import UsageError
-from handover_envs.simulator.tasks import LEFT_FINGERS, RIGHT_FINGERS, TASKS, find_task
+from handover_envs.tasks import LEFT_FINGERS, RIGHT_FINGERS, TASKS, find_task
 
 CUBE, PEG, PIN, SOCKET, TABLE = "red_box", "red_peg", "pin", "socket-3", "table"
 LEFT, RIGHT = LEFT_FINGERS[0], RIGHT_FINGERS[1]

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from handover_envs.experts.waypoints import Point
-from handover_envs.simulator.tasks import CONTROL_RATE_HZ
+from handover_envs.tasks.waypoints import Point
 
 _STILL_S = 6.5  # both experts have finished by then
 
@@ -32,12 +31,12 @@ class Variation:
         x, y, z = np.add(point, offset).tolist()
         return self.point((x, y, z), (spread, spread, spread))
 
-    def tremor(self, steps: int) -> np.ndarray:
-        """A slow sway of the 12 arm joints, at most 4 mrad: (steps, 12) float64, 0 at the start.
+    def tremor(self, time_s: np.ndarray) -> np.ndarray:
+        """A slow sway of the 12 arm joints, at most 4 mrad: (n,) -> (n, 12) float64, 0 at 0 s.
 
         It fades away while the hands come to rest, so that they hold still at the end.
         """
-        time_s = np.arange(steps)[:, None] / CONTROL_RATE_HZ
+        time_s = time_s[:, None]
         rates_hz = self._rng.uniform(0.3, 1.2, 12)
         phases = self._rng.uniform(0, 2 * np.pi, 12)
         sway = np.sin(2 * np.pi * rates_hz * time_s + phases) - np.sin(phases)
