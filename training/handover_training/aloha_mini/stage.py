@@ -1,4 +1,4 @@
-"""Loop, averaged weights and state on disk (safetensors) of both stages."""
+"""Loop and state on disk (safetensors) of the vision stage."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -44,7 +44,6 @@ def run_stage(
     every: int,
     what: str,
     report: Callable[[str], None],
-    at_save: Callable[[int], None] = lambda _steps: None,
 ) -> None:
     """Train until `total` steps are taken; every so many, and at the end, measure and save."""
     with ProgressBar(what, total, "steps", done=stage.steps) as bar:
@@ -53,7 +52,6 @@ def run_stage(
             bar.show(done=stage.steps)
             if stage.steps % every == 0 or stage.steps == total:
                 stage.save()
-                at_save(stage.steps)
                 report(stage.describe())
 
 

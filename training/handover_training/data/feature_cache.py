@@ -92,11 +92,10 @@ def fill(jobs: Sequence[FeatureJob], compute: Callable[[FeatureJob], Tensor]) ->
 def _check_room(job: FeatureJob, features: Tensor, missing: Sequence[FeatureJob]) -> None:
     per_row = features[0].numel() * features.element_size()
     needed = _ROOM * per_row * sum(one.rows for one in missing)
-    job.cache.folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(job.cache.folder).free
+    free = shutil.disk_usage(job.cache.folder.parent).free  # it holds the decoded frames
     if needed > free:
         raise TrainingError(
-            f"frozen features need {needed / 1e9:.1f} GB, {job.cache.folder} has "
-            f"{free / 1e9:.1f} GB free; name another folder (--cache-dir), keep fewer views "
+            f"frozen features need {needed / 1e9:.2g} GB, {job.cache.folder} has "
+            f"{free / 1e9:.2g} GB free; name another folder (--cache-dir), keep fewer views "
             "(--image-views), or compute them at every step (--no-cache-features)"
         )
