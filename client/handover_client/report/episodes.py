@@ -3,14 +3,26 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from handover_client.report.charts.svg import Chart, Cursor, Line, Mark, around, inline_svg, scale
+from handover_client.report.charts.svg import (
+    Chart,
+    Cursor,
+    Dots,
+    Line,
+    Mark,
+    Scale,
+    around,
+    inline_svg,
+    scale,
+)
 
 _MOST_POINTS = 600  # of a curve in a page: two for each pixel of a small chart
 _HEIGHT_PX = 92
+_MOST_REPLAYED = 9  # episodes in a replay's page: each adds some 60 kB, and its videos
 
 
 @dataclass(frozen=True)
@@ -24,12 +36,12 @@ class Camera:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a chart: values over the steps, its role's color, and its name."""
+    """One line of a chart: values over the steps, its role's color, and steps marked by rings."""
 
     values: np.ndarray
     role: str
-    label: str
     style: str = ""
+    rings: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -47,11 +59,7 @@ def data_uri(video: bytes) -> str:
 
 
 def group_charts(
-    name: str,
-    curves: Mapping[str, Sequence[Curve]],
-    rate_hz: float,
-    narrowest: float,
-    marks: Sequence[Mark] = (),
+    name: str, curves: Mapping[str, Sequence[Curve]], rate_hz: float, narrowest: float
 ) -> Charts:
     """Draw a group's values over time: {title of the y axis: its curves}.
 
@@ -62,35 +70,27 @@ def group_charts(
     for title, lines in curves.items():
         values = np.concatenate([line.values for line in lines])
         values = values[np.isfinite(values)]
-        if not len(values) or (np.ptp(values) == 0 and not marks):
-            constant.append(
-                f"{title} = {values[0]:.4g}" if len(values) else f"{title} has no numbers"
-            )
-            continue
-        charts.append(Markup(inline_svg(_chart(title, lines, values, rate_hz, narrowest, marks))))
+        if not len(values):
+            constant.append(f"{title} has no numbers")
+        elif np.ptp(values) == 0:
+            constant.append(f"{title} = {values[0]:.4g}")
+        else:
+            axis = around(title, values, narrowest, 3)
+            charts.append(Markup(inline_svg(_chart(axis, lines, rate_hz))))
     return Charts(name, tuple(charts), tuple(constant))
 
 
-def _chart(
-    title: str,
-    curves: Sequence[Curve],
-    values: np.ndarray,
-    rate_hz: float,
-    narrowest: float,
-    marks: Sequence[Mark],
-) -> Chart:
+def _chart(axis: Scale, curves: Sequence[Curve], rate_hz: float) -> Chart:
     end_s = (max(len(curve.values) for curve in curves) - 1) / rate_hz
-    lines = []
+    marks: list[Mark] = []
     for curve in curves:
         steps, kept = thinned(curve.values, _MOST_POINTS)
-        lines.append(Line(steps / rate_hz, kept, curve.role, style=f"{curve.style} v-{curve.role}"))
-    return Chart(
-        "",
-        scale("time, s", 0.0, end_s, 4),
-        around(title, values, narrowest, 3),
-        (*lines, *marks, Cursor()),
-        height_px=_HEIGHT_PX,
-    )
+        marks.append(Line(steps / rate_hz, kept, curve.role, style=f"{curve.style} v-{curve.role}"))
+    for curve in curves:
+        rings = np.asarray(curve.rings, int)
+        marks.append(Dots(rings / rate_hz, curve.values[rings], curve.role, "ring"))
+    x = scale("time, s", 0.0, end_s, 4)
+    return Chart("", x, axis, (*marks, Cursor()), height_px=_HEIGHT_PX)
 
 
 def thinned(values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,3 +107,11 @@ def thinned(values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         kept += sorted({int(low), int(high)})
     places = np.array(kept)
     return places, values[places]
+
+
+def shown_episodes(figures: Mapping[str, Any]) -> list[int]:
+    """Choose the episodes that a replay's page shows: spread from the easiest to the hardest."""
+    key = figures["headline"]
+    by_error = sorted(figures["per_trajectory"], key=lambda each: each[key]["mse"])
+    places = np.linspace(0, len(by_error) - 1, min(len(by_error), _MOST_REPLAYED))
+    return [by_error[round(place)]["episode"] for place in places]

@@ -11,10 +11,12 @@ from handover_common import write_text
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from handover_client.comparison.leaderboard import COSTS, Board
 from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
 from handover_client.report.replay import replay_section
 from handover_client.report.rollout import rollout_section
+from handover_client.results.formatting import percent
 
 _SECTIONS = {"replay": replay_section, "rollout": rollout_section}
 
@@ -28,6 +30,13 @@ def write_report(folder: Path, figures: Mapping[str, Any]) -> None:
 def render_runs(sections: Sequence[Mapping[str, Any]]) -> str:
     """Render a report of one or more runs; a section names its template and holds its content."""
     return render("report.html.j2", {"sections": sections})
+
+
+def render_leaderboards(boards: Sequence[Board]) -> str:
+    """Render a page of leaderboards."""
+    runs = sum(len(board.rows) for board in boards)
+    context = {"boards": boards, "runs": runs, "costs": COSTS, "percent": percent}
+    return render("leaderboard.html.j2", context)
 
 
 def run_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,9 +93,9 @@ def _groups(recordings: Recordings, rows: EpisodeRows) -> list[Charts]:
         for place, value in enumerate(group.values):
             lines = []
             if value.state:
-                lines.append(Curve(state[:, place], "demonstrated", "state", "thick"))
+                lines.append(Curve(state[:, place], "demonstrated", "thick"))
             if value.action:
-                lines.append(Curve(action[:, place], "predicted", "action"))
+                lines.append(Curve(action[:, place], "predicted"))
             curves[value.name.replace("_", " ")] = lines
         drawn.append(group_charts(group.name, curves, recordings.fps, _NARROWEST))
     return drawn

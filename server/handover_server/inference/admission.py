@@ -50,7 +50,7 @@ class Admission:
         self.observer = observer or Observer()
         self._scheduler = scheduler
         self._limits = limits
-        self._decoder = Decoder(info.spec, info.limits, decode_threads, scheduler.submit)
+        self._decoder = Decoder(info.spec, info.limits, decode_threads, self._pass_on)
         self._requests = 0
         self._bytes = 0
         self._of_client: Counter[Identity] = Counter()
@@ -161,6 +161,10 @@ class Admission:
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         self._decoder.close()
         return self.suspend("the server is shutting down")
+
+    def _pass_on(self, pending: PendingRequest, data: bytes) -> None:
+        self.observer.decoded(pending, data)
+        self._scheduler.submit(pending)
 
     def _check_room(self, size: int, lane: Lane, sequence: int) -> None:
         if self._closed:

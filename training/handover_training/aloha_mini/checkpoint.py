@@ -77,7 +77,7 @@ def put_backbone(network: Gr00tNetwork, path: Path) -> None:
         raise TrainingError(f"{file_path} is not a file; {made_with}")
     wanted = {name for name in network.state_dict() if name.startswith("backbone.")}
     with open_weights(file_path) as file:
-        lacking = sorted(wanted.difference(file.keys()))
+        lacking = sorted(wanted.difference(file.tensors))
         if lacking:
             raise TrainingError(
                 f"{file_path} is not the backbone of this network: it lacks {lacking[:3]}; "

@@ -102,7 +102,7 @@ def read_averages(module: TrainingModule, checkpoint: Path) -> dict[str, Tensor]
 
 def _read_trained(checkpoint: Path, names: set[str], prefix: str) -> dict[str, Tensor]:
     with open_weights(checkpoint / TRAINED_FILE) as file:
-        there = set(file.keys())
+        there = set(file.tensors)
         return {name: file.get_tensor(prefix + name) for name in names if prefix + name in there}
 
 
