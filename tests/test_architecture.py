@@ -48,11 +48,15 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
     ],
     "conversion": [
         "pipeline",
-        ("groot", "lerobot"),
+        "check",
+        "groot",
+        "lerobot",
         "video",
         "features",
         "metadata_files",
+        "locations",
         "errors",
+        "findings",
     ],
     "model": [
         "policy",

@@ -9,6 +9,8 @@ from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.features import Feature
 from handover_conversion.video.decode import VideoSpan
 
+_MOST_UNLISTED = 1000  # episodes that are named one by one
+
 
 @dataclass(frozen=True)
 class RowsSpan:
@@ -61,6 +63,8 @@ def unlisted_episodes(
     total = info.get("total_episodes")
     if not isinstance(total, int):
         return []
+    if total > len(listed) + _MOST_UNLISTED:
+        return [Fault(name, f"lists {len(listed)} episodes of {total} in info.json")]
     missing = sorted(set(range(total)) - set(listed) - {fault.episode for fault in faults})
     return [Fault(name, f"not listed, of {total} in info.json", index) for index in missing]
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.features import frame_size
 from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, unlisted_episodes
+from handover_conversion.locations import fill_pattern, regular_file
 from handover_conversion.video.decode import VideoSpan
 
 _DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -28,7 +29,8 @@ def read_tasks(root: Path) -> tuple[dict[int, str], list[Fault]]:
     """Read the task texts by their index; the text is the pandas index of the table."""
     name = "meta/tasks.parquet"
     try:
-        rows = pq.read_table(root / name).to_pylist()
+        with pq.ParquetFile(regular_file(root, name)) as file:
+            rows = file.read().to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{root / name} cannot be read: {_first_line(error)}") from None
     tasks = {}
@@ -172,8 +174,8 @@ def _locate(
     }
     video = {"video_key": video_key, "chunk_index": chunk, "file_index": file}
     try:
-        data_path = root / str(info.get("data_path") or _DATA_PATH).format(**data)
-        video_path = root / str(info.get("video_path") or _VIDEO_PATH).format(**video)
+        data_path = root / fill_pattern(info.get("data_path") or _DATA_PATH, data)
+        video_path = root / fill_pattern(info.get("video_path") or _VIDEO_PATH, video)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root}: meta/info.json: data_path or video_path cannot be used: {error}"

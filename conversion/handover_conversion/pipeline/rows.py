@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from handover_conversion.errors import DatasetError
 from handover_conversion.lerobot.dataset import RowsSpan
+from handover_conversion.locations import is_lfs_pointer
 
 STATE = "observation.state"
 ACTION = "action"
@@ -69,6 +70,8 @@ def read_rows(span: RowsSpan, episode: int, expected: RowFormat) -> EpisodeRows:
 def _read_table(span: RowsSpan, episode: int, expected: RowFormat) -> pa.Table:
     if not span.path.is_file():
         raise RowsError(["the file is missing"])
+    if is_lfs_pointer(span.path):
+        raise RowsError(["the file is a Git LFS pointer: run git lfs pull in the repository"])
     try:
         with pq.ParquetFile(span.path) as file:
             columns = dict.fromkeys((*_REQUIRED, *expected.columns))

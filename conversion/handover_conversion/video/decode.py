@@ -17,6 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from handover_conversion.errors import DatasetError
+from handover_conversion.locations import is_lfs_pointer
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,17 @@ class VideoSpan:
 
 class VideoError(DatasetError):
     """A video that is missing, broken, or different from what its dataset states."""
+
+
+class FrameCountError(VideoError):
+    """A video with another number of frames than its rows."""
+
+    def __init__(self, found: int, expected: int) -> None:
+        super().__init__(f"the video has {found} frames, expected {expected}, one per row")
+        self.found, self.expected = found, expected
+
+    def __reduce__(self) -> tuple[type["FrameCountError"], tuple[int, int]]:
+        return FrameCountError, (self.found, self.expected)
 
 
 @dataclass
@@ -65,6 +77,8 @@ def read_video(
     """
     if not span.path.is_file():
         raise VideoError("the file is missing")
+    if is_lfs_pointer(span.path):
+        raise VideoError("the file is a Git LFS pointer: run git lfs pull in the repository")
     waiting = sorted(rows.tolist(), reverse=True)  # yielded rows are popped off its end
     try:
         try:
@@ -97,9 +111,7 @@ def _read(
             for _ in groups:  # count the rest
                 pass
             if len(seen) != span.length:  # too many are as bad: which ones belong to the rows?
-                raise VideoError(
-                    f"the video has {len(seen)} frames, expected {span.length}, one per row"
-                )
+                raise FrameCountError(len(seen), span.length)
         if waiting:
             raise _NotIndependent
 

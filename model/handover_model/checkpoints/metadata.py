@@ -61,10 +61,13 @@ def dataset_metadata(dataset: Path) -> CheckpointMetadata:
     video = read_json(dataset / "meta" / "modality.json").get("video", {})
     sizes: dict[str, tuple[int, int]] = {}
     for name, entry in video.items():
-        feature: Mapping[str, object] = info.get("features", {}).get(entry["original_key"], {})
+        key = entry.get("original_key") or f"observation.images.{name}"
+        feature: Mapping[str, object] = info.get("features", {}).get(key, {})
         shape = feature.get("shape")
         if isinstance(shape, list) and len(shape) == 3:
-            sizes[name] = (int(shape[0]), int(shape[1]))
+            channels_first = shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4)
+            height, width = shape[1:] if channels_first else shape[:2]
+            sizes[name] = (int(height), int(width))
     return CheckpointMetadata(rate_hz=float(info["fps"]), units=UNITS, camera_sizes=sizes)
 
 

@@ -66,12 +66,6 @@ def _units(modality: ModalityConfig) -> dict[str, str]:
 
 
 def _camera_sizes(source: DatasetSplit, modality: ModalityConfig) -> dict[str, tuple[int, int]]:
-    """Read the cameras' (height, width) out of a dataset's meta/info.json."""
-    dataset = source.dataset
-    sizes = {}
-    for name in modality.video.keys:
-        key = dataset.modality["video"][name].get("original_key", f"observation.images.{name}")
-        shape = dataset.info.get("features", {}).get(key, {}).get("shape") or ()
-        if len(shape) == 3:
-            sizes[name] = (int(shape[0]), int(shape[1]))
-    return sizes
+    """Return the cameras' (height, width), as far as the dataset's meta/info.json tells."""
+    sizes = {name: source.dataset.frame_size(name) for name in modality.video.keys}
+    return {name: size for name, size in sizes.items() if size is not None}
