@@ -6,6 +6,6 @@ from handover_common import lazy
 
 if TYPE_CHECKING:
     from handover_client.drive.guard import Guard, Limits
-    from handover_client.drive.robot import Reading, Robot, RobotDescription
+    from handover_client.drive.robots.interface import Reading, Robot, RobotDescription
 
 __getattr__, __dir__ = lazy(__name__, __file__)

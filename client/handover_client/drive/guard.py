@@ -71,6 +71,11 @@ class Guard:
         self.counts: Counter[str] = Counter()
         """How many commands each kind of intervention changed, since the start."""
 
+    @property
+    def command(self) -> np.ndarray:
+        """The last command: (D,)."""
+        return self._command.copy()
+
     def step(self, target: np.ndarray, measured: np.ndarray, hold: str = "") -> Guarded:
         """Return the command of this period. `hold` names a reason to stop where the robot is.
 

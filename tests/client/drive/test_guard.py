@@ -45,7 +45,7 @@ three = st.lists(anything | st.floats(-2, 2), min_size=3, max_size=3).map(np.arr
 hostile = three | st.just(np.zeros(0)) | st.just(np.zeros((2, 3)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(hostile, hostile, st.sampled_from(["", "", "camera"])), max_size=60),
     st.floats(0.05, 50),
@@ -58,7 +58,7 @@ def test_no_command_leaves_the_limits_whatever_comes_in(asked, velocity, acceler
         watched.step(target, measured, hold)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
 def test_a_policy_that_jumps_between_the_limits_never_leaves_them(seed):
     random = np.random.default_rng(seed)

@@ -1,0 +1,1 @@
+"""Robots that can be driven: their interface, their registry, and the simulated ALOHA."""
