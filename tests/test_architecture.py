@@ -27,6 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "client.drive": {"conversion", "envs"},
     "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
+    "envs.record": {"client"},  # a served policy drives until the expert takes over
 }
 
 # the rooms of a package from the roof down: each may import only what stands after it, and a
@@ -51,7 +52,10 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "pipeline",
         "check",
         "groot",
-        "lerobot",
+        ("lerobot", "hdf5"),
+        "robot",
+        "recordings",
+        "resampling",
         "video",
         "features",
         "metadata_files",

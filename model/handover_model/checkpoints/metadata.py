@@ -17,6 +17,7 @@ from handover_model.network.json_settings import read_json
 from handover_model.processing.aloha import UNITS
 
 METADATA_FILE = "handover.json"
+MAX_RATE_HZ = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
         return CheckpointMetadata()
     values = read_json(path)
     try:
+        rate_hz = float(values.get("rate_hz", 0.0))
+        if not 0 <= rate_hz <= MAX_RATE_HZ:
+            raise ValueError(f"rate_hz is {rate_hz}, expected 0 to {MAX_RATE_HZ}")
         return CheckpointMetadata(
-            rate_hz=float(values.get("rate_hz", 0.0)),
+            rate_hz=rate_hz,
             units={str(key): str(unit) for key, unit in values.get("units", {}).items()},
             camera_sizes={
                 name: (int(height), int(width))
@@ -51,7 +55,7 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
             training=tuple(_record(record) for record in values.get("training", [])),
             max_delay_steps=int(values.get("max_delay_steps", 0)),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path} is not in Handover's format: {error!r}") from error
 
 

@@ -33,7 +33,7 @@ class PendingRequest:
     seed: of the request, known once it is decoded
     sequence, is_compressed (whether any image is): as far as the bytes could be read
     began_s: time of arrival, seconds of time.perf_counter()
-    checkpoint_hash: of the weights that computed the chunk, known from then on
+    checkpoint_hash: of the policy that computed the chunk, known from then on
     is_recorded: whether a recording holds it, which then wants its outcome too
     deadline: seconds of time.monotonic() after which nobody waits for the outcome; None for never
     on_settled: called once with the outcome, from the thread that settles it

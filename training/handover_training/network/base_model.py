@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from handover_common import UsageError, resolve
-from handover_model.checkpoints import load_network, open_weights, weight_files
+from handover_model.checkpoints import WeightFiles, load_network
 from handover_model.network import (
     EagleConfig,
     Gr00tNetwork,
@@ -44,7 +44,6 @@ _CHOSEN = (
     *("tune_projector", "tune_diffusion_model", "tune_vlln", "tune_llm", "tune_visual"),
     *("tune_top_llm_layers", "state_dropout_prob"),
 )
-STORED_TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -135,12 +134,8 @@ def read_base(
 
 def weight_types(folder: Path) -> dict[str, torch.dtype]:
     """Return the types that a checkpoint's weights are stored in."""
-    types: dict[str, torch.dtype] = {}
-    for path in weight_files(folder):
-        with open_weights(path) as file:
-            for key in file.keys():  # noqa: SIM118
-                types[key] = STORED_TYPES.get(file.get_slice(key).get_dtype(), torch.float32)
-    return types
+    with WeightFiles(folder) as files:
+        return {key: stored.dtype for key, stored in files.stored.items()}
 
 
 def _model_config(config: ModelConfig, settings: FinetuneConfig) -> ModelConfig:
