@@ -14,7 +14,7 @@ from handover_conversion.resampling.grid import (
 )
 from handover_conversion.resampling.idle import moving_span
 from handover_conversion.resampling.values import TIME_MODES, resample
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 seeds = st.integers(0, 2**32 - 1)
@@ -54,6 +54,7 @@ def test_equal_rates_change_nothing(mode):
     np.testing.assert_array_equal(rows, recorded)
 
 
+@settings(max_examples=30, deadline=None)
 @given(seed=seeds)
 def test_quaternions_keep_their_norm_and_turn_evenly(seed):
     quaternions, axis, _ = _unit_quaternions(seed, 60)
@@ -66,6 +67,7 @@ def test_quaternions_keep_their_norm_and_turn_evenly(seed):
     np.testing.assert_allclose(np.abs(np.sum(rows * expected, axis=1)), 1, atol=1e-5)
 
 
+@settings(max_examples=30, deadline=None)
 @given(seed=seeds)
 def test_rotations_of_six_numbers_stay_rotations(seed):
     _, axis, angle = _unit_quaternions(seed, 60)
@@ -83,6 +85,7 @@ def test_half_a_turn_between_two_steps_is_a_rotation_too():
     )
 
 
+@settings(max_examples=30, deadline=None)
 @given(seed=seeds, positive=st.booleans())
 def test_angles_take_the_short_way_and_stay_within_a_turn(seed, positive):
     generator = np.random.default_rng(seed)
@@ -106,6 +109,7 @@ def test_what_is_no_rotation_is_told():
         resample(np.ones((3, 6)), grid, "rotation_6d")
 
 
+@settings(max_examples=30, deadline=None)
 @given(seed=seeds, to_hz=st.sampled_from([10, 20, 50, 60]))
 def test_measured_times_place_every_row(seed, to_hz):
     generator = np.random.default_rng(seed)
@@ -125,6 +129,7 @@ def test_measured_times_place_every_row(seed, to_hz):
     assert (grid.nearest[inside] == 49).all()
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     steps=st.integers(1, 200),
     from_hz=st.sampled_from([20, 30, 50]),
