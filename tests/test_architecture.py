@@ -20,7 +20,7 @@ STUBS = {"policy_pb2", "policy_pb2_grpc"}  # generated; anyone may import these 
 # a package, or one room of it -> the packages that it may import besides common and proto
 ARROWS: dict[str, set[str]] = {
     "training": {"model", "conversion"},
-    "training.aloha_mini": {"client", "envs"},  # the recipe of the shipped checkpoint
+    "training.aloha_mini": {"envs"},  # the base's making draws in the simulator
     "server.policies": {"model", "conversion"},
     "client.replay": {"conversion"},
     "client.view": {"conversion"},
