@@ -17,7 +17,7 @@ Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (tokens, head size)
 
 
 class Qwen3Model(nn.Module):
-    """Embeddings, the kept layers and the final norm."""
+    """Embeddings, the kept layers and the final norm, in the order in which they are applied."""
 
     def __init__(self, config: TextConfig, layers: int) -> None:
         super().__init__()
@@ -32,13 +32,6 @@ class Qwen3Model(nn.Module):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
-        """Run them: (B, S, hidden), (B, 1, S, S) bool of visible keys -> (B, S, hidden)."""
-        rotation = self.rotary_emb(embeddings)
-        for layer in self.layers:
-            embeddings = layer(embeddings, rotation, mask)
-        return self.norm(embeddings)
-
 
 class Qwen3DecoderLayer(nn.Module):
     """Attention, then the gated MLP, each on normed inputs and added to them."""
@@ -51,7 +44,7 @@ class Qwen3DecoderLayer(nn.Module):
         self.post_attention_layernorm = RmsNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(self, hidden: Tensor, rotation: Rotation, mask: Tensor) -> Tensor:
-        """(B, S, hidden) -> (B, S, hidden)."""
+        """(B, S, hidden) -> the same; mask: (B, 1, S, S) bool, the keys that a place sees."""
         hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotation, mask)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
