@@ -90,8 +90,11 @@ class StepModule(nn.Module):
         self, actions: Tensor, bias: Tensor, scales: Tensor, shifts: Tensor, *observed: Tensor
     ) -> Tensor:
         """Return the velocity, from the tensors of step_tensors and ObserveModule."""
-        head, eps = self.head, self.head.steps[0].output_norm.eps
-        norms = tuple(Norm(*pair, eps) for pair in zip(scales, shifts, strict=True))
+        head, first = self.head, self.head.steps[0]
+        norms = tuple(
+            replace(norm, weight=scale, bias=shift)
+            for norm, scale, shift in zip(norms_of(first), scales, shifts, strict=True)
+        )
         step = StepWeights(bias, norms[:-1], norms[-1])
         pairs = iter(zip(observed[1::2], observed[2::2], strict=True))
         memories = [
@@ -123,13 +126,17 @@ def observe_tensors(request: CpuRequest, features: Tensor) -> dict[str, Tensor]:
     return given if memory is None else {**given, "axis1_memory": memory}
 
 
+def norms_of(step: StepWeights) -> tuple[Norm, ...]:
+    """List a step's norms: each block's first one, and that of the output."""
+    return (*step.norms, step.output_norm)
+
+
 def step_tensors(head: HeadWeights) -> list[dict[str, Tensor]]:
     """List what StepModule is given of each step: its bias, and its norms' scales and shifts."""
     steps: list[dict[str, Tensor]] = []
     for step in head.steps:
-        norms = (*step.norms, step.output_norm)
-        scales, shifts = ([norm.weight for norm in norms], [norm.bias for norm in norms])
-        pair = {"scales": torch.stack(scales), "shifts": torch.stack(shifts)}
+        scales = torch.stack([norm.weight for norm in norms_of(step)])
+        pair = {"scales": scales, "shifts": torch.stack([norm.bias for norm in norms_of(step)])}
         steps.append({"bias": step.encoder_bias, **pair})
     return steps
 
