@@ -67,6 +67,8 @@ def read_tasks(root: Path) -> dict[int, str]:
 
 def read_table(episode: EpisodeFiles, columns: Sequence[str]) -> pa.Table:
     """Read columns of an episode's rows. Raises DatasetError naming the file."""
+    if episode.rows.exists() and not episode.rows.is_file():  # a FIFO would be waited for
+        raise DatasetError(f"{episode.rows} is not a regular file")
     try:
         only = [("episode_index", "=", episode.index)] if episode.shared else None
         return pq.read_table(episode.rows, columns=list(dict.fromkeys(columns)), filters=only)
@@ -126,6 +128,8 @@ def _file(row: Mapping[str, Any], place: str) -> str:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a regular file")
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file if line.strip()]
 
