@@ -46,6 +46,7 @@ def policy_spec(
         dtype=dtype_name(dtype),
         supports_seed=True,
         supports_prefix=True,
+        learned_delay_steps=min(metadata.max_delay_steps, processor.horizon),
         max_batch=1 if device.type == "cpu" else GPU_BATCH,
         training=metadata.training,
     )

@@ -10,7 +10,8 @@ from handover_proto import ImageCodec, PolicyError, ServerInfo, ServerUnavailabl
 
 from handover_client.connection.grpc_errors import typed_error
 from handover_client.connection.policy_stream import StreamBase
-from handover_client.connection.requests import SealedRequest, StreamAnswer, read_answer
+from handover_client.connection.requests import SealedRequest, StreamAnswer
+from handover_client.errors import InvalidReply
 
 
 class AsyncPolicyStream(StreamBase):
@@ -56,9 +57,12 @@ class AsyncPolicyStream(StreamBase):
         end: PolicyError = ServerUnavailable(f"the server at {self._address} ended the stream")
         try:
             async for reply in self._call:
-                self._answers.put_nowait(read_answer(reply, self._info.spec))
+                self._answers.put_nowait(self._read_answer(reply))
         except grpc.RpcError as error:
             end = typed_error(error, self._address)
+        except InvalidReply as error:
+            self._call.cancel()
+            end = error
         except asyncio.CancelledError:  # how grpc.aio reports that the call was cancelled
             end = ServerUnavailable(f"the stream to {self._address} was closed")
         finally:

@@ -3,6 +3,7 @@
 import abc
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,9 +19,11 @@ from handover_proto import (
     ServerUnavailable,
     Superseded,
 )
+from handover_proto import policy_pb2 as pb
 
 from handover_client.connection.grpc_errors import typed_error
 from handover_client.connection.requests import SealedRequest, StreamAnswer, read_answer, seal
+from handover_client.errors import InvalidReply
 
 
 class Outbox:
@@ -62,6 +65,7 @@ class StreamBase(abc.ABC):
         """Set up; answers: a queue of StreamAnswer, and of None at the stream's end."""
         self._info, self._codec, self._address = info, codec, address
         self._answers = answers
+        self._unanswered: Counter[int] = Counter()  # sequences; a second of one is possible
         self._end: PolicyError | None = None
 
     def send(
@@ -83,8 +87,10 @@ class StreamBase(abc.ABC):
         request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
         sealed = seal(request, self._info, self._codec)
         self._check_open()
+        self._unanswered[sequence] += 1
         superseded = self._put(sealed)
         if superseded is not None:
+            self._count(superseded.sequence)
             error = Superseded(f"a newer observation ({sequence}) took its place before it left")
             answer = StreamAnswer(superseded.sequence, superseded.client_tag, None, error)
             self._answers.put_nowait(answer)
@@ -92,6 +98,24 @@ class StreamBase(abc.ABC):
     @abc.abstractmethod
     def _put(self, request: SealedRequest) -> SealedRequest | None:
         """Leave a request to be sent; return the one whose place it took."""
+
+    def _read_answer(self, reply: pb.InferReply) -> StreamAnswer:
+        """Read a reply; raises InvalidReply for one that nothing was sent for."""
+        if not self._count(reply.sequence):
+            raise InvalidReply(
+                "sequence", "that of a request without an answer", f"{reply.sequence}"
+            )
+        return read_answer(reply, self._info.spec)
+
+    def _count(self, sequence: int) -> bool:
+        """Note an answer; returns whether one was due."""
+        if not self._unanswered[sequence]:
+            del self._unanswered[sequence]
+            return False
+        self._unanswered[sequence] -= 1
+        if not self._unanswered[sequence]:
+            del self._unanswered[sequence]
+        return True
 
     def _received(self, answer: StreamAnswer | None) -> StreamAnswer:
         if answer is None:
@@ -153,9 +177,12 @@ class PolicyStream(StreamBase):
         end: PolicyError = ServerUnavailable(f"the server at {self._address} ended the stream")
         try:
             for reply in self._call:
-                self._answers.put(read_answer(reply, self._info.spec))
+                self._answers.put(self._read_answer(reply))
         except grpc.RpcError as error:
             end = typed_error(error, self._address)
+        except InvalidReply as error:
+            self._call.cancel()
+            end = error
         finally:
             self._end = end
             self._outbox.close()  # gRPC's sending thread waits there

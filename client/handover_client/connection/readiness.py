@@ -10,7 +10,8 @@ from handover_proto import PROTOCOL_VERSION, DeadlinePassed, ServerInfo, ServerU
 from handover_proto import policy_pb2 as pb
 from handover_proto.wire import decode_info
 
-from handover_client.errors import InvalidReply, WrongProtocol
+from handover_client.connection.info_check import check_server_info
+from handover_client.errors import WrongProtocol
 
 HEALTH_METHOD = "/grpc.health.v1.Health/Check"
 HEALTH_REQUEST = b""
@@ -61,15 +62,11 @@ def check_health(reply: bytes, address: str) -> None:
 def check_info(reply: pb.GetInfoReply, address: str) -> ServerInfo:
     """Read GetInfo's reply.
 
-    Raises WrongProtocol for another protocol version, InvalidReply for a server without a policy.
+    Raises WrongProtocol for another protocol version, InvalidReply for what no client
+    can go by.
     """
     if reply.protocol_version != PROTOCOL_VERSION:
         raise WrongProtocol(address, reply.protocol_version)
     info = decode_info(reply)
-    if info.spec.horizon < 1 or not info.spec.action:
-        raise InvalidReply(
-            "GetInfo",
-            "action groups and a horizon of at least 1",
-            f"{len(info.spec.action)} groups and a horizon of {info.spec.horizon}",
-        )
+    check_server_info(info)
     return info
