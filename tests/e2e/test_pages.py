@@ -25,6 +25,7 @@ CHECKPOINT = ROOT / "checkpoints/aloha-mini"
 SHORT = {
     "replay": "--steps 32 --traj-ids 0 1",  # the dataset has two episodes
     "rollout": "--episodes 1 --max-steps 25 --workers 1",
+    "record": "--episodes 2 --workers 1",
     "finetune": "--max-steps 2 --save-steps 2 --eval-steps 2 --global-batch-size 4 --device cpu "
     "--dataloader-num-workers 0 --cache-dir cache",
 }
@@ -134,10 +135,11 @@ def test_closed_loop(terminal):
 def test_training(terminal, base):
     terminal.place("lerobot/aloha_sim_transfer_cube_human", RECORDINGS)
     terminal.place("nvidia/GR00T-N1.6-3B", base)
+    terminal.place("checkpoints", ROOT / "checkpoints")
     record_small_robot(RECORDINGS, terminal.folder / "my/so100_recordings", joints=6)
     said = terminal.run_page("docs/training.md")
     assert "no faults" in said["handover convert --check data/transfer_cube"]
-    for output in ("so100", "finetune", "small"):
+    for output in ("so100", "finetune", "small", "fifty"):
         assert (terminal.folder / "outputs" / output / "best/model.safetensors").exists()
     open_loop = figures(terminal.folder / "runs/open_loop")
     assert set(open_loop["parts"]) == {"all", "arm", "gripper"}

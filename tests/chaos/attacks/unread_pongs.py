@@ -6,7 +6,9 @@ import socket
 from .arena import Attack, Target, in_threads, split_address, strike_from_command_line
 
 ATTACK = Attack(
-    "unread pongs", "4 websockets that send pings and read nothing", ("--openpi-port", "0")
+    "unread pongs",
+    "4 websockets that send pings and read nothing",
+    ("--openpi-port", "0", "--openpi-rate-hz", "50"),
 )
 CONNECTIONS = 4
 _PING = bytes([0x89, 0x80 | 125]) + bytes(4 + 125)

@@ -122,7 +122,9 @@ def test_it_answers_and_stops_though_nobody_reads_its_log(start):
 
 def test_a_stop_is_not_held_up_by_a_websocket_that_reads_no_pongs(start):
     pytest.importorskip("websockets")
-    _, process = start("--policy", "hold", "--openpi-port", "0", "--drain-s", "0")
+    _, process = start(
+        "--policy", "hold", "--openpi-port", "0", "--openpi-rate-hz", "50", "--drain-s", "0"
+    )
     port = int(next(filter(None, map(OPENPI.search, process.lines)))[1])
     opening = "\r\n".join(HANDSHAKE).format(port=port)
     ping = bytes([0x89, 0x80 | 125]) + bytes(4 + 125)
