@@ -21,7 +21,7 @@ from handover_proto import (
 from handover_proto import policy_pb2 as pb
 from handover_proto.wire import compress, decode_chunk, decode_error, serialize_request
 
-from handover_client.connection.info_check import check_text
+from handover_client.connection.readiness import check_text
 from handover_client.errors import InvalidReply
 
 LARGEST_NUMBER = 1e6  # of an action, in any unit; what is larger is no target of a robot
