@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "server.policies": {"model", "conversion"},
     "client.replay": {"conversion"},
     "client.view": {"conversion"},
+    "client.drive": {"conversion", "envs"},
     "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
     "envs.record": {"client"},  # a served policy drives until the expert takes over
@@ -106,7 +107,9 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "report",
         "report.charts",
         "comparison",
-        ("rollout", "replay", "diagnostics", "view"),
+        ("rollout", "replay", "diagnostics", "view", "drive"),
+        "drive.robots",
+        "drive.guard",
         "control",
         ("connection", "results"),
         "errors",

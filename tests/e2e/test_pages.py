@@ -69,6 +69,7 @@ def test_every_page_with_commands_of_this_test_has_one():
         "docs/containers.md",
         "docs/conversion.md",
         "docs/evaluation.md",
+        "docs/robot.md",
         "docs/serving.md",
         "docs/training.md",
         "training/recipes/README.md",
@@ -167,6 +168,17 @@ def test_conversion(terminal):
         "arm": (0, 5),
         "gripper": (5, 6),
     }
+
+
+def test_robot(terminal):
+    settings = '{"look": "plain", "camera_rate_hz": 5}'
+    (terminal.folder / "sim.json").write_text(settings)
+    short = "--episodes 1 --max-seconds 6 --frozen-s 5 --stale-s 2 --robot-config sim.json"
+    terminal.short = {"drive": short}
+    terminal.run_page("docs/robot.md")
+    for name in ("driven", "corrected"):
+        assert json.loads((terminal.folder / name / "metrics.json").read_text())["episodes"] == 1
+    assert (terminal.folder / "PAGE.html").stat().st_size > 50_000
 
 
 def test_containers(terminal):
