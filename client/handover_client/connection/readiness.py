@@ -97,6 +97,7 @@ def check_server_info(info: ServerInfo) -> None:
     if spec.rate_hz and not least <= spec.rate_hz <= most:  # NaN is neither
         raise InvalidReply("rate_hz", f"0, or {least:g} to {most:g} Hz", f"{spec.rate_hz}")
     _check_count("horizon", spec.horizon, MOST_STEPS)
+    _check_count("first_step", spec.first_step, MOST_STEPS)
     _check_count("learned_delay_steps", spec.learned_delay_steps, spec.horizon)
     for kind in ("cameras", "state", "action"):
         groups = getattr(spec, kind)
@@ -111,7 +112,8 @@ def check_server_info(info: ServerInfo) -> None:
                 _check_count(f"{kind}.{side}", getattr(group, side, 0), MOST_PIXELS)
             _check_texts(kind, (group.name, getattr(group, "unit", "")))
     texts = (spec.policy, spec.checkpoint_name, spec.checkpoint_hash, spec.processor_hash)
-    _check_texts("GetInfo", (*texts, spec.embodiment_tag, spec.device, spec.dtype))
+    texts = (*texts, spec.embodiment_tag, spec.device, spec.dtype, spec.language_key)
+    _check_texts("GetInfo", texts)
     _check_texts("server_version", (info.server_version,))
     for record in spec.training:
         _check_texts("training", (record.dataset_name, record.dataset_hash))
