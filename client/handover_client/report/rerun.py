@@ -54,7 +54,8 @@ def write_replay_rrd(path: Path, evaluation: "Evaluation", replay: "Replay") -> 
     with _recording(path, "handover replay") as recording:
         for each in evaluation.trajectories:
             root = f"episode_{each.episode}"
-            times_s = np.arange(len(each.predicted)) / rate_hz
+            first = replay.client.info.spec.first_step
+            times_s = (first + np.arange(len(each.predicted))) / rate_hz
             for column, name in zip(part.columns, part.names, strict=True):
                 joint = f"{root}/joints/{_entity(name)}"
                 _log_curve(recording, f"{joint}/target", times_s, each.predicted[:, column])
@@ -64,7 +65,8 @@ def write_replay_rrd(path: Path, evaluation: "Evaluation", replay: "Replay") -> 
             asked = list(each.inference_steps)
             for camera in dataset.cameras:
                 frames = dataset.read_frames(each.episode, camera, asked)
-                _log_frames(recording, f"{root}/{_entity(camera)}", times_s[asked], frames)
+                seen_s = np.asarray(asked) / rate_hz
+                _log_frames(recording, f"{root}/{_entity(camera)}", seen_s, frames)
 
 
 def write_rollout_rrd(
@@ -89,22 +91,24 @@ def write_rollout_rrd(
 
 def write_view_rrd(path: Path, view: "View") -> None:
     """Write the frames and the values of the episodes that a page shows."""
-    recordings = view.recordings
+    recordings, dataset = view.recordings, view.recordings.dataset
     with _recording(path, "handover view") as recording:
         for shown in view.shown:
             if shown.rows is None:
                 continue
-            root = f"episode_{shown.files.index}"
+            root = f"episode_{shown.entry.index}"
             for group in recordings.groups:
                 for side, rows in (("state", shown.rows.state), ("action", shown.rows.action)):
-                    times_s = np.arange(len(rows[group.name])) / recordings.fps
+                    times_s = np.arange(len(rows[group.name])) / dataset.fps
                     for value, curve in zip(group.values, rows[group.name].T, strict=True):
                         if getattr(value, side):
                             entity = f"{root}/joints/{_entity(value.name)}/{side}"
                             _log_curve(recording, entity, times_s, curve)
-            chosen, fps = film_rows(shown.files.length, recordings.fps)
-            for camera in recordings.cameras:
-                film = make_film(camera, recordings.read_frames(shown.files, camera, chosen), fps)
+            chosen, fps = film_rows(shown.entry.length, dataset.fps)
+            for camera in dataset.cameras:
+                film = make_film(
+                    camera, dataset.read_frames(shown.entry.index, camera, chosen), fps
+                )
                 if film.video:
                     _log_video(recording, f"{root}/{_entity(camera)}", film.video)
 

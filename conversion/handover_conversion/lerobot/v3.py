@@ -103,7 +103,7 @@ def _read_places(
     for path in files:
         name = path.relative_to(root).as_posix()
         try:
-            parquet = pq.ParquetFile(path)
+            parquet = pq.ParquetFile(regular_file(root, name))
             missing = set(wanted) - set(parquet.schema_arrow.names)
             if missing:
                 faults.append(Fault(name, f"has no column {', '.join(sorted(missing))}"))
@@ -116,7 +116,7 @@ def _read_places(
                 continue
             optional = [column for column in ends if column in parquet.schema_arrow.names]
             rows = parquet.read(columns=[*wanted, *optional]).to_pylist()
-        except (OSError, pa.ArrowException) as error:
+        except (DatasetError, OSError, pa.ArrowException) as error:
             faults.append(Fault(name, f"cannot be read: {_first_line(error)}"))
             continue
         for row in rows:

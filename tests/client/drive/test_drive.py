@@ -48,13 +48,21 @@ def drive(monkeypatch, serve_policy, tmp_path):
 
     def run(policy, operator, *more, robot=ROBOT, output="driven"):
         monkeypatch.setattr(drive_run, "_operator", lambda config, robot: operator)
-        server = serve_policy(policy)
+        flags = {
+            "--robot": [robot],
+            "--server": [serve_policy(policy).address],
+            "--task": ["Pick up the cube."],
+            "--output": [str(tmp_path / output)],
+            "--camera": ["ego_view=top"],
+            "--start-rad-s": ["3"],
+        }
+        for word in more:
+            if word.startswith("--"):
+                flags[word] = values = []
+            else:
+                values.append(word)
         status = cli.run(
-            [
-                *("drive", "--robot", robot, "--server", server.address),
-                *("--task", "Pick up the cube.", "--output", str(tmp_path / output)),
-                *("--camera", "ego_view=top", "--start-rad-s", "3", *more),
-            ]
+            ["drive", *(each for flag in flags.items() for each in (flag[0], *flag[1]))]
         )
         return status, PointRobot.made[-1] if PointRobot.made else None
 
