@@ -87,7 +87,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("gateways", "operations"),
         "inference",
         "requests",
-        ("policies", "security"),
+        ("policies", "security", "connections"),
         "logs",
         "errors",
     ],

@@ -54,7 +54,7 @@ class ServeConfig:
     """Listen on the network without encryption or tokens: anyone who reaches the port is served."""
     max_batch: Optional[int] = None
     """Maximum batch size, within what the policy allows."""
-    max_waiting: int = 64
+    max_waiting: int = 128
     """Maximum concurrent requests; clients are asked to retry beyond it."""
     client_requests: int = 32
     """Maximum concurrent requests per client (per token, or per connection without tokens)."""

@@ -10,10 +10,11 @@ from typing import Any, NoReturn, TypeVar
 
 from handover_proto import Policy
 
+from handover_server.connections.guard import raise_file_limit
 from handover_server.gateways.listeners import GatewaySettings
 from handover_server.gateways.openpi_messages import Adaptation
-from handover_server.inference.admission import AdmissionLimits
 from handover_server.inference.memory import keep_freed_memory
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.operations.recorder import Recorder
 from handover_server.operations.request_summary import RequestSummary
 from handover_server.operations.watchdog import WatchdogSettings
@@ -57,6 +58,7 @@ async def serve_until_stopped(
 ) -> bool:
     """Serve until SIGTERM or SIGINT and close everything; returns whether the policy was lost."""
     keep_freed_memory()
+    raise_file_limit()
     server = build_server(config, load)
     stop = _stop_on_signals()
     Reloads(server, load, config.token_file).on_signal(signal.SIGHUP)

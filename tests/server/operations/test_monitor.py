@@ -11,7 +11,7 @@ import types
 import grpc
 import pytest
 from handover_server.errors import ServingError
-from handover_server.inference.admission import AdmissionLimits
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.operations import monitor as monitor_module
 from handover_server.operations.metrics import Metrics
 from handover_server.operations.monitor import Monitor
