@@ -20,6 +20,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from handover_proto import MAX_MESSAGE_BYTES
+
 from handover_server.connections.peers import Place, network_of, place_of, socket_place
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ _LOOK_S, _ALERT_S = 0.1, 0.01  # between two looks; while much is unfinished
 _OF_A_MESSAGE = 1024  # headers and acknowledgements on the wire, beside a message's own bytes
 _FORGIVEN_PER_S = 1024  # pings, and whatever else is no message
 _SLACK = MIB  # that may stay unfinished for as long as it likes
+_AROUND = 8 * MIB  # what a client may have sent of a message before that was refused
 _LARGE, _QUIET_S = 4 * MIB, 3.0  # what leaves a heap larger than it was, and a pause after it
 _LOG_S = 10.0  # between two lines in the log
 
@@ -84,8 +87,12 @@ class ConnectionGuard:
         self._thread: threading.Thread | None = None
 
     def expect(self, message_bytes: int) -> None:
-        """Let a connection hold two messages of so many bytes, the most that a request can need."""
-        self._limits = dataclasses.replace(self._limits, of_connection=2 * message_bytes)
+        """Let a connection hold two messages of so many bytes, the most that a request can need.
+
+        Or a single one of the most that gRPC takes, so that its client is told what is wrong.
+        """
+        most = max(2 * message_bytes, MAX_MESSAGE_BYTES + _AROUND)
+        self._limits = dataclasses.replace(self._limits, of_connection=most)
 
     def watch(self, *ports: int) -> None:
         """Watch the connections to these ports too."""

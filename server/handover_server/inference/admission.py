@@ -76,10 +76,10 @@ class Admission:
     def read_head(self, head: RequestHead, data: bytes) -> None:
         """Read what is needed before parsing; raises InvalidRequest for too much of anything."""
         try:
-            if len(data) > self.info.limits.max_message_bytes:
-                limit = self.info.limits.max_message_bytes
-                raise InvalidRequest("message", f"at most {limit} bytes", f"{len(data)}")
             head.read(data)
+            limit = self.info.limits.max_message_bytes
+            if len(data) > limit:
+                raise InvalidRequest("message", f"at most {limit} bytes", f"{len(data)}")
         except InvalidRequest:
             self.observer.refused("invalid")
             raise
