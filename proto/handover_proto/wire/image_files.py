@@ -1,7 +1,7 @@
 """Compressed frames: JPEG and PNG files of strangers, checked before a decoder sees them.
 
-A decoder walks over the segments or chunks of a file one by one, most of them in Python, and unpacks
-what the header claims. So size, claimed pixels, segments and passes are bounded first.
+A decoder walks over a file's segments or chunks one by one, mostly in Python, and unpacks what the
+header claims. So size, claimed pixels, segments and passes are bounded first.
 """
 
 import io

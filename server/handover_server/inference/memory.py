@@ -13,7 +13,7 @@ from typing import Any
 _SIGNS = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
 # From glibc's malloc.h. 32 MiB is the most that its own adjusting of these comes to. What is larger
-# than a raw frame of 1080p is mapped, and given back, by itself: a heap keeps what lies below others.
+# than a raw frame of 1080p is mapped and given back by itself: a heap keeps what lies below others.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _HEAPS = 2  # gRPC's threads come and go: each would leave a heap with something in its middle
 _KEPT_BYTES, _MAPPED_BYTES = 32 * 1024 * 1024, 8 * 1024 * 1024

@@ -82,8 +82,10 @@ class PolicyService:
             admitted = admission.admit(data, head, Lane(client), deadline)
             data = b""  # the pending request releases it when it is decoded
             pending, outcome = await admitted
-            answer = outcome
-            if not isinstance(outcome, PolicyError):
+            answer: bytes | PolicyError
+            if isinstance(outcome, PolicyError):
+                answer = outcome
+            else:
                 answer = chunk_reply(pending, head, outcome, admission.observer)
         except PolicyError as error:
             answer = error
