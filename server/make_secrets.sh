@@ -25,7 +25,7 @@ key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
     -extfile <(echo "subjectAltName=$names") -out server.pem
   rm server.csr
 ) 2>/dev/null
-printf %s "$(openssl rand -base64 32)" >"$half/token"  # no newline: it also goes into HTTP headers
+openssl rand -base64 32 >"$half/token"
 
 # The containers' user (10001) reads them as a member of their group; nobody else does.
 group=$(id -g)

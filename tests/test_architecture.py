@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "training.aloha_mini": {"client", "envs"},  # the recipe of the shipped checkpoint
     "server.policies": {"model", "conversion"},
     "client.replay": {"conversion"},
+    "client.view": {"conversion"},
     "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
 }
@@ -47,11 +48,18 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
     ],
     "conversion": [
         "pipeline",
-        ("groot", "lerobot"),
+        "check",
+        "groot",
+        ("lerobot", "hdf5"),
+        "robot",
+        "recordings",
+        "resampling",
         "video",
         "features",
         "metadata_files",
+        "locations",
         "errors",
+        "findings",
     ],
     "model": [
         "policy",
@@ -97,12 +105,12 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "report",
         "report.charts",
         "comparison",
-        ("rollout", "replay", "diagnostics"),
+        ("rollout", "replay", "diagnostics", "view"),
         "control",
         ("connection", "results"),
         "errors",
     ],
-    "envs": ["record", "experts", "simulator", "errors"],
+    "envs": ["record", "experts", "simulator", "tasks", "errors"],
 }
 
 

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from handover_envs.experts import Expert, Trajectory
-from handover_envs.simulator import (
+from handover_envs.simulator import AlohaSimulator, simulator_versions
+from handover_envs.tasks import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
     SUCCESS_REWARD,
     TASKS,
-    AlohaSimulator,
     TaskName,
-    simulator_versions,
 )
 from handover_proto import GRIPPER_JOINTS, POLICY_RATE_HZ
 

@@ -16,15 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from handover_envs.experts import Expert
-from handover_envs.simulator import (
-    CONTROL_RATE_HZ,
-    DEMONSTRATION_STEPS,
-    LOOKS,
-    TASKS,
-    AlohaSimulator,
-    TaskName,
-    simulator_versions,
-)
+from handover_envs.simulator import LOOKS, AlohaSimulator, simulator_versions
+from handover_envs.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, TASKS, TaskName
 from handover_proto import POLICY_RATE_HZ
 
 from benchmarks.harness.machine import describe_run

@@ -88,7 +88,7 @@ def main(config: SoakConfig) -> None:
 def start(config: SoakConfig) -> tuple[psutil.Process, Ports]:
     """Start a server that outlives this process."""
     log = config.state / "server.log"
-    flags = ["--openpi-port", "0", "--groot-zmq-port", "0"]
+    flags = ["--openpi-port", "0", "--openpi-rate-hz", "20", "--groot-zmq-port", "0"]
     flags += ["--record", str(config.state / "record"), "--record-max-gb", str(RECORD_GB)]
     policy = ["--checkpoint", config.checkpoint] if config.checkpoint else ["--policy", "hold"]
     with log.open("w") as output:

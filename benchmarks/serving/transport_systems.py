@@ -136,7 +136,7 @@ def gateways() -> Iterator[Systems]:
 
     serve = ("-m", "handover_server.serve.command", "--policy", "hold", "--port", "0")
     with (
-        _server(*serve, "--openpi-port", "0") as openpi,
+        _server(*serve, "--openpi-port", "0", "--openpi-rate-hz", "20") as openpi,
         _server(*serve, "--groot-zmq-port", "0") as groot,
         connect(
             f"ws://{openpi.address}", compression=None, max_size=MAX_BYTES, proxy=None

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from handover_common import HandoverError
+
+from handover_conversion.findings import Finding
 
 
 class DatasetError(HandoverError):
@@ -23,10 +26,13 @@ class Fault:
         return f"{place}: {' '.join(self.what.split())}"
 
 
+OneFault = TypeVar("OneFault", Fault, Finding, Fault | Finding)
+
+
 class FaultyDataset(DatasetError):
     """A dataset with faults, which are listed below a summary."""
 
-    def __init__(self, summary: str, faults: Iterable[Fault]) -> None:
+    def __init__(self, summary: str, faults: Iterable[Fault | Finding]) -> None:
         super().__init__(report(summary, faults))
 
     def lines(self) -> list[str]:
@@ -45,12 +51,12 @@ class FaultyEpisode(DatasetError):
         return FaultyEpisode, (self.faults,)  # as constructed: it is pickled between processes
 
 
-def in_reading_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+def in_reading_order(faults: Iterable[OneFault]) -> tuple[OneFault, ...]:
     """Sort faults by episode, those of the whole dataset first, and drop duplicates."""
     unique = dict.fromkeys(faults)
     return tuple(sorted(unique, key=lambda fault: -1 if fault.episode is None else fault.episode))
 
 
-def report(summary: str, faults: Iterable[Fault]) -> str:
+def report(summary: str, faults: Iterable[Fault | Finding]) -> str:
     """Format a summary, and below it one line per fault."""
     return "\n".join([summary, *(f"  {fault}" for fault in in_reading_order(faults))])

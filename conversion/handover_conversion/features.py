@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handover_conversion.errors import DatasetError
+from handover_conversion.locations import fill_pattern
 
 CHUNK_SIZE = 1000  # episodes of a folder
 DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
@@ -72,6 +73,9 @@ def _flat(names: Any) -> tuple[str, ...]:
 def episode_path(
     pattern: str, index: int, video_key: str = "", chunk_size: int = CHUNK_SIZE
 ) -> str:
-    """Fill an episode's numbers into DATA_PATH or VIDEO_PATH, or an info.json's own pattern."""
-    chunk = index // chunk_size
-    return pattern.format(episode_chunk=chunk, episode_index=index, video_key=video_key)
+    """Fill an episode's numbers into DATA_PATH or VIDEO_PATH, or an info.json's own pattern.
+
+    Raises ValueError; see fill_pattern.
+    """
+    numbers = {"episode_chunk": index // chunk_size, "episode_index": index}
+    return fill_pattern(pattern, {**numbers, "video_key": video_key})

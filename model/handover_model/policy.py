@@ -212,7 +212,7 @@ def load_policy(
     scales = None
     if precision == "fp8":
         path = fp8_scales or checkpoint.folder / SCALES_FILE
-        scales = load_scales(path, checkpoint.weights_hash())
+        scales = load_scales(path, checkpoint.weights_hash)
     return build_policy(checkpoint, tag, engine=engine, compiled=compiled, scales=scales)
 
 

@@ -38,12 +38,17 @@ class Direction:
 
 
 class TcpProxy:
-    """Listens on a free port and passes on to `server`; a context manager."""
+    """Listens on a free port and passes on to `server`; a context manager.
 
-    def __init__(self, server: str) -> None:
+    forget_s: a connection without a byte for so long is forgotten, as by a NAT: what comes later
+        is swallowed, and neither end is told
+    """
+
+    def __init__(self, server: str, forget_s: float = float("inf")) -> None:
         host, _, port = server.rpartition(":")
         self._server = (host, int(port))
         self.up, self.down = Direction(), Direction()
+        self._forget_s = forget_s
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets: list[socket.socket] = []
@@ -65,12 +70,24 @@ class TcpProxy:
                 # small buffers, or the kernel would hide how slow the way is
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE)
                 self._sockets += [client, server]
-                for way in ((client, server, self.up), (server, client, self.down)):
+                seen_s = [time.monotonic()]
+                ways = ((client, server, self.up, seen_s), (server, client, self.down, seen_s))
+                for way in ways:
                     threading.Thread(target=self._pump, args=way, daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, direction: Direction) -> None:
+    def _pump(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        direction: Direction,
+        seen_s: list[float],
+    ) -> None:
+        """Pass bytes on; seen_s: when a byte was last seen, in either direction."""
         with contextlib.suppress(OSError):
             while data := source.recv(_PIECE):
+                if time.monotonic() - seen_s[0] > self._forget_s:
+                    continue
+                seen_s[0] = time.monotonic()
                 time.sleep(len(data) / direction.bytes_per_s + direction.hold_s())
                 data, cut = direction.allow(data)
                 sink.sendall(data)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from handover_client import PolicyClient
 from handover_proto import policy_pb2 as pb
+from handover_proto.errors import DeadlinePassed
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import ImageCodec, PolicyRequest
 from handover_proto.wire.messages import serialize_request
@@ -22,6 +24,7 @@ from .tcp_proxy import TcpProxy, like_a_poor_network
 
 TESTS = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 60.0
+PAUSE_S, NAT_S = 200.0, 30.0  # by gRPC's defaults the server hangs up after 140 s
 
 
 def test_a_connection_cut_in_the_middle_of_a_message_is_made_again(server, ledger, report):
@@ -78,6 +81,29 @@ def _through_a_proxy(server, ledger):
         "is lost (no right to make network devices); JPEG frames",
         remark=ledger.latencies(),
     )
+
+
+@pytest.mark.slow
+def test_a_stream_without_traffic_lives_also_behind_a_nat(server, ledger, report):
+    with (
+        TcpProxy(server.address, forget_s=NAT_S) as proxy,
+        PolicyClient.connect(proxy.address, timeout_s=TIMEOUT_S) as client,
+        client.stream() as stream,
+    ):
+        for pause_s in (0.0, PAUSE_S):
+            with pytest.raises(DeadlinePassed):
+                stream.receive(timeout_s=pause_s)
+            sequence = ledger.send(TIMEOUT_S)
+            stream.send(observation(), sequence=sequence, seed=1)
+            answer = stream.receive(timeout_s=TIMEOUT_S)
+            ledger.tell(answer.sequence, outcome_of(answer.error))
+    finding = ledger.finding(
+        "a robot pauses",
+        f"no request on a stream for {PAUSE_S:g} s, through a proxy that forgets a connection "
+        f"after {NAT_S:g} s without a byte",
+    )
+    report(finding)
+    assert finding.outcomes == {ANSWERED: 2}
 
 
 def test_a_slow_reader_holds_up_nobody_else_and_gets_every_answer(server, ledger, report):

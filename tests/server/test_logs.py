@@ -2,11 +2,13 @@
 
 import json
 import logging
+import threading
 import types
 
 import pytest
 from handover_proto.errors import InvalidRequest
-from handover_server.logs import JsonFormatter, TextFormatter, fields
+from handover_server import logs
+from handover_server.logs import BackgroundHandler, JsonFormatter, TextFormatter, fields
 from handover_server.operations import request_summary as module
 from handover_server.operations.request_summary import RequestSummary
 
@@ -40,6 +42,58 @@ def test_json_is_one_object_a_line_even_with_a_traceback(record):
     event = json.loads(line)
     assert (event["level"], event["event"], event["batch"]) == ("info", "it failed", 2)
     assert "RuntimeError" in event["traceback"]
+
+
+class Pager:
+    """A stream whose reader has stopped until the gate is opened."""
+
+    def __init__(self):
+        self.reads, self.reached, self.text = threading.Event(), threading.Event(), ""
+
+    def write(self, text):
+        self.reached.set()
+        assert self.reads.wait(60)
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_a_reader_that_stops_costs_lines_and_nobody_waits_for_it(record, monkeypatch):
+    monkeypatch.setattr(logs, "MOST_WAITING", 2)
+    monkeypatch.setattr(logs, "LAST_S", 0.01)
+    pager = Pager()
+    handler = BackgroundHandler(pager)
+    handler.handle(record("line 1"))
+    assert pager.reached.wait(60)
+    for number in range(2, 9):
+        handler.handle(record("line %d", number))
+    handler.flush()  # as at the end of the process
+    assert pager.text == ""
+    pager.reads.set()
+    monkeypatch.setattr(logs, "LAST_S", 60)
+    handler.flush()
+    handler.handle(record("line 9"))
+    handler.flush()
+    assert pager.text.splitlines() == [
+        *("line 1", "line 2", "line 3"),
+        "log lines were lost: the reader of stderr is too slow",
+        "line 9",
+    ]
+
+
+def test_a_line_that_waits_holds_no_traceback_and_so_no_request(record):
+    try:
+        raise RuntimeError("a request")
+    except RuntimeError as error:
+        failed = record("it failed", error=(type(error), error, error.__traceback__))
+    pager = Pager()
+    handler = BackgroundHandler(pager)
+    handler.handle(failed)
+    pager.reads.set()
+    handler.flush()
+    assert "RuntimeError: a request" in pager.text
+    assert failed.exc_info is None
 
 
 def test_at_debug_each_request_has_a_line_without_what_was_in_it(serve, noise, message, caplog):

@@ -51,6 +51,18 @@ COMMANDS = {
         "LeRobot recordings to a GR00T dataset",
         extra="convert",
     ),
+    "check": Command(
+        "handover_conversion.check.command",
+        "handover_conversion.check.config:CheckConfig",
+        "what is wrong with a LeRobot or GR00T dataset, and what is strange in it",
+        extra="convert",
+    ),
+    "view": Command(
+        f"{_OURS}.view",
+        "handover_client.view.config:ViewConfig",
+        "one page to look at a dataset: videos, joints against actions, what is wrong",
+        extra="replay",
+    ),
     "finetune": Command(
         "handover_training.finetuning.command",
         "handover_training.finetuning.config:FinetuneConfig",

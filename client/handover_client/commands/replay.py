@@ -18,6 +18,7 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     from handover_client.report.page import write_report
     from handover_client.report.rerun import check_rerun, write_replay_rrd
     from handover_client.report.terminal import print_replay
+    from handover_client.report.views import write_views
 
     security = read_security(config.security, os.environ)
     if config.rerun is not None:
@@ -29,6 +30,7 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     ):
         evaluation, figures = replay.run(folder)
         write_results(folder.path, evaluation, figures)
+        write_views(folder.path, replay, figures)
         write_report(folder.path, figures)
         folder.publish()
     print_replay(figures)

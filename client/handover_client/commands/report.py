@@ -21,6 +21,8 @@ class ReportConfig:
     """HTML file to write, self-contained; an existing one is replaced."""
     runs: _Runs = None
     """Folders of the runs, one or more."""
+    table: bool = False
+    """A leaderboard instead: a row for each run, with intervals, tests of the pairs, and costs."""
 
 
 def main(config: ReportConfig) -> None:
@@ -29,9 +31,14 @@ def main(config: ReportConfig) -> None:
         raise UsageError("no RUN given: expected folders of handover replay or handover rollout")
     if config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
-    from handover_client.report.page import render_runs, run_section
+    from handover_client.comparison.leaderboard import leaderboards
+    from handover_client.report.page import render_leaderboards, render_runs, run_section
     from handover_client.results.run_folder import read_run
 
-    page = render_runs([run_section(folder, read_run(folder)) for folder in config.runs])
+    runs = [(folder, read_run(folder)) for folder in config.runs]
+    if config.table:
+        page = render_leaderboards(leaderboards(runs))
+    else:
+        page = render_runs([run_section(*run) for run in runs])
     write_text(config.output, page)
     print(f"page: {config.output}")

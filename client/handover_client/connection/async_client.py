@@ -29,6 +29,7 @@ from handover_client.connection.readiness import (
 )
 from handover_client.connection.requests import check_codec, read_chunk, seal
 from handover_client.connection.security import UNPROTECTED, ChannelSecurity
+from handover_client.connection.stream_base import Reopening
 from handover_client.connection.tls_diagnosis import find_tls_fault
 
 
@@ -94,11 +95,15 @@ class AsyncPolicyClient(ClientBase):
         reply = await self._call(self._infer, sealed.data, timeout_s)
         return read_chunk(reply, sealed, self.info.spec)
 
-    def stream(self) -> AsyncPolicyStream:
-        """Open a stream, on which the newest observation supersedes those that still wait."""
+    def stream(self, *, reopen_within_s: float = 0.0) -> AsyncPolicyStream:
+        """Open a stream, on which the newest observation supersedes those that still wait.
+
+        reopen_within_s: as of PolicyClient.stream
+        """
         self._check_open()
         method = partial(self._infer_stream, metadata=self._metadata)
-        return AsyncPolicyStream(method, self.info, self.image_codec, self.address)
+        reopening = Reopening(reopen_within_s, self._handshake) if reopen_within_s else None
+        return AsyncPolicyStream(method, self.info, self.image_codec, self.address, reopening)
 
     async def close(self) -> None:
         """Close the connection; calls under way end with ServerUnavailable."""

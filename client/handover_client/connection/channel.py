@@ -50,9 +50,11 @@ CHANNEL_OPTIONS: ChannelOptions = (
     # a call above this is not asked again: gRPC's 256 KiB are less than one raw frame
     ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
     # A cable that is pulled sends no reset: a ping without an answer ends the calls in 25 s at the
-    # latest, whatever their deadlines.
+    # latest, whatever their deadlines. On an idle stream pings go on, of which gRPC would send two:
+    # they also keep a NAT on the way from forgetting the connection.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # gRPC would wait up to 2 minutes before it tries again; a robot's server restarts in seconds.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),

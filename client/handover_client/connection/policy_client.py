@@ -28,6 +28,7 @@ from handover_client.connection.readiness import (
 )
 from handover_client.connection.requests import SealedRequest, check_codec, read_chunk, seal
 from handover_client.connection.security import UNPROTECTED, ChannelSecurity
+from handover_client.connection.stream_base import Reopening
 from handover_client.connection.tls_diagnosis import find_tls_fault
 
 
@@ -113,11 +114,17 @@ class PolicyClient(ClientBase):
         reply = self._call(self._infer, sealed.data, timeout_s)
         return read_chunk(reply, sealed, self.info.spec)
 
-    def stream(self) -> PolicyStream:
-        """Open a stream, on which the newest observation supersedes those that still wait."""
+    def stream(self, *, reopen_within_s: float = 0.0) -> PolicyStream:
+        """Open a stream, on which the newest observation supersedes those that still wait.
+
+        reopen_within_s: how long a server that went away may take to come back (a restart, another
+            replica): the stream is opened again then. What was sent in between is answered at once,
+            by a ServerUnavailable of its own; 0 ends the stream instead
+        """
         try:
             method = partial(self._infer_stream, metadata=self._metadata)
-            return PolicyStream(method, self.info, self.image_codec, self.address)
+            reopening = Reopening(reopen_within_s, self._handshake) if reopen_within_s else None
+            return PolicyStream(method, self.info, self.image_codec, self.address, reopening)
         except ValueError as error:
             raise self._closed_error(error) from None
 

@@ -1,26 +1,17 @@
 """Stream of observations to a policy server, for ordinary (blocking) code."""
 
-import abc
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-from handover_proto import (
-    ActionPrefix,
-    DeadlinePassed,
-    ImageCodec,
-    Observation,
-    PolicyError,
-    PolicyRequest,
-    ServerInfo,
-    ServerUnavailable,
-    Superseded,
-)
+from handover_proto import ImageCodec, PolicyError, ServerInfo, ServerUnavailable
 
 from handover_client.connection.grpc_errors import typed_error
-from handover_client.connection.requests import SealedRequest, StreamAnswer, read_answer, seal
+from handover_client.connection.readiness import Patience
+from handover_client.connection.requests import SealedRequest, StreamAnswer
+from handover_client.connection.stream_base import Reopening, StreamBase
 
 
 class Outbox:
@@ -55,61 +46,6 @@ class Outbox:
             yield request.data
 
 
-class StreamBase(abc.ABC):
-    """What PolicyStream and AsyncPolicyStream have in common: sending, and reading the answers."""
-
-    def __init__(self, info: ServerInfo, codec: ImageCodec, address: str, answers: Any) -> None:
-        """Set up; answers: a queue of StreamAnswer, and of None at the stream's end."""
-        self._info, self._codec, self._address = info, codec, address
-        self._answers = answers
-        self._end: PolicyError | None = None
-
-    def send(
-        self,
-        observation: Observation,
-        *,
-        sequence: int,
-        seed: int | None = None,
-        client_tag: str = "",
-        prefix: ActionPrefix | None = None,
-        max_age_ms: int | None = None,
-    ) -> None:
-        """Send an observation, without waiting; `sequence` names its answer and grows.
-
-        max_age_ms: how long it may wait on the server: a stream has no deadline for each request
-        Raises InvalidRequest or UnmetPrecondition before anything is sent, and ServerUnavailable
-        (or what else ended the stream) once it has ended.
-        """
-        request = PolicyRequest(observation, seed, sequence, client_tag, prefix, max_age_ms)
-        sealed = seal(request, self._info, self._codec)
-        self._check_open()
-        superseded = self._put(sealed)
-        if superseded is not None:
-            error = Superseded(f"a newer observation ({sequence}) took its place before it left")
-            answer = StreamAnswer(superseded.sequence, superseded.client_tag, None, error)
-            self._answers.put_nowait(answer)
-
-    @abc.abstractmethod
-    def _put(self, request: SealedRequest) -> SealedRequest | None:
-        """Leave a request to be sent; return the one whose place it took."""
-
-    def _received(self, answer: StreamAnswer | None) -> StreamAnswer:
-        if answer is None:
-            self._answers.put_nowait(None)  # for the next call
-            self._check_open()
-        assert answer is not None
-        return answer
-
-    def _too_late(self, timeout_s: float) -> DeadlinePassed:
-        return DeadlinePassed(
-            f"no answer from {self._address} on the stream within {timeout_s:g} s"
-        )
-
-    def _check_open(self) -> None:
-        if self._end is not None:
-            raise self._end.with_traceback(None)  # a traceback grows each time, and holds frames
-
-
 class PolicyStream(StreamBase):
     """Observations out, answers back, in their own time; a context manager.
 
@@ -118,11 +54,17 @@ class PolicyStream(StreamBase):
     """
 
     def __init__(
-        self, method: Callable[..., Any], info: ServerInfo, codec: ImageCodec, address: str
+        self,
+        method: Callable[..., Any],
+        info: ServerInfo,
+        codec: ImageCodec,
+        address: str,
+        reopening: Reopening | None = None,
     ) -> None:
-        super().__init__(info, codec, address, queue.SimpleQueue())
-        self._outbox = Outbox()
-        self._call = method(iter(self._outbox))
+        super().__init__(info, codec, address, queue.SimpleQueue(), reopening)
+        self._method = method
+        self._closed = threading.Event()
+        self._open()
         self._reader = threading.Thread(target=self._read, name="policy-stream", daemon=True)
         self._reader.start()
 
@@ -136,6 +78,7 @@ class PolicyStream(StreamBase):
 
     def close(self) -> None:
         """End the stream; what still waits is given up."""
+        self._closed.set()
         self._outbox.close()
         self._call.cancel()
         self._reader.join()
@@ -146,17 +89,55 @@ class PolicyStream(StreamBase):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _open(self) -> None:
+        with self._lock:
+            self._outbox = Outbox()
+            self._call = self._method(iter(self._outbox))
+            self._away = None
+        if self._closed.is_set():
+            self._call.cancel()
+
     def _put(self, request: SealedRequest) -> SealedRequest | None:
         return self._outbox.put(request)
 
     def _read(self) -> None:
-        end: PolicyError = ServerUnavailable(f"the server at {self._address} ended the stream")
+        end = PolicyError("the stream's reader failed")
         try:
-            for reply in self._call:
-                self._answers.put(read_answer(reply, self._info.spec))
-        except grpc.RpcError as error:
-            end = typed_error(error, self._address)
+            while True:
+                end = self._read_call()
+                patience = None if self._closed.is_set() else self._break(end)
+                if patience is None or not self._reopen(patience):
+                    return
+        except PolicyError as error:
+            end = error
         finally:
             self._end = end
-            self._outbox.close()  # gRPC's sending thread waits there
+            self._outbox.close()
             self._answers.put(None)
+
+    def _read_call(self) -> PolicyError:
+        """Read answers until the call ends; returns why."""
+        try:
+            for reply in self._call:
+                self._take(reply)
+        except grpc.RpcError as error:
+            return typed_error(error, self._address)
+        finally:
+            self._outbox.close()  # gRPC's sending thread waits there
+        return ServerUnavailable(f"the server at {self._address} ended the stream")
+
+    def _reopen(self, patience: Patience) -> bool:
+        """Wait for the server and open again; returns False where the stream is closed first."""
+        assert self._reopening is not None
+        while True:
+            try:
+                info = self._reopening.handshake(patience.attempt_s())
+            except patience.errors as error:
+                if self._closed.wait(patience.pause_s(error)):
+                    return False
+            except ValueError:  # what grpc raises on a channel that was closed
+                return False
+            else:
+                self._check_same(info)
+                self._open()
+                return True

@@ -1,7 +1,7 @@
 """Groups of a policy's values that are judged together: all, ALOHA's joints, arms, grippers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from handover_proto import (
@@ -22,6 +22,7 @@ class ActionGroup:
     title: str
     columns: tuple[int, ...]
     names: tuple[str, ...]  # one for each column
+    units: tuple[str, ...] = ()  # one for each column, empty where the server states none
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ActionColumns:
     """The columns of a trajectory: the policy's action groups, one after the other, in order."""
 
     dims: Mapping[str, int]
+    units: Mapping[str, str] = field(default_factory=dict)  # {group: unit}, as the server states
 
     @property
     def width(self) -> int:
@@ -38,6 +40,11 @@ class ActionColumns:
     def column_names(self) -> tuple[str, ...]:
         """Name every column: left_arm[0] and so on."""
         return tuple(f"{name}[{place}]" for name, dim in self.dims.items() for place in range(dim))
+
+    def units_of(self, columns: tuple[int, ...]) -> tuple[str, ...]:
+        """The stated unit of each of these columns, empty where there is none."""
+        each = [self.units.get(name, "") for name, dim in self.dims.items() for _ in range(dim)]
+        return tuple(each[column] for column in columns)
 
     def join(self, groups: Mapping[str, np.ndarray]) -> np.ndarray:
         """Concatenate groups: {group: (T, dim)} -> (T, D) float32."""
@@ -60,22 +67,28 @@ def parts_of(layout: ActionColumns, demonstrated: np.ndarray) -> tuple[ActionGro
 def _aloha_parts(layout: ActionColumns) -> tuple[ActionGroup, ...]:
     def joints(key: str, title: str, places: tuple[int, ...]) -> ActionGroup:
         columns = tuple(ALOHA_SLOTS[place] for place in places)
-        return ActionGroup(key, title, columns, tuple(ALOHA_JOINTS[place] for place in places))
+        names = tuple(ALOHA_JOINTS[place] for place in places)
+        return ActionGroup(key, title, columns, names, layout.units_of(columns))
 
     return (
         joints("joints_14", "14 joints", tuple(range(len(ALOHA_JOINTS)))),
-        ActionGroup("slots_29", "29 slots", tuple(range(GR1_WIDTH)), layout.column_names()),
+        _slice(layout, "slots_29", "29 slots", 0, GR1_WIDTH),
         joints("arms_12", "arms, 12 joints", ARM_JOINTS),
         joints("grippers_2", "grippers", GRIPPER_JOINTS),
     )
 
 
 def _group_parts(layout: ActionColumns) -> tuple[ActionGroup, ...]:
-    names = layout.column_names()
-    parts = [ActionGroup("all", f"all {layout.width} values", tuple(range(layout.width)), names)]
+    parts = [_slice(layout, "all", f"all {layout.width} values", 0, layout.width)]
     start = 0
     for name, dim in layout.dims.items():
-        columns = tuple(range(start, start + dim))
-        parts.append(ActionGroup(name, name, columns, tuple(names[column] for column in columns)))
+        parts.append(_slice(layout, name, name, start, start + dim))
         start += dim
     return tuple(parts)
+
+
+def _slice(layout: ActionColumns, key: str, title: str, start: int, end: int) -> ActionGroup:
+    columns = tuple(range(start, end))
+    return ActionGroup(
+        key, title, columns, layout.column_names()[start:end], layout.units_of(columns)
+    )

@@ -40,7 +40,7 @@ def check_fit(dataset: "GrootDataset", spec: PolicySpec) -> ActionColumns:
             f"the dataset has {dataset.fps:g} steps per second, the policy {spec.rate_hz:g}: "
             f"convert the recordings with --fps {spec.rate_hz:g}"
         )
-    return ActionColumns(dims)
+    return ActionColumns(dims, {group.name: group.unit for group in spec.action})
 
 
 def choose_episodes(dataset: "GrootDataset", traj_ids: Sequence[int]) -> "list[EpisodeEntry]":

@@ -41,6 +41,7 @@ def figures(
             part.key: {
                 "title": part.title,
                 "values": list(part.names),
+                "units": list(part.units),  # as the server states them
                 "columns": list(part.columns),  # of actions.npz
             }
             for part in evaluation.parts

@@ -1,5 +1,7 @@
 """Report page: one HTML file that needs no other, with a section per evaluation run."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -9,10 +11,12 @@ from handover_common import write_text
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from handover_client.comparison.leaderboard import COSTS, Board
 from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
 from handover_client.report.replay import replay_section
 from handover_client.report.rollout import rollout_section
+from handover_client.results.formatting import percent
 
 _SECTIONS = {"replay": replay_section, "rollout": rollout_section}
 
@@ -26,6 +30,13 @@ def write_report(folder: Path, figures: Mapping[str, Any]) -> None:
 def render_runs(sections: Sequence[Mapping[str, Any]]) -> str:
     """Render a report of one or more runs; a section names its template and holds its content."""
     return render("report.html.j2", {"sections": sections})
+
+
+def render_leaderboards(boards: Sequence[Board]) -> str:
+    """Render a page of leaderboards."""
+    runs = sum(len(board.rows) for board in boards)
+    context = {"boards": boards, "runs": runs, "costs": COSTS, "percent": percent}
+    return render("leaderboard.html.j2", context)
 
 
 def run_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +59,7 @@ def run_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Render a template of this package's templates/, with the reports' style in it."""
+    """Render a template of this package's templates/, with the reports' style and script in it."""
     environment = Environment(
         loader=PackageLoader("handover_client.report", "templates"),
         autoescape=True,
@@ -56,5 +67,14 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = files("handover_client.report").joinpath("templates/style.css").read_text("utf-8")
-    return environment.get_template(template).render(style=Markup(chart_style() + style), **context)
+    style = chart_style() + _read("style.css")
+    script = _read("player.js")
+    # the page may run this script and no other, and fetch nothing: the browser sees to it
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(
+        style=Markup(style), script=Markup(script), script_hash=Markup(digest), **context
+    )
+
+
+def _read(name: str) -> str:
+    return files("handover_client.report").joinpath(f"templates/{name}").read_text("utf-8")

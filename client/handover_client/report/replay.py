@@ -1,6 +1,6 @@
 """Report section of an open-loop evaluation, read from its folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,17 @@ from markupsafe import Markup
 from handover_client.replay.baselines import TITLES
 from handover_client.replay.figures import HEADLINE_THRESHOLD
 from handover_client.report.charts.replay import (
-    Track,
     error_in_chunk_chart,
     error_over_time_chart,
-    joint_charts,
     squared_unit,
 )
 from handover_client.report.charts.svg import Chart, inline_svg
+from handover_client.report.episodes import Curve, group_charts, shown_episodes
 from handover_client.report.tables import COLUMN_GROUPS, score_cells, stage_rows
+from handover_client.report.views import MOST_BYTES, read_views
 from handover_client.results.formatting import percent, policy_name
 
-_MOST_EPISODES_IN_PAGE = 9  # each adds some 60 kB; actions.npz has them all
+_FLATTEST = 0.1  # of whatever unit: a joint at rest is not shown as magnified noise
 
 
 def replay_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,10 +39,8 @@ def replay_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "cells": score_cells,
         "percent": percent,
         "methods": TITLES,
-        "joints": {
-            episode: [Markup(inline_svg(chart)) for chart in charts]
-            for episode, charts in _episode_charts(folder, figures)
-        },
+        "episodes": list(_episodes(folder, figures)),
+        "unit": squared_unit(part).replace("²", ""),
         "summaries": [
             (chart, note, Markup(inline_svg(chart))) for chart, note in _summary_charts(figures)
         ],
@@ -50,20 +48,33 @@ def replay_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _episode_charts(folder: Path, figures: Mapping[str, Any]) -> list[tuple[int, list[Chart]]]:
-    """Draw the joints of some episodes, from the run's actions.npz: [(episode, its charts)]."""
-    part = figures["parts"][figures["headline"]]
+def _episodes(folder: Path, figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Describe some episodes: each camera's view beside the joints, from the run's files."""
+    part, rate_hz = figures["parts"][figures["headline"]], figures["rate_hz"]
     asked = {each["episode"]: each["inference_steps"] for each in figures["per_trajectory"]}
-    drawn = []
+    units = part.get("units") or [""] * len(part["values"])  # older runs have no record of them
+    room = MOST_BYTES
     with np.load(folder / "actions.npz", allow_pickle=False) as actions:
-        for episode in _shown(figures):
+        for episode in shown_episodes(figures):
             predicted, demonstrated = (
                 actions[f"{kind}_{episode}"][:, part["columns"]]
                 for kind in ("predicted", "demonstrated")
             )
-            track = Track(predicted, demonstrated, asked[episode])
-            drawn.append((episode, joint_charts(track, part["values"], figures["rate_hz"])))
-    return drawn
+            curves = {
+                name.replace("_", " ") + (f", {unit}" if unit else ""): (
+                    Curve(demonstrated[:, place], "demonstrated", "thick"),
+                    Curve(predicted[:, place], "predicted", rings=asked[episode]),
+                )
+                for place, (name, unit) in enumerate(zip(part["values"], units, strict=True))
+            }
+            cameras = read_views(folder, episode, room)
+            room -= sum(len(camera.source) for camera in cameras) * 3 // 4
+            yield {
+                "index": episode,
+                "cameras": cameras,
+                "groups": [group_charts(part["title"], curves, rate_hz, _FLATTEST)],
+                "seconds": len(predicted) / rate_hz,
+            }
 
 
 def _summary_charts(figures: Mapping[str, Any]) -> list[tuple[Chart, str]]:
@@ -81,11 +92,3 @@ def _summary_charts(figures: Mapping[str, Any]) -> list[tuple[Chart, str]]:
             "The same by the step's place in its chunk: how fast a prediction ages.",
         ),
     ]
-
-
-def _shown(figures: Mapping[str, Any]) -> list[int]:
-    """Choose the episodes whose joints go into the page: spread from easiest to hardest."""
-    key = figures["headline"]
-    by_error = sorted(figures["per_trajectory"], key=lambda each: each[key]["mse"])
-    places = np.linspace(0, len(by_error) - 1, min(len(by_error), _MOST_EPISODES_IN_PAGE))
-    return [by_error[round(place)]["episode"] for place in places]

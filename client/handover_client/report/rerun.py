@@ -4,6 +4,7 @@
     EPISODE/joints/NAME/target        as predicted, or as played
     EPISODE/joints/NAME/demonstrated  of a replay
     EPISODE/joints/NAME/measured      of a rollout
+    EPISODE/joints/NAME/state, action of a dataset
     EPISODE/reward                    of a rollout, 0 … 4
 
 Every value is on the timeline `time`, which starts at 0 s in each episode.
@@ -23,10 +24,12 @@ from handover_proto import ALOHA_JOINTS
 
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
+from handover_client.view.video import film_rows, make_film
 
 if TYPE_CHECKING:
     from handover_client.replay.evaluation import Evaluation
     from handover_client.replay.run import Replay
+    from handover_client.view.content import View
 
 _TIMELINE = "time"
 _JPEG_QUALITY = 90
@@ -82,6 +85,28 @@ def write_rollout_rrd(
             _log_curve(recording, f"{root}/reward", times_s + 1 / rate_hz, trace.rewards)
             if record.video:
                 _log_video(recording, f"{root}/camera", (run / record.video).read_bytes())
+
+
+def write_view_rrd(path: Path, view: "View") -> None:
+    """Write the frames and the values of the episodes that a page shows."""
+    recordings = view.recordings
+    with _recording(path, "handover view") as recording:
+        for shown in view.shown:
+            if shown.rows is None:
+                continue
+            root = f"episode_{shown.files.index}"
+            for group in recordings.groups:
+                for side, rows in (("state", shown.rows.state), ("action", shown.rows.action)):
+                    times_s = np.arange(len(rows[group.name])) / recordings.fps
+                    for value, curve in zip(group.values, rows[group.name].T, strict=True):
+                        if getattr(value, side):
+                            entity = f"{root}/joints/{_entity(value.name)}/{side}"
+                            _log_curve(recording, entity, times_s, curve)
+            chosen, fps = film_rows(shown.files.length, recordings.fps)
+            for camera in recordings.cameras:
+                film = make_film(camera, recordings.read_frames(shown.files, camera, chosen), fps)
+                if film.video:
+                    _log_video(recording, f"{root}/{_entity(camera)}", film.video)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Optional
 
 import tyro
 from handover_common import UsageError, check_range
+from handover_envs.tasks import TaskName
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check_timeouts
 
@@ -16,7 +17,7 @@ from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check
 class EpisodeSettings:
     """What decides how an episode comes out."""
 
-    task: Literal["transfer_cube", "insertion"] = "transfer_cube"
+    task: TaskName = "transfer_cube"
     """Task for the robot."""
     policy: Literal["server", "scripted"] = "server"
     """server: the policy behind --server; scripted: the expert, as an upper bound and a check of

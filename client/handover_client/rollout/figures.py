@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from handover_envs.simulator import SUCCESS_REWARD, TASKS
+from handover_envs.tasks import SUCCESS_REWARD, find_task, task_names
 from handover_proto import StageDurations
 
 from handover_client.results.latency import Call, latency_figures, percentiles
@@ -75,7 +75,7 @@ def spread(values: Sequence[float]) -> dict[str, float] | None:
 
 def reward_meanings(task: str) -> tuple[str, ...]:
     """What each reward 1 … 4 of a task stands for; empty words for a task that is not known."""
-    return TASKS[task].rewards if task in TASKS else ("",) * SUCCESS_REWARD
+    return find_task(task).rewards if task in task_names() else ("",) * SUCCESS_REWARD
 
 
 def _share(outcomes: Sequence[bool]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 from handover_common import HandoverError
-from handover_envs.simulator import SUCCESS_REWARD
+from handover_envs.tasks import SUCCESS_REWARD
 
 from handover_client.control.controller import RealTimeController
 from handover_client.control.observation import ObserveFn

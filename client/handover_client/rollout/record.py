@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from handover_envs.simulator import SUCCESS_REWARD
+from handover_envs.tasks import SUCCESS_REWARD
 
 from handover_client.control.retries import Outage
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from handover_common import HandoverError
 from handover_common.parallel import open_executor
-from handover_envs.simulator import CONTROL_RATE_HZ, find_task
+from handover_envs.tasks import CONTROL_RATE_HZ, find_task
 from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec
 
 from handover_client.connection.policy_client import PolicyClient
@@ -28,7 +28,8 @@ from handover_client.rollout.episode import (
 from handover_client.rollout.run import PlayAll, Rollout
 
 if TYPE_CHECKING:
-    from handover_envs.simulator import AlohaSimulator, TaskName
+    from handover_envs.simulator import AlohaSimulator
+    from handover_envs.tasks import TaskName
 
 
 def prepare_rollout(config: RolloutConfig, security: ChannelSecurity) -> Rollout:

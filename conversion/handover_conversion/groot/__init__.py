@@ -7,6 +7,6 @@ from handover_common import lazy
 if TYPE_CHECKING:
     from handover_conversion.groot.dataset import Episode, GrootDataset
     from handover_conversion.groot.metadata import EpisodeEntry
-    from handover_conversion.groot.statistics import relative_statistics
+    from handover_conversion.groot.statistics_cache import StatisticsCache
 
 __getattr__, __dir__ = lazy(__name__, __file__)

@@ -1,33 +1,39 @@
-"""GrootDataset: the reader of a GR00T dataset's episodes, rows and frames.
+"""GrootDataset: the reader of a GR00T dataset's episodes, rows and frames, as people have them.
 
+LeRobot's layouts 2.0, 2.1 and 3.0 with meta/modality.json; without one, as LeRobot describes it.
 Needs only numpy, pyarrow and av.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from handover_conversion.errors import DatasetError
-from handover_conversion.features import episode_path
+from handover_conversion.features import frame_size
+from handover_conversion.findings import EMPTY_INSTRUCTION
+from handover_conversion.groot import rows as episode_rows
 from handover_conversion.groot.hashing import combine_digests, file_digest
+from handover_conversion.groot.instructions import Instructions
+from handover_conversion.groot.layout import Layout, open_layout
 from handover_conversion.groot.metadata import (
-    TASK_ANNOTATION,
+    ACTION,
+    STATE,
     EpisodeEntry,
-    read_episodes,
+    GroupColumns,
+    plain_modality,
+    read_features,
     read_fps,
     read_groups,
     read_modality,
     read_tasks,
 )
+from handover_conversion.lerobot.v3 import read_tasks as read_tasks_table
+from handover_conversion.locations import regular_file
 from handover_conversion.metadata_files import read_json
 from handover_conversion.video.decode import VideoError, VideoSpan, read_video
-
-_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
 
 
 @dataclass(frozen=True)
@@ -37,97 +43,125 @@ class Episode:
     state: np.ndarray  # (L, D) float32
     action: np.ndarray  # (L, D) float32
     timestamp: np.ndarray  # (L,) float32, s
-    task_index: np.ndarray  # (L,) int64
-    tasks: Mapping[int, str]
+    tasks: tuple[str, ...]  # the instruction in force at each row
 
     def __len__(self) -> int:
         return len(self.state)
 
     def task_at(self, row: int) -> str:
         """Return the instruction at a row."""
-        return self.tasks[int(self.task_index[row])]
+        return self.tasks[row]
 
 
 @dataclass(frozen=True)
 class GrootDataset:
-    """A dataset in the layout that NVIDIA's N1.6 loader reads (LeRobot v2 and modality.json)."""
+    """A dataset in a layout of LeRobot's, with modality.json as NVIDIA's N1.6 loader reads it."""
 
     path: Path
     fps: float
-    episodes: tuple[EpisodeEntry, ...]
     cameras: tuple[str, ...]
-    state_groups: dict[str, slice]
-    action_groups: dict[str, slice]
+    state_columns: GroupColumns
+    action_columns: GroupColumns
     conversion: dict[str, Any] | None  # how it was made: conversion.json, where there is one
     info: dict[str, Any] = field(repr=False)
     modality: dict[str, Any] = field(repr=False)
-    tasks: dict[int, str] = field(repr=False)
-    state_column: str = "observation.state"
-    action_column: str = "action"
+    instructions: Instructions = field(repr=False)
+    layout: Layout = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path | str) -> "GrootDataset":
-        """Read the dataset's metadata. Raises DatasetError."""
+    def open(cls, path: Path | str, *, plain: bool = False) -> "GrootDataset":
+        """Read the dataset's metadata. Raises DatasetError.
+
+        plain: a LeRobot dataset without modality.json too, each of its columns a group.
+        """
         path = Path(path)
         info = read_json(path, "meta/info.json")
-        modality = read_modality(path)
-        state_groups, state_column = read_groups(path, modality, "state", "observation.state")
-        action_groups, action_column = read_groups(path, modality, "action", "action")
+        fps, features = read_fps(path, info), read_features(path, info)
+        described = not plain or (path / "meta/modality.json").exists()
+        modality = read_modality(path) if described else plain_modality(features)
+        state = read_groups(path, modality, "state", STATE)
+        action = read_groups(path, modality, "action", ACTION)
+        layout = open_layout(path, info)
+        has_table = not (path / "meta/tasks.jsonl").exists()
+        by_table = has_table and (path / "meta/tasks.parquet").exists()
+        tasks = read_tasks_table(path)[0] if by_table else read_tasks(path)
         has_record = (path / "meta/conversion.json").is_file()
         return cls(
             path=path,
-            fps=read_fps(path, info),
-            episodes=read_episodes(path),
-            cameras=tuple(modality.get("video", {})),
-            state_groups=state_groups,
-            action_groups=action_groups,
+            fps=fps,
+            cameras=tuple(modality["video"]),
+            state_columns=state,
+            action_columns=action,
             conversion=read_json(path, "meta/conversion.json") if has_record else None,
             info=info,
             modality=modality,
-            tasks=read_tasks(path),
-            state_column=state_column,
-            action_column=action_column,
+            instructions=Instructions(path, modality["annotation"], tasks, layout),
+            layout=layout,
         )
 
-    def read_episode(self, index: int) -> Episode:
-        """Read one episode's rows. Raises DatasetError; for an unknown index it lists the known."""
-        entry = self._entry(index)
-        task_column = self._task_column()
-        names = [self.state_column, self.action_column, "timestamp", task_column]
-        columns = self.read_columns(index, names)
-        if len(columns["timestamp"]) != entry.length:
+    @property
+    def episodes(self) -> tuple[EpisodeEntry, ...]:
+        """The episodes, in the order of the dataset's list."""
+        return self.layout.episodes
+
+    @property
+    def tasks(self) -> dict[int, str]:
+        """The texts that instructions are indices of."""
+        return self.instructions.texts
+
+    @property
+    def state_groups(self) -> dict[str, slice]:
+        """The slots of Episode.state by group."""
+        return self.state_columns.groups
+
+    @property
+    def action_groups(self) -> dict[str, slice]:
+        """The slots of Episode.action by group."""
+        return self.action_columns.groups
+
+    def read_episode(self, index: int, language_key: str | None = None) -> Episode:
+        """Read one episode's rows. Raises DatasetError; for an unknown index it lists the known.
+
+        language_key: the modality config's, whose column has the instruction; by default the
+        dataset's own (see Instructions).
+        """
+        entry = self.entry(index)
+        state, action = self.state_columns, self.action_columns
+        names = [*state.columns, *action.columns]
+        has_time = "timestamp" in self.column_names(index)
+        columns = self.read_columns(index, [*names, *["timestamp"] * has_time])
+        length = len(next(iter(columns.values())))
+        if length != entry.length:
             raise DatasetError(
-                f"{self.rows_path(index)} has {len(columns['timestamp'])} rows, "
-                f"meta/episodes.jsonl says {entry.length}"
+                f"{self.rows_path(index)} has {length} rows, the list of episodes says "
+                f"{entry.length}"
             )
-        _check_groups(self.path, "state", self.state_groups, columns[self.state_column])
-        _check_groups(self.path, "action", self.action_groups, columns[self.action_column])
-        task_index = columns[task_column][:, 0].astype(np.int64)
-        unknown = sorted(set(task_index.tolist()) - set(self.tasks))
-        if unknown:
-            raise DatasetError(
-                f"{self.rows_path(index)}: {task_column} {unknown[0]} is not in meta/tasks.jsonl"
-            )
+        for kind, groups in (("state", state), ("action", action)):
+            for problem in groups.problems(columns):
+                raise DatasetError(f"{self.path}: meta/modality.json: {kind}.{problem}")
+        times = columns["timestamp"][:, 0] if has_time else np.arange(length) / self.fps
         return Episode(
-            state=columns[self.state_column].astype(np.float32),
-            action=columns[self.action_column].astype(np.float32),
-            timestamp=columns["timestamp"][:, 0].astype(np.float32),
-            task_index=task_index,
-            tasks=self.tasks,
+            state=state.join(columns),
+            action=action.join(columns),
+            timestamp=times.astype(np.float32),
+            tasks=self.instructions.read(entry, language_key),
         )
+
+    def check_instructions(self, index: int, language_key: str | None = None) -> None:
+        """Raise DatasetError for an episode in which an instruction is missing or empty."""
+        for step, text in enumerate(self.instructions.read(self.entry(index), language_key)):
+            if not text.strip():
+                raise DatasetError(f"episode {index}, step {step}: {EMPTY_INSTRUCTION}")
 
     def read_columns(self, index: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Read an episode's columns as they are stored: {name: (L, width)}. Raises DatasetError."""
-        path = self.rows_path(index)
-        try:
-            table = pq.read_table(path, columns=list(dict.fromkeys(names)))
-            return {name: _matrix(table, name) for name in names}
-        except KeyError as error:
-            raise DatasetError(f"{path} has no column {error}") from None
-        except FileNotFoundError:
-            raise DatasetError(f"{path}: the file is missing") from None
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise DatasetError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        self.entry(index)
+        table = episode_rows.read_table(self.path, self.layout.rows(index), index, names)
+        return episode_rows.numbers(self.rows_path(index), table, names)
+
+    def column_names(self, index: int) -> list[str]:
+        """List the columns that an episode's file has. Raises DatasetError."""
+        return episode_rows.column_names(self.path, self.layout.rows(index))
 
     def read_frames(
         self, index: int, camera: str, rows: Sequence[int] | np.ndarray | None = None
@@ -136,52 +170,73 @@ class GrootDataset:
 
         Decoding starts at the key frame before each wanted frame. Raises DatasetError.
         """
-        length = self._entry(index).length
+        length = self.entry(index).length
         wanted = np.arange(length) if rows is None else np.asarray(rows, np.int64)
         if len(wanted) and (wanted[0] < 0 or wanted[-1] >= length or (np.diff(wanted) < 1).any()):
             raise DatasetError(
                 f"expected ascending rows from 0 to {length - 1} of episode {index}, got {wanted}"
             )
-        path = self.video_path(index, camera)
-        span = VideoSpan(path, length, self.fps)
+        self._check_camera(camera)
+        if self.is_in_rows(camera):
+            yield from self._images(index, camera, wanted)
+            return
+        span = self.video_span(index, camera)
         try:
             for _, frame in read_video(span, wanted, count_all=False):
                 yield frame.to_ndarray(format="rgb24")
         except VideoError as error:
-            raise DatasetError(f"{path}: {error}") from error
+            raise DatasetError(f"{span.path}: {error}") from error
+
+    def _images(self, index: int, camera: str, wanted: np.ndarray) -> Iterator[np.ndarray]:
+        place, key = self.layout.rows(index), self.video_key(camera)
+        table = episode_rows.read_table(self.path, place, index, [key], keep=False)
+        if len(wanted) and table.num_rows <= wanted[-1]:
+            raise DatasetError(f"{self.path / place.name} has {table.num_rows} rows of {key}")
+        rows = [int(row) for row in wanted]
+        yield from episode_rows.images(self.path, self.path / place.name, table, key, rows)
+
+    def is_in_rows(self, camera: str) -> bool:
+        """Whether a camera's frames are images in the rows, and not a video."""
+        described = self.info["features"].get(self.video_key(camera), {})
+        return described.get("dtype") == "image"
+
+    def video_span(self, index: int, camera: str) -> VideoSpan:
+        """Return an episode's part of a camera's video file. Raises DatasetError."""
+        self._check_camera(camera)
+        place = self.layout.video(index, self.video_key(camera))
+        return VideoSpan(
+            path=regular_file(self.path, place.name),
+            length=self.entry(index).length,
+            fps=self.fps,
+            from_s=place.from_s,
+            shared=place.shared,
+        )
+
+    def frame_size(self, camera: str) -> tuple[int, int] | None:
+        """Return a camera's (height, width) by info.json; None where it does not tell."""
+        return frame_size(self.info["features"].get(self.video_key(camera), {}))
 
     def rows_path(self, index: int) -> Path:
         """Path of an episode's parquet file."""
-        return self.path / self._filled("data_path", index)
+        return self.path / self.layout.rows(index).name
 
     def video_path(self, index: int, camera: str) -> Path:
         """Path of an episode's mp4 file. Raises DatasetError listing the existing cameras."""
-        if camera not in self.cameras:
-            has = ", ".join(self.cameras) or "none"
-            raise DatasetError(f"{self.path} has no camera {camera!r}; it has: {has}")
-        return self.recorded_path(index, self.video_key(camera))
+        self._check_camera(camera)
+        return self.path / self.layout.video(index, self.video_key(camera)).name
 
     def video_key(self, camera: str) -> str:
         """Feature of info.json that holds a camera of modality.json."""
         return self.modality["video"][camera].get("original_key") or f"observation.images.{camera}"
 
-    def recorded_path(self, index: int, video_key: str) -> Path:
-        """Path of an episode's mp4 file of a feature, even one that modality.json leaves out."""
-        return self.path / self._filled("video_path", index, video_key)
-
-    def annotation_column(self, annotation: str) -> str:
-        """Column that holds an annotation of modality.json."""
-        described = self.modality.get("annotation", {}).get(annotation, {})
-        return described.get("original_key") or f"annotation.{annotation}"
-
     def files(self) -> list[Path]:
-        """List every file that belongs to the dataset."""
-        meta = [path for path in (self.path / "meta").iterdir() if path.is_file()]
-        rows = [self.rows_path(entry.index) for entry in self.episodes]
-        videos = [
-            self.video_path(e.index, camera) for camera in self.cameras for e in self.episodes
-        ]
-        return sorted(meta + rows + videos)
+        """List every file that belongs to the dataset. Raises DatasetError."""
+        found = {path for path in (self.path / "meta").rglob("*") if path.is_file()}
+        found |= {self.rows_path(entry.index) for entry in self.episodes}
+        for camera in self.cameras:
+            if not self.is_in_rows(camera):
+                found |= {self.video_path(entry.index, camera) for entry in self.episodes}
+        return sorted(found)
 
     def content_hash(self) -> str:
         """Hash the names and contents of all its files: SHA-256, in hex."""
@@ -189,7 +244,13 @@ class GrootDataset:
             {path.relative_to(self.path).as_posix(): file_digest(path) for path in self.files()}
         )
 
-    def _entry(self, index: int) -> EpisodeEntry:
+    def _check_camera(self, camera: str) -> None:
+        if camera not in self.cameras:
+            has = ", ".join(self.cameras) or "none"
+            raise DatasetError(f"{self.path} has no camera {camera!r}; it has: {has}")
+
+    def entry(self, index: int) -> EpisodeEntry:
+        """Return an episode's entry of the list. Raises DatasetError listing the known ones."""
         if 0 <= index < len(self.episodes) and self.episodes[index].index == index:
             return self.episodes[index]  # its place in a complete dataset: no search
         for entry in self.episodes:
@@ -198,46 +259,3 @@ class GrootDataset:
         there = ", ".join(str(entry.index) for entry in self.episodes[:20])
         more = "" if len(self.episodes) <= 20 else f" … {self.episodes[-1].index}"
         raise DatasetError(f"{self.path} has no episode {index}; it has: {there}{more}")
-
-    def _task_column(self) -> str:
-        column = self.annotation_column(TASK_ANNOTATION)
-        return column if column in self.info.get("features", {}) else "task_index"
-
-    def _filled(self, key: str, index: int, video_key: str = "") -> str:
-        try:
-            chunk_size = int(self.info["chunks_size"])
-            return episode_path(str(self.info[key]), index, video_key, chunk_size)
-        except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise DatasetError(
-                f"{self.path}: meta/info.json: {key} or chunks_size cannot be used: {error!r}"
-            ) from None
-
-
-def _check_groups(path: Path, kind: str, groups: Mapping[str, slice], rows: np.ndarray) -> None:
-    for name, part in groups.items():
-        if not 0 <= part.start < part.stop <= rows.shape[1]:
-            raise DatasetError(
-                f"{path}: meta/modality.json: {kind}.{name} is {part.start}…{part.stop}, "
-                f"expected a range within 0…{rows.shape[1]}"
-            )
-
-
-def _matrix(table: pa.Table, name: str) -> np.ndarray:
-    """Convert a column of numbers, or of lists of equal length, to (rows, width).
-
-    Raises ValueError for any other column.
-    """
-    column = table.column(name)
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
-    if column.null_count:
-        raise ValueError(f"{name} has {column.null_count} null rows")
-    rows, width = len(column), 1
-    if hasattr(column, "value_lengths"):
-        widths = np.unique(column.value_lengths())
-        if len(widths) > 1:
-            raise ValueError(f"{name} is {', '.join(map(str, widths))} wide, expected one width")
-        column, width = column.flatten(), int(widths[0]) if rows else 0
-    if not any(test(column.type) for test in _NUMBERS):
-        raise ValueError(f"{name} holds {column.type}, expected numbers")
-    return column.to_numpy(zero_copy_only=False).reshape(rows, width)

@@ -28,6 +28,8 @@ def combine_digests(digests: dict[str, str]) -> str:
 def file_digest(path: Path) -> str:
     """Hash one file's content: SHA-256, in hex; "missing" if it does not exist."""
     try:
+        if not path.is_file():  # nor is a FIFO or a device one
+            return "missing"
         with path.open("rb") as file:
             digest = hashlib.sha256()
             while block := file.read(_BLOCK_BYTES):

@@ -1,49 +1,116 @@
-"""Parsers of a GR00T dataset's metadata: rate, groups of slots, episodes, tasks."""
+"""Parsers of a GR00T dataset's metadata: rate, groups of columns, episodes, tasks."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from handover_proto import LANGUAGE_KEY
 
 from handover_conversion.errors import DatasetError
 from handover_conversion.metadata_files import read_json, read_json_lines
 
-TASK_ANNOTATION = LANGUAGE_KEY.removeprefix("annotation.")  # its name in modality.json
+ANNOTATION = "annotation."
+TASK_ANNOTATION = LANGUAGE_KEY.removeprefix(ANNOTATION)  # its name in modality.json
+LONGEST_EPISODE = 10_000_000  # rows: two days at 50 Hz
+WIDEST_COLUMN = 100_000
+STATE, ACTION = "observation.state", "action"  # columns of groups that name no other
 
 
 @dataclass(frozen=True)
 class EpisodeEntry:
-    """One line of meta/episodes.jsonl."""
+    """An episode of the dataset's list; tasks: the instructions that the list names."""
 
     index: int
     length: int
     tasks: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class GroupColumns:
+    """Groups of state or action values, and the recorded columns behind them.
+
+    groups: {group: its slots in the columns laid side by side}; places: {group: (column, start,
+    end)}; columns: {column: how many of its first values are laid there, None for all}
+    """
+
+    groups: dict[str, slice]
+    places: dict[str, tuple[str, int, int]]
+    columns: dict[str, int | None]
+
+    def join(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Lay the columns' rows side by side: {column: (L, width)} -> (L, D) float32."""
+        parts = [rows[name][:, :width] for name, width in self.columns.items()]
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def problems(self, rows: Mapping[str, np.ndarray]) -> list[str]:
+        """List the groups that reach beyond their columns."""
+        return [
+            f"{group} is {start}…{end}, expected a range within 0…{rows[column].shape[1]}, "
+            f"the width of {column}"
+            for group, (column, start, end) in self.places.items()
+            if end > rows[column].shape[1]
+        ]
+
+
 def read_fps(path: Path, info: dict[str, Any]) -> float:
     """Return info.json's rate, in Hz. Raises DatasetError."""
     fps = info.get("fps")
-    if not isinstance(fps, int | float) or isinstance(fps, bool) or fps <= 0:
-        raise DatasetError(f"{path}: meta/info.json: expected fps above 0, got {fps!r}")
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps < 100_000:
+        raise DatasetError(f"{path}: meta/info.json: expected fps above 0, got {str(fps)[:40]!r}")
     return float(fps)
+
+
+def read_features(path: Path, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return info.json's features: {column or camera: its description}. Raises DatasetError."""
+    features = info.get("features")
+    if not isinstance(features, dict) or not features:
+        raise DatasetError(f"{path}: meta/info.json has no features")
+    for name, feature in features.items():
+        shape = feature.get("shape") if isinstance(feature, dict) else None
+        sizes = [] if shape is None else shape
+        usable = isinstance(sizes, list) and all(isinstance(size, int) for size in sizes)
+        if not isinstance(feature, dict) or not usable:
+            raise DatasetError(f"{path}: meta/info.json: features[{name!r}] has no shape")
+    return features
 
 
 def read_modality(path: Path) -> dict[str, Any]:
     """Read modality.json. Raises DatasetError; a folder without one is not a GR00T dataset."""
-    if not (path / "meta/modality.json").is_file():
+    if path.is_dir() and not (path / "meta/modality.json").exists():
         raise DatasetError(
             f"{path} has no meta/modality.json: expected a GR00T dataset; "
             "handover convert makes one from a LeRobot dataset"
         )
     modality = read_json(path, "meta/modality.json")
     for kind in ("video", "annotation"):
-        entries = modality.get(kind, {})
+        entries = modality.get(kind) or {}
         if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
             raise DatasetError(
                 f"{path}: meta/modality.json: {kind} is not usable: expected an object of objects, "
                 f"got {str(entries)[:80]}"
             )
+        modality[kind] = entries
+    return modality
+
+
+def plain_modality(features: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Describe a LeRobot dataset as modality.json would: each column a group, every camera.
+
+    Columns that begin with "action" are actions, and those of "observation" that are numbers are
+    states, as LeRobot names them.
+    """
+    modality: dict[str, Any] = {"state": {}, "action": {}, "video": {}, "annotation": {}}
+    for name, feature in features.items():
+        dtype, shape = str(feature.get("dtype")), feature.get("shape") or [1]
+        if dtype in ("video", "image"):
+            modality["video"][name.removeprefix("observation.images.")] = {"original_key": name}
+        elif dtype.startswith("float") and len(shape) == 1:
+            first = name.split(".")[0]
+            kind = {"observation": "state", "state": "state", "action": "action"}.get(first)
+            if kind:
+                modality[kind][name] = {"start": 0, "end": shape[0], "original_key": name}
     return modality
 
 
@@ -51,44 +118,68 @@ def _is_entry(entry: object) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("original_key", ""), str | None)
 
 
-def read_groups(
-    path: Path, modality: dict[str, Any], kind: str, default_column: str
-) -> tuple[dict[str, slice], str]:
-    """Read modality.json's groups of state or action, and the one column that holds them.
+def read_groups(path: Path, modality: Mapping[str, Any], kind: str, column: str) -> GroupColumns:
+    """Read modality.json's groups of state or action; `column` is of those that name none.
 
     Raises DatasetError.
     """
-    groups, columns = {}, set()
+    places: dict[str, tuple[str, int, int]] = {}
     try:
         for name, part in modality[kind].items():
-            if not _is_entry(part):
-                raise ValueError(f"{name} is {part!r}")
-            groups[name] = slice(int(part["start"]), int(part["end"]))
-            columns.add(part.get("original_key") or default_column)
+            start, end = part["start"], part["end"]
+            if not _is_entry(part) or type(start) is not int or type(end) is not int:
+                raise ValueError(f"{name} is {str(part)[:80]}")
+            if not 0 <= start < end <= WIDEST_COLUMN:
+                raise ValueError(f"{kind}.{name} is {start}…{end}, expected a range from 0 on")
+            places[name] = (part.get("original_key") or column, start, end)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DatasetError(f"{path}: meta/modality.json: {kind} is not usable: {error!r}") from None
-    if len(columns) != 1:
         raise DatasetError(
-            f"{path}: meta/modality.json: expected {kind} groups of one column, "
-            f"got {sorted(columns)}"
-        )
-    return groups, columns.pop()
+            f"{path}: meta/modality.json: {kind} is not usable: {str(error)[:200]!r}"
+        ) from None
+    return _laid_out(places, column)
+
+
+def _laid_out(places: dict[str, tuple[str, int, int]], column: str) -> GroupColumns:
+    """Give every group its slots; a single column keeps all of its values, used or not."""
+    used = list(dict.fromkeys(name for name, _, _ in places.values())) or [column]
+    if len(used) == 1:
+        groups = {name: slice(start, end) for name, (_, start, end) in places.items()}
+        return GroupColumns(groups, places, {used[0]: None})
+    ends = {name: max(end for place, _, end in places.values() if place == name) for name in used}
+    first = dict(zip(used, np.cumsum([0, *ends.values()]).tolist(), strict=False))
+    groups = {
+        name: slice(first[place] + start, first[place] + end)
+        for name, (place, start, end) in places.items()
+    }
+    return GroupColumns(groups, places, dict(ends))
 
 
 def read_episodes(path: Path) -> tuple[EpisodeEntry, ...]:
     """Read meta/episodes.jsonl. Raises DatasetError."""
-    records, faults = read_json_lines(
-        path, "meta/episodes.jsonl", {"episode_index": int, "length": int, "tasks": list}
-    )
+    name = "meta/episodes.jsonl"
+    records, faults = read_json_lines(path, name, {"episode_index": int, "length": int})
     if faults:
         raise DatasetError(f"{path}: {faults[0]}")
-    entries = tuple(
-        EpisodeEntry(record["episode_index"], record["length"], tuple(map(str, record["tasks"])))
-        for record in records
-    )
+    return checked_entries(path, name, records)
+
+
+def checked_entries(
+    path: Path, name: str, records: Sequence[Mapping[str, Any]]
+) -> tuple[EpisodeEntry, ...]:
+    """Check the records of an episode list. Raises DatasetError."""
+    entries = []
+    for record in records:
+        index, length, tasks = record["episode_index"], record["length"], record.get("tasks")
+        if not 0 <= index <= 1_000_000_000 or not 0 <= length <= LONGEST_EPISODE:
+            raise DatasetError(
+                f"{path}: {name}: episode {index} has length {length}, expected 0 to "
+                f"{LONGEST_EPISODE} rows"
+            )
+        named = tasks if isinstance(tasks, list) else [] if tasks is None else [tasks]
+        entries.append(EpisodeEntry(index, length, tuple(map(str, named))))
     if len({entry.index for entry in entries}) != len(entries):
-        raise DatasetError(f"{path}: meta/episodes.jsonl lists an episode twice")
-    return entries
+        raise DatasetError(f"{path}: {name} lists an episode twice")
+    return tuple(entries)
 
 
 def read_tasks(path: Path) -> dict[int, str]:

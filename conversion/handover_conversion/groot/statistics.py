@@ -24,19 +24,32 @@ def describe(rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values.astype(np.float32) for name, values in named.items()}
 
 
-def float_columns(dataset: GrootDataset) -> dict[str, int]:
-    """Return the dataset's float columns and their widths."""
-    return {
-        name: int(feature["shape"][0]) if feature.get("shape") else 1
-        for name, feature in dataset.info.get("features", {}).items()
+def float_columns(dataset: GrootDataset) -> list[str]:
+    """List the columns that statistics describe: floats of info.json, and those behind groups."""
+    floats = [
+        name
+        for name, feature in dataset.info["features"].items()
         if str(feature.get("dtype")).startswith("float")
-    }
+    ]
+    return list(dict.fromkeys([*floats, *group_columns(dataset)]))
 
 
-def float_statistics(dataset: GrootDataset) -> dict[str, dict[str, list[float]]]:
-    """Compute the content of meta/stats.json: {column: {mean, std, min, max, q01, q99}}."""
+def group_columns(dataset: GrootDataset) -> list[str]:
+    """List the columns behind the groups of state and action."""
+    return list(dict.fromkeys([*dataset.state_columns.columns, *dataset.action_columns.columns]))
+
+
+def float_statistics(
+    dataset: GrootDataset, names: Sequence[str] | None = None
+) -> dict[str, dict[str, list[float]]]:
+    """Compute the content of meta/stats.json: {column: {mean, std, min, max, q01, q99}}.
+
+    names: of the columns; by default all that statistics describe. Raises DatasetError.
+    """
+    if not any(entry.length for entry in dataset.episodes):
+        raise DatasetError(f"{dataset.path} has no rows to describe")
     found = {}
-    for name in float_columns(dataset):
+    for name in float_columns(dataset) if names is None else names:
         episodes = [dataset.read_columns(entry.index, [name])[name] for entry in dataset.episodes]
         described = describe(np.concatenate(episodes))
         found[name] = {key: values.tolist() for key, values in described.items()}
@@ -48,22 +61,29 @@ def relative_statistics(
     groups: Sequence[str],
     horizon: int,
     references: Mapping[str, str] | None = None,
+    first: int = 0,
 ) -> dict[str, dict[str, list[list[float]]]]:
     """Compute the content of meta/relative_stats.json: {group: {mean, …}}, each [horizon][dim].
 
-    references: {group of actions: group of states that it is relative to}, where that is another.
+    references: {group of actions: group of states that it is relative to}, where that is another;
+    first: rows from a state to the chunk's first action.
     Raises DatasetError when no episode has a full window of `horizon` rows.
     """
     if not groups:
         return {}
-    if all(entry.length < horizon for entry in dataset.episodes):
-        raise DatasetError(f"{dataset.path}: no episode has {horizon} rows, one chunk's length")
+    if all(entry.length < first + horizon for entry in dataset.episodes):
+        raise DatasetError(
+            f"{dataset.path}: no episode has {first + horizon} rows, one chunk's length"
+        )
     episodes = [dataset.read_episode(entry.index) for entry in dataset.episodes]
     found = {}
     for group in groups:
         stood = dataset.state_groups[(references or {}).get(group, group)]
         moved = dataset.action_groups[group]
-        pairs = [(episode.action[:, moved], episode.state[:, stood]) for episode in episodes]
+        pairs = [
+            (episode.action[first:, moved], episode.state[: max(0, len(episode) - first), stood])
+            for episode in episodes
+        ]
         steps = [describe(relative_actions(pairs, step, horizon)) for step in range(horizon)]
         found[group] = {key: [step[key].tolist() for step in steps] for key in steps[0]}
     return found

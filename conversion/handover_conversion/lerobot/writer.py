@@ -1,8 +1,8 @@
 """LeRobot v2.1 writer: recordings as files exactly like those of lerobot 0.3."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,18 @@ _DTYPES = {"bool": "bool", "float": "float32", "int64": "int64"}  # Arrow's name
 
 @dataclass(frozen=True)
 class RecordedSteps:
-    """One recorded episode: the state before each step, its action, and the video's file.
+    """One recorded episode: the state before each step, its action, and its cameras' videos.
 
-    `state` and `action` are (L, 14) float32, rad, grippers 0 … 1. The video shows the camera at
-    the times of the states. `image_statistics` are VideoRecorder's.
+    `state` and `action` are (L, 14) float32, rad, grippers 0 … 1. `videos` are files by camera, as
+    in the format; each shows its camera at the times of the states. `image_statistics` are
+    VideoRecorder's, by camera. `marks` are columns of their own, (L,) bool, such as `intervention`.
     """
 
     state: np.ndarray
     action: np.ndarray
-    video: Path
-    image_statistics: dict[str, list]
+    videos: Mapping[str, Path]
+    image_statistics: Mapping[str, dict[str, list]]
+    marks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.state)
@@ -55,10 +57,9 @@ class RecordingFormat:
 
     task: str
     fps: int
-    camera: str  # such as observation.images.top
-    height: int
-    width: int
+    cameras: Mapping[str, tuple[int, int]]  # {"observation.images.top": (height, width)}
     codec: RecordingCodec
+    marks: tuple[str, ...] = ()  # names of every episode's marks
 
 
 def write_recordings(
@@ -72,9 +73,11 @@ def write_recordings(
     described, listed = [], []
     for index, episode in enumerate(episodes):
         columns = _columns(episode, index, first_row=sum(lengths), fps=form.fps)
+        columns |= {name: episode.marks[name] for name in form.marks}
         _write_rows(folder / episode_path(DATA_PATH, index), columns)
-        link_or_copy(episode.video, folder / episode_path(VIDEO_PATH, index, form.camera))
-        statistics = {form.camera: episode.image_statistics}
+        for camera in form.cameras:
+            link_or_copy(episode.videos[camera], folder / episode_path(VIDEO_PATH, index, camera))
+        statistics = {camera: episode.image_statistics[camera] for camera in form.cameras}
         statistics |= {name: column_statistics(values) for name, values in columns.items()}
         described.append({"episode_index": index, "stats": statistics})
         listed.append({"episode_index": index, "tasks": [form.task], "length": len(episode)})
@@ -114,22 +117,28 @@ def _columns(episode: RecordedSteps, index: int, first_row: int, fps: int) -> di
     }
 
 
+def _kinds(names: Iterable[str]) -> dict[str, pa.DataType]:
+    """Arrow's types of the columns; a mark is a bool."""
+    return {name: _COLUMNS.get(name, pa.bool_()) for name in names}
+
+
 def _write_rows(path: Path, columns: dict[str, np.ndarray]) -> None:
+    kinds = _kinds(columns)
     arrays = [
         pa.FixedSizeListArray.from_arrays(pa.array(columns[name].ravel()), type=kind)
         if kind == _JOINTS
         else pa.array(columns[name], kind)
-        for name, kind in _COLUMNS.items()
+        for name, kind in kinds.items()
     ]
-    schema = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _datasets_schema()})
+    schema = pa.schema(list(kinds.items()), metadata={"huggingface": _datasets_schema(kinds)})
     make_folders_above(path)
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
 
 
-def _datasets_schema() -> str:
+def _datasets_schema(kinds: Mapping[str, pa.DataType]) -> str:
     """Describe the columns to the `datasets` package, through which lerobot reads them."""
     features: dict[str, Any] = {}
-    for name, kind in _COLUMNS.items():
+    for name, kind in kinds.items():
         if kind == _JOINTS:
             value = {"dtype": "float32", "_type": "Value"}
             features[name] = {"feature": value, "length": len(ALOHA_JOINTS), "_type": "Sequence"}
@@ -146,7 +155,7 @@ def _describe(form: RecordingFormat, lengths: Sequence[int]) -> dict[str, Any]:
         "total_episodes": count,
         "total_frames": sum(lengths),
         "total_tasks": 1,
-        "total_videos": count,
+        "total_videos": count * len(form.cameras),
         "total_chunks": -(-count // CHUNK_SIZE),
         "chunks_size": CHUNK_SIZE,
         "fps": form.fps,
@@ -159,13 +168,13 @@ def _describe(form: RecordingFormat, lengths: Sequence[int]) -> dict[str, Any]:
 
 def _features(form: RecordingFormat) -> dict[str, Any]:
     features: dict[str, Any] = {
-        form.camera: {
+        camera: {
             "dtype": "video",
-            "shape": [form.height, form.width, 3],
+            "shape": [height, width, 3],
             "names": ["height", "width", "channel"],
             "info": {
-                "video.height": form.height,
-                "video.width": form.width,
+                "video.height": height,
+                "video.width": width,
                 "video.codec": form.codec,
                 "video.pix_fmt": PIXEL_FORMAT,
                 "video.is_depth_map": False,
@@ -174,8 +183,9 @@ def _features(form: RecordingFormat) -> dict[str, Any]:
                 "has_audio": False,
             },
         }
+        for camera, (height, width) in form.cameras.items()
     }
-    for name, kind in _COLUMNS.items():
+    for name, kind in _kinds((*_COLUMNS, *form.marks)).items():
         if kind == _JOINTS:
             names = {"motors": list(ALOHA_JOINTS)}
             features[name] = {"dtype": "float32", "shape": [len(ALOHA_JOINTS)], "names": names}

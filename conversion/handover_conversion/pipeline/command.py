@@ -2,6 +2,8 @@
 
 from handover_common import MissingExtra
 
+from handover_conversion.check import command as check_command
+from handover_conversion.check.config import CheckConfig
 from handover_conversion.pipeline.config import ConvertConfig, check
 
 
@@ -9,11 +11,10 @@ def main(config: ConvertConfig) -> None:
     """Convert, or check. Raises HandoverError."""
     check(config)
     try:
-        from handover_conversion.groot.check import check_or_raise
         from handover_conversion.pipeline.run import convert
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyarrow", "convert") from error
     if config.check is not None:
-        print(check_or_raise(config.check))
+        check_command.main(CheckConfig(config.check))
     else:
         print(convert(config).summary())

@@ -6,12 +6,11 @@ from handover_common import lazy
 
 if TYPE_CHECKING:
     from handover_envs.experts.expert import (
-        EXACT,
         Expert,
         ScriptedPolicy,
         Trajectory,
+        joints_at,
+        nearest_steps,
     )
-    from handover_envs.experts.inverse_kinematics import Side
-    from handover_envs.experts.waypoints import Point
 
 __getattr__, __dir__ = lazy(__name__, __file__)

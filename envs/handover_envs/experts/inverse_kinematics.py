@@ -1,12 +1,12 @@
 """Inverse kinematics of one arm: damped least squares on MuJoCo's model, pose to six angles."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from handover_common import HandoverError
 
-Side = Literal["left", "right"]
+from handover_envs.tasks.waypoints import Side
 
 ARM_JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
 HOME_ANGLES = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0)  # rad; gym_aloha/constants.py, START_ARM_POSE
@@ -44,7 +44,7 @@ class ArmKinematics:
     """Kinematics of one arm, on its own model that nothing else steps."""
 
     def __init__(self, side: Side, scene_path: str) -> None:
-        """Load the arm from one of gym-aloha's scenes: load_world().scene_path(task)."""
+        """Load the arm from one of gym-aloha's scenes: Task.scene()."""
         import mujoco  # here, because load_world() chooses OpenGL before anything imports MuJoCo
 
         self._mujoco: Any = mujoco  # its functions are compiled and have no type stubs

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from handover_common import UsageError
+from handover_common import UsageError, check_range
 
 from handover_envs.simulator.rendering import LookName
-from handover_envs.simulator.tasks import TaskName
+from handover_envs.tasks.names import TaskName
 
 # ruff: noqa: UP045  # Optional: see handover_common/command.py
 
 
 @dataclass(frozen=True)
 class RecordConfig:
-    """Record scripted demonstrations of a task as a LeRobot dataset (v2.1, 50 Hz, 480×640)."""
+    """Record scripted demonstrations of a task as a LeRobot dataset (v2.1)."""
 
     task: TaskName
     """Task to demonstrate."""
@@ -24,6 +24,12 @@ class RecordConfig:
     """Number of episodes; each ends in success."""
     seed: int = 0
     """Seed of the first episode; the next ones have the next seeds, without those that fail."""
+    fps: int = 50
+    """Rows and frames per second, at most 50. With the policy's own (20) and --image-size nothing
+    is recorded that conversion would drop: two fifths of the frames are drawn."""
+    image_size: Optional[int] = None
+    """Height and width of the frames, in pixels, cropped and resized as conversion does; by default
+    they are 480×640 as gym-aloha's."""
     workers: Optional[int] = None
     """Number of processes; by default one per core."""
     cluster: Optional[str] = None
@@ -42,3 +48,7 @@ def check(config: RecordConfig) -> None:
         raise UsageError(f"expected at least 1 episode, got {config.episodes} (--episodes)")
     if not 0 <= config.seed < 2**31:
         raise UsageError(f"expected a seed from 0 to 2**31 - 1, got {config.seed} (--seed)")
+    check_range(config, "fps", least=1, most=50)
+    check_range(config, "image_size", least=16, most=480)
+    if (config.image_size or 0) % 2:
+        raise UsageError(f"--image-size is {config.image_size}, expected an even number for video")

@@ -1,19 +1,17 @@
 """Worker of a recording: the expert acts one demonstration; a success is filmed and measured."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from handover_conversion.lerobot import RecordingCodec, VideoRecorder
 
 from handover_envs.experts.expert import Expert
+from handover_envs.record.filming import Film, FilmedEpisode, film
 from handover_envs.simulator.rendering import LookName
-from handover_envs.simulator.simulator import FRAME_HEIGHT, FRAME_WIDTH, AlohaSimulator
-from handover_envs.simulator.tasks import CONTROL_RATE_HZ, SUCCESS_REWARD, TaskName
-
-_COMPARED_STEPS = (0, 150, 300)  # arms at home, at work near the objects, and together
+from handover_envs.simulator.simulator import AlohaSimulator
+from handover_envs.tasks.names import TaskName
+from handover_envs.tasks.task import SUCCESS_REWARD
 
 
 @dataclass(frozen=True)
@@ -22,34 +20,21 @@ class DemonstrationTask:
 
     task: TaskName
     seed: int
-    look: LookName
-    codec: RecordingCodec
-
-
-@dataclass(frozen=True)
-class RenderDifference:
-    """Difference of a look from the default one on the same scenes, in levels of 0 … 255."""
-
-    frames: int
-    mean_levels: float
-    share_above_8_levels: float
+    film: Film
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A success: state before each step and action, (400, 14) float32 each; and the video."""
+    """A success: what was filmed, the reward after each control step, and how it came about."""
 
     seed: int
-    state: np.ndarray
-    action: np.ndarray
+    filmed: FilmedEpisode
     rewards: np.ndarray
     start_poses: np.ndarray
-    video: bytes
-    image_statistics: dict[str, list]
-    look_difference: RenderDifference | None
+    notes: dict[str, Any] = field(default_factory=dict)  # of an intervention
 
     def __len__(self) -> int:
-        return len(self.state)
+        return len(self.filmed.state)
 
     def summary(self) -> dict[str, Any]:
         """Return this episode's entry in the dataset's record."""
@@ -57,6 +42,7 @@ class Demonstration:
             "seed": self.seed,
             "first_success_step": int(np.argmax(self.rewards == SUCCESS_REWARD)),
             "start_poses": self.start_poses.tolist(),
+            **self.notes,
         }
 
 
@@ -65,70 +51,28 @@ def demonstrate(task: DemonstrationTask) -> Demonstration | None:
 
     Physics takes half a second and rendering many, so the episode is first played unrendered.
     """
-    action = _expert(task.task).plan(task.seed).targets
-    simulator = _simulator(task.task, task.look)
+    plan = expert(task.task).plan(task.seed)
+    simulator = simulator_of(task.task, task.film.look)
     simulator.reset(task.seed)
-    rewards = np.array([simulator.step(targets) for targets in action])
+    rewards = np.array([simulator.step(targets) for targets in plan.targets])
     if rewards[-1] != SUCCESS_REWARD:
         return None
     simulator.reset(task.seed)
-    states = np.empty(action.shape, np.float32)
-    kept: dict[int, np.ndarray] = {}
-    size = {"height": FRAME_HEIGHT, "width": FRAME_WIDTH, "length": len(action)}
-    with VideoRecorder(task.codec, CONTROL_RATE_HZ, **size) as recorder:
-        for step, targets in enumerate(action):
-            states[step] = simulator.state
-            frame = simulator.render()
-            recorder.add(frame)
-            if step in _COMPARED_STEPS:
-                kept[step] = frame
-            simulator.step(targets)
-    return Demonstration(
-        seed=task.seed,
-        state=states,
-        action=action,
-        rewards=rewards,
-        start_poses=simulator.start_poses,
-        video=recorder.video,
-        image_statistics=recorder.statistics,
-        look_difference=None if task.look == "default" else _compare(task, action, kept),
-    )
-
-
-def _compare(
-    task: DemonstrationTask, action: np.ndarray, frames: dict[int, np.ndarray]
-) -> RenderDifference:
-    """Render some steps again in the default look."""
-    simulator = _simulator(task.task, "default")
-    simulator.reset(task.seed)
-    differences = []
-    for step in range(max(frames) + 1):
-        if step in frames:
-            differences.append(np.abs(simulator.render().astype(int) - frames[step]))
-        simulator.step(action[step])
-    levels = np.stack(differences)
-    return RenderDifference(len(frames), float(levels.mean()), float((levels > 8).mean()))
-
-
-def join_differences(differences: Iterable[RenderDifference]) -> RenderDifference | None:
-    """Average over episodes; None if there are none."""
-    parts = list(differences)
-    frames = sum(part.frames for part in parts)
-    if frames == 0:
-        return None
-    return RenderDifference(
-        frames,
-        sum(part.mean_levels * part.frames for part in parts) / frames,
-        sum(part.share_above_8_levels * part.frames for part in parts) / frames,
-    )
+    plain = None if task.film.look == "default" else simulator_of(task.task, "default")
+    if plain:
+        plain.reset(task.seed)
+    filmed = film(simulator, plain, plan, task.film)
+    return Demonstration(task.seed, filmed, rewards, simulator.start_poses)
 
 
 # A worker plays many episodes: these keep what takes seconds to load. Each reset starts afresh.
 @lru_cache(maxsize=1)
-def _expert(task: TaskName) -> Expert:
+def expert(task: TaskName) -> Expert:
+    """Keep the expert of the task that this worker plays."""
     return Expert(task)
 
 
 @lru_cache(maxsize=2)
-def _simulator(task: TaskName, look: LookName) -> AlohaSimulator:
+def simulator_of(task: TaskName, look: LookName) -> AlohaSimulator:
+    """Keep this worker's simulators."""
     return AlohaSimulator(task, look)

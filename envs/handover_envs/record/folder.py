@@ -2,7 +2,7 @@
 
 .NAME.partial/
   lock, plan.json   as in every work folder
-  SEED.mp4     a finished episode's video, and
+  SEED.NAME.mp4  a finished episode's video of each camera, and
   SEED.npz     its steps: written last, so that an episode that has it is complete
   SEED.failed  a seed whose episode did not succeed
   dataset/     the dataset, assembled at the end and then renamed into place
@@ -19,7 +19,8 @@ import numpy as np
 from handover_common import WorkFolder, partial_folder, write_bytes
 from handover_conversion.lerobot import RecordedSteps
 
-from handover_envs.record.demonstration import Demonstration, RenderDifference
+from handover_envs.record.demonstration import Demonstration
+from handover_envs.record.filming import RenderDifference
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,16 @@ class RecordingFolder(WorkFolder):
 
     def keep(self, episode: Demonstration) -> None:
         """Write an episode to the disk."""
-        write_bytes(self._file(episode.seed, "mp4"), episode.video)
-        difference = episode.look_difference
+        filmed, difference = episode.filmed, episode.filmed.look_difference
+        for camera, video in filmed.videos.items():
+            write_bytes(self._file(episode.seed, f"{camera}.mp4"), video)
         record = {
             "summary": episode.summary(),
-            "image_statistics": episode.image_statistics,
+            "image_statistics": filmed.image_statistics,
             "look_difference": None if difference is None else asdict(difference),
         }
         steps = io.BytesIO()
-        np.savez(steps, state=episode.state, action=episode.action, record=json.dumps(record))
+        np.savez(steps, state=filmed.state, action=filmed.action, record=json.dumps(record))
         write_bytes(self._file(episode.seed, "npz"), steps.getvalue())
 
     def drop(self, seed: int) -> None:
@@ -79,7 +81,10 @@ class RecordingFolder(WorkFolder):
             steps = RecordedSteps(
                 state=kept["state"],
                 action=kept["action"],
-                video=self._file(seed, "mp4"),
+                videos={
+                    camera: self._file(seed, f"{camera}.mp4")
+                    for camera in record["image_statistics"]
+                },
                 image_statistics=record["image_statistics"],
             )
         difference = record["look_difference"]

@@ -17,17 +17,20 @@ from handover_conversion.lerobot import (
 )
 
 from handover_envs.record.config import RecordConfig
-from handover_envs.record.demonstration import DemonstrationTask, demonstrate, join_differences
+from handover_envs.record.demonstration import DemonstrationTask, demonstrate
+from handover_envs.record.filming import Film, join_differences
 from handover_envs.record.folder import RecordingFolder
 from handover_envs.simulator.loading import check_packages, simulator_versions
 from handover_envs.simulator.rendering import LOOKS
-from handover_envs.simulator.simulator import FRAME_HEIGHT, FRAME_WIDTH
-from handover_envs.simulator.tasks import CONTROL_RATE_HZ, find_task
+from handover_envs.simulator.simulator import TOP_CAMERA
+from handover_envs.tasks.registry import find_task
+from handover_envs.tasks.task import CONTROL_RATE_HZ
 
 CAMERA = "observation.images.top"
 METADATA = "meta/recording.json"  # beside LeRobot's own files, which stay as lerobot writes them
 
-# Measured on these scenes and rounded up; films are linked into the dataset, not copied.
+# 400 frames of 480×640, measured on these scenes and rounded up; films are linked into the dataset,
+# not copied.
 _BYTES_PER_EPISODE: dict[RecordingCodec, int] = {"h264": 3_000_000, "av1": 2_000_000}
 _FEWEST_SUCCESSES = 0.5  # of the seeds tried, from the 10th on
 
@@ -88,13 +91,24 @@ def make_plan(config: RecordConfig) -> dict[str, Any]:
         "task": config.task,
         "seed": config.seed,
         "control_rate_hz": CONTROL_RATE_HZ,
+        "fps": config.fps,
+        "image_size": config.image_size,
         "look": {"name": config.render, **asdict(LOOKS[config.render])},
         "encoder": encoder_settings(config.codec),
     }
 
 
+def film_of(config: RecordConfig) -> Film:
+    """Return how the episodes of a configuration are filmed."""
+    cameras = {CAMERA: TOP_CAMERA}
+    return Film(cameras, config.fps, config.image_size, config.render, config.codec)
+
+
 def _check_space(config: RecordConfig, folder: RecordingFolder, missing: int) -> None:
-    needed = missing * _BYTES_PER_EPISODE[config.codec]
+    film = film_of(config)
+    height, width = film.height_width
+    share = height * width / (480 * 640) * film.fps / CONTROL_RATE_HZ * len(film.cameras)
+    needed = missing * _BYTES_PER_EPISODE[config.codec] * share
     free = shutil.disk_usage(folder.path).free
     if free < needed:
         raise DatasetError(
@@ -115,7 +129,7 @@ def _record_seeds(
         tried = range(config.seed, config.seed + config.episodes + failed)
         known = folder.finished() | folder.failed()
         tasks = [
-            DemonstrationTask(config.task, seed, config.render, config.codec)
+            DemonstrationTask(config.task, seed, film_of(config))
             for seed in tried
             if seed not in known
         ]
@@ -146,18 +160,17 @@ def _assemble(
     config: RecordConfig, folder: RecordingFolder, seeds: list[int], plan: dict[str, Any]
 ) -> None:
     """Assemble the dataset, with a record of how it was made."""
+    film = film_of(config)
     form = RecordingFormat(
         task=find_task(config.task).text,
-        fps=CONTROL_RATE_HZ,
-        camera=CAMERA,
-        height=FRAME_HEIGHT,
-        width=FRAME_WIDTH,
-        codec=config.codec,
+        fps=film.fps,
+        cameras=dict.fromkeys(film.cameras, film.height_width),
+        codec=film.codec,
     )
     dataset = folder.fresh_folder("dataset")
     write_recordings(dataset, form, (folder.read(seed).steps for seed in seeds))
     kept = [folder.read(seed) for seed in seeds]
-    difference = join_differences(episode.difference for episode in kept if episode.difference)
+    difference = join_differences([each.difference for each in kept if each.difference])
     look = plan["look"] | {"difference_from_default": difference and asdict(difference)}
     episodes = [episode.summary for episode in kept]
     write_json(dataset / METADATA, plan | {"look": look, "episodes": episodes})

@@ -8,13 +8,5 @@ if TYPE_CHECKING:
     from handover_envs.simulator.loading import check_packages, load_world, simulator_versions
     from handover_envs.simulator.rendering import LOOKS, LookName
     from handover_envs.simulator.simulator import AlohaSimulator
-    from handover_envs.simulator.tasks import (
-        CONTROL_RATE_HZ,
-        DEMONSTRATION_STEPS,
-        SUCCESS_REWARD,
-        TASKS,
-        TaskName,
-        find_task,
-    )
 
 __getattr__, __dir__ = lazy(__name__, __file__)

@@ -13,18 +13,15 @@ from gymnasium import spaces
 
 from handover_envs.simulator.rendering import LookName
 from handover_envs.simulator.simulator import FRAME_HEIGHT, FRAME_WIDTH, AlohaSimulator
-from handover_envs.simulator.tasks import (
-    CONTROL_RATE_HZ,
-    DEMONSTRATION_STEPS,
-    SUCCESS_REWARD,
-    TaskName,
-)
+from handover_envs.tasks.names import TaskName
+from handover_envs.tasks.task import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, SUCCESS_REWARD
 
 ObservationKind = Literal["agent_pos", "pixels_agent_pos"]
 
 ENVIRONMENTS: dict[str, TaskName] = {
     "handover/AlohaTransferCube-v0": "transfer_cube",
     "handover/AlohaInsertion-v0": "insertion",
+    "handover/AlohaTransferCubeLeft-v0": "transfer_cube_left",
 }
 
 # gym-aloha's actuators (ctrlrange in bimanual_viperx_*.xml), rad; grippers 0 … 1

@@ -7,10 +7,12 @@ from handover_proto import ALOHA_JOINTS
 
 from handover_envs.simulator.loading import load_world
 from handover_envs.simulator.rendering import LOOKS, LookName, apply_look, graphics_missing
-from handover_envs.simulator.tasks import Contacts, TaskName, find_task
+from handover_envs.tasks.names import TaskName
+from handover_envs.tasks.registry import find_task
+from handover_envs.tasks.task import Contacts, Task
 
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640  # gym-aloha's cameras
-_CAMERA = "top"
+TOP_CAMERA = "top"
 
 
 class SimulationFailed(HandoverError):
@@ -25,27 +27,27 @@ class AlohaSimulator:
     episode ends when the caller decides. Several simulators may live in one process.
     """
 
-    def __init__(self, task: TaskName = "transfer_cube", look: LookName = "default") -> None:
+    def __init__(self, task: TaskName | Task = "transfer_cube", look: LookName = "default") -> None:
         """Build the world. Raises UsageError, MissingExtra or GraphicsMissing."""
-        self.task = find_task(task)
+        self.task = task if isinstance(task, Task) else find_task(task)
         if look not in LOOKS:
             raise UsageError(f"unknown look {look!r}; expected one of: {', '.join(LOOKS)}")
         self.look = look
         self._world_module = load_world()
-        self._world = self._world_module.build_world(self.task.name)
+        self._world = self._world_module.build_world(self.task)
         apply_look(self._world.physics, look)
         self._start_poses: np.ndarray | None = None
         self.reward = 0
         self.steps = 0
 
     def reset(self, seed: int) -> np.ndarray:
-        """Put the robot at home and the objects where gym-aloha's reset(seed) does.
+        """Put the robot at home and the objects where the task has them for a seed.
 
         Return the state, (14,) float64. Raises UsageError for a seed outside 0 … 2³² − 1.
         """
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed}: expected 0 <= seed < 2**32")
-        self._start_poses = self._world_module.start_poses(self.task.name, seed)
+        self._start_poses = self.task.start_poses(seed)
         self._world_module.reset_world(self._world, self._start_poses)
         self.reward = 0
         self.steps = 0
@@ -95,40 +97,43 @@ class AlohaSimulator:
 
     @property
     def is_held(self) -> bool:
-        """Whether the task is done for good at this moment, a stricter test than reward 4.
-
-        Transfer: the cube is off the table in the left hand and the right hand has let go.
-        Insertion: the peg touches the socket's pin, and each hand holds its part off the table.
-        """
+        """Whether the task is done for good at this moment, a stricter test than reward 4."""
         return self.task.is_held(self.contacts())
 
     def contacts(self) -> Contacts:
         """Return what touches what: unordered pairs of geom names."""
-        physics = self._world.physics
-        names = physics.model.id2name
-        return frozenset(
-            frozenset((names(contact.geom1, "geom"), names(contact.geom2, "geom")))
-            for contact in physics.data.contact[: physics.data.ncon]
-        )
+        return self._world_module.contacts(self._world.physics)
 
-    def render(self, size: int | None = None) -> np.ndarray:
-        """Draw the top camera: (480, 640, 3) uint8, or (size, size, 3) as conversion makes it.
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the scene's cameras; the hands' are seen from the wrists."""
+        model = self._world.physics.model
+        return tuple(model.id2name(camera, "camera") for camera in range(model.ncam))
 
-        Raises UsageError for a size below 1, GraphicsMissing where rendering is not possible.
+    def render(self, size: int | None = None, camera: str = TOP_CAMERA) -> np.ndarray:
+        """Draw one camera: (480, 640, 3) uint8, or (size, size, 3) as conversion makes it.
+
+        Raises UsageError for a size below 1 or a camera that the scene does not have,
+        GraphicsMissing where rendering is not possible.
         """
+        if camera not in self.cameras:
+            raise UsageError(
+                f"the scene of {self.task.name} has no camera {camera!r}; it has: "
+                f"{', '.join(self.cameras)}"
+            )
         if size is None:
-            return self._draw()
+            return self._draw(camera)
         if size < 1:
             raise UsageError(f"an image of size {size}: expected at least 1 pixel")
-        return square_resize(self._draw(), size)
+        return square_resize(self._draw(camera), size)
 
-    def _draw(self) -> np.ndarray:
+    def _draw(self, camera: str) -> np.ndarray:
         physics = self._world.physics
         try:
             _ = physics.contexts  # created on the first render, where a missing driver shows
         except Exception as error:  # each OpenGL backend has its own errors
             raise graphics_missing(error) from error
-        return physics.render(FRAME_HEIGHT, FRAME_WIDTH, camera_id=_CAMERA)
+        return physics.render(FRAME_HEIGHT, FRAME_WIDTH, camera_id=camera)
 
     def close(self) -> None:
         """Free the rendering context."""

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
         save_metadata,
     )
     from handover_model.checkpoints.model_card import random_weights_card, write_card
-    from handover_model.checkpoints.weights import open_weights, read_weights, weight_files
+    from handover_model.checkpoints.weights import (
+        WeightFiles,
+        open_weights,
+        read_weights,
+        weight_files,
+    )
 
 __getattr__, __dir__ = lazy(__name__, __file__)

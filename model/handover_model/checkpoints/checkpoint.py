@@ -3,6 +3,7 @@
 Weights are only safetensors; nothing is unpickled and no code of a checkpoint is run.
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,18 +15,25 @@ import torch
 from handover_common import resolve
 from torch import Tensor, nn
 
-from handover_model.checkpoints.hashes import processor_hash, weights_hash
+from handover_model.checkpoints.hashes import HASH_CHARS, settings_hash
 from handover_model.checkpoints.metadata import CheckpointMetadata, load_metadata, save_metadata
-from handover_model.checkpoints.weights import SHARD_BYTES, load_weights, read_weights, save_weights
+from handover_model.checkpoints.weights import (
+    SHARD_BYTES,
+    WeightFiles,
+    load_weights,
+    read_weights,
+    save_weights,
+)
 from handover_model.errors import CheckpointError
 from handover_model.network.action_head import MASK_TOKEN_SCALE
 from handover_model.network.config import CONFIG_FILE, ModelConfig, load_config
 from handover_model.network.eagle_config import EAGLE_FILES, EagleConfig, load_eagle
-from handover_model.network.groot import Gr00tNetwork, build_empty, unused_shapes
+from handover_model.network.groot import Gr00tNetwork, build_empty, check_layers, unused_shapes
 from handover_model.processing.processor import Processor, make_processor
 from handover_model.processing.processor_config import (
     ProcessorConfig,
     load_processor_config,
+    processor_files,
     save_processor_config,
 )
 from handover_model.processing.tokenizer import copy_tokenizer, find_tokenizer, load_tokenizer
@@ -46,6 +54,8 @@ class Checkpoint:
     metadata: CheckpointMetadata
     tokenizer: Path | None
     """The folder that the user chose for the tokenizer, if any"""
+    weights_hash: str
+    """Of the weight files' bytes as they were loaded"""
 
     @property
     def config(self) -> ModelConfig:
@@ -62,13 +72,30 @@ class Checkpoint:
         _check_widths(self.config, processor)
         return processor
 
-    def weights_hash(self) -> str:
-        """Return the hash of the weights on disk; it is kept in the user's cache."""
-        return weights_hash(self.folder, Path.home() / HASH_CACHE)
+    def processor_hash(self, processor: Processor) -> str:
+        """Return the hash of everything but the network that decides a processor's answers.
 
-    def processor_hash(self) -> str:
-        """Return the hash of the processor's settings."""
-        return processor_hash(self.processor_config)
+        The statistics and settings, the embodiment, the tokenizer, and handover.json's rate, units,
+        sizes and learnt delay; all as they were loaded.
+        """
+        meaning = dataclasses.asdict(self.metadata)
+        del meaning["training"]
+        return settings_hash(
+            processor_files(self.processor_config),
+            processor.tag,
+            processor.tokenizer.content(),
+            meaning,
+        )
+
+    def hash(self, processor: Processor) -> str:
+        """Return the hash of everything that decides an answer: weights, network and processor."""
+        network = self.network
+        return settings_hash(
+            self.weights_hash,
+            network.config.to_json(),
+            network.eagle.to_json(),
+            self.processor_hash(processor),
+        )
 
 
 def load_checkpoint(
@@ -87,9 +114,10 @@ def load_checkpoint(
     config = load_config(folder)
     eagle = load_eagle(folder, config.model_name)
     processor_config = load_processor_config(folder)
-    network = load_network(folder, config, eagle, device=torch.device(device), dtype=dtype)
+    network, digest = _load_network(folder, config, eagle, torch.device(device), dtype)
     name = folder.resolve().name if Path(name_or_dir).is_dir() else str(name_or_dir)
-    return Checkpoint(name, folder, network, processor_config, load_metadata(folder), tokenizer)
+    metadata = load_metadata(folder)
+    return Checkpoint(name, folder, network, processor_config, metadata, tokenizer, digest)
 
 
 def load_network(
@@ -101,22 +129,44 @@ def load_network(
     dtype: torch.dtype | None,
 ) -> Gr00tNetwork:
     """Build a network with a folder's weights; it takes no more memory than they do."""
-    network = build_empty(config, eagle)
+    return _load_network(folder, config, eagle, device, dtype)[0]
+
+
+def _load_network(
+    folder: Path,
+    config: ModelConfig,
+    eagle: EagleConfig,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> tuple[Gr00tNetwork, str]:
+    """Return the network, and the hash of the weights in it."""
+    with WeightFiles(folder) as files:
+        check_layers(config, eagle, files.shapes, folder)
+        network = build_empty(config, eagle)
+        digest = _fill(network, files, device, dtype)
+    network.backbone.model.language_model.make_frequencies(device)
+    return network.eval(), digest[:HASH_CHARS]
+
+
+def _fill(
+    network: Gr00tNetwork, files: WeightFiles, device: torch.device, dtype: torch.dtype | None
+) -> str:
+    """Put the weights into an empty network; a mask token that the files lack is drawn."""
+    config = network.config
     mask_shape = (1, 1, config.input_embedding_dim)
-    load_weights(
+    digest = load_weights(
         network,
-        folder,
+        files,
         device=device,
         dtype=dtype,
-        ignored={**unused_shapes(eagle), MASK_TOKEN: mask_shape},
+        ignored={**unused_shapes(network.eagle), MASK_TOKEN: mask_shape},
         optional=frozenset({MASK_TOKEN}),
     )
     head = network.action_head
     if config.state_dropout_prob > 0 and head.mask_token.is_meta:
         fresh = MASK_TOKEN_SCALE * torch.randn(mask_shape, device=device, dtype=head.dtype)
         head.mask_token = nn.Parameter(fresh)
-    network.backbone.model.language_model.make_frequencies(device)
-    return network.eval()
+    return digest
 
 
 def save_checkpoint(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from handover_common import write_text
 
+from handover_model.checkpoints.weight_file import hash_files
 from handover_model.checkpoints.weights import weight_files
-from handover_model.processing.processor_config import ProcessorConfig, processor_files
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CACHED_BYTES = 64 * 1024 * 1024  # smaller files are faster to read than to look up
@@ -21,15 +21,13 @@ def weights_hash(folder: Path, cache: Path | None = None) -> str:
     cache: a folder that keeps hashes of unchanged files (same path, size and time of change), so
     that gigabytes are read once; None always reads them.
     """
-    digest = hashlib.sha256()
-    for path in weight_files(folder):
-        digest.update(f"{path.name} {_file_hash(path, cache)}\n".encode())
-    return digest.hexdigest()[:HASH_CHARS]
+    digests = {path.name: _file_hash(path, cache) for path in weight_files(folder)}
+    return hash_files(digests)[:HASH_CHARS]
 
 
-def processor_hash(config: ProcessorConfig) -> str:
-    """Hash the processor's settings, independently of order and spacing in its files."""
-    content = json.dumps(processor_files(config), sort_keys=True)
+def settings_hash(*settings: object) -> str:
+    """Hash settings as JSON, independently of order and spacing in the files they are from."""
+    content = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:HASH_CHARS]
 
 

@@ -17,6 +17,7 @@ from handover_model.network.json_settings import read_json
 from handover_model.processing.aloha import UNITS
 
 METADATA_FILE = "handover.json"
+MAX_RATE_HZ = 10_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class CheckpointMetadata:
     camera_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """(height, width) in pixels of each camera's recordings"""
     training: tuple[TrainingRecord, ...] = ()
+    max_delay_steps: int = 0
+    """The most given steps that its chunks have learnt to continue; 0 if none"""
 
 
 def load_metadata(folder: Path) -> CheckpointMetadata:
@@ -39,16 +42,20 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
         return CheckpointMetadata()
     values = read_json(path)
     try:
+        rate_hz = float(values.get("rate_hz", 0.0))
+        if not 0 <= rate_hz <= MAX_RATE_HZ:
+            raise ValueError(f"rate_hz is {rate_hz}, expected 0 to {MAX_RATE_HZ}")
         return CheckpointMetadata(
-            rate_hz=float(values.get("rate_hz", 0.0)),
+            rate_hz=rate_hz,
             units={str(key): str(unit) for key, unit in values.get("units", {}).items()},
             camera_sizes={
                 name: (int(height), int(width))
                 for name, (height, width) in values.get("camera_sizes", {}).items()
             },
             training=tuple(_record(record) for record in values.get("training", [])),
+            max_delay_steps=int(values.get("max_delay_steps", 0)),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path} is not in Handover's format: {error!r}") from error
 
 
@@ -58,10 +65,13 @@ def dataset_metadata(dataset: Path) -> CheckpointMetadata:
     video = read_json(dataset / "meta" / "modality.json").get("video", {})
     sizes: dict[str, tuple[int, int]] = {}
     for name, entry in video.items():
-        feature: Mapping[str, object] = info.get("features", {}).get(entry["original_key"], {})
+        key = entry.get("original_key") or f"observation.images.{name}"
+        feature: Mapping[str, object] = info.get("features", {}).get(key, {})
         shape = feature.get("shape")
         if isinstance(shape, list) and len(shape) == 3:
-            sizes[name] = (int(shape[0]), int(shape[1]))
+            channels_first = shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4)
+            height, width = shape[1:] if channels_first else shape[:2]
+            sizes[name] = (int(height), int(width))
     return CheckpointMetadata(rate_hz=float(info["fps"]), units=UNITS, camera_sizes=sizes)
 
 

@@ -4,15 +4,17 @@ Tensors are read one at a time into a network that was built without memory, so 
 no more memory than the weights themselves.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from handover_model.checkpoints.weight_file import StoredTensor, WeightFile, hash_files
 from handover_model.errors import CheckpointError
 from handover_model.network.json_settings import read_json
 
@@ -44,46 +46,83 @@ def weight_files(folder: Path) -> list[Path]:
     raise CheckpointError(f"{folder} has neither {SINGLE_FILE} nor {INDEX_FILE}{hint}")
 
 
+class WeightFiles:
+    """A checkpoint's weight files, all open; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open them; CheckpointError if one is missing, damaged, or repeats another's tensor."""
+        self.folder = folder
+        self._files: list[WeightFile] = []
+        self.stored: dict[str, StoredTensor] = {}
+        with ExitStack() as stack:
+            for path in weight_files(folder):
+                file = stack.enter_context(open_weights(path))
+                if twice := set(file.tensors) & set(self.stored):
+                    raise CheckpointError(f"{path} repeats {min(twice)} of another file")
+                self._files.append(file)
+                self.stored.update(file.tensors)
+            self._open = stack.pop_all()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor's shape."""
+        return {key: stored.shape for key, stored in self.stored.items()}
+
+    def read(self, keys: Collection[str], digests: dict[str, str]) -> Iterator[tuple[str, Tensor]]:
+        """Read tensors one by one, in the types in which they are stored.
+
+        digests: gets the SHA-256 of each file that has been read to its end, by its name.
+        """
+        for file in self._files:
+            digest = hashlib.sha256()
+            yield from file.read(keys, digest)
+            digests[file.path.name] = digest.hexdigest()
+
+    def __enter__(self) -> "WeightFiles":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
 def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """List a checkpoint's tensors without reading them: {key: shape}."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in weight_files(folder):
-        with open_weights(path) as file:
-            shapes.update((key, tuple(file.get_slice(key).get_shape())) for key in file.keys())  # noqa: SIM118
-    return shapes
+    with WeightFiles(folder) as files:
+        return files.shapes
 
 
-def read_weights(folder: Path, keys: set[str], device: str = "cpu") -> Iterator[tuple[str, Tensor]]:
+def read_weights(folder: Path, keys: set[str]) -> Iterator[tuple[str, Tensor]]:
     """Read tensors of a checkpoint one by one, in the types in which they are stored."""
     for path in weight_files(folder):
-        with open_weights(path, device) as file:
-            for key in sorted(keys.intersection(file.keys())):
+        with open_weights(path) as file:
+            for key in sorted(keys.intersection(file.tensors)):
                 yield key, file.get_tensor(key)
 
 
 def load_weights(
     network: nn.Module,
-    folder: Path,
+    files: WeightFiles,
     *,
     device: torch.device,
     dtype: torch.dtype | None,
     ignored: Mapping[str, tuple[int, ...]],
     optional: frozenset[str] = frozenset(),
-) -> None:
-    """Load a checkpoint's weights into a network that was built empty, strictly.
+) -> str:
+    """Load weights into a network that was built empty, strictly; return the hash of the files.
 
     dtype: of the loaded weights; None keeps each as it is stored. `ignored` may be in the
-    checkpoint and are not read; `optional` may be missing and stay as they are. Raises
+    checkpoint and are not kept; `optional` may be missing and stay as they are. Raises
     CheckpointError listing every key that is missing, left over or of another shape.
     """
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    found = weight_shapes(folder)
-    _check_keys(folder, wanted, found, ignored, optional)
+    _check_keys(files.folder, wanted, files.shapes, ignored, optional)
+    digests: dict[str, str] = {}
     weights = {
-        key: tensor if dtype is None else tensor.to(dtype)
-        for key, tensor in read_weights(folder, set(wanted), str(device))
+        key: tensor.to(device, dtype or tensor.dtype)
+        for key, tensor in files.read(wanted.keys(), digests)
     }
     network.load_state_dict(weights, strict=False, assign=True)
+    return hash_files(digests)
 
 
 def save_weights(folder: Path, weights: Mapping[str, Tensor], shard_bytes: int) -> None:
@@ -102,14 +141,9 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor], shard_bytes: int) 
     (folder / INDEX_FILE).write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
-def open_weights(path: Path, device: str = "cpu") -> safe_open:
+def open_weights(path: Path) -> WeightFile:
     """Open a safetensors file; CheckpointError when it is damaged."""
-    try:
-        return safe_open(path, framework="pt", device=device)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable safetensors file ({error}); download it again"
-        ) from error
+    return WeightFile(path)
 
 
 def _split(weights: Mapping[str, Tensor], shard_bytes: int) -> list[dict[str, Tensor]]:

@@ -44,7 +44,7 @@ def calibrate(
     found = compare(got, want)
     mean = float(np.abs(got - want).mean())
     error = ActionError(len(unseen), found.cosine, mean, found.difference)
-    return Fp8Scales(checkpoint.weights_hash(), dataset, len(seen), error, inputs)
+    return Fp8Scales(checkpoint.weights_hash, dataset, len(seen), error, inputs)
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         load_eagle,
     )
     from handover_model.network.embodiment_layers import EmbodimentLinear
-    from handover_model.network.flow_matching import FlowDraw, draw_flow
+    from handover_model.network.flow_matching import FlowDraw, draw_delay, draw_flow
     from handover_model.network.groot import (
         Gr00tNetwork,
         ModelInput,

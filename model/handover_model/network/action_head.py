@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from handover_model.network.backbone import BackboneOutput
 from handover_model.network.config import ModelConfig
 from handover_model.network.dit import Dit, Memory
 from handover_model.network.embodiment_layers import ActionEncoder, EmbodimentMlp
-from handover_model.network.flow_matching import FlowDraw, flow_point
-from handover_model.network.real_time_chunking import PrefixGuide, sample, sample_guided
+from handover_model.network.flow_matching import FlowDraw, clean_steps, flow_point
+from handover_model.network.real_time_chunking import (
+    CleanPrefix,
+    Prefix,
+    choose_sampler,
+)
 
 MASK_TOKEN_SCALE = 0.02  # spread of a new mask token, if a checkpoint has none
 MASK_SUM_FLOOR = 1e-6
@@ -70,12 +75,24 @@ class ActionHead(nn.Module):
         state_tokens: Tensor,
         embodiment: Tensor,
         memories: list[Memory | None],
+        clean: Tensor | None = None,
     ) -> Tensor:
-        """Predict the velocity of noisy actions: (B, H, A), (B,) int64 -> (B, H, A)."""
-        tokens = self.action_encoder(actions.to(self.dtype), bucket, embodiment)
+        """Predict the velocity of noisy actions: (B, H, A), (B,) int64 -> (B, H, A).
+
+        clean: (B, H) bool, steps whose actions are without noise; they get a timestep of their own.
+        """
+        buckets = bucket[:, None]
+        times, is_clean = buckets, None
+        if clean is not None:
+            last = torch.full_like(buckets, self.clean_bucket)
+            times = torch.where(clean, last, buckets)
+            buckets = torch.cat([buckets, last], dim=1)
+            is_clean = functional.pad(clean, (state_tokens.shape[1], 0))
+        tokens = self.action_encoder(actions.to(self.dtype), times, embodiment)
         if self.config.add_pos_embed:
             tokens = tokens + self.position_embedding.weight[: tokens.shape[1]]
-        output = self.model(torch.cat([state_tokens, tokens], dim=1), bucket, memories)
+        joined = torch.cat([state_tokens, tokens], dim=1)
+        output = self.model(joined, buckets, memories, is_clean)
         return self.action_decoder(output, embodiment)[:, -actions.shape[1] :]
 
     def generate(
@@ -84,23 +101,23 @@ class ActionHead(nn.Module):
         state: Tensor,
         embodiment: Tensor,
         noise: Tensor,
-        guide: PrefixGuide | None = None,
+        prefix: Prefix | None = None,
     ) -> Tensor:
         """Denoise a chunk: noise (B, H, A) -> actions (B, H, A) float32 in normalized units.
 
-        With a guide the chunks continue it; then not in inference mode (see `sample_guided`).
+        With a prefix the chunks continue it; with a PrefixGuide not in inference mode (see
+        `sample_guided`).
         """
         memories = self.remember(backbone)
         state_tokens = self.encode_state(state, embodiment)
 
         def velocity(actions: Tensor, step: int) -> Tensor:
             bucket = torch.full_like(embodiment, self.bucket(step))
-            return self.velocity(actions, bucket, state_tokens, embodiment, memories)
+            return self.velocity(actions, bucket, state_tokens, embodiment, memories, clean)
 
         steps = self.config.num_inference_timesteps
-        if guide is None:
-            return sample(velocity, noise, steps)
-        return sample_guided(velocity, noise, steps, guide)
+        clean = prefix.clean if isinstance(prefix, CleanPrefix) else None
+        return choose_sampler(prefix)(velocity, noise, steps)
 
     def loss(
         self,
@@ -114,12 +131,17 @@ class ActionHead(nn.Module):
         """Return the loss of the velocity at a random point of the flow to `action`.
 
         action, action_mask: (B, horizon, max_action_dim); the mask is 1 where actions are real.
+        Steps that the draw gives clean are no part of the loss.
         """
         point = flow_point(action, draw.noise, draw.time, self.config.num_timestep_buckets)
         state_tokens = self._disturb(self.encode_state(state, embodiment), draw)
         memories = self.remember(backbone)
-        velocity = self.velocity(point.noisy, point.bucket, state_tokens, embodiment, memories)
-        mask = action_mask.float()
+        noisy, mask, clean = point.noisy, action_mask.float(), None
+        if draw.delay is not None:
+            clean = clean_steps(draw.delay, action.shape[1])
+            noisy = torch.where(clean[..., None], action.float(), noisy)
+            mask = mask * ~clean[..., None]
+        velocity = self.velocity(noisy, point.bucket, state_tokens, embodiment, memories, clean)
         errors = (velocity.float() - point.velocity).square() * mask
         return FlowLoss(errors.sum() / (mask.sum() + MASK_SUM_FLOOR), errors)
 
@@ -131,6 +153,11 @@ class ActionHead(nn.Module):
         if draw.state_noise is not None:
             state_tokens = state_tokens + draw.state_noise.to(state_tokens.dtype)
         return state_tokens
+
+    @property
+    def clean_bucket(self) -> int:
+        """The timestep of actions without noise: the flow's end, which its draws never reach."""
+        return self.config.num_timestep_buckets
 
     def bucket(self, step: int) -> int:
         """Return a denoising step's time as the network's bucket."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handover_model.errors import CheckpointError
-from handover_model.network.json_settings import read_json, read_settings
+from handover_model.network.json_settings import MAX_SIZE, read_json, read_settings
 
 CONFIG_FILE = "config.json"
 MODEL_TYPE = "Gr00tN1d6"
@@ -120,6 +120,8 @@ _COUNTS = (
     *("max_state_dim", "max_action_dim", "max_num_embodiments", "num_timestep_buckets"),
 )
 
+_MOST = {"num_inference_timesteps": 256, "action_horizon": 4096}  # no weight tells these
+
 
 def _check(config: ModelConfig, dit_values: Mapping[str, Any], place: str) -> None:
     dit = config.diffusion_model_cfg
@@ -139,8 +141,11 @@ def _check(config: ModelConfig, dit_values: Mapping[str, Any], place: str) -> No
             f"{config.max_seq_len} rows of the position table (max_seq_len)"
         )
     for name in _COUNTS:
-        if getattr(config, name) < 1:
-            raise CheckpointError(f"{place}: {name} is {getattr(config, name)}, expected 1 or more")
+        most = _MOST.get(name, MAX_SIZE)
+        if not 1 <= getattr(config, name) <= most:
+            raise CheckpointError(
+                f"{place}: {name} is {getattr(config, name)}, expected 1 to {most}"
+            )
     norm_type = dit_values.get("norm_type", "ada_norm")
     positions = dit_values.get("positional_embeddings")
     if norm_type != "ada_norm" or positions is not None or config.reproject_vision:

@@ -7,6 +7,7 @@ names are the keys of the published weights.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +32,22 @@ class Memory:
     """(B, 1, 1, S) bool, or None when every position counts"""
 
 
+@dataclass(frozen=True)
+class TokenTimes:
+    """Embedded timesteps of a batch's tokens: one for all, or another one for those of a prefix."""
+
+    embedded: Tensor
+    """(B, 1 or 2, width): the flow's, then that of clean actions"""
+    clean: Tensor | None
+    """(B, T, 1) bool, true at a prefix's tokens; None where there is no second timestep"""
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Give each token its timestep's values: (B, 1 or 2, N) -> (B, 1 or T, N)."""
+        if self.clean is None:
+            return values
+        return torch.where(self.clean, values[:, 1:], values[:, :1])
+
+
 class TimestepEmbedder(nn.Module):
     """The two linear layers after the sinusoid."""
 
@@ -40,7 +57,7 @@ class TimestepEmbedder(nn.Module):
         self.linear_2 = nn.Linear(width, width)
 
     def forward(self, bucket: Tensor) -> Tensor:
-        """Embed timesteps: (B,) int64 -> (B, width)."""
+        """Embed timesteps: (...) int64 -> (..., width)."""
         waves = dit_sinusoid(bucket, TIME_WIDTH).to(self.linear_1.weight.dtype)
         return self.linear_2(functional.silu(self.linear_1(waves)))
 
@@ -65,10 +82,10 @@ class TimedNorm(nn.Module):
         self.linear = nn.Linear(width, 2 * width)
         self.norm = nn.LayerNorm(width, eps=BLOCK_NORM_EPS, elementwise_affine=False)
 
-    def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
-        """Normalize tokens: (B, T, width), (B, width) -> (B, T, width)."""
-        scale, shift = self.linear(functional.silu(time)).chunk(2, dim=-1)
-        return self.norm(tokens) * (1 + scale[:, None]) + shift[:, None]
+    def forward(self, tokens: Tensor, times: TokenTimes) -> Tensor:
+        """Normalize tokens: (B, T, width) -> the same shape."""
+        scale, shift = times.spread(self.linear(functional.silu(times.embedded))).chunk(2, dim=-1)
+        return self.norm(tokens) * (1 + scale) + shift
 
 
 class Attention(nn.Module):
@@ -160,9 +177,9 @@ class Block(nn.Module):
         """See Attention.remember."""
         return self.attn1.remember(features, mask)
 
-    def forward(self, tokens: Tensor, time: Tensor, memory: Memory | None) -> Tensor:
+    def forward(self, tokens: Tensor, times: TokenTimes, memory: Memory | None) -> Tensor:
         """Attend and transform: (B, T, width); without a memory tokens attend to themselves."""
-        normed = self.norm1(tokens, time)
+        normed = self.norm1(tokens, times)
         mixed = self.attn1(normed, memory or self.attn1.remember(normed, None))
         tokens = tokens + self.final_dropout(mixed)
         return tokens + self.ff(self.norm3(tokens))
@@ -210,11 +227,24 @@ class Dit(nn.Module):
                 memories.append(block.remember(features, text if reads_text else image))
         return memories
 
-    def forward(self, tokens: Tensor, bucket: Tensor, memories: list[Memory | None]) -> Tensor:
-        """Denoise: (B, T, width), (B,) int64 timesteps -> (B, T, output width)."""
-        time = self.timestep_encoder(bucket)
+    def forward(
+        self,
+        tokens: Tensor,
+        buckets: Tensor,
+        memories: list[Memory | None],
+        clean: Tensor | None = None,
+    ) -> Tensor:
+        """Denoise: (B, T, width) -> (B, T, output width).
+
+        buckets: (B, 1) int64 timesteps; (B, 2) with `clean`, (B, T) bool, whose tokens have the
+        second one.
+        """
+        times = TokenTimes(
+            self.timestep_encoder(buckets), None if clean is None else clean[..., None]
+        )
         for block, memory in zip(self.transformer_blocks, memories, strict=True):
-            tokens = block(tokens, time, memory)
-        shift, scale = self.proj_out_1(functional.silu(time)).chunk(2, dim=-1)
-        tokens = self.norm_out(tokens) * (1 + scale[:, None]) + shift[:, None]
+            tokens = block(tokens, times, memory)
+        shifts = times.spread(self.proj_out_1(functional.silu(times.embedded)))
+        shift, scale = shifts.chunk(2, dim=-1)
+        tokens = self.norm_out(tokens) * (1 + scale) + shift
         return self.proj_out_2(tokens)

@@ -91,6 +91,17 @@ def parse_eagle(values: Mapping[str, Any], place: str) -> EagleConfig:
         text_config=read_settings(TextConfig, values.get("text_config") or {}, place),
     )
     vision, text = eagle.vision_config, eagle.text_config
+    divisors = {
+        "downsample_ratio": eagle.downsample_ratio,
+        "vision patch_size": vision.patch_size,
+        "vision num_attention_heads": vision.num_attention_heads,
+        "text num_attention_heads": text.num_attention_heads,
+        "text num_key_value_heads": text.num_key_value_heads,
+        "text head_dim": text.head_dim,
+    }
+    for name, size in divisors.items():
+        if not size:
+            raise CheckpointError(f"{place}: {name} is 0, expected more")
     if vision.position_grid**2 != vision.num_patches:
         raise CheckpointError(f"{place}: num_patches is {vision.num_patches}, expected a square")
     if vision.hidden_size % vision.num_attention_heads:

@@ -43,8 +43,8 @@ class ActionEncoder(nn.Module):
         self.W3 = EmbodimentLinear(embodiments, width, width)
 
     def forward(self, actions: Tensor, bucket: Tensor, embodiment: Tensor) -> Tensor:
-        """Encode a chunk: (B, H, A), (B,) int64 timesteps, (B,) int64 -> (B, H, width)."""
+        """Encode a chunk: (B, H, A), (B, 1 or H) int64 timesteps, (B,) int64 -> (B, H, width)."""
         tokens = self.W1(actions, embodiment)
         time = action_sinusoid(bucket, tokens.shape[-1]).to(tokens.dtype)
-        joined = torch.cat([tokens, time[:, None].expand_as(tokens)], dim=-1)
+        joined = torch.cat([tokens, time.expand_as(tokens)], dim=-1)
         return self.W3(functional.silu(self.W2(joined, embodiment)), embodiment)

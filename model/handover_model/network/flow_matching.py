@@ -25,12 +25,17 @@ class FlowDraw:
     """(B,) bool: samples whose state token is replaced by the learned mask token"""
     state_noise: Tensor | None = None
     """(B, state steps, width) float32 added to the state tokens, already scaled; None for none"""
+    delay: Tensor | None = None
+    """(B,) int64: steps at a chunk's start that are given clean (see clean_steps); None for none"""
 
     def to(self, device: torch.device) -> "FlowDraw":
         """Move all tensors to a device."""
-        state_noise = None if self.state_noise is None else self.state_noise.to(device)
         return FlowDraw(
-            self.noise.to(device), self.time.to(device), self.drops_state.to(device), state_noise
+            self.noise.to(device),
+            self.time.to(device),
+            self.drops_state.to(device),
+            None if self.state_noise is None else self.state_noise.to(device),
+            None if self.delay is None else self.delay.to(device),
         )
 
 
@@ -75,6 +80,21 @@ def draw_flow(
         torch.from_numpy(drops_state),
         state_noise,
     )
+
+
+def draw_delay(most: int, generator: np.random.Generator) -> int:
+    """Draw how many steps of a training chunk are given clean: 0 to `most`, all as likely."""
+    return int(generator.integers(0, most, endpoint=True))
+
+
+def clean_steps(delay: Tensor, horizon: int) -> Tensor:
+    """Mark the first steps of chunks: (B,) int64 -> (B, horizon) bool.
+
+    Training-time action conditioning (Black, Ren, Equi and Levine, arXiv:2512.05964): the policy
+    reads the steps that will have been executed before its chunk arrives, without noise and at a
+    timestep of their own, and learns the rest given them.
+    """
+    return torch.arange(horizon, device=delay.device) < delay[:, None]
 
 
 def flow_point(action: Tensor, noise: Tensor, time: Tensor, buckets: int) -> FlowPoint:

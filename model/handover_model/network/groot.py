@@ -4,12 +4,14 @@ Its state dict has the keys and shapes of the published checkpoint, without the 
 network never uses (listed by `unused_shapes`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from handover_model.errors import CheckpointError
 from handover_model.network.action_head import ActionHead, FlowLoss
 from handover_model.network.backbone import Backbone
 from handover_model.network.config import ModelConfig
@@ -80,9 +82,42 @@ class Gr00tNetwork(nn.Module):
 
 
 def build_empty(config: ModelConfig, eagle: EagleConfig) -> Gr00tNetwork:
-    """Build the network without memory for its weights (torch's meta device)."""
-    with torch.device("meta"):
-        return Gr00tNetwork(config, eagle)
+    """Build the network without memory for its weights (torch's meta device).
+
+    Raises CheckpointError for sizes whose product no tensor can have.
+    """
+    try:
+        with torch.device("meta"):
+            return Gr00tNetwork(config, eagle)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"no network has config.json's sizes: {reason}") from error
+
+
+def check_layers(
+    config: ModelConfig, eagle: EagleConfig, shapes: Mapping[str, object], folder: Path
+) -> None:
+    """Hold the numbers of layers against a checkpoint's tensors, before any layer is made.
+
+    All other sizes cost nothing until load_weights compares them. Raises CheckpointError.
+    """
+    counts = {
+        "diffusion_model_cfg.num_layers": (
+            config.diffusion_model_cfg.num_layers,
+            "action_head.model.transformer_blocks.",
+        ),
+        "select_layer": (config.select_layer, "backbone.model.language_model.model.layers."),
+        "vision_config.num_hidden_layers": (
+            eagle.vision_config.num_hidden_layers,
+            "backbone.model.vision_model.vision_model.encoder.layers.",
+        ),
+    }
+    for name, (said, prefix) in counts.items():
+        stored = {key[len(prefix) :].partition(".")[0] for key in shapes if key.startswith(prefix)}
+        if said != len(stored):
+            raise CheckpointError(
+                f"{folder}: {name} is {said}, but the weight files have {len(stored)} such layers"
+            )
 
 
 def unused_shapes(eagle: EagleConfig) -> dict[str, tuple[int, ...]]:

@@ -1,10 +1,14 @@
 """Real-time chunking: samples a chunk that continues what the robot is still executing.
 
-After Black, Galliker and Levine, "Real-Time Execution of Action Chunking Flow Policies",
-arXiv:2506.07339; equations are numbered as there. Time goes from 0 (noise) to 1 (action), in the
-paper as in GR00T. The first d steps of the former chunk's rest will have been executed when the new
-chunk arrives, so they are frozen; the other steps of the rest draw the new chunk towards them, ever
-less; what follows is free.
+Two ways. A policy that has learnt it (training-time action conditioning: Black, Ren, Equi and
+Levine, arXiv:2512.05964) reads the steps that will have been executed as they are: CleanPrefix. Any
+other is guided to them, at the cost of a backward pass in each step: PrefixGuide.
+
+The guidance is after Black, Galliker and Levine, "Real-Time Execution of Action Chunking Flow
+Policies", arXiv:2506.07339; equations are numbered as there. Time goes from 0 (noise) to 1
+(action), in the paper as in GR00T. The first d steps of the former chunk's rest will have been
+executed when the new chunk arrives, so they are frozen; the other steps of the rest draw the new
+chunk towards them, ever less; what follows is free.
 """
 
 from collections.abc import Callable
@@ -16,6 +20,9 @@ from torch import Tensor
 
 Velocity = Callable[[Tensor, int], Tensor]
 """(B, H, A) float32 actions and the number of the denoising step -> their velocity, (B, H, A)"""
+
+Sampler = Callable[[Velocity, Tensor, int], Tensor]
+"""Velocity, noise (B, H, A) and the number of denoising steps -> a chunk, (B, H, A) float32"""
 
 # The paper's beta, which bounds the guidance where its own weight would be unbounded.
 MAX_GUIDANCE = 5.0
@@ -40,6 +47,44 @@ class PrefixGuide:
     def to(self, device: torch.device) -> "PrefixGuide":
         """Move all tensors to a device."""
         return PrefixGuide(self.target.to(device), self.weight.to(device), self.frozen.to(device))
+
+
+@dataclass(frozen=True)
+class CleanPrefix:
+    """The steps that a batch of B chunks begins with, in the network's normalized units."""
+
+    target: Tensor
+    """(B, H, A) float32; ignored where `clean` is false"""
+    clean: Tensor
+    """(B, H) bool: steps that are given; none of them in a chunk that continues nothing"""
+
+    def row(self, place: int) -> "CleanPrefix":
+        """Return one chunk's prefix as a batch of one."""
+        one = slice(place, place + 1)
+        return CleanPrefix(self.target[one], self.clean[one])
+
+    def to(self, device: torch.device) -> "CleanPrefix":
+        """Move both tensors to a device."""
+        return CleanPrefix(self.target.to(device), self.clean.to(device))
+
+
+Prefix = PrefixGuide | CleanPrefix
+
+
+def choose_sampler(prefix: Prefix | None) -> Sampler:
+    """Return the sampler for a prefix; `sample` for none.
+
+    For a CleanPrefix, the velocity it is called with has to know of `prefix.clean`.
+    """
+    if prefix is None:
+        return sample
+
+    def continued(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
+        if isinstance(prefix, CleanPrefix):
+            return sample_after(velocity, noise, steps, prefix)
+        return sample_guided(velocity, noise, steps, prefix)
+
+    return continued
 
 
 def soft_mask(delay: int, length: int, horizon: int) -> np.ndarray:
@@ -71,6 +116,16 @@ def sample(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
     actions = noise.float()
     for step in range(steps):
         actions = actions + velocity(actions, step).float() / steps
+    return actions
+
+
+def sample_after(velocity: Velocity, noise: Tensor, steps: int, prefix: CleanPrefix) -> Tensor:
+    """Follow the velocity from noise, but for the prefix's steps, which stay: see `sample`."""
+    clean = prefix.clean[..., None]
+    actions = torch.where(clean, prefix.target, noise.float())
+    for step in range(steps):
+        moved = actions + velocity(actions, step).float() / steps
+        actions = torch.where(clean, prefix.target, moved)
     return actions
 
 

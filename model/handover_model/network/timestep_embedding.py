@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def action_sinusoid(bucket: Tensor, width: int) -> Tensor:
-    """Embed timesteps for the action encoder, sines first: (B,) int64 -> (B, width) float32."""
+    """Embed timesteps for the action encoder, sines first: (...) int64 -> (..., width) float32."""
     half = width // 2
     step = torch.log(torch.tensor(10000.0, dtype=torch.float32)) / half
     angles = _angles(bucket, -torch.arange(half, dtype=torch.float32) * step)
@@ -21,7 +21,7 @@ def action_sinusoid(bucket: Tensor, width: int) -> Tensor:
 
 
 def dit_sinusoid(bucket: Tensor, width: int = 256) -> Tensor:
-    """Embed timesteps for the transformer, cosines first: (B,) int64 -> (B, width) float32."""
+    """Embed timesteps for the transformer, cosines first: (...) int64 -> (..., width) float32."""
     half = width // 2
     exponents = -math.log(10000) * torch.arange(half, dtype=torch.float32) / (half - 1)
     angles = _angles(bucket, exponents)
@@ -29,6 +29,6 @@ def dit_sinusoid(bucket: Tensor, width: int = 256) -> Tensor:
 
 
 def _angles(bucket: Tensor, exponents: Tensor) -> Tensor:
-    """Multiply timesteps with exp(exponents): (B,), (half,) float32 -> (B, half) float32."""
+    """Multiply timesteps with exp(exponents): (...), (half,) float32 -> (..., half) float32."""
     frequencies = torch.exp(exponents.double()).float().to(bucket.device)
-    return bucket.float()[:, None] * frequencies
+    return bucket.float()[..., None] * frequencies

@@ -18,6 +18,8 @@ from torch.nn import functional
 from handover_model.errors import ModalityError
 
 MIN_TOKENS, MAX_TOKENS = 4, 4096  # image tokens that the backbone accepts per image
+MAX_SIDE = 4096  # px, of a prepared image
+MIN_SHARE = 0.01  # of a side, kept by the crop
 MAX_ASPECT = 8  # longer side over shorter; scaling a sliver's short side up would fill the memory
 CENTER = (0.5, 0.5)  # place of the crop, as shares of the room that it leaves (down, right)
 
@@ -33,6 +35,18 @@ class ImageOptions:
     image_crop_size: tuple[int, int] | None = None
     random_rotation_angle: float | None = None
     color_jitter_params: dict[str, float] | None = None
+
+
+def check_options(options: ImageOptions) -> None:
+    """Raise ValueError for sizes that no frame can be brought to, or not in bounded memory."""
+    target, crop = options.image_target_size or (), options.image_crop_size or ()
+    edge = () if options.shortest_image_edge is None else (options.shortest_image_edge,)
+    for side in (*edge, *target, *crop):
+        if type(side) is not int or not 1 <= side <= MAX_SIDE:
+            raise ValueError(f"an image size is {side!r}, expected 1 to {MAX_SIDE} pixels")
+    share = options.crop_fraction
+    if share is not None and not (type(share) in (int, float) and MIN_SHARE <= share <= 1):
+        raise ValueError(f"crop_fraction is {share!r}, expected {MIN_SHARE} to 1")
 
 
 def prepare_frame(

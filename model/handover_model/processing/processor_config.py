@@ -9,7 +9,7 @@ from typing import Any
 
 from handover_model.errors import CheckpointError, ModalityError
 from handover_model.network.json_settings import read_json
-from handover_model.processing.image import ImageOptions
+from handover_model.processing.image import ImageOptions, check_options
 from handover_model.processing.modality import (
     ModalityConfig,
     modality_config_json,
@@ -93,11 +93,13 @@ def parse_arguments(
     plain.pop("modality_configs", None)
     own = ("formalize_language", "max_state_dim", "max_action_dim", "max_action_horizon")
     try:
+        image = ImageOptions(**_sizes(_take(plain, ImageOptions)))
+        check_options(image)
         return ProcessorConfig(
             modalities,
             statistics,
             embodiment_ids,
-            image=ImageOptions(**_sizes(_take(plain, ImageOptions))),
+            image=image,
             normalize=NormalizeOptions(**_take(plain, NormalizeOptions)),
             **{name: plain.pop(name) for name in own if name in plain},
             other=plain,

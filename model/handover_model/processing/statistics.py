@@ -43,13 +43,16 @@ class EmbodimentStatistics:
 
 def parse_statistics(values: Mapping[str, Any], place: str) -> EmbodimentStatistics:
     """Parse one embodiment's part of statistics.json; StatisticsError names what is wrong."""
-    parts = {
-        kind: {
-            key: parse_key(entry, f"{place}.{kind}.{key}")
-            for key, entry in (values.get(kind) or {}).items()
+    try:
+        parts = {
+            kind: {
+                key: parse_key(entry, f"{place}.{kind}.{key}")
+                for key, entry in (values.get(kind) or {}).items()
+            }
+            for kind in ("state", "action", "relative_action")
         }
-        for kind in ("state", "action", "relative_action")
-    }
+    except (AttributeError, TypeError):
+        raise StatisticsError(f"{place}: expected {{kind: {{key: statistics}}}}") from None
     return EmbodimentStatistics(**parts)
 
 

@@ -72,6 +72,10 @@ class PromptTokenizer:
     image_token: int
     pad_token: int
 
+    def content(self) -> str:
+        """Return everything that decides the ids, as JSON."""
+        return self.tokenizer.to_str()
+
     def encode(self, text: str) -> np.ndarray:
         """Tokenize a rendered prompt: (S,) int64."""
         return np.asarray(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)

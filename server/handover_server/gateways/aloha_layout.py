@@ -5,7 +5,7 @@ environments observe and command them so. Nothing is flipped or rescaled.
 """
 
 import numpy as np
-from handover_proto import ALOHA_JOINTS, GR1_DIMS, GRIPPER_JOINTS, PolicySpec
+from handover_proto import GR1_DIMS, PolicySpec
 
 TOP_CAMERA = "cam_high"  # openpi's name for the one camera of gym-aloha
 
@@ -35,20 +35,3 @@ def training_square(frame: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return frame[top : top + side, left : left + side]
-
-
-def at_rate(targets: np.ndarray, rate_hz: float, control_rate_hz: float) -> np.ndarray:
-    """Resample a chunk to a target per control step: (steps, 14) -> (more or fewer, 14), float32.
-
-    Step j of a chunk is due j / rate_hz after its observation. Arms go linearly from one step to
-    the next, grippers jump: as handover_client.control.chunk_player does in Handover's client.
-    """
-    count = int(len(targets) * control_rate_hz / rate_hz + 1e-9)
-    places = np.arange(count) * (rate_hz / control_rate_hz)
-    index = np.minimum((places + 1e-9).astype(int), len(targets) - 1)
-    following = np.minimum(index + 1, len(targets) - 1)
-    share = np.clip(places - index, 0, 1)[:, None].astype(np.float32)
-    rows = targets[index] + share * (targets[following] - targets[index])
-    rows[:, GRIPPER_JOINTS] = targets[index][:, GRIPPER_JOINTS]
-    assert rows.shape[1] == len(ALOHA_JOINTS)
-    return rows.astype(np.float32)

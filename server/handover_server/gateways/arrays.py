@@ -80,7 +80,7 @@ def as_float32(array: np.ndarray, path: str) -> np.ndarray:
 
 def read_seed(value: Any, path: str, bits: int) -> int | None:
     """Return an optional seed; raises InvalidRequest."""
-    if value is not None and (not isinstance(value, int) or not 0 <= value < 2**bits):
+    if value is not None and (type(value) is not int or not 0 <= value < 2**bits):
         raise InvalidRequest(path, f"an integer from 0 to 2^{bits}-1", repr(value)[:40])
     return value
 

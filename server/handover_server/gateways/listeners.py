@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from handover_common import MissingExtra, host_port
 
 from handover_server.errors import ServingError
+from handover_server.gateways.control_rate import check_rate
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.inference.admission import Admission
 from handover_server.security.tokens import TokenCheck
@@ -59,6 +60,7 @@ class Gateways:
             if port is not None:
                 from handover_server.gateways.openpi_server import OpenpiServer
 
+                check_rate(admission.info.spec, settings.adaptation.rate_hz)
                 self.openpi = OpenpiServer(admission, tokens, settings.adaptation)
                 self.openpi_port = await self.openpi.open(settings.host, port, tls)
             port = settings.groot_zmq_port

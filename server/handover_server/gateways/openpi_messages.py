@@ -2,16 +2,18 @@
 
 in:  {"state": (14,) | (width,) | {group: (dim,)}, "images": {camera: uint8 CHW or HWC},
       "prompt": str[, "seed": int]}; "observation/state", "observation/CAMERA" stand for the same
-out: {"actions": (steps, 14 | width) float32, "server_timing": {...}, "policy_timing": {...}}
+out: {"actions": (steps, 14 | width) float32, "server_timing": {...}, "policy_timing": {...}
+      [, "ignored_images": [name]]}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from handover_proto import (
     ALOHA_JOINTS,
+    GRIPPER_JOINTS,
     InvalidRequest,
     Observation,
     PolicyOutput,
@@ -25,15 +27,16 @@ from handover_proto import (
 
 from handover_server.gateways.aloha_layout import (
     TOP_CAMERA,
-    at_rate,
     is_aloha_shaped,
     training_square,
 )
 from handover_server.gateways.arrays import as_float32, openpi_array, read_openpi_array, read_seed
+from handover_server.gateways.control_rate import at_rate, jumping_columns
 from handover_server.gateways.msgpack_guard import pack
 
 _FLAT = "observation/"
 _JOINTS = "joints"
+_MOST_NAMED = 16  # of the images that are ignored
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,24 @@ class Adaptation:
     """Settings for what openpi's protocol leaves open.
 
     prompt: the task where the client sends none, as its aloha_sim example; "" for none
-    rate_hz: how often an ALOHA client takes a row of the actions; None for the policy's rate
+    rate_hz: how often a client takes a row of the actions; None for the policy's rate
     """
 
     prompt: str = ""
     rate_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class OpenpiRequest:
+    """A client's observation as a request.
+
+    is_joints: whether it has ALOHA's 14 joints, and so wants them back
+    ignored: names of images for which the policy has no camera
+    """
+
+    request: PolicyRequest
+    is_joints: bool
+    ignored: tuple[str, ...]
 
 
 def metadata(info: ServerInfo, adaptation: Adaptation) -> bytes:
@@ -63,19 +79,14 @@ def metadata(info: ServerInfo, adaptation: Adaptation) -> bytes:
             "action": {group.name: group.dim for group in spec.action},
             "horizon": spec.horizon,
             "policy_rate_hz": spec.rate_hz,
-            "actions_rate_hz": (is_aloha and adaptation.rate_hz) or spec.rate_hz,
+            "actions_rate_hz": adaptation.rate_hz or spec.rate_hz,
             "aloha_joints": list(ALOHA_JOINTS) if is_aloha else [],
         }
     )
 
 
-def read_observation(
-    message: Any, spec: PolicySpec, adaptation: Adaptation
-) -> tuple[PolicyRequest, bool]:
-    """Convert an openpi observation to a request; also returns whether it has ALOHA's 14 joints.
-
-    Raises InvalidRequest naming the key.
-    """
+def read_observation(message: Any, spec: PolicySpec, adaptation: Adaptation) -> OpenpiRequest:
+    """Convert an openpi observation to a request; raises InvalidRequest naming the key."""
     if not isinstance(message, dict):
         raise InvalidRequest("message", "a map of state, images and prompt", type(message).__name__)
     message = _nested(message)
@@ -85,38 +96,47 @@ def read_observation(
     state = _state(message.get("state"), spec)
     is_joints = set(state) == {_JOINTS}
     seed = read_seed(message.get("seed"), "seed", 63)
+    keys = _camera_keys(images, spec, is_joints)
     observation = Observation(
-        _cameras(images, spec, is_joints),
+        {name: [_frame(images, key, is_joints)] for name, key in keys.items()},
         aloha_state_groups(state[_JOINTS]) if is_joints else state,
         _prompt(message.get("prompt"), adaptation),
     )
-    return PolicyRequest(observation, seed=seed), is_joints
+    ignored = tuple(sorted(images.keys() - set(keys.values()))[:_MOST_NAMED])
+    return OpenpiRequest(PolicyRequest(observation, seed=seed), is_joints, ignored)
 
 
 def actions(
     output: PolicyOutput, is_joints: bool, spec: PolicySpec, adaptation: Adaptation
 ) -> np.ndarray:
     """Convert a policy's output to rows of targets: (steps, 14 or the groups' width), float32."""
-    if not is_joints:
-        return np.concatenate([output.action[group.name] for group in spec.action], axis=-1)
-    targets = aloha_targets(output.action)
-    if adaptation.rate_hz is None or not spec.rate_hz:
-        return targets
-    return at_rate(targets, spec.rate_hz, adaptation.rate_hz)
+    if is_joints:
+        rows, jumping = aloha_targets(output.action), list(GRIPPER_JOINTS)
+    else:
+        rows = np.concatenate([output.action[group.name] for group in spec.action], axis=-1)
+        jumping = jumping_columns(spec)
+    if adaptation.rate_hz is None or adaptation.rate_hz == spec.rate_hz:
+        return rows
+    return at_rate(rows, spec.rate_hz, adaptation.rate_hz, jumping)
 
 
-def reply(rows: np.ndarray, infer_ms: float, policy_ms: float, previous_ms: float | None) -> bytes:
+def reply(
+    rows: np.ndarray,
+    infer_ms: float,
+    policy_ms: float,
+    previous_ms: float | None,
+    ignored: Sequence[str],
+) -> bytes:
     """Serialize the reply, with durations under openpi's names, in ms."""
     timing = {"infer_ms": infer_ms}
     if previous_ms is not None:
         timing["prev_total_ms"] = previous_ms
-    return pack(
-        {
-            "actions": openpi_array(rows),
-            "server_timing": timing,
-            "policy_timing": {"infer_ms": policy_ms},
-        }
-    )
+    message: dict[str, Any] = {
+        "actions": openpi_array(rows),
+        "server_timing": timing,
+        "policy_timing": {"infer_ms": policy_ms},
+    }
+    return pack({**message, "ignored_images": list(ignored)} if ignored else message)
 
 
 def _nested(message: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -155,33 +175,29 @@ def _floats(value: Any, path: str) -> np.ndarray:
     return as_float32(read_openpi_array(value, path), path)
 
 
-def _cameras(images: Mapping[str, Any], spec: PolicySpec, is_joints: bool) -> dict[str, list]:
-    """Return the policy's camera frames, found by name or, for ALOHA, by openpi's name."""
+def _camera_keys(images: Mapping[str, Any], spec: PolicySpec, is_joints: bool) -> dict[str, str]:
+    """Return under which of the images each camera is: by name or, for ALOHA, by openpi's name."""
     wanted = {camera.name: camera.name for camera in spec.cameras}
-    if not is_joints:
-        check_names("images", images, wanted)
-    elif len(wanted) == 1 and not wanted.keys() & images.keys():
+    if is_joints and len(wanted) == 1 and not wanted.keys() & images.keys():
         wanted = dict.fromkeys(wanted, TOP_CAMERA)
-    missing = [key for key in wanted.values() if key not in images]
-    if missing:
+    if not images.keys() >= set(wanted.values()):
         raise InvalidRequest(
             "images", ", ".join(wanted.values()), ", ".join(images)[:200] or "none"
         )
-    frames = {name: _frame(images[key], f'images["{key}"]') for name, key in wanted.items()}
-    if is_joints:
-        frames = {name: training_square(frame) for name, frame in frames.items()}
-    return {name: [frame] for name, frame in frames.items()}
+    return wanted
 
 
-def _frame(value: Any, path: str) -> np.ndarray:
+def _frame(images: Mapping[str, Any], key: str, is_joints: bool) -> np.ndarray:
     """Return (3, height, width) or (height, width, 3) uint8 as (height, width, 3)."""
-    image = read_openpi_array(value, path)
+    path = f'images["{key}"]'
+    image = read_openpi_array(images[key], path)
     channels = [axis for axis in (0, 2) if image.ndim == 3 and image.shape[axis] == 3]
     if image.dtype != np.uint8 or len(channels) != 1 or 0 in image.shape:
         raise InvalidRequest(
             path, "uint8 (3, height, width) or (height, width, 3)", f"{image.dtype} {image.shape}"
         )
-    return image if channels == [2] else image.transpose(1, 2, 0)
+    frame = image if channels == [2] else image.transpose(1, 2, 0)
+    return training_square(frame) if is_joints else frame
 
 
 def _prompt(value: Any, adaptation: Adaptation) -> str:

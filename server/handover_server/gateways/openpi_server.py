@@ -25,16 +25,34 @@ from handover_server.gateways.openpi_messages import (
     reply,
 )
 from handover_server.inference.admission import Admission
+from handover_server.logs import fields
 from handover_server.requests.outcome import record_incident
 from handover_server.requests.request import Lane
+from handover_server.security.browsers import page_refusal
 from handover_server.security.tokens import Identity, TokenCheck, bearer_token
 
 _SCHEMES = ("api-key", "bearer")  # openpi-client says "Authorization: Api-Key KEY"
 _CLOSE_S = 1.0  # for a client's closing handshake when the server stops
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013  # iana.org/assignments/websocket
 
+_IGNORED = "an openpi client sends images that are no camera of the policy and are ignored: %s"
+logger = logging.getLogger(__name__)
+
 # The library would log a page for each peer that is no websocket.
 _SILENT = logging.Logger("websockets", logging.CRITICAL)
+
+
+class _Connection(ServerConnection):
+    """A connection that is not read while its client does not read: pongs would pile up."""
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.recv_messages.paused:  # by its own bound on messages
+            self.transport.resume_reading()
 
 
 class OpenpiServer:
@@ -55,6 +73,7 @@ class OpenpiServer:
             port,
             ssl=tls,
             process_request=self._admit,
+            create_connection=_Connection,
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
             max_queue=1,
@@ -72,7 +91,11 @@ class OpenpiServer:
         """Close the port and every connection."""
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+            try:
+                await self._server.wait_closed()
+            finally:  # where the time was too short for clients that do not read
+                for connection in self._server.connections:
+                    connection.transport.abort()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if self._closing:
@@ -83,6 +106,15 @@ class OpenpiServer:
                     HTTPStatus.SERVICE_UNAVAILABLE, f"{self._admission.status}\n"
                 )
             return connection.respond(HTTPStatus.OK, "OK\n")
+        headers = request.headers
+        refusal = page_refusal(
+            next(iter(headers.get_all("Origin")), None),
+            headers.get("Host"),
+            tokens=not self._tokens.is_open,
+        )
+        if refusal is not None:
+            self._admission.observer.refused("web_page")
+            return connection.respond(HTTPStatus.FORBIDDEN, f"{refusal}\n")
         try:
             self._client(connection, request)
         except NotAuthorised as error:
@@ -116,13 +148,13 @@ class OpenpiServer:
     async def _answer_all(self, connection: ServerConnection, request: Request, lane: Lane) -> None:
         """Answer until the client leaves; raises NotAuthorised once its token is revoked."""
         gone = asyncio.create_task(connection.wait_closed())
-        previous_ms = None
+        previous_ms, told = None, set[str]()
         try:
             while True:
                 data = await connection.recv()
                 self._client(connection, request)
                 began = time.perf_counter()
-                answering = asyncio.create_task(self._answer(data, lane, previous_ms))
+                answering = asyncio.create_task(self._answer(data, lane, previous_ms, told))
                 del data  # an idle connection holds no image
                 try:
                     answer = await unless_gone(answering, gone)
@@ -139,17 +171,23 @@ class OpenpiServer:
         finally:
             gone.cancel()
 
-    async def _answer(self, data: bytes | str, lane: Lane, previous_ms: float | None) -> bytes:
+    async def _answer(
+        self, data: bytes | str, lane: Lane, previous_ms: float | None, told: set[str]
+    ) -> bytes:
+        """Answer one message; told: the ignored images that this connection's log has named."""
         began = time.perf_counter()
         if isinstance(data, str):
             raise InvalidRequest("message", "a binary frame of msgpack", "a text frame")
         spec = self._admission.info.spec
         with refusals_counted(self._admission):
-            request, is_joints = read_observation(unpack(data), spec, self._adaptation)
-        (output,) = await infer_together(self._admission, [request], [lane])
-        rows = actions(output, is_joints, spec, self._adaptation)
+            read = read_observation(unpack(data), spec, self._adaptation)
+        if read.ignored and not told:
+            told.update(read.ignored)
+            logger.warning(_IGNORED, f"{read.ignored}"[:200], extra=fields(client=lane.client.name))
+        (output,) = await infer_together(self._admission, [read.request], [lane])
+        rows = actions(output, read.is_joints, spec, self._adaptation)
         infer_ms = (time.perf_counter() - began) * 1e3
-        return reply(rows, infer_ms, output.durations.total_ms, previous_ms)
+        return reply(rows, infer_ms, output.durations.total_ms, previous_ms, read.ignored)
 
 
 def _token(header: str | None) -> str | None:

@@ -6,7 +6,6 @@ has one message in the server at a time, and the time for the rest of it is boun
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 

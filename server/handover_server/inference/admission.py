@@ -34,7 +34,7 @@ class Admission:
         self.info = info
         self.observer = observer or Observer()
         self._scheduler = scheduler
-        self._decoder = Decoder(info.spec, info.limits, decode_threads, scheduler.submit)
+        self._decoder = Decoder(info.spec, info.limits, decode_threads, self._pass_on)
         self.paces = Paces()
         self._shares = Shares(limits, scheduler.seconds_for)
         self._in_flight: set[PendingRequest] = set()
@@ -141,6 +141,10 @@ class Admission:
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         self._decoder.close()
         return self.suspend("the server is shutting down")
+
+    def _pass_on(self, pending: PendingRequest, data: bytes) -> None:
+        self.observer.decoded(pending, data)
+        self._scheduler.submit(pending)
 
     def _check_room(self, size: int, lane: Lane, sequence: int) -> None:
         if self._closed:

@@ -43,7 +43,7 @@ class Decoder:
         spec: PolicySpec,
         limits: Limits,
         threads: int,
-        pass_on: Callable[[PendingRequest], None],
+        pass_on: Callable[[PendingRequest, bytes], None],
     ) -> None:
         self._spec, self._limits, self._pass_on = spec, limits, pass_on
         self._queue = FairQueue()
@@ -87,4 +87,4 @@ class Decoder:
         except Exception as error:
             pending.settle(record_incident("decoding a request failed", error))
         else:
-            self._pass_on(pending)
+            self._pass_on(pending, data)

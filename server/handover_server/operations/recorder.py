@@ -5,8 +5,8 @@ import logging
 import secrets
 import threading
 import time
-from collections import deque
-from dataclasses import asdict
+from collections import Counter, deque
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from handover_proto import (
@@ -30,15 +30,24 @@ logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _LEAST_SEGMENTS = 4  # so that deleting the oldest keeps most of a small recording
-MOST_WAITING = 1024
 MOST_WAITING_BYTES = 128 * 1024 * 1024
-LAST_S = 5.0  # for the thread to write what waits when the server stops
+LEAST_BYTES = 128 * 1024  # as which a smaller record counts: at most 1024 wait
+LAST_S = 2.0  # for the thread to write what waits when the server stops
+RETRY_S = 30.0  # after a disk error
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    record: Record
+    size: int
+    client: str
 
 
 class Recorder(Observer):
-    """Writes all events into a folder; a disk that is too slow costs records, never requests.
+    """Writes valid requests and their outcomes; a slow disk costs records, never requests.
 
-    The first disk error ends the recording, with one line in the log; serving goes on.
+    What waits for the disk is shared: a client may have as much in the queue as it leaves to the
+    others. After a disk error, which is one line in the log, it tries again every RETRY_S.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -48,10 +57,11 @@ class Recorder(Observer):
         self._folder = folder
         self._session = secrets.token_hex(8)
         self._server: RecordedServer | None = None
-        self._waiting: deque[tuple[Record, int]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
+        self._bytes_of: Counter[str] = Counter()  # of these, each client's
         self._changed = threading.Condition()
-        self._closing = self._stopped = False
+        self._closing = self._stopped = self._failed = False
         self._written = self._written_bytes = self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -72,14 +82,16 @@ class Recorder(Observer):
         """Record what is served."""
         self._put(RecordedServer(self._session, encode_info(info).SerializeToString()), 0)
 
-    def admitted(self, pending: PendingRequest, data: bytes) -> None:
-        """Record a request."""
+    def decoded(self, pending: PendingRequest, data: bytes) -> None:
+        """Record a request: only a valid one may push out older ones."""
         client = pending.lane.client.name
         request = RecordedRequest(self._session, pending.arrival, time.time_ns(), client, data)
-        self._put(request, len(data))
+        pending.is_recorded = self._put(request, len(data), client)
 
     def settled(self, pending: PendingRequest, outcome: Outcome) -> None:
-        """Record its chunk, or its error."""
+        """Record the chunk, or the error, of a recorded request."""
+        if not pending.is_recorded:
+            return
         if isinstance(outcome, PolicyOutput):
             answer = RecordedAnswer(
                 *(self._session, pending.arrival, CHUNK, ""),
@@ -101,32 +113,57 @@ class Recorder(Observer):
             self._changed.notify()
         self._thread.join(LAST_S)
 
-    def _put(self, record: Record, size: int) -> None:
+    def _put(self, record: Record, size: int, client: str = "") -> bool:
+        """Leave a record to the thread; returns False where it is dropped."""
+        size = max(size, LEAST_BYTES)
         with self._changed:
-            full = self._waiting_bytes + size > MOST_WAITING_BYTES
-            if self._stopped or full or len(self._waiting) >= MOST_WAITING:
+            if self._stopped and isinstance(record, RecordedServer):
+                self._server = record
+            if self._stopped or not self._has_room(size, client):
                 self._dropped += 1
-                return
-            self._waiting.append((record, size))
-            self._waiting_bytes += size
+                return False
+            self._waiting.append(_Waiting(record, size, client))
+            self._count(size, client)
             self._changed.notify()
+            return True
+
+    def _has_room(self, size: int, client: str) -> bool:
+        """Whether a record may wait; a client's request leaves as much room as the client takes."""
+        room = MOST_WAITING_BYTES - self._waiting_bytes - size
+        mine = self._bytes_of[client] + size if client and self._waiting_bytes else 0
+        return mine <= room
+
+    def _count(self, size: int, client: str) -> None:
+        self._waiting_bytes += size
+        self._bytes_of[client] += size
+        if not self._bytes_of[client]:
+            del self._bytes_of[client]  # addresses are unlimited
 
     def _run(self) -> None:
-        try:
-            while (item := self._take()) is not None:
-                self._write(*item)
-                del item  # an idle recorder holds no image
-            self._writer.close()
-        except Exception as error:  # a disk error as a rule; in any case serving goes on
-            self._stop(error)
+        while not self._closing:
+            try:
+                while (item := self._take()) is not None:
+                    self._write(item)
+                    del item  # an idle recorder holds no image
+                self._writer.close()
+            except Exception as error:  # a disk error as a rule; in any case serving goes on
+                self._stop(error)
+                self._pause()
 
-    def _take(self) -> tuple[Record, int] | None:
+    def _take(self) -> "_Waiting | None":
         with self._changed:
             while not self._waiting and not self._closing:
                 self._changed.wait()
             return self._waiting.popleft() if self._waiting else None
 
-    def _write(self, record: Record, size: int) -> None:
+    def _pause(self) -> None:
+        """Wait before another attempt; from then on records are taken again."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, RETRY_S)
+            self._stopped = self._closing
+
+    def _write(self, item: "_Waiting") -> None:
+        record = item.record
         if isinstance(record, RecordedServer):
             self._server = record
         if self._writer.is_full:
@@ -135,9 +172,12 @@ class Recorder(Observer):
         frames = encode_record(record)
         self._writer.write(frames)
         with self._changed:
-            self._waiting_bytes -= size
+            self._count(-item.size, item.client)
         self._written += 1
         self._written_bytes += len(frames)
+        if self._failed:
+            self._failed = False
+            logger.warning("recording goes on", extra=fields(dropped=self._dropped))
 
     def _stop(self, error: Exception) -> None:
         with contextlib.suppress(OSError):
@@ -147,8 +187,13 @@ class Recorder(Observer):
             self._dropped += len(self._waiting) + 1
             self._waiting.clear()
             self._waiting_bytes = 0
+            self._bytes_of.clear()
+        if self._failed:  # and told already
+            return
+        self._failed = True
         logger.error(
-            "recording has stopped, serving goes on: %s",
+            "recording has stopped, serving goes on; next attempt in %g s: %s",
+            RETRY_S,
             getattr(error, "strerror", None) or error,
             extra=fields(folder=str(self._folder), written=self._written),
         )

@@ -12,7 +12,8 @@ from handover_server.requests.request import PendingRequest
 class Observer:
     """Receives events about requests and ignores them; none of these may fail or block.
 
-    Events come from the event loop, except `computed`, which comes from the policy's thread.
+    Events come from the event loop, except `computed`, which comes from the policy's thread, and
+    `decoded`, which may come from one that decompresses images.
     Figures are read by any thread.
     """
 
@@ -21,6 +22,9 @@ class Observer:
 
     def admitted(self, pending: PendingRequest, data: bytes) -> None:
         """Note that a serialized InferRequest was admitted."""
+
+    def decoded(self, pending: PendingRequest, data: bytes) -> None:
+        """Note that an admitted request was decoded from `data`, and is valid."""
 
     def refused(self, reason: str) -> None:
         """Note that a request was refused before admission; the reason is one of a few words."""
@@ -50,7 +54,8 @@ class Observers(Observer):
     """Passes every event on to several observers, in order, and adds their figures up."""
 
     def __init__(self, *observers: Observer) -> None:
-        for name in ("serving", "admitted", "refused", "computed", "settled", "encoded", "close"):
+        names = ("serving", "admitted", "decoded", "refused", "computed", "settled", "encoded")
+        for name in (*names, "close"):
             setattr(self, name, _call_each([getattr(one, name) for one in observers]))
         self._observers = observers
 

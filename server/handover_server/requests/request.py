@@ -33,7 +33,8 @@ class PendingRequest:
     seed: of the request, known once it is decoded
     sequence, is_compressed (whether any image is): as far as the bytes could be read
     began_s: time of arrival, seconds of time.perf_counter()
-    checkpoint_hash: of the weights that computed the chunk, known from then on
+    checkpoint_hash: of the policy that computed the chunk, known from then on
+    is_recorded: whether a recording holds it, which then wants its outcome too
     deadline: seconds of time.monotonic() after which nobody waits for the outcome; None for never
     on_settled: called once with the outcome, from the thread that settles it
     """
@@ -56,6 +57,7 @@ class PendingRequest:
         self.queue_ms = 0.0
         self.decode_ms = 0.0
         self.checkpoint_hash = ""
+        self.is_recorded = False
         self._deadline = deadline
         self._on_settled = on_settled
         self._lock = threading.Lock()

@@ -20,6 +20,7 @@ from handover_server.inference.admission import Admission
 from handover_server.inference.memory import trim_memory
 from handover_server.inference.reload import prepare
 from handover_server.inference.scheduler import Scheduler
+from handover_server.operations.heartbeat import Heartbeat
 from handover_server.operations.monitor import Monitor, open_monitor
 from handover_server.operations.watchdog import Watchdog
 from handover_server.requests.observer import Observers
@@ -31,6 +32,7 @@ from handover_server.security.tls import renewing_context, server_credentials
 
 logger = logging.getLogger(__name__)
 
+_CLOSE_S = 2.0  # for clients to take part in the closing of their connections
 _LAST_REPLIES_S = 0.5  # for replies still being sent when everything has been answered
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -64,7 +66,9 @@ class PolicyServer:
         self._server = aio.server(interceptors=checks, options=settings.grpc_options())
         self._admission: Admission | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._monitor: Monitor | None = None
+        self.monitor: Monitor | None = None
+        self._heartbeat = Heartbeat()
+        self._beating: asyncio.Task[None] | None = None
         self._reloads = self._reload_failures = 0
 
     async def listen(self) -> None:
@@ -88,9 +92,10 @@ class PolicyServer:
         await self._server.start()
         self._guard.watch(self.port)
         if settings.monitor is not None:
-            self._monitor = open_monitor(
+            self._beating = asyncio.create_task(self._heartbeat.beat())
+            self.monitor = open_monitor(
                 settings.monitor,
-                lambda: self.status,
+                lambda: self._heartbeat.fault() or self.status,
                 self._metrics.exposition,
                 settings.tokens,
                 settings.tls,
@@ -198,21 +203,26 @@ class PolicyServer:
 
     async def drain(self, timeout_s: float) -> bool:
         """Answer admitted requests, refuse others, stop; returns False if the time is too short."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._beating):
+            if task is not None:
+                task.cancel()
         await self._health.enter_graceful_shutdown()
         self.stop_admitting()
         unanswered = 0
         if self._admission is not None:
             unanswered = await self._admission.drain(timeout_s)
-        await self._server.stop(_LAST_REPLIES_S)
-        await self.gateways.close()
+        closing = map(
+            asyncio.ensure_future, (self._server.stop(_LAST_REPLIES_S), self.gateways.close())
+        )
+        _, late = await asyncio.wait(set(closing), timeout=_CLOSE_S)
+        for task in late:
+            task.cancel()
         self._guard.close()
         stopped = self._scheduler.close(_LAST_REPLIES_S)
         if unanswered:
             logger.warning("%d request(s) were not answered within %g s", unanswered, timeout_s)
-        if self._monitor is not None:
-            self._monitor.close()
+        if self.monitor is not None:
+            self.monitor.close()
         self._observer.close()
         return stopped and not unanswered
 

@@ -18,8 +18,10 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # or a second server shares the port silently
-    # a client may ask every 5 s whether the connection lives, also between calls
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # a client may ask every 5 s whether the connection lives, also between calls and on a stream
+    # without traffic: by gRPC's defaults it would be hung up on after some minutes of that
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),  # 0: any number, so that this server asks on too
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -14,7 +14,7 @@ from handover_server.errors import ServingError
 
 logger = logging.getLogger(__name__)
 
-_LEAST_CHARS = 16
+_LEAST_CHARS = 24
 _MAKE_ONE = "make one with: openssl rand -base64 32"
 
 
@@ -36,6 +36,11 @@ class TokenCheck:
 
     def __init__(self, tokens: Sequence[str] = ()) -> None:
         self._digests = tuple(map(_digest, tokens))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The clients' names, in the order of their tokens."""
+        return tuple(map(_name, self._digests))
 
     @property
     def is_open(self) -> bool:
@@ -66,7 +71,7 @@ class TokenCheck:
                 "the token is not one of this server's; it may have been replaced: "
                 "ask the server's operator"
             )
-        return Identity(f"token {matches.index(True) + 1}")
+        return Identity(_name(shown))
 
 
 def bearer_token(header: str | bytes | None) -> str | None:
@@ -81,13 +86,18 @@ def read_tokens(path: Path) -> list[str]:
     """Read a file of tokens, one per line; several let one be replaced by another.
 
     Empty lines and lines that begin with # are skipped. Raises ServingError for a file that
-    others may read, that holds no token, or one that could be guessed.
+    others may read, that holds no token or one that could be guessed, or that is half written.
     """
     check_private(path, "token file")
     try:
         lines = path.read_text().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ServingError(f"the token file {path} cannot be read: {_reason(error)}") from None
+    if lines[-1].strip():  # a prefix of a token would let in whoever has that much of it
+        raise ServingError(
+            f"the token file {path} ends within a line, as one that is half written; "
+            f"end its last line with a newline: echo >> {path}"
+        )
     tokens = []
     for number, line in enumerate(lines, start=1):
         token = line.strip()
@@ -124,6 +134,11 @@ def check_private(path: Path, what: str) -> None:
         )
     if mode & stat.S_IRGRP:
         logger.warning("the %s %s may be read by its group", what, path)
+
+
+def _name(digest: bytes) -> str:
+    """Name a token, the same wherever it stands in the file: printf %s TOKEN | sha256sum."""
+    return f"token {digest.hex()[:8]}"
 
 
 def _digest(token: str) -> bytes:

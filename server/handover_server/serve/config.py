@@ -83,7 +83,7 @@ class ServeConfig:
     openpi_prompt: str = ""
     """Task for openpi clients that send no prompt."""
     openpi_rate_hz: Optional[float] = None
-    """Rate at which ALOHA clients of openpi take actions; default: the policy's rate."""
+    """Rate in Hz at which openpi clients take actions; needed for --openpi-port."""
     groot_zmq_port: Optional[int] = None
     """Port for Isaac-GR00T's ZMQ clients; 0 takes a free one; default: none."""
     gateway_host: str = "127.0.0.1"
@@ -121,6 +121,12 @@ def check(config: ServeConfig) -> None:
     check_range(config, "batch_window_ms", least=0, most=2)
     if config.openpi_rate_hz is not None and not 0 < config.openpi_rate_hz <= 1000:
         raise UsageError(f"--openpi-rate-hz is {config.openpi_rate_hz:g}, expected up to 1000")
+    if config.openpi_port is not None and config.openpi_rate_hz is None:
+        raise UsageError(
+            "--openpi-port needs --openpi-rate-hz HZ: how many rows of actions a second its "
+            "clients take, which they do not tell (openpi's ALOHA loops: 50); at another rate "
+            "than theirs the robot would move too fast or too slowly"
+        )
     if (config.tls_cert is None) != (config.tls_key is None):
         raise UsageError("--tls-cert and --tls-key belong together: give both")
     if config.client_ca is not None and config.tls_cert is None:

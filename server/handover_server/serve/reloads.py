@@ -68,5 +68,6 @@ class Reloads:
         except HandoverError as error:
             logger.error("reload: the former tokens stay: %s", error)
         else:
-            self._server.settings.tokens.replace(tokens)
-            logger.info("reload: tokens read", extra=fields(tokens=len(tokens)))
+            check = self._server.settings.tokens
+            check.replace(tokens)
+            logger.info("reload: tokens read", extra=fields(clients=", ".join(check.names)))

@@ -1,11 +1,11 @@
 """Serving: builds a server from the flags, and runs it until it is stopped."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from handover_proto import Policy
@@ -29,6 +29,7 @@ from handover_server.serve.reloads import Reloads
 
 logger = logging.getLogger(__name__)
 
+_CLOSING_S = 8.0  # after --drain-s, for ports, streams and the recording
 _LOST = 3  # exit status: the policy was given up, and a supervisor should start another server
 
 Announce = Callable[[str], None]  # called with a line for each address, once it answers there
@@ -46,10 +47,10 @@ def serve_and_exit(config: ServeConfig, announce: Announce) -> NoReturn:
 
 async def _serve_and_exit(config: ServeConfig, announce: Announce) -> NoReturn:
     lost = await serve_until_stopped(config, lambda: load_policy(config), announce)
-    # All is closed. Python's own end would take seconds to free a network, and pull native code
-    # away from threads that may still be inside it.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # All is closed. Python's own end would take seconds to free a network, pull native code away
+    # from threads that may still be inside it, and wait for whoever reads stderr.
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     os._exit(_LOST if lost else 0)
 
 
@@ -60,19 +61,19 @@ async def serve_until_stopped(
     keep_freed_memory()
     raise_file_limit()
     server = build_server(config, load)
-    stop = _stop_on_signals()
-    Reloads(server, load, config.token_file).on_signal(signal.SIGHUP)
-    lost = False
-    try:
-        await server.listen()
-        spec = await _unless_stopped(stop, server.become_ready())
-        if spec is not None:
-            for line in server.gateways.lines():
-                announce(line)
-            announce(f"serving {spec.checkpoint_name or spec.policy} on {server.address}")
-            lost = bool(await _unless_stopped(stop, server.until_lost()))
-    finally:
-        await server.drain(0.0 if lost else config.drain_s)
+    with _stop_on_signals(config.drain_s + _CLOSING_S) as stop:
+        Reloads(server, load, config.token_file).on_signal(signal.SIGHUP)
+        lost = False
+        try:
+            await server.listen()
+            spec = await _unless_stopped(stop, server.become_ready())
+            if spec is not None:
+                for line in server.gateways.lines():
+                    announce(line)
+                announce(f"serving {spec.checkpoint_name or spec.policy} on {server.address}")
+                lost = bool(await _unless_stopped(stop, server.until_lost()))
+        finally:
+            await server.drain(0.0 if lost else config.drain_s)
     return lost
 
 
@@ -154,16 +155,31 @@ async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, Result]
     return None
 
 
-def _stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM or SIGINT sets; a second signal ends the process at once."""
-    stop = asyncio.Event()
+@contextlib.contextmanager
+def _stop_on_signals(bound_s: float) -> Iterator[asyncio.Event]:
+    """Yield an event that SIGTERM or SIGINT sets; a second signal ends the process at once.
 
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
+    The process is ended by SIGALRM where it takes longer than `bound_s` from then on, whatever it
+    is waiting for. The handler does no more than that: it may interrupt anything, a lock's holder
+    too.
+    """
+    stop, loop, came = asyncio.Event(), asyncio.get_running_loop(), list[int]()
+
+    def begin(number: int) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-    return stop
+    def on_signal(number: int, _: object) -> None:
+        if came:
+            os._exit(128 + number)
+        came.append(number)
+        signal.setitimer(signal.ITIMER_REAL, bound_s)
+        loop.call_soon_threadsafe(begin, number)
+
+    former = {each: signal.signal(each, on_signal) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -8,7 +8,7 @@ from .h2 import closed_by_peer
 ATTACK = Attack(
     "unfinished websocket messages",
     "31 MiB of fragments, and of one frame, without an end, on 60 connections",
-    ("--openpi-port", "0"),
+    ("--openpi-port", "0", "--openpi-rate-hz", "50"),
 )
 CONNECTIONS = 60
 HANDSHAKE = (

@@ -81,6 +81,7 @@ def check_page(output):
     page = (output / "report.html").read_text()
     assert "Open loop: " in page
     assert page.count('role="img"') == 2 * 14 + 2  # joints; error over time and in a chunk
+    assert page.count("<video") == 2  # the one camera beside the joints of each episode
 
 
 @pytest.fixture(scope="module")

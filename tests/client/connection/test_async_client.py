@@ -163,3 +163,49 @@ def test_a_closed_async_client_says_so_even_to_calls_under_way(start_server, obs
 
     asyncio.run(ask())
     released.set()
+
+
+def test_an_async_stream_is_opened_again_when_its_server_is_back(start_server, observation):
+    server = start_server()
+
+    async def answer_to(stream, sequence):
+        stream.send(observation, sequence=sequence)
+        answer = await stream.receive(timeout_s=60)
+        assert answer.sequence == sequence
+        return answer
+
+    async def ask():
+        async with (
+            await AsyncPolicyClient.connect(server.address, timeout_s=60) as client,
+            client.stream(reopen_within_s=60) as stream,
+        ):
+            assert (await answer_to(stream, 0)).chunk is not None
+            await asyncio.to_thread(server.server.stop(grace=0).wait, 60)
+            for sequence in (1, 2):
+                error = (await answer_to(stream, sequence)).error
+                assert "being opened again" in str(error)
+            start_server(port=server.port)
+            sequence = 3
+            while (await answer_to(stream, sequence)).chunk is None:
+                sequence += 1
+
+    asyncio.run(asyncio.wait_for(ask(), 120))
+
+
+def test_an_async_stream_waits_within_its_bound_and_can_be_closed_before(start_server):
+    server = start_server()
+
+    async def ask():
+        async with await AsyncPolicyClient.connect(server.address, timeout_s=60) as client:
+            brief, patient = client.stream(reopen_within_s=0.2), client.stream(reopen_within_s=1e6)
+            await asyncio.to_thread(server.server.stop(grace=0).wait, 60)
+            with pytest.raises(ServerUnavailable, match=r"no server ready at .* within 0\.2 s"):
+                await brief.receive(timeout_s=60)
+            other = client.stream(reopen_within_s=1e6)
+            for stream in (brief, patient):
+                await stream.close()
+        for stream in (patient, other):  # the other one by its client's end
+            with pytest.raises(ServerUnavailable):
+                await stream.receive(timeout_s=60)
+
+    asyncio.run(asyncio.wait_for(ask(), 120))

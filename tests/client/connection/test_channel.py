@@ -105,7 +105,8 @@ def encrypted_replicas(start_server, authority):
 
 def test_replicas_show_a_certificate_for_the_first_ones_name(start_server, observation, authority):
     address = encrypted_replicas(start_server, authority)
-    security = ChannelSecurity(True, authority.certificate.read_bytes(), token="a-token-0123456789")
+    ca = authority.certificate.read_bytes()
+    security = ChannelSecurity(True, ca, token="a-token-0123456789abcdef")
     with PolicyClient.connect(address, timeout_s=TIMEOUT_S, security=security) as client:
         assert client.infer(observation, sequence=5).sequence == 5
 
@@ -119,8 +120,8 @@ def test_replicas_with_a_strangers_certificate_are_told_of(start_server, authori
 
 def test_a_token_goes_unencrypted_to_no_list_with_another_machine_in_it():
     with pytest.raises(UsageError, match="unencrypted"):
-        ChannelSecurity(token="a-token-0123456789").check("127.0.0.1:1,10.0.0.1:2")
-    ChannelSecurity(token="a-token-0123456789").check("127.0.0.1:1,127.0.0.1:2")
+        ChannelSecurity(token="a-token-0123456789abcdef").check("127.0.0.1:1,10.0.0.1:2")
+    ChannelSecurity(token="a-token-0123456789abcdef").check("127.0.0.1:1,127.0.0.1:2")
 
 
 def aloha_observation() -> Observation:

@@ -7,7 +7,7 @@ from handover_common.errors import UsageError
 
 from ..serving import ServerProcess
 
-TOKEN = "a-token-0123456789"
+TOKEN = "a-token-0123456789abcdef"
 
 
 @pytest.fixture

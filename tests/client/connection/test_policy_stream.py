@@ -1,5 +1,7 @@
 """The blocking stream: newest wins, errors belong to their request, nothing waits for ever."""
 
+import dataclasses
+import itertools
 import threading
 import traceback
 
@@ -16,8 +18,10 @@ from handover_proto.errors import (
     PolicyFailed,
     ServerUnavailable,
     Superseded,
+    UnmetPrecondition,
 )
-from handover_proto.wire.messages import encode_error
+from handover_proto.types import Limits, ServerInfo
+from handover_proto.wire import encode_error, encode_info
 
 
 def test_answers_name_their_request(start_server, observation):
@@ -137,3 +141,90 @@ def test_every_observation_of_a_burst_is_answered(start_server, observation):
     failed = [answer.error for answer in answers if answer.chunk is None]
     assert all(isinstance(error, Superseded) for error in failed)
     assert max(answer.sequence for answer in answers if answer.chunk is not None) == 49
+
+
+def served_again(start_server, server, **changes):
+    """A server on the port of one that was stopped."""
+    return start_server(port=server.port, **changes)
+
+
+def test_a_stream_is_opened_again_when_its_server_is_back(start_server, observation):
+    server = start_server()
+    with (
+        PolicyClient.connect(server.address, timeout_s=60) as client,
+        client.stream(reopen_within_s=60) as stream,
+    ):
+        stream.send(observation, sequence=0)
+        assert stream.receive(timeout_s=60).chunk is not None
+        server.server.stop(grace=0).wait(60)
+        for sequence in (1, 2):  # whether the break was noticed by then or not
+            stream.send(observation, sequence=sequence)
+            answer = stream.receive(timeout_s=60)
+            assert answer.sequence == sequence
+            assert isinstance(answer.error, ServerUnavailable)
+            assert "being opened again" in str(answer.error)
+        served_again(start_server, server)
+        for sequence in itertools.count(3):
+            stream.send(observation, sequence=sequence)
+            answer = stream.receive(timeout_s=60)
+            assert answer.sequence == sequence
+            if answer.chunk is not None:
+                break
+
+
+def test_what_was_under_way_is_answered_when_the_stream_breaks(start_server, observation):
+    asked, released = threading.Event(), threading.Event()
+
+    def stuck(request, context):
+        asked.set()
+        released.wait(120)
+        return pb.InferReply()
+
+    server = start_server(answer=stuck)
+    with (
+        PolicyClient.connect(server.address, timeout_s=60) as client,
+        client.stream(reopen_within_s=60) as stream,
+    ):
+        stream.send(observation, sequence=7, client_tag="robot")
+        assert asked.wait(60)
+        server.server.stop(grace=0)
+        answer = stream.receive(timeout_s=60)
+        assert (answer.sequence, answer.client_tag) == (7, "robot")
+        assert isinstance(answer.error, ServerUnavailable)
+        released.set()
+
+
+def test_a_server_that_does_not_come_back_in_time_ends_the_stream(start_server, observation):
+    server = start_server()
+    with (
+        PolicyClient.connect(server.address, timeout_s=60) as client,
+        client.stream(reopen_within_s=0.2) as stream,
+    ):
+        server.server.stop(grace=0).wait(60)
+        for _ in range(2):
+            with pytest.raises(ServerUnavailable, match=r"no server ready at .* within 0\.2 s"):
+                stream.receive(timeout_s=60)
+
+
+def test_a_stream_does_not_go_on_with_another_policy(start_server, observation, spec):
+    server = start_server()
+    with (
+        PolicyClient.connect(server.address, timeout_s=60) as client,
+        client.stream(reopen_within_s=60) as stream,
+    ):
+        server.server.stop(grace=0).wait(60)
+        other = dataclasses.replace(spec, horizon=spec.horizon + 1)
+        served_again(start_server, server, info=encode_info(ServerInfo(other, Limits())))
+        with pytest.raises(UnmetPrecondition, match="another policy, whose horizon differ"):
+            stream.receive(timeout_s=60)
+
+
+def test_a_stream_can_be_closed_while_its_server_is_away(start_server):
+    server = start_server()
+    with PolicyClient.connect(server.address, timeout_s=60) as client:
+        stream, other = (client.stream(reopen_within_s=1e6) for _ in range(2))
+        server.server.stop(grace=0).wait(60)
+        stream.close()
+    for each in (stream, other):  # the other one by its client's end
+        with pytest.raises(ServerUnavailable):
+            each.receive(timeout_s=60)

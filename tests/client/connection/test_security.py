@@ -11,7 +11,7 @@ from handover_common.errors import UsageError
 from handover_proto.errors import NotAuthorised, UnmetPrecondition
 from handover_proto.types import ImageCodec
 
-TOKEN = "a-token-0123456789"
+TOKEN = "a-token-0123456789abcdef"
 TIMEOUT_S = 60.0
 
 

@@ -146,7 +146,7 @@ def test_a_load_that_could_not_be_made_has_no_figures(address, monkeypatch, tmp_
 
 def test_load_goes_over_tls_with_a_token(authority, tmp_path):
     token = tmp_path / "token"
-    token.write_text("a-token-0123456789")
+    token.write_text("a-token-0123456789abcdef\n")
     token.chmod(0o600)
     certificate, key = authority.sign("bench")
     flags = ("--policy", "hold", "--tls-cert", certificate, "--tls-key", key, "--token-file", token)

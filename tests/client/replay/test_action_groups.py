@@ -44,3 +44,10 @@ def test_a_layout_joins_groups_in_the_policys_order():
     joined = layout.join({"a": np.array([[3.0]]), "b": np.array([[1.0, 2.0]])})
     np.testing.assert_array_equal(joined, np.array([[1, 2, 3]], np.float32))
     assert layout.column_names() == ("b[0]", "b[1]", "a[0]")
+
+
+def test_a_values_unit_is_what_the_server_states_and_else_nothing():
+    layout = ActionColumns({"arm": 2, "grip": 1}, {"arm": "rad", "grip": ""})
+    whole, arm, grip = parts_of(layout, np.zeros((1, 3), np.float32))
+    assert (whole.units, arm.units, grip.units) == (("rad", "rad", ""), ("rad", "rad"), ("",))
+    assert parts_of(ActionColumns(GR1_DIMS), aloha_actions())[0].units == ("",) * 14

@@ -65,7 +65,8 @@ def make_replay(folder: Path, name: str = "mini", episodes: int = 2, error: floa
 def make_evaluation(name: str = "mini", episodes: int = 2, error: float = 0.05) -> Evaluation:
     """Score random joints, predicted with `error` rad of noise; `name` is the instruction."""
     random = np.random.default_rng(0)
-    layout = ActionColumns(GR1_DIMS)
+    units = {name: "0 closed … 1 open" if "hand" in name else "rad" for name in GR1_DIMS}
+    layout = ActionColumns(GR1_DIMS, units)
     calls = (Call(9.0, StageDurations(0.1, 0.2, 1.0, 2.0, 5.0, 0.1)),) * 3
     trajectories = []
     for episode in range(episodes):

@@ -29,7 +29,7 @@ def test_rows_have_the_promised_shapes(dataset):
     rows = dataset.read_episode(1)
     assert rows.state.shape == rows.action.shape == (20, 29)
     assert {rows.state.dtype, rows.action.dtype, rows.timestamp.dtype} == {np.dtype(np.float32)}
-    assert rows.task_index.dtype == np.int64
+    assert len(rows.tasks) == 20
     assert rows.task_at(19) == "Pick up the cube."
 
 
@@ -98,12 +98,13 @@ def test_missing_files_are_told_when_they_are_read(dataset):
 
 
 def test_rows_that_do_not_fit_the_metadata_are_one_clear_line(dataset):
-    groups = {**dataset.action_groups, "waist": slice(26, 31)}
-    wide = replace(dataset, action_groups=groups)
+    places = {**dataset.action_columns.places, "waist": ("action", 26, 31)}
+    wide = replace(dataset, action_columns=replace(dataset.action_columns, places=places))
     with pytest.raises(DatasetError, match=r"action\.waist is 26…31, expected a range within 0…29"):
         wide.read_episode(0)
-    with pytest.raises(DatasetError, match=r"task_index 0 is not in meta/tasks\.jsonl"):
-        replace(dataset, tasks={7: "Fly."}).read_episode(0)
+    unknown = replace(dataset.instructions, texts={7: "Fly."})
+    with pytest.raises(DatasetError, match="task_index 0 is not in the dataset's tasks"):
+        replace(dataset, instructions=unknown).read_episode(0)
 
 
 def test_a_task_column_of_its_own_is_used(dataset):

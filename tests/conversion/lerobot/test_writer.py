@@ -21,7 +21,7 @@ from handover_conversion.lerobot.writer import (  # noqa: E402
 
 CAMERA = "observation.images.top"
 TASK = "Pick up the cube with the right arm and transfer it to the left arm."
-FORM = RecordingFormat(TASK, 50, CAMERA, 480, 640, "h264")
+FORM = RecordingFormat(TASK, 50, {CAMERA: (480, 640)}, "h264")
 LENGTHS = (5, 3)
 
 
@@ -60,7 +60,9 @@ def dataset(tmp_path_factory) -> Path:
         recorder = film("h264", length)
         video = tmp_path_factory.mktemp("videos") / "episode.mp4"
         video.write_bytes(recorder.video)
-        episodes.append(RecordedSteps(*steps_of(index, length), video, recorder.statistics))
+        episodes.append(
+            RecordedSteps(*steps_of(index, length), {CAMERA: video}, {CAMERA: recorder.statistics})
+        )
     write_recordings(folder, FORM, episodes)
     return folder
 
@@ -171,9 +173,9 @@ def test_parquet_schema_is_lerobots(dataset):
 
 
 def test_our_reader_takes_the_recordings(dataset):
-    from handover_conversion.lerobot.open import open_lerobot
+    from handover_conversion import describe_source, open_recordings
 
-    recordings = open_lerobot(dataset, CAMERA)
+    recordings = open_recordings(describe_source(dataset))
     assert [episode.length for episode in recordings.episodes] == list(LENGTHS)
     assert recordings.tasks == {0: TASK}
     assert not recordings.faults

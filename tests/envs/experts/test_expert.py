@@ -8,7 +8,7 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
 from handover_envs.experts.expert import Expert, ScriptedPolicy, Trajectory  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
-from handover_envs.simulator.tasks import TASKS  # noqa: E402
+from handover_envs.tasks import TASKS  # noqa: E402
 
 EVERY_TASK = pytest.mark.parametrize("task", list(TASKS))
 SEEDS = range(2000, 2004)  # benchmarks/evaluation/experts.py counts a hundred others

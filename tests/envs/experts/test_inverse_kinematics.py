@@ -13,11 +13,13 @@ from handover_envs.experts.inverse_kinematics import (  # noqa: E402
     OutOfReach,
 )
 from handover_envs.simulator.loading import load_world  # noqa: E402
+from handover_envs.tasks import find_task  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["left", "right"])
 def arm(request) -> ArmKinematics:
-    return ArmKinematics(request.param, load_world().scene_path("transfer_cube"))
+    load_world()
+    return ArmKinematics(request.param, find_task("transfer_cube").scene())
 
 
 def test_home_is_where_gym_aloha_says(arm):

@@ -20,15 +20,17 @@ pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'sim'")
 
 from handover_common.errors import FileError, UsageError  # noqa: E402
 from handover_common.parallel import Outcome  # noqa: E402
+from handover_conversion import ConvertConfig, convert  # noqa: E402
 from handover_conversion.errors import DatasetError  # noqa: E402
 from handover_conversion.lerobot.frame_statistics import VideoRecorder  # noqa: E402
 from handover_envs.experts.expert import Expert, Trajectory  # noqa: E402
-from handover_envs.record import demonstration  # noqa: E402
 from handover_envs.record import run as recording  # noqa: E402
 from handover_envs.record.command import main  # noqa: E402
 from handover_envs.record.config import RecordConfig  # noqa: E402
 from handover_envs.record.demonstration import Demonstration, DemonstrationTask, demonstrate  # noqa: E402
+from handover_envs.record.filming import Film, FilmedEpisode, RenderDifference  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
+from handover_proto import widen  # noqa: E402
 
 
 def rows(dataset: Path, index: int):
@@ -37,6 +39,10 @@ def rows(dataset: Path, index: int):
 
 def recorded(dataset: Path) -> dict:
     return json.loads((dataset / "meta/recording.json").read_text())
+
+
+def filmed_as(look: str) -> Film:
+    return Film({recording.CAMERA: "top"}, 50, None, look, "h264")
 
 
 class HereAndNow:
@@ -53,19 +59,17 @@ def made_up(order: DemonstrationTask) -> Demonstration | None:
     """A tiny episode; every third seed's does not succeed."""
     if order.seed % 3 == 2:
         return None
-    with VideoRecorder(order.codec, 50, 480, 640, 4) as recorder:
+    with VideoRecorder(order.film.codec, 50, 480, 640, 4) as recorder:
         for _ in range(4):
             recorder.add(np.full((480, 640, 3), order.seed, np.uint8))
-    return Demonstration(
-        seed=order.seed,
+    filmed = FilmedEpisode(
         state=np.full((4, 14), order.seed, np.float32),
         action=np.full((4, 14), order.seed + 0.5, np.float32),
-        rewards=np.array([0, 2, 4, 4]),
-        start_poses=np.zeros((1, 7)),
-        video=recorder.video,
-        image_statistics=recorder.statistics,
+        videos=dict.fromkeys(order.film.cameras, recorder.video),
+        image_statistics=dict.fromkeys(order.film.cameras, recorder.statistics),
         look_difference=None,
     )
+    return Demonstration(order.seed, filmed, np.array([0, 2, 4, 4]), np.zeros((1, 7)))
 
 
 @pytest.fixture
@@ -211,7 +215,10 @@ def test_two_recordings_to_one_place_do_not_mix(asked, tmp_path):
         main(config)
 
 
-@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"episodes": 0}, {"seed": -1}, {"fps": 51}, {"image_size": 8}, {"image_size": 255}],
+)
 def test_numbers_that_make_no_sense_are_usage_errors(wrong, tmp_path):
     with pytest.raises(UsageError):
         main(RecordConfig("transfer_cube", tmp_path / "set", **wrong))
@@ -222,25 +229,69 @@ def test_an_episode_that_does_not_end_in_success_is_not_filmed(monkeypatch):
         "insertion", 0, np.tile(np.float32([0, -0.96, 1.16, 0, -0.3, 0, 0] * 2), (20, 1))
     )
     monkeypatch.setattr(Expert, "plan", lambda expert, seed: still)
-    monkeypatch.setattr(AlohaSimulator, "render", lambda simulator: pytest.fail("was filmed"))
-    assert demonstrate(DemonstrationTask("insertion", 0, "default", "h264")) is None
+    monkeypatch.setattr(AlohaSimulator, "render", lambda *_: pytest.fail("was filmed"))
+    assert demonstrate(DemonstrationTask("insertion", 0, filmed_as("default"))) is None
 
 
 def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypatch):
     black = np.zeros((480, 640, 3), np.uint8)
-    monkeypatch.setattr(AlohaSimulator, "render", lambda simulator: black)
-    episode = demonstrate(DemonstrationTask("insertion", 3, "fast", "h264"))
+    monkeypatch.setattr(AlohaSimulator, "render", lambda *_: black)
+    episode = demonstrate(DemonstrationTask("insertion", 3, filmed_as("fast")))
     assert episode is not None
-    np.testing.assert_array_equal(episode.action, Expert("insertion").plan(3).targets)
+    filmed = episode.filmed
+    np.testing.assert_array_equal(filmed.action, Expert("insertion").plan(3).targets)
     with AlohaSimulator("insertion") as simulator:
         states = [simulator.reset(3)]
         rewards = []
-        for targets in episode.action:
+        for targets in filmed.action:
             rewards.append(simulator.step(targets))
             states.append(simulator.state)
-    np.testing.assert_array_equal(episode.state, np.float32(states[:-1]))
+    np.testing.assert_array_equal(filmed.state, np.float32(states[:-1]))
     np.testing.assert_array_equal(episode.rewards, rewards)
-    assert episode.look_difference == demonstration.RenderDifference(3, 0.0, 0.0)
+    assert filmed.look_difference == RenderDifference(3, 0.0, 0.0)
+
+
+def test_what_is_recorded_at_the_policys_rate_is_what_conversion_makes_of_50_hz(
+    monkeypatch, tmp_path
+):
+    """And conversion changes nothing of it any more, in time or in the frames it chooses."""
+
+    def gray(simulator, size=None, camera="top"):  # 0, 2, 4 … 254, 0: the control step
+        shape = (480, 640, 3) if size is None else (size, size, 3)
+        return np.full(shape, 2 * simulator.steps % 256, np.uint8)
+
+    @contextmanager
+    def open_executor(workers, cluster):
+        yield HereAndNow()
+
+    monkeypatch.setattr(AlohaSimulator, "render", gray)
+    monkeypatch.setattr(recording, "open_executor", open_executor)
+    whole, sparse = tmp_path / "whole", tmp_path / "sparse"
+    main(RecordConfig("transfer_cube", whole, episodes=1))
+    main(RecordConfig("transfer_cube", sparse, episodes=1, fps=20, image_size=64))
+    converted = [tmp_path / "a", tmp_path / "b"]
+    for source, output in zip((whole, sparse), converted, strict=True):
+        convert(ConvertConfig(source=str(source), output=output, image_size=64, workers=1))
+    direct, by_conversion, again = (rows(each, 0) for each in (sparse, *converted))
+    assert len(direct) == len(by_conversion) == len(again) == 160
+    for name in ("observation.state", "action"):
+        wide = np.array(by_conversion[name].to_pylist())
+        np.testing.assert_allclose(np.array(again[name].to_pylist()), wide, atol=1e-6)
+        expected = widen(np.float32(direct[name].to_pylist()))
+        np.testing.assert_array_equal(again[name].to_pylist(), expected)
+    steps = [int(np.ceil(2.5 * row - 0.5)) for row in range(160)]
+    for each in converted:
+        shown = gray_levels(next(each.rglob("*.mp4")))
+        np.testing.assert_allclose(shown, [2 * step % 256 for step in steps], atol=3)
+
+
+def gray_levels(video: Path) -> list[float]:
+    import av
+
+    with av.open(str(video)) as container:
+        return [
+            float(frame.to_ndarray(format="rgb24").mean()) for frame in container.decode(video=0)
+        ]
 
 
 def command(output: Path, episodes: int) -> list[str]:
@@ -297,7 +348,7 @@ def test_a_killed_recording_keeps_its_finished_episodes(tmp_path):
     os.killpg(running.pid, signal.SIGKILL)
     running.wait(timeout=120)
     assert not output.exists()
-    kept = first.with_suffix(".mp4").stat()
+    kept = first.with_suffix(f".{recording.CAMERA}.mp4").stat()
     subprocess.run(command(output, 2), check=True, timeout=280)
     film = output / "videos/chunk-000/observation.images.top/episode_000000.mp4"
     assert film.stat().st_ino == kept.st_ino  # linked from what the first run had finished

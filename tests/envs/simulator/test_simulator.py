@@ -11,10 +11,10 @@ from handover_conversion.video.resize import square_resize  # noqa: E402
 from handover_envs.experts.expert import Expert  # noqa: E402
 from handover_envs.simulator.rendering import choose_backend  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator, SimulationFailed  # noqa: E402
-from handover_envs.simulator.tasks import TASKS  # noqa: E402
 
 HOME = np.array([0, -0.96, 1.16, 0, -0.3, 0, 0] * 2)  # gym_aloha/constants.py, START_ARM_POSE
-EVERY_TASK = pytest.mark.parametrize("task", list(TASKS))
+# those that gym-aloha has too
+EVERY_TASK = pytest.mark.parametrize("task", ["transfer_cube", "insertion"])
 
 
 def wander(steps: int, seed: int = 0) -> np.ndarray:
@@ -108,7 +108,7 @@ def test_drawing_changes_no_physics_and_the_image_is_gym_alohas(task):
 def test_the_policys_image_is_cropped_and_resized_as_conversion_does(monkeypatch):
     drawn = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     with AlohaSimulator("transfer_cube") as simulator:
-        monkeypatch.setattr(simulator, "_draw", lambda: drawn)
+        monkeypatch.setattr(simulator, "_draw", lambda camera: drawn)
         image = simulator.render(256)
     np.testing.assert_array_equal(image, square_resize(drawn, 256))
 

@@ -1,9 +1,12 @@
+import dataclasses
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from handover_common import HandoverError
 from handover_model.checkpoints.checkpoint import (
     MASK_TOKEN,
     choose_tag,
@@ -15,9 +18,12 @@ from handover_model.checkpoints.hashes import weights_hash
 from handover_model.checkpoints.metadata import CheckpointMetadata
 from handover_model.checkpoints.weights import weight_files, weight_shapes
 from handover_model.errors import CheckpointError
-from handover_model.network.groot import LM_HEAD, unused_shapes
+from handover_model.network.groot import LM_HEAD, build_empty, unused_shapes
+from handover_model.processing.processor_config import processor_files
 from handover_proto.types import TrainingRecord
 from safetensors.torch import load_file, save_file
+
+from .. import tiny
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def test_saving_and_loading_is_lossless(mini, tmp_path, shard_bytes):
     assert_same_weights(again.network, loaded.network)
     assert again.config.to_json() == loaded.config.to_json()
     assert again.network.eagle == eagle
-    assert again.processor_hash() == loaded.processor_hash()
+    assert processor_files(again.processor_config) == processor_files(loaded.processor_config)
     assert again.metadata == metadata
     assert again.processor().tag == "gr1"
     assert weight_shapes(tmp_path / "again") == weight_shapes(mini)
@@ -183,16 +189,79 @@ def test_one_of_several_embodiments_must_be_chosen(copy):
         choose_tag(config, "oxe_droid")
 
 
-def test_hashes_follow_content_and_nothing_else(mini, copy, tmp_path):
-    one, other = load_checkpoint(mini), load_checkpoint(copy)
-    assert one.weights_hash() == other.weights_hash()
-    assert one.processor_hash() == other.processor_hash()
-    change_weights(copy, lambda weights: weights["action_head.vlln.bias"].add_(1))
-    assert load_checkpoint(copy).weights_hash() != one.weights_hash()
-    statistics = json.loads((copy / "statistics.json").read_text())
+def hashes(folder):
+    loaded = load_checkpoint(folder)
+    processor = loaded.processor()
+    return loaded.weights_hash, loaded.processor_hash(processor), loaded.hash(processor)
+
+
+def test_hashes_do_not_depend_on_the_place_nor_on_spacing(mini, copy):
+    for name in ("config.json", "statistics.json", "processor_config.json"):
+        (copy / name).write_text(json.dumps(json.loads((copy / name).read_text())))
+    assert hashes(copy) == hashes(mini)
+
+
+def statistics_moved(folder):
+    statistics = json.loads((folder / "statistics.json").read_text())
     statistics["gr1"]["state"]["waist"]["min"][0] -= 1
-    (copy / "statistics.json").write_text(json.dumps(statistics))
-    assert load_checkpoint(copy).processor_hash() != one.processor_hash()
+    (folder / "statistics.json").write_text(json.dumps(statistics))
+
+
+def merges_swapped(folder):
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    merges = tokenizer["model"]["merges"]
+    merges[0], merges[1] = merges[1], merges[0]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
+CHANGES = {  # what is changed: whether the weights' hash, the processor's and the whole's differ
+    "weights": (
+        lambda at: change_weights(at, lambda w: w["action_head.vlln.bias"].add_(1)),
+        (True, False, True),
+    ),
+    "config.json": (
+        lambda at: change_json(at / "config.json", num_inference_timesteps=2),
+        (False, False, True),
+    ),
+    "eagle_config.json": (
+        lambda at: change_json(
+            at / "eagle_config.json",
+            text_config={
+                **json.loads((at / "eagle_config.json").read_text())["text_config"],
+                "rope_theta": 5e5,
+            },
+        ),
+        (False, False, True),
+    ),
+    "statistics.json": (statistics_moved, (False, True, True)),
+    "tokenizer.json": (merges_swapped, (False, True, True)),
+    "handover.json": (
+        lambda at: change_json(at / "handover.json", max_delay_steps=3),
+        (False, True, True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_whatever_decides_an_answer_changes_the_hash(mini, copy, name):
+    change, expected = CHANGES[name]
+    change(copy)
+    assert tuple(a != b for a, b in zip(hashes(copy), hashes(mini), strict=True)) == expected
+
+
+def test_the_hash_is_that_of_the_bytes_that_were_loaded(copy):
+    loaded = load_checkpoint(copy)
+    assert loaded.weights_hash == weights_hash(copy)
+    before = {key: value.clone() for key, value in loaded.network.state_dict().items()}
+    (path,) = weight_files(copy)
+    with path.open("r+b") as file:  # in place, under the loaded network
+        file.seek(-64, 2)
+        file.write(b"\x7f" * 64)
+    assert weights_hash(copy) != loaded.weights_hash
+    for key, value in loaded.network.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    path.write_bytes(b"")  # mapped weights would end the process here
+    assert all(torch.isfinite(value).all() for value in loaded.network.state_dict().values())
 
 
 def test_a_kept_hash_is_that_of_the_file(copy, tmp_path, monkeypatch):
@@ -215,3 +284,56 @@ def test_loading_gives_a_network_ready_to_infer(mini):
 
 def test_a_local_folder_is_taken_as_it_is(mini):
     assert load_checkpoint(str(mini)).name == mini.name
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "message"),
+    [
+        ("config.json", ("diffusion_model_cfg", "num_layers"), 10**9, "expected 0 to 1048576"),
+        ("config.json", ("diffusion_model_cfg", "num_layers"), 10**5, "files have 8 such layers"),
+        ("config.json", ("select_layer",), 10**6, "weight files have 2 such layers"),
+        ("config.json", ("max_seq_len",), 10**6, "of another shape"),
+        ("config.json", ("num_inference_timesteps",), 10**5, "expected 1 to 256"),
+        ("config.json", ("diffusion_model_cfg",), 3, "expected an object of settings"),
+        ("eagle_config.json", ("vision_config", "num_hidden_layers"), 10**6, "2 such layers"),
+        ("eagle_config.json", ("vision_config", "patch_size"), 10**6, "of another shape"),
+        ("eagle_config.json", ("text_config", "head_dim"), 0, "text head_dim is 0"),
+        ("processor_config.json", ("processor_kwargs", "shortest_image_edge"), 10**5, "1 to 4096"),
+        ("processor_config.json", ("processor_kwargs", "crop_fraction"), 0, "expected 0.01 to 1"),
+        ("handover.json", ("rate_hz",), float("nan"), "rate_hz is nan"),
+        ("statistics.json", ("gr1",), 3, "expected {kind"),
+    ],
+)
+def test_sizes_are_refused_before_anything_of_them_is_made(copy, name, path, value, message):
+    content = json.loads((copy / name).read_text())
+    *above, last = path
+    inner = content
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    (copy / name).write_text(json.dumps(content))
+    with pytest.raises(HandoverError, match=message):
+        load_checkpoint(copy)
+
+
+def test_sizes_whose_product_no_tensor_has_are_refused():
+    vision = dataclasses.replace(tiny.EAGLE.vision_config, hidden_size=2**20, patch_size=2**20)
+    with pytest.raises(CheckpointError, match="no network has"):
+        build_empty(tiny.CONFIG, dataclasses.replace(tiny.EAGLE, vision_config=vision))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000 + "]" * 200_000, '{"a":' * 40 + "1" + "}" * 40, '{"a": ' + "9" * 5000 + "}"],
+)
+def test_json_that_would_exhaust_its_reader_is_refused(copy, text):
+    (copy / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json cannot be read as JSON"):
+        load_checkpoint(copy)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(copy):
+    (copy / "config.json").unlink()
+    os.mkfifo(copy / "config.json")
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+        load_checkpoint(copy)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from handover_model.network.backbone import BackboneOutput
+from handover_model.network.dit import TokenTimes
 from handover_model.network.flow_matching import FlowDraw, draw_flow, flow_point
 from handover_model.network.timestep_embedding import action_sinusoid, dit_sinusoid
 
@@ -73,7 +74,8 @@ def test_a_block_is_what_its_equations_say(number):
     tokens, time = tiny.normal(2, 5, 16), tiny.normal(2, 16, seed=8)
     with torch.no_grad():
         memory = dit.remember(backbone.features, backbone)[number]
-        got = dit.transformer_blocks[number](tokens, time, memory).numpy()
+        times = TokenTimes(time[:, None], None)
+        got = dit.transformer_blocks[number](tokens, times, memory).numpy()
     text = backbone.attention_mask & ~backbone.image_mask
     mask = (text, None, backbone.image_mask)[number]  # block 0 reads text, 1 itself, 2 images
     for sample in range(2):
@@ -173,9 +175,9 @@ def test_a_velocity_is_read_at_the_actions_and_not_at_the_state():
     state_tokens, memories = tiny.normal(2, 1, 16, seed=3), head.remember(backbone)
     with torch.no_grad():
         got = head.velocity(actions, bucket, state_tokens, SLOTS, memories)
-        tokens = head.action_encoder(actions, bucket, SLOTS)
+        tokens = head.action_encoder(actions, bucket[:, None], SLOTS)
         tokens = tokens + head.position_embedding.weight[:HORIZON]
-        output = head.model(torch.cat([state_tokens, tokens], dim=1), bucket, memories)
+        output = head.model(torch.cat([state_tokens, tokens], dim=1), bucket[:, None], memories)
         torch.testing.assert_close(got, head.action_decoder(output[:, 1:], SLOTS))
 
 

@@ -53,7 +53,7 @@ def test_one_pass_of_the_transformer(case, monkeypatch):
     # with the wider tolerance that the specification has for it
     waves = values["out.timestep_sinusoid_256"]
     golden.assert_near(dit_sinusoid(values["in.timestep"], TIME_WIDTH), waves, 1e-4, "sinusoid")
-    monkeypatch.setattr("handover_model.network.dit.dit_sinusoid", lambda _bucket, _width: waves)
+    monkeypatch.setattr("handover_model.network.dit.dit_sinusoid", lambda *_: waves[:, None])
     dit, parts = head.model, {"temb": head.model.timestep_encoder}
     parts["proj_out_1_out_shift_then_scale"] = dit.proj_out_1
     parts["norm_out_plain"] = dit.norm_out
@@ -69,8 +69,10 @@ def test_one_pass_of_the_transformer(case, monkeypatch):
         )
         before: list[Tensor] = []
         dit.proj_out_2.register_forward_pre_hook(lambda _m, inputs: before.append(inputs[0]))
-        got = dit(values["in.hidden_states"], values["in.timestep"], memories)
+        got = dit(values["in.hidden_states"], values["in.timestep"][:, None], memories)
     found = {name: tensor[0] for name, tensor in outputs.items()}
+    for name in ("temb", "proj_out_1_out_shift_then_scale"):
+        found[name] = found[name][:, 0]  # one timestep for all tokens
     found |= {"output": got, "before_proj_out_2": before[0]}
     found["hidden_input"] = values["in.hidden_states"]
     wanted = golden.group(values, "out")
@@ -93,7 +95,7 @@ def test_a_chunk_is_denoised_step_by_step(case):
         }
     )
     inputs: list[tuple[Tensor, Tensor]] = []
-    head.model.register_forward_pre_hook(lambda _m, args: inputs.append((args[0], args[1])))
+    head.model.register_forward_pre_hook(lambda _m, args: inputs.append((args[0], args[1][:, 0])))
     chunks: list[Tensor] = []
     head.action_encoder.register_forward_pre_hook(lambda _m, args: chunks.append(args[0]))
     with torch.no_grad():

@@ -3,9 +3,8 @@
 import dataclasses
 
 import numpy as np
-import pytest
 from handover_proto.types import StateSpec
-from handover_server.gateways.aloha_layout import at_rate, is_aloha_shaped, training_square
+from handover_server.gateways.aloha_layout import is_aloha_shaped, training_square
 from handover_server.policies.hold import ALOHA_HOLD
 
 
@@ -31,21 +30,6 @@ def test_a_square_without_bars_stays_as_it_is():
     dark_above[:28] = dark_below[196:] = 0
     for picture in (lit, dark_above, dark_below):
         np.testing.assert_array_equal(training_square(picture), picture)
-
-
-def test_rows_at_fifty_hertz_lie_between_those_at_twenty_and_grippers_jump():
-    targets = np.repeat(np.arange(16, dtype=np.float32)[:, None], 14, axis=1)
-    rows = at_rate(targets, 20.0, 50.0)
-    assert rows.shape == (40, 14)
-    np.testing.assert_allclose(rows[:6, 0], [0, 0.4, 0.8, 1.2, 1.6, 2.0], atol=1e-6)
-    assert rows[:6, 6].tolist() == [0, 0, 0, 1, 1, 2]
-    assert rows[-1, 0] == 15
-
-
-@pytest.mark.parametrize("rate", [20.0, 10.0])
-def test_a_rate_that_divides_takes_the_steps_themselves(rate):
-    targets = np.random.default_rng(0).standard_normal((16, 14)).astype(np.float32)
-    np.testing.assert_array_equal(at_rate(targets, 20.0, rate), targets[:: int(20 / rate)])
 
 
 def test_a_policy_is_alohas_by_all_its_groups_alone():

@@ -27,6 +27,7 @@ PEM = Path("x.pem")
         ({"openpi_port": 70000}, "--openpi-port is 70000"),
         ({"groot_zmq_port": -1}, "--groot-zmq-port is -1"),
         ({"openpi_rate_hz": 0.0}, "--openpi-rate-hz"),
+        ({"openpi_port": 0}, "--openpi-port needs --openpi-rate-hz HZ"),
         (
             {
                 "gateway_host": "0.0.0.0",

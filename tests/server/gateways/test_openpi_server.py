@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import socket
 import urllib.error
 import urllib.request
 
@@ -9,7 +10,7 @@ import msgpack
 import numpy as np
 import pytest
 from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
-from handover_proto.types import CameraSpec, StateSpec
+from handover_proto.types import ActionSpec, CameraSpec, StateSpec
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.inference.shares import AdmissionLimits
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
@@ -18,6 +19,33 @@ from handover_server.security.tokens import TokenCheck
 from ..conftest import wait_until
 
 TOKEN = "a-token-of-enough-characters"
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+
+
+def opening(port, headers):
+    """The first bytes of the reply to a request with these headers."""
+    lines = ["GET / HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        connection.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+        return connection.recv(20)
+
+
+class Ramp(HoldPolicy):
+    """Step j of every column is j."""
+
+    def infer(self, requests):
+        outputs = super().infer(requests)
+        for output in outputs:
+            for values in output.action.values():
+                values[:] = np.arange(len(values))[:, None]
+        return outputs
 
 
 def test_an_aloha_client_gets_its_own_fourteen_joints_back(serve_openpi, openpi_client, aloha):
@@ -46,7 +74,7 @@ def test_a_mistake_is_one_line_and_the_connection_goes_on(
         ("prompt: expected", {"prompt": None}),
         ("prompt: expected", {"prompt": " "}),
         ("prompt: expected", {"prompt": 7}),
-        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 2**63)),
+        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 2**63, True)),
     ]
     for part, change in wrong:
         with pytest.raises(RuntimeError, match=part):
@@ -104,13 +132,40 @@ def test_one_picture_is_not_two_cameras(serve_openpi, openpi_client, aloha):
         client.infer(aloha)
 
 
-def test_without_the_policys_rate_its_steps_are_taken_as_they_are(
-    serve_openpi, openpi_client, aloha
-):
-    silent = HoldPolicy(dataclasses.replace(ALOHA_HOLD, rate_hz=0.0))
-    running = serve_openpi(silent, Adaptation(rate_hz=50.0))
+def test_a_robot_of_its_own_groups_gets_its_rate_too(serve_openpi, openpi_client):
+    groups = (ActionSpec("arm", 2), ActionSpec("gripper", 1))
+    state = tuple(StateSpec(group.name, group.dim) for group in groups)
+    spec = dataclasses.replace(ALOHA_HOLD, state=state, action=groups, horizon=3, rate_hz=30.0)
+    running = serve_openpi(Ramp(spec), Adaptation(rate_hz=60.0))
     client = openpi_client(port=running.server.gateways.openpi_port)
-    assert client.infer(aloha)["actions"].shape == (16, 14)
+    assert client.get_server_metadata()["actions_rate_hz"] == 60.0
+    image = np.zeros((8, 8, 3), np.uint8)
+    reply = client.infer(
+        {"state": np.zeros(3, np.float32), "images": {"ego_view": image}, "prompt": "lift"}
+    )
+    arms, grippers = [0, 0.5, 1, 1.5, 2, 2], [0, 0, 1, 1, 2, 2]
+    np.testing.assert_allclose(reply["actions"], np.stack([arms, arms, grippers], axis=1))
+
+
+def test_images_that_the_policy_has_no_camera_for_are_ignored_and_told(
+    serve_openpi, openpi_client, aloha, caplog
+):
+    spec = dataclasses.replace(ALOHA_HOLD, cameras=(CameraSpec("ego_view"), CameraSpec("wrist")))
+    client = openpi_client(port=serve_openpi(HoldPolicy(spec)).server.gateways.openpi_port)
+    image = aloha["images"]["cam_high"]
+    known = {"ego_view": image, "wrist": image}
+    more = {**known, "cam_low": np.zeros(3), "cam_back": None}  # not even looked at
+    for images, ignored in (
+        (known, None),
+        (more, ["cam_back", "cam_low"]),
+        (more, ["cam_back", "cam_low"]),
+    ):
+        reply = client.infer({**aloha, "images": images})
+        assert reply["actions"].shape == (16, 14)
+        assert reply.get("ignored_images") == ignored
+    lines = [line for line in caplog.messages if "are ignored" in line]
+    assert len(lines) == 1
+    assert "('cam_back', 'cam_low')" in lines[0]
 
 
 def test_fourteen_numbers_are_not_alohas_where_the_policy_is_another_robots(
@@ -139,12 +194,23 @@ def test_the_key_of_openpis_client_is_a_token(serve_openpi, openpi_client, aloha
     assert refusals.words == 2 * ["unauthenticated"]
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "https://a.page"}, {"Host": "a.page"}])
+def test_no_web_page_gets_as_far_as_the_metadata(serve_openpi, refusals, headers):
+    running = serve_openpi(HoldPolicy(), observer=refusals)
+    port = running.server.gateways.openpi_port
+    handshake = {"Host": f"127.0.0.1:{port}", **HANDSHAKE, **headers}
+    assert opening(port, handshake).startswith(b"HTTP/1.1 403 ")
+    assert refusals.words == ["web_page"]
+    handshake = {"Host": f"127.0.0.1:{port}", **HANDSHAKE}
+    assert opening(port, handshake).startswith(b"HTTP/1.1 101 ")
+
+
 def test_a_client_has_a_bounded_number_of_connections(serve_openpi, openpi_client, aloha):
     limits = AdmissionLimits(client_streams=1)
     running = serve_openpi(HoldPolicy(), tokens=TokenCheck((TOKEN,)), limits=limits)
     port = running.server.gateways.openpi_port
     first = openpi_client(port=port, api_key=TOKEN)
-    with pytest.raises(Exception, match=r"1013.*token 1 has 1 streams open"):
+    with pytest.raises(Exception, match=r"1013.*token [0-9a-f]{8} has 1 streams open"):
         openpi_client(port=port, api_key=TOKEN)
     assert first.infer(aloha)["actions"].shape == (16, 14)
 

@@ -26,7 +26,9 @@ def passed_on():
 @pytest.fixture
 def decoder(passed_on):
     """Without a thread: whatever needs one stays where it is."""
-    decoder = Decoder(ALOHA_HOLD, Limits(), threads=0, pass_on=passed_on.append)
+    decoder = Decoder(
+        ALOHA_HOLD, Limits(), threads=0, pass_on=lambda pending, data: passed_on.append(pending)
+    )
     yield decoder
     decoder.close()
 
@@ -64,7 +66,7 @@ def test_files_wait_for_a_thread(decoder, passed_on, observation, codec):
 def test_a_thread_decodes_all_files_that_wait_for_it(observation):
     done, first, gate = queue.Queue(), threading.Event(), threading.Event()
 
-    def pass_on(pending):
+    def pass_on(pending, data):
         first.set()
         assert gate.wait(TIMEOUT_S)
         done.put(pending)

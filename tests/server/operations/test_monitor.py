@@ -5,6 +5,7 @@ import http.client
 import socket
 import ssl
 import sys
+import threading
 import time
 import types
 
@@ -12,6 +13,7 @@ import grpc
 import pytest
 from handover_server.errors import ServingError
 from handover_server.inference.shares import AdmissionLimits
+from handover_server.operations import heartbeat as heartbeat_module
 from handover_server.operations import monitor as monitor_module
 from handover_server.operations.metrics import Metrics
 from handover_server.operations.monitor import Monitor
@@ -23,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ..conftest import wait_until
 
 TIMEOUT_S = 60
-TOKEN = "a-token-0123456789"
+TOKEN = "a-token-0123456789abcdef"
 
 
 @pytest.fixture
@@ -205,21 +207,68 @@ def test_with_a_certificate_the_port_is_encrypted_too(open_monitor, authority):
     assert get(monitor, "/healthz", tls=trusting) == (200, "serving\n")
 
 
-def test_silent_connections_beyond_a_bound_are_hung_up_on(open_monitor, monkeypatch):
+def test_a_probe_takes_the_place_of_the_oldest_that_sends_nothing(open_monitor, monkeypatch):
     monkeypatch.setattr(monitor_module, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(monitor_module, "PATIENCE_S", TIMEOUT_S)
     monitor = open_monitor()
-    silent = [socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_S) for _ in range(2)]
-    with socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_S) as third:
-        third.settimeout(TIMEOUT_S)
-        assert third.recv(1) == b""
+    silent = [socket.create_connection(("127.0.0.1", monitor.port), TIMEOUT_S) for _ in range(3)]
+    assert get(monitor, "/healthz") == (200, "serving\n")
+    for connection in silent[:2]:
+        assert connection.recv(1) == b""
+    silent[2].sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert silent[2].recv(12) == b"HTTP/1.1 200"
     for connection in silent:
         connection.close()
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:  # their threads see the end in their own time
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            assert get(monitor, "/healthz") == (200, "serving\n")
-            return
-    raise AssertionError("no room again")
+
+
+def test_headers_that_trickle_in_have_no_more_time_than_silence(open_monitor, monkeypatch):
+    monkeypatch.setattr(monitor_module, "PATIENCE_S", 0.3)
+    with socket.create_connection(("127.0.0.1", open_monitor().port), TIMEOUT_S) as slow:
+        slow.settimeout(0.02)
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n")
+        until_s = time.monotonic() + TIMEOUT_S
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < until_s:
+                try:
+                    slow.sendall(b"x: y\r\n")
+                    assert slow.recv(1) == b""
+                    break
+                except TimeoutError:
+                    continue
+        assert time.monotonic() < until_s
+
+
+def test_the_port_answers_where_no_thread_can_be_started(open_monitor, monkeypatch):
+    monitor = open_monitor()
+
+    def none_left(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", none_left)
+    for _ in range(monitor_module.MOST_CONNECTIONS + 1):
+        assert get(monitor, "/healthz") == (200, "serving\n")
+
+
+def test_health_says_that_the_event_loop_is_blocked(serve, monkeypatch):
+    monkeypatch.setattr(heartbeat_module, "LONGEST_SILENCE_S", 0.2)
+    monkeypatch.setattr(heartbeat_module, "BEAT_S", 0.01)
+    running = serve(HoldPolicy(), monitor=("127.0.0.1", 0))
+    monitor, gate = running.server.monitor, threading.Event()
+    wait_until(lambda: get(monitor, "/healthz") == (200, "serving\n"))
+    running.loop.call_soon_threadsafe(gate.wait, TIMEOUT_S)
+    wait_until(lambda: get(monitor, "/healthz")[0] == 503)
+    assert "blocked: the event loop has not run for" in get(monitor, "/healthz")[1]
+    gate.set()
+    wait_until(lambda: get(monitor, "/healthz") == (200, "serving\n"))
+
+
+def test_no_web_page_reads_the_metrics_of_a_server_without_tokens(open_monitor):
+    monitor = open_monitor(exposition=lambda: b"m 1\n")
+    here = f"127.0.0.1:{monitor.port}"
+    assert get(monitor, "/metrics", {"Host": here}) == (200, "m 1\n")
+    for headers in ({"Origin": "https://a.page"}, {"Host": f"a.page:{monitor.port}"}):
+        status, text = get(monitor, "/metrics", headers)
+        assert (status, "m 1" in text) == (403, False)
 
 
 def test_after_its_end_the_port_is_free(open_monitor):

@@ -19,7 +19,7 @@ from handover_server.security.tls import TlsFiles
 from handover_server.security.tokens import TokenCheck
 
 TIMEOUT_S = 60
-TOKEN = "a-token-0123456789"
+TOKEN = "a-token-0123456789abcdef"
 SHOWN = (("authorization", f"Bearer {TOKEN}"),)
 ALONE = (("grpc.use_local_subchannel_pool", 1),)
 

@@ -1,5 +1,6 @@
 """Tokens: who is let in, as whom, and which token files are refused."""
 
+import hashlib
 import logging
 
 import pytest
@@ -16,7 +17,12 @@ from handover_server.security.tokens import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-OLD, NEW = "old-token-0123456789", "new-token-0123456789"
+OLD, NEW = "old-token-0123456789abcdef", "new-token-0123456789abcdef"
+
+
+def name_of(token):
+    """What an operator gets of: printf %s TOKEN | sha256sum | cut -c1-8."""
+    return "token " + hashlib.sha256(token.encode()).hexdigest()[:8]
 
 
 @pytest.fixture
@@ -32,8 +38,9 @@ def token_file(tmp_path):
 
 def test_each_of_several_tokens_is_let_in_and_counted_by_its_own_name():
     check = TokenCheck([OLD, NEW])
-    assert check.identify(OLD, "ipv4:1.2.3.4:5") == Identity("token 1")
-    assert check.identify(NEW) == Identity("token 2")
+    assert check.identify(OLD, "ipv4:1.2.3.4:5") == Identity(name_of(OLD))
+    assert check.identify(NEW) == Identity(name_of(NEW))
+    assert check.names == (name_of(OLD), name_of(NEW))
 
 
 def test_without_tokens_everyone_is_let_in_and_counted_by_address():
@@ -59,7 +66,7 @@ def test_no_other_text_is_let_in_and_none_is_repeated(text):
 def test_a_replaced_token_is_refused_from_then_on():
     check = TokenCheck([OLD])
     check.replace([NEW])
-    assert check.identify(NEW).name == "token 1"
+    assert check.identify(NEW).name == name_of(NEW)  # and never the name that OLD had
     with pytest.raises(NotAuthorised, match="may have been replaced"):
         check.identify(OLD)
 
@@ -93,9 +100,11 @@ def test_a_token_file_has_a_token_per_line_and_comments(token_file):
     [
         ("", "holds no token"),
         ("# nothing\n\n", "holds no token; make one with: openssl rand"),
-        ("secret\n", "line 1 .* at least 16 printable ASCII characters, got 6"),
-        (f"{OLD}\nschlüssel-schlüssel\n", "line 2 .* printable ASCII"),
-        ("two words of a token\n", "line 1 .* has no spaces"),
+        ("secret\n", "line 1 .* at least 24 printable ASCII characters, got 6"),
+        ("0123456789abcdefghij\n", "line 1 .* got 20"),
+        (f"{OLD}\n{NEW}", "ends within a line, as one that is half written"),
+        (f"{OLD}\nschlüssel-schlüssel-schlüssel\n", "line 2 .* printable ASCII"),
+        ("two words of a token that is long\n", "line 1 .* has no spaces"),
     ],
 )
 def test_a_file_without_a_usable_token_is_refused_and_not_repeated(token_file, text, line):
@@ -107,12 +116,12 @@ def test_a_file_without_a_usable_token_is_refused_and_not_repeated(token_file, t
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o602, 0o620, 0o666])
 def test_a_file_that_others_may_read_or_the_group_may_write_is_refused(token_file, mode):
     with pytest.raises(ServingError, match=rf"has mode {mode:04o}: .* chmod 600"):
-        read_tokens(token_file(OLD, mode))
+        read_tokens(token_file(f"{OLD}\n", mode))
 
 
 def test_a_file_that_the_group_may_read_is_warned_of(token_file, caplog):
     with caplog.at_level(logging.WARNING):
-        assert read_tokens(token_file(OLD, 0o640)) == [OLD]
+        assert read_tokens(token_file(f"{OLD}\n", 0o640)) == [OLD]
     assert "may be read by its group" in caplog.text
 
 

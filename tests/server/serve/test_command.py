@@ -5,6 +5,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -18,6 +19,21 @@ from handover_server.serve.config import ServeConfig
 
 COMMAND = (sys.executable, "-m", "handover_server.serve.command")
 TIMEOUT_S = 120  # a process that imports torch takes 30 s on a busy machine
+OPENPI = re.compile(r"openpi clients on \S+:(\d+)")
+HANDSHAKE = (
+    *("GET / HTTP/1.1", "Host: 127.0.0.1:{port}", "Connection: Upgrade", "Upgrade: websocket"),
+    *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="),
+)
+NEVER_STOPS = """
+import asyncio, time
+from handover_server.serve import run
+async def blocked():
+    with run._stop_on_signals(0.2):
+        print("ready", flush=True)
+        while True:
+            time.sleep(0.1)
+asyncio.run(blocked())
+"""
 
 
 def run(*arguments, **environment):
@@ -43,7 +59,9 @@ def start():
             text=True,
         )
         started.append(process)
-        line = process.stdout.readline()
+        process.lines = []
+        while (line := process.stdout.readline()) and not line.startswith("serving"):
+            process.lines.append(line)
         found = re.fullmatch(r"serving (\S+) on 127\.0\.0\.1:([1-9][0-9]*)\n", line)
         assert found, line + process.stderr.read()
         return int(found[2]), process
@@ -88,6 +106,49 @@ def test_an_open_stream_does_not_hold_a_stop_up(start):
             next(stream)
         outbox.put(None)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_it_answers_and_stops_though_nobody_reads_its_log(start):
+    port, process = start("--policy", "hold", "--log-level", "debug")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        infer = channel.unary_unary("/handover.policy.v1.PolicyService/Infer")
+        for _ in range(1500):  # at 60 bytes a line: more than a pipe holds
+            with pytest.raises(grpc.RpcError) as caught:
+                infer(b"\xff", timeout=TIMEOUT_S)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=TIMEOUT_S) == 0
+
+
+def test_a_stop_is_not_held_up_by_a_websocket_that_reads_no_pongs(start):
+    pytest.importorskip("websockets")
+    _, process = start(
+        "--policy", "hold", "--openpi-port", "0", "--openpi-rate-hz", "50", "--drain-s", "0"
+    )
+    port = int(next(filter(None, map(OPENPI.search, process.lines)))[1])
+    opening = "\r\n".join(HANDSHAKE).format(port=port)
+    ping = bytes([0x89, 0x80 | 125]) + bytes(4 + 125)
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stranger.settimeout(TIMEOUT_S)
+        stranger.connect(("127.0.0.1", port))
+        stranger.sendall(f"{opening}\r\n\r\n".encode())
+        assert stranger.recv(12) == b"HTTP/1.1 101"
+        stranger.settimeout(0.5)
+        with pytest.raises(TimeoutError):  # the server waits for the stranger to read
+            stranger.sendall(200_000 * ping)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=TIMEOUT_S) == 0
+
+
+def test_a_process_that_cannot_stop_is_ended(tmp_path):
+    host = tmp_path / "host.py"
+    host.write_text(NEVER_STOPS)
+    process = subprocess.Popen([sys.executable, host], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=TIMEOUT_S) == -signal.SIGALRM
+    process.stdout.close()
 
 
 def test_a_taken_port_is_one_clear_line(start):
@@ -195,7 +256,7 @@ def test_insecure_opens_the_server_to_the_network_and_says_which_address(host, o
 def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_path):
     certificate, key = authority.sign("open")
     tokens = tmp_path / "tokens"
-    tokens.write_text("a-token-0123456789\n")
+    tokens.write_text("a-token-0123456789abcdef\n")
     tokens.chmod(0o600)
     process = subprocess.Popen(
         [
@@ -214,7 +275,7 @@ def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_
             info = PolicyServiceStub(channel).GetInfo(
                 pb.GetInfoRequest(),
                 timeout=TIMEOUT_S,
-                metadata=[("authorization", "Bearer a-token-0123456789")],
+                metadata=[("authorization", "Bearer a-token-0123456789abcdef")],
             )
         assert info.policy == "hold"
         plain = grpc.insecure_channel(f"localhost:{found[1]}")
@@ -229,7 +290,7 @@ def test_encrypted_and_with_tokens_it_may_be_open_to_the_network(authority, tmp_
 
 def test_a_token_file_that_others_may_read_is_one_clear_line(tmp_path):
     tokens = tmp_path / "tokens"
-    tokens.write_text("a-token-0123456789\n")
+    tokens.write_text("a-token-0123456789abcdef\n")
     tokens.chmod(0o644)
     done = run("--policy", "hold", "--port", "0", "--token-file", str(tokens))
     assert done.returncode == 1

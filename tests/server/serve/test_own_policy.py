@@ -162,11 +162,11 @@ def test_outside_the_main_thread_another_function_is_named():
 
 def test_the_flags_of_the_command_work(tmp_path):
     tokens = tmp_path / "tokens"
-    tokens.write_text("a-token-0123456789")
+    tokens.write_text("a-token-0123456789abcdef\n")
     tokens.chmod(0o600)
     with serve_in_thread(HoldPolicy, token_file=str(tokens), metrics_port=0) as server:
         request = example_request(ALOHA_HOLD)
-        shown = (("authorization", "Bearer a-token-0123456789"),)
+        shown = (("authorization", "Bearer a-token-0123456789abcdef"),)
         assert infer(server.address, request, shown).action
         with pytest.raises(NotAuthorised):
             infer(server.address, request)

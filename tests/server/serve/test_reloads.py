@@ -18,7 +18,7 @@ from handover_server.serve.reloads import Reloads
 
 from ..conftest import TIMEOUT_S, wait_until
 
-OLD, NEW = "old-token-0123456789", "new-token-0123456789"
+OLD, NEW = "old-token-0123456789abcdef", "new-token-0123456789abcdef"
 
 
 def hold(checkpoint_hash):
@@ -28,7 +28,7 @@ def hold(checkpoint_hash):
 @pytest.fixture
 def token_file(tmp_path):
     path = tmp_path / "tokens"
-    path.write_text(OLD)
+    path.write_text(f"{OLD}\n")
     path.chmod(0o600)
     return path
 
@@ -62,7 +62,7 @@ def test_a_reload_takes_up_tokens_and_checkpoint_and_one_is_enough_at_a_time(
         return hold("new")
 
     server, reloads = reloading(load)
-    token_file.write_text(NEW)
+    token_file.write_text(f"{NEW}\n")
     server.loop.call_soon_threadsafe(reloads.start)
     assert loading.wait(TIMEOUT_S)
     assert served_to(server, NEW) == "old"
@@ -84,7 +84,7 @@ def test_what_cannot_be_used_is_told_and_leaves_all_as_it_was(reloading, token_f
         raise error
 
     server, reloads = reloading(load)
-    token_file.write_text("# no token")
+    token_file.write_text("# no token\n")
     server.loop.call_soon_threadsafe(reloads.start)
     wait_until(lambda: server.server.totals() == {"reloads": 0, "reload_failures": 1})
     assert served_to(server, OLD) == "old"

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from handover_envs.simulator import find_task
+from handover_envs.tasks import find_task
 from handover_training.aloha_mini.data.snapshots import (
     TASK_ORDER,
     TASK_TEXTS,

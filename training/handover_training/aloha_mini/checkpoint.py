@@ -106,7 +106,7 @@ def _with_backbone(path: Path, seed: int) -> Gr00tNetwork:
         raise TrainingError(f"{path} is not a file; {made_with}")
     network = draw_network(SHIPPED, seed)
     with open_weights(path) as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        weights = {name: file.get_tensor(name) for name in file.tensors}
     missing, unknown = network.load_state_dict(weights, strict=False)
     lacking = [name for name in missing if not name.startswith("action_head.")]
     if lacking or unknown:

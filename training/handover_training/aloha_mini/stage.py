@@ -124,8 +124,8 @@ def load_state(
     weights: dict[str, Tensor] = {}
     moments: dict[int, dict[str, Tensor]] = {}
     with open_weights(path) as file:
-        notes = file.metadata()
-        for key in file.keys():  # noqa: SIM118
+        notes = file.metadata
+        for key in file.tensors:
             kind, _, name = key.partition(".")
             if kind == "now":
                 weights[name] = file.get_tensor(key)

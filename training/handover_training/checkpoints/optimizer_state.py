@@ -33,7 +33,7 @@ def load_optimizer(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
     state: dict[str, dict[str, Tensor]] = {}
     with open_weights(folder / TENSORS_FILE) as file:
-        for key in file.keys():  # noqa: SIM118
+        for key in file.tensors:
             weight, _, name = key.rpartition(".")
             state.setdefault(weight, {})[name] = file.get_tensor(key)
     groups = [_tuples(group) for group in settings["groups"]]

@@ -41,6 +41,7 @@ class RunRecord:
             units=_units(self.modality),
             camera_sizes=_camera_sizes(self.sources[0], self.modality),
             training=tuple(source.record() for source in self.sources),
+            max_delay_steps=int(self.settings.get("max_delay_steps", 0)),
         )
 
     def write(self, folder: Path, progress: Mapping[str, Any]) -> None:
@@ -65,12 +66,6 @@ def _units(modality: ModalityConfig) -> dict[str, str]:
 
 
 def _camera_sizes(source: DatasetSplit, modality: ModalityConfig) -> dict[str, tuple[int, int]]:
-    """Read the cameras' (height, width) out of a dataset's meta/info.json."""
-    dataset = source.dataset
-    sizes = {}
-    for name in modality.video.keys:
-        key = dataset.modality["video"][name].get("original_key", f"observation.images.{name}")
-        shape = dataset.info.get("features", {}).get(key, {}).get("shape") or ()
-        if len(shape) == 3:
-            sizes[name] = (int(shape[0]), int(shape[1]))
-    return sizes
+    """Return the cameras' (height, width), as far as the dataset's meta/info.json tells."""
+    sizes = {name: source.dataset.frame_size(name) for name in modality.video.keys}
+    return {name: size for name, size in sizes.items() if size is not None}

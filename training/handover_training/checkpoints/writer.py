@@ -69,7 +69,7 @@ def load_trained(module: TrainingModule, checkpoint: Path) -> None:
     names = set(trained_names(module))
     if (checkpoint / ADAPTER_FILE).is_file():
         with open_weights(checkpoint / ADAPTER_FILE) as file:
-            weights = {name: file.get_tensor(name) for name in names.intersection(file.keys())}
+            weights = {name: file.get_tensor(name) for name in names.intersection(file.tensors)}
     else:
         weights = dict(read_weights(checkpoint, names))
     missing = sorted(names - set(weights))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from handover_model.network import FlowDraw, ModelConfig, draw_flow
+from handover_model.network import FlowDraw, ModelConfig, draw_delay, draw_flow
 from handover_model.processing import (
     CENTER,
     Augmentation,
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from handover_training.data.frame_cache import FrameCache
 from handover_training.data.sampler import (
     AUGMENTATION,
+    DELAY,
     DROPOUT,
     FLOW,
     BatchPlan,
@@ -66,6 +67,15 @@ class SamplePreparation:
     random_crop: bool
     augments: bool
     """Whether colors and rotation change, by the processor's options"""
+    max_delay_steps: int = 0
+    """The most steps at a chunk's start that are given clean; see clean_steps"""
+
+    def delay(self, slot: BatchSlot) -> int:
+        """Draw a slot's number of clean steps; it depends on step and slot alone."""
+        if not self.max_delay_steps:
+            return 0
+        place = generator(self.seed, DELAY, slot.step, slot.slot)
+        return draw_delay(self.max_delay_steps, place)
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ class TrainingWindows(Dataset[BatchItem]):
         flow = generator(how.seed, FLOW, slot.step, slot.slot)
         steps = self._table.modality.state.steps
         draw = draw_flow(how.config, 1, flow, state_steps=steps)
+        if how.max_delay_steps:
+            draw = replace(draw, delay=torch.tensor([how.delay(slot)]))
         key = generator(how.seed, DROPOUT, slot.step, slot.slot).integers(-(2**31), 2**31)
         recording = self._table.recordings[window.recording]
         source = (recording.dataset, recording.index)
@@ -123,14 +135,13 @@ class Collator:
     """Collates prepared samples into the tensors that TrainingModule.forward takes."""
 
     def __init__(self, table: WindowTable, plan: BatchPlan, how: SamplePreparation) -> None:
-        self._table, self._plan, self._processor = table, plan, how.processor
+        self._table, self._plan, self._how = table, plan, how
         horizon = table.modality.action.steps
         self._slots_per_step = how.trained_slots[:horizon].sum(axis=1)
 
     def __call__(self, samples: Sequence[BatchItem]) -> dict[str, Tensor | list[Tensor]]:
         """Collate a micro-batch."""
-        inputs, target = self._processor.collate_training([one.sample for one in samples])
-        state_noise = [one.draw.state_noise for one in samples if one.draw.state_noise is not None]
+        inputs, target = self._how.processor.collate_training([one.sample for one in samples])
         batch: dict[str, Tensor | list[Tensor]] = {
             **vars(inputs),
             "action": target.action,
@@ -142,11 +153,17 @@ class Collator:
             "mask_total": torch.tensor(self._mask_total(samples[0].slot.step)),
             "sources": torch.tensor([one.source for one in samples]),
         }
-        if state_noise:
-            batch["state_noise"] = torch.cat(state_noise)
+        for name in ("state_noise", "delay"):
+            drawn = [getattr(one.draw, name) for one in samples]
+            if drawn[0] is not None:
+                batch[name] = torch.cat(drawn)
         return batch
 
     def _mask_total(self, step: int) -> float:
         """Count the action numbers that the global batch's loss is averaged over."""
-        real = sum(self._table.real_mask(slot.window) for slot in self._plan.step(step))
+        real = sum(self._counted(slot) for slot in self._plan.step(step))
         return float((np.asarray(real) * self._slots_per_step).sum())
+
+    def _counted(self, slot: BatchSlot) -> np.ndarray:
+        real = self._table.real_mask(slot.window)
+        return real & (np.arange(len(real)) >= self._how.delay(slot))

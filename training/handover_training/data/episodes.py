@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from handover_common import UsageError
+from handover_conversion import DatasetError, FaultyDataset, fault
 from handover_conversion.groot import GrootDataset
 from handover_model.processing import ModalityConfig
-from handover_proto import LANGUAGE_KEY, TrainingRecord
+from handover_proto import TrainingRecord
 
 from handover_training.errors import TrainingError
 
 DEFAULT_HELD_OUT = 0.1  # fraction of the episodes, unless --val-episodes is given
-TASK_KEYS = ("task", LANGUAGE_KEY)
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ def open_sources(
         dataset = GrootDataset.open(path)
         _check_fits(dataset, modality)
         episodes = [entry.index for entry in dataset.episodes if entry.length > 0]
+        _check_instructions(dataset, episodes, language_key(modality))
         train, kept = divide(episodes, held_out, seed)
         sources.append(DatasetSplit(dataset, dataset.content_hash(), train, kept))
     rates = {source.dataset.fps for source in sources}
@@ -106,7 +107,7 @@ def read_recordings(
     for place, source in enumerate(sources):
         dataset = source.dataset
         for index in source.held_out_episodes if held_out else source.train_episodes:
-            episode = dataset.read_episode(index)
+            episode = dataset.read_episode(index, language_key(modality))
             state, action = dataset.state_groups, dataset.action_groups
             recordings.append(
                 EpisodeRows(
@@ -114,7 +115,7 @@ def read_recordings(
                     index=index,
                     state={key: episode.state[:, state[key]] for key in _state_keys(modality)},
                     action={key: episode.action[:, action[key]] for key in modality.action.keys},
-                    tasks=tuple(episode.task_at(row) for row in range(len(episode))),
+                    tasks=episode.tasks,
                 )
             )
     return recordings
@@ -139,8 +140,26 @@ def _check_fits(dataset: GrootDataset, modality: ModalityConfig) -> None:
                     f"{dataset.path} has no {what} {name!r}, which the modality config reads; it "
                     f"has {', '.join(there)} (--modality-config-path)"
                 )
-    annotations = [f"annotation.{name}" for name in dataset.modality.get("annotation", {})]
-    for name in modality.language.keys:
-        if name not in (*TASK_KEYS, *annotations):
-            known = ", ".join(dict.fromkeys([*TASK_KEYS, *annotations]))
-            raise TrainingError(f"language key {name!r} is not known, expected one of {known}")
+    dataset.instructions.check_key(language_key(modality))
+
+
+def language_key(modality: ModalityConfig) -> str:
+    """Return the key of the instructions. Raises TrainingError unless there is just one."""
+    if len(modality.language.keys) != 1:
+        raise TrainingError(
+            f"the modality config has the language keys {list(modality.language.keys)}, expected "
+            "one (--modality-config-path)"
+        )
+    return modality.language.keys[0]
+
+
+def _check_instructions(dataset: GrootDataset, episodes: Sequence[int], key: str) -> None:
+    """Raise FaultyDataset with every episode whose instructions are missing or empty."""
+    faults = []
+    for index in episodes:
+        try:
+            dataset.check_instructions(index, key)
+        except DatasetError as error:
+            faults.append(fault("instruction", str(error)))
+    if faults:
+        raise FaultyDataset(f"{dataset.path}: {len(faults)} episodes cannot be trained on", faults)

@@ -5,10 +5,10 @@ than the dataset was described for are computed from its rows.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from handover_conversion import read_json
-from handover_conversion.groot import relative_statistics
+from handover_conversion.groot import StatisticsCache
 from handover_model.processing import (
     EmbodimentStatistics,
     ModalityConfig,
@@ -21,17 +21,16 @@ from handover_model.processing import (
 from handover_training.data.episodes import DatasetSplit
 from handover_training.errors import TrainingError
 
-RELATIVE_FILE = "meta/relative_stats.json"
-
 
 def dataset_statistics(
-    sources: Sequence[DatasetSplit], modality: ModalityConfig
+    sources: Sequence[DatasetSplit], modality: ModalityConfig, cache: Path
 ) -> EmbodimentStatistics:
     """Read and merge the statistics of a run's datasets, each weighing as much as it has rows.
 
-    Raises DatasetError for a missing stats.json, StatisticsError for one that does not fit.
+    cache: folder of statistics that had to be computed. Raises DatasetError for rows that cannot be
+    read, StatisticsError for statistics that do not fit.
     """
-    parts = [_of_source(source, modality) for source in sources]
+    parts = [_of_source(source, modality, cache) for source in sources]
     rows = [sum(entry.length for entry in source.dataset.episodes) for source in sources]
     return merge_statistics(parts, rows)
 
@@ -64,39 +63,21 @@ def trained_slots(
     return slots
 
 
-def _of_source(source: DatasetSplit, modality: ModalityConfig) -> EmbodimentStatistics:
-    dataset = source.dataset
-    stats = read_json(dataset.path, "meta/stats.json")
-    relative = (
-        read_json(dataset.path, RELATIVE_FILE) if (dataset.path / RELATIVE_FILE).is_file() else {}
-    )
-    fitting = {
-        key: relative[key]
-        for key in modality.relative_keys()
-        if _fits(relative.get(key), modality, key)
+def _of_source(source: DatasetSplit, modality: ModalityConfig, cache: Path) -> EmbodimentStatistics:
+    dataset, action = source.dataset, modality.action
+    own = StatisticsCache(dataset, source.content_hash, cache)
+    references = {
+        key: modality.action_config(key).state_key or key for key in modality.relative_keys()
     }
-    lacking = [key for key in modality.relative_keys() if key not in fitting]
-    if lacking:
-        fitting.update(_computed(source, modality, lacking))
-    whole = slice_statistics(stats, fitting, dataset.modality)
+    first = action.delta_indices[0]
+    if references and all(entry.length < first + action.steps for entry in dataset.episodes):
+        raise TrainingError(
+            f"{dataset.path}: no episode has {first + action.steps} rows, a chunk's length"
+        )
+    relative = own.relative(references, action.steps, first)
+    whole = slice_statistics(own.columns(), relative, dataset.modality)
     return EmbodimentStatistics(
         {key: whole.state[key] for key in modality.state.keys},
-        {key: whole.action[key] for key in modality.action.keys},
-        {key: whole.relative_action[key] for key in modality.relative_keys()},
+        {key: whole.action[key] for key in action.keys},
+        {key: whole.relative_action[key] for key in references},
     )
-
-
-def _fits(entry: object, modality: ModalityConfig, key: str) -> bool:
-    own_reference = modality.action_config(key).state_key in (None, key)
-    steps = len(entry.get("min", [])) if isinstance(entry, dict) else 0
-    return own_reference and steps == modality.action.steps
-
-
-def _computed(
-    source: DatasetSplit, modality: ModalityConfig, keys: Sequence[str]
-) -> dict[str, dict[str, list[list[float]]]]:
-    dataset, horizon = source.dataset, modality.action.steps
-    if all(entry.length < horizon for entry in dataset.episodes):
-        raise TrainingError(f"{dataset.path}: no episode has {horizon} rows, a chunk's length")
-    references = {key: modality.action_config(key).state_key or key for key in keys}
-    return relative_statistics(dataset, keys, horizon, references)

@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 # purposes of random numbers: a seed, one of these and a place give a generator of their own
-SHUFFLE, AUGMENTATION, FLOW, DROPOUT = range(4)
+SHUFFLE, AUGMENTATION, FLOW, DROPOUT, DELAY = range(5)
 
 
 @dataclass(frozen=True)

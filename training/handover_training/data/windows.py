@@ -1,7 +1,7 @@
 """Windows: an observation and the chunk of actions that followed it, indexed by number.
 
-Every row of an episode starts a window. Where the chunk would run over the episode's end, the last
-action is repeated and masked, so that an episode's end is trained on as well.
+Every row of an episode that an action follows starts a window. Where the chunk would run over the
+episode's end, the last action is repeated and masked, so that the end is trained on as well.
 """
 
 from collections.abc import Sequence
@@ -37,8 +37,9 @@ class WindowTable:
     def __init__(self, recordings: Sequence[EpisodeRows], modality: ModalityConfig) -> None:
         self.recordings = recordings
         self.modality = modality
-        self._ends = np.cumsum([len(recording) for recording in recordings])
         self._deltas = np.asarray(modality.action.delta_indices)
+        first = max(0, int(self._deltas[0]))  # rows at the end have no action that follows
+        self._ends = np.cumsum([max(0, len(recording) - first) for recording in recordings])
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0

@@ -83,6 +83,9 @@ class FinetuneConfig:
     """Train LoRA adapters of this rank instead of whole matrices; 0 for none."""
     state_dropout_prob: Optional[float] = None
     """Probability that a sample's state is hidden from the network; by default the base's."""
+    max_delay_steps: int = 0
+    """Learn real-time chunking: chunks that continue up to this many given steps (training-time
+    action conditioning, arXiv:2512.05964). At 20 Hz, 8 steps make up for 400 ms. 0 for none."""
     trained_slots: Literal["varying", "all"] = "varying"
     """Action slots that count in the loss: those that vary in the data, or all (the original)."""
     use_base_statistics: bool = False
@@ -144,6 +147,7 @@ def check(config: FinetuneConfig) -> None:
     check_range(config, "warmup_ratio", "state_dropout_prob", least=0, most=1)
     check_range(config, "learning_rate", "weight_decay", "random_rotation_angle", least=0)
     check_range(config, "lora_rank", "tune_top_llm_layers", "dataloader_num_workers", least=0)
+    check_range(config, "max_delay_steps", least=0)
     if not config.max_grad_norm > 0:
         raise UsageError(
             f"--max-grad-norm is {config.max_grad_norm}, expected more than 0 (inf clips none)"

@@ -36,7 +36,8 @@ def make_plan(settings: FinetuneConfig) -> RunPlan:
     sources = open_sources(settings.dataset_path, modality, settings.val_episodes, settings.seed)
     evaluates = any(source.held_out_episodes for source in sources)
     arguments = training_arguments(settings, evaluates=evaluates)
-    base = read_base(settings, modality, dataset_statistics(sources, modality))
+    statistics = dataset_statistics(sources, modality, settings.cache_dir)
+    base = read_base(settings, modality, statistics)
     _check_kept(settings, base)
     base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
     identity = run_identity(settings, modality, sources, base_hash)
@@ -54,9 +55,10 @@ def _modality(settings: FinetuneConfig) -> ModalityConfig:
         return aloha_modality(CHUNK_STEPS)
     modality = read_modality_file(path, settings.tag)
     deltas = modality.action.delta_indices
-    if deltas != tuple(range(len(deltas))) or not deltas:
+    if not deltas or deltas[0] < 0 or deltas != tuple(range(deltas[0], deltas[-1] + 1)):
         raise UsageError(
-            f"{path}: action delta_indices are {list(deltas)}, expected 0, 1, 2 … to the horizon"
+            f"{path}: action delta_indices are {list(deltas)}, expected consecutive steps, from 0 "
+            "(the observation's own) or a later one on"
         )
     return modality
 

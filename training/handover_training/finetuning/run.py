@@ -116,6 +116,7 @@ def make_data(plan: RunPlan, start: RunStart) -> TrainingData:
         settings.seed,
         settings.random_crop,
         bool(image.color_jitter_params or image.random_rotation_angle),
+        settings.max_delay_steps,
     )
     batch_plan = BatchPlan(len(table), settings.global_batch_size, settings.seed)
     batches = ProcessBatches(

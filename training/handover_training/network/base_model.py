@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from handover_common import resolve
-from handover_model.checkpoints import load_network, open_weights, weight_files
+from handover_common import UsageError, resolve
+from handover_model.checkpoints import WeightFiles, load_network
 from handover_model.network import (
     EagleConfig,
     Gr00tNetwork,
@@ -44,7 +44,6 @@ _CHOSEN = (
     *("tune_projector", "tune_diffusion_model", "tune_vlln", "tune_llm", "tune_visual"),
     *("tune_top_llm_layers", "state_dropout_prob"),
 )
-STORED_TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,7 @@ def read_base(
         eagle.pixels_per_token,
     )
     _check_sizes(processor, config)
+    _check_delay(settings.max_delay_steps, processor.horizon)
     return BaseModel(
         folder, _model_config(config, settings), eagle, processor_config, processor, tokenizer
     )
@@ -134,12 +134,8 @@ def read_base(
 
 def weight_types(folder: Path) -> dict[str, torch.dtype]:
     """Return the types that a checkpoint's weights are stored in."""
-    types: dict[str, torch.dtype] = {}
-    for path in weight_files(folder):
-        with open_weights(path) as file:
-            for key in file.keys():  # noqa: SIM118
-                types[key] = STORED_TYPES.get(file.get_slice(key).get_dtype(), torch.float32)
-    return types
+    with WeightFiles(folder) as files:
+        return {key: stored.dtype for key, stored in files.stored.items()}
 
 
 def _model_config(config: ModelConfig, settings: FinetuneConfig) -> ModelConfig:
@@ -173,6 +169,14 @@ def _base_statistics(base: ProcessorConfig, tag: str) -> EmbodimentStatistics:
             f"{', '.join(sorted(base.statistics)) or 'none'}"
         )
     return base.statistics[tag]
+
+
+def _check_delay(most: int, horizon: int) -> None:
+    if most >= horizon:
+        raise UsageError(
+            f"--max-delay-steps {most}: expected fewer than the chunk's {horizon} steps, of which "
+            "some have to be learnt"
+        )
 
 
 def _check_sizes(processor: Processor, config: ModelConfig) -> None:

@@ -52,6 +52,7 @@ class TrainingModule(nn.Module):
         state_noise: Tensor | None = None,
         dropout_keys: Tensor | None = None,
         mask_total: Tensor | None = None,
+        delay: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return {"loss": ()} of a micro-batch; without `action`, {"chunk": (B, H, A)}.
 
@@ -67,7 +68,7 @@ class TrainingModule(nn.Module):
         assert drops_state is not None
         assert mask_total is not None
         self._keys.keys = dropout_keys
-        draw = FlowDraw(noise, time, drops_state, state_noise)
+        draw = FlowDraw(noise, time, drops_state, state_noise, delay)
         losses = self.network(inputs, TrainingTarget(action, action_mask), draw)
         part = losses.errors.sum() / (mask_total.float() + MASK_SUM_FLOOR)
         return {"loss": part * self._shares}

@@ -126,21 +126,29 @@ class Dots(Mark):
 
 
 @dataclass(frozen=True)
-class Columns(Mark):
-    """A bar for each place 0, 1, 2 …"""
+class Bars(Mark):
+    """Bars from one x to another, each from the axis up to its height."""
 
+    left: Values
+    right: Values
     heights: Values
     role: str
 
     def curve(self, chart: "Chart") -> str:
-        starts = chart.x.place(np.arange(len(self.heights)) - 0.36) * _FINE
-        width = 0.72 * _FINE / (chart.x.high - chart.x.low)
+        starts, ends = (chart.x.place(each) * _FINE for each in (self.left, self.right))
         heights = chart.y.place(self.heights) * _FINE
         return "".join(
             f'<rect style="fill:var(--{self.role})" x="{x:.1f}" y="{_FINE - height:.0f}" '
-            f'width="{width:.1f}" height="{height:.0f}"/>'
-            for x, height in zip(starts, heights, strict=True)
+            f'width="{end - x:.1f}" height="{height:.0f}"/>'
+            for x, end, height in zip(starts, ends, heights, strict=True)
         )
+
+
+class Cursor(Mark):
+    """A line across the chart that player.js moves with the videos, and the values there."""
+
+    def signs(self, chart: "Chart") -> str:
+        return '<line class="cursor" y2="100%"/>' + _text("", "100%", "0", "reading end", 0, -12)
 
 
 @dataclass(frozen=True)
@@ -179,8 +187,11 @@ def inline_svg(chart: Chart) -> str:
         *(mark.signs(chart) for mark in chart.marks),
         *_end_labels(chart),
     ]
+    ends = ""
+    if any(isinstance(mark, Cursor) for mark in chart.marks):  # what player.js reads values by
+        ends = f' data-end="{chart.x.high}" data-low="{chart.y.low}" data-high="{chart.y.high}"'
     return (
-        f'<svg class="{named}" style="{style}" role="img" aria-label="{spoken}">'
+        f'<svg class="{named}" style="{style}" role="img" aria-label="{spoken}"{ends}>'
         f"{''.join(parts)}</svg>"
     )
 

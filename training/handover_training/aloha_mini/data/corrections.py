@@ -9,12 +9,8 @@ import numpy as np
 from handover_client.connection import PolicyClient
 from handover_client.control import RealTimeController, ServerChunks
 from handover_envs.experts import Expert, Trajectory
-from handover_envs.simulator import (
-    CONTROL_RATE_HZ,
-    DEMONSTRATION_STEPS,
-    AlohaSimulator,
-    find_task,
-)
+from handover_envs.simulator import AlohaSimulator
+from handover_envs.tasks import CONTROL_RATE_HZ, DEMONSTRATION_STEPS, find_task
 from handover_proto import ARM_JOINTS, GRIPPER_JOINTS, POLICY_RATE_HZ, ImageCodec
 
 from handover_training.aloha_mini.configs import CorrectionsConfig

@@ -9,15 +9,17 @@ snapshots show the objects where no episode has them, and have no chunk.
 from functools import lru_cache
 
 import numpy as np
-from handover_envs.experts import EXACT, Expert, Point, Side
-from handover_envs.simulator import (
+from handover_envs.experts import Expert
+from handover_envs.simulator import AlohaSimulator, LookName
+from handover_envs.tasks import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
+    EXACT,
     SUCCESS_REWARD,
-    AlohaSimulator,
-    LookName,
+    Point,
+    Side,
     TaskName,
-    load_world,
+    find_task,
 )
 from handover_proto import ARM_JOINTS
 
@@ -66,7 +68,6 @@ class SnapshotRenderer:
 
     def __init__(self, config: SnapshotsConfig) -> None:
         self._config = config
-        self._world = load_world()
 
     def draw(self, seed: int) -> bool:
         """Draw one episode; returns whether the disturbed expert succeeded."""
@@ -97,7 +98,7 @@ class SnapshotRenderer:
 
     def _scatter(self, task: TaskName, rng: np.random.Generator) -> np.ndarray:
         """Draw poses of the objects on the table, or as a reset has them: (objects, 7)."""
-        poses = self._world.start_poses(task, int(rng.integers(2**31)))
+        poses = find_task(task).start_poses(int(rng.integers(2**31)))
         poses[:, :2] += rng.uniform(-_JITTER_M, _JITTER_M, (len(poses), 2))
         if rng.random() < 0.8:
             poses[:, 2] = _REST_Z[task]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from handover_common import atomic_path
-from handover_envs.simulator import TaskName, find_task
+from handover_envs.tasks import TaskName, find_task
 from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ
 
 from handover_training.aloha_mini.configs import CorrectionsConfig, SnapshotsConfig

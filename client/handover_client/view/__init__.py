@@ -1,0 +1,1 @@
+"""A look at a dataset: its episodes' videos and curves, lengths, tasks, idle time, findings."""
