@@ -119,7 +119,10 @@ class PolicyServer:
         self._service.open(self._admission)
         tls = self.settings.tls
         await self.gateways.open(
-            self._admission, self.settings.tokens, None if tls is None else renewing_context(tls)
+            self._admission,
+            self.settings.tokens,
+            None if tls is None else renewing_context(tls),
+            self._guard.delivered,
         )
         self._guard.watch(self.gateways.openpi_port, self.gateways.groot_zmq_port)
         await self._set_health(_SERVING)
