@@ -47,6 +47,7 @@ _SCAN_HEADER = 0xDA
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_HEAD = struct.Struct(">8s4x4sIIB")  # signature, length, IHDR, width, height, bit depth
+_PNG_END = b"IEND"
 _PNG_LENGTH = struct.Struct(">I")
 _LEAST_CHUNK = 2048  # bytes, on average, beside _MAX_SEGMENTS small ones; encoders write 8192
 
@@ -131,7 +132,7 @@ def _png_size(data: bytes, path: str) -> tuple[int, int]:
     most = _MAX_SEGMENTS + len(data) // _LEAST_CHUNK
     at = len(_PNG_START)
     for _ in range(most):
-        if at + 8 > len(data):
+        if at + 8 > len(data) or data.startswith(_PNG_END, at + 4):
             return height, width
         at += 12 + _PNG_LENGTH.unpack_from(data, at)[0]
     raise InvalidRequest(f"{path}.data", f"a PNG file of at most {most} chunks", "more")

@@ -125,10 +125,11 @@ class Shares:
             return None
         mine, held = self._of_address[address], self._bytes_of_address[address]
         limits = self._limits
-        if mine < _most_of(limits.requests) and held + size <= _most_of(limits.message_bytes):
+        too_many = mine >= _most_of(limits.requests)
+        if not too_many and held + size <= _most_of(limits.message_bytes):
             return None
         return self._refuse(
-            "client_requests",
+            "client_requests" if too_many else "bytes",
             f"{address} has {mine} requests ({held >> 20} MiB) in flight, the most that one "
             "address may have",
             mine,
