@@ -1,4 +1,4 @@
-"""Files of strangers are refused by their size and their parts, before a decoder walks over them."""
+"""Strangers' files are refused by their size and their parts, before a decoder walks over them."""
 
 import io
 import struct
