@@ -260,7 +260,7 @@ def _received(fd: int) -> tuple[int, int] | None:
     return _TCP_INFO.unpack(counts) if len(counts) == _TCP_INFO.size else None
 
 
-def raise_file_limit(wanted: int = 4096) -> None:
+def raise_file_limit(wanted: int) -> None:
     """Raise the number of files that this process may open to `wanted`, as far as it may."""
     import resource
 

@@ -60,6 +60,8 @@ class ServeConfig:
     """Maximum concurrent requests per client (per token, or per connection without tokens)."""
     client_streams: int = 32
     """Maximum open streams per client."""
+    max_connections: int = 512
+    """Maximum open connections; one address has at most half of them."""
     batch_window_ms: float = 0.0
     """How long a batch that is not full waits for more requests, in ms; 0 to 2."""
     threads: Optional[int] = None
@@ -107,6 +109,7 @@ class ServeConfig:
 _PORTS = ("port", "metrics_port", "openpi_port", "groot_zmq_port")
 _COUNTS = (
     *("max_batch", "max_waiting", "client_requests", "client_streams"),
+    "max_connections",
     *("threads", "decode_threads"),
 )
 
