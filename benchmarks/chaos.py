@@ -24,7 +24,7 @@ TESTS = ROOT / "tests" / "chaos"
 HEADER = ("fault", "injected", "what clients saw", "lost", "twice", "recovery")
 ATTACK_HEADER = (
     *("attack", "done", "MiB before", "at most during", "after"),
-    *("innocent p99 before, ms", "during", "innocent, answered"),
+    *("innocent p99 before, ms", "during", "answered", "newcomers"),
 )
 
 
@@ -124,12 +124,14 @@ def row(finding: dict) -> tuple[str, ...]:
 def attack_row(finding: dict) -> tuple[str, ...]:
     """One line of the table of attacks."""
     name = finding["attack"] + ("" if finding["outcome"] == "passed" else " (TEST FAILED)")
-    asked = sum(finding["attacked"].values())
+    came = {outcome: n for outcome, n in finding["attacked"].items() if "newcomer" in outcome}
+    asked = sum(finding["attacked"].values()) - sum(came.values())
     figures = ("before_mib", "during_mib", "after_mib")
     return (
         *(name, finding["done"], *(f"{finding[figure]:.0f}" for figure in figures)),
         *(f"{finding['calm_p99_ms']:.1f}", f"{finding['attacked_p99_ms']:.1f}"),
         f"{finding['attacked'].get('answered', 0)} of {asked}",
+        f"{came.get('newcomer', 0)} of {sum(came.values())}",
     )
 
 
