@@ -115,8 +115,12 @@ def test_one_bad_episode_hides_no_other(tmp_path):
     path = folder / "data/chunk-000/episode_000003.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(0, 20), path)
+    (folder / "meta/episodes.jsonl").open("a").write('{"episode_index": 4}\nnothing\n')
     faults = [one for one in check_dataset(folder) if one.severity == "fault"]
-    assert [one.episode for one in faults] == [1, 2, 3]
+    assert [one.episode for one in faults] == [None, 1, 2, 3, 4]
+    assert "line 6 is not JSON" in faults[0].text
+    with pytest.raises(DatasetError, match="line 5 has no 'length'"):
+        GrootDataset.open(folder)  # to be trained on, a list has to be whole
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
@@ -136,3 +140,17 @@ def test_a_made_dataset_differs_between_episodes():
     made = two_arms()
     assert isinstance(made, MadeDataset)
     assert not np.array_equal(made.values("action", 0)[:20], made.values("action", 1)[:20])
+
+
+def test_columns_of_other_names_and_missing_states_are_looked_at(tmp_path):
+    columns = {"actions": (3, "float32"), "observations/state": (2, "float64")}
+    folder = MadeDataset(columns, {}, {}).make(tmp_path / "named")
+    dataset = GrootDataset.open(folder, plain=True)
+    assert (list(dataset.state_groups), list(dataset.action_groups)) == (
+        ["observations/state"],
+        ["actions"],
+    )
+    alone = MadeDataset({"action": (3, "float32")}, {}, {}).make(tmp_path / "alone")
+    faults = [one.text for one in check_dataset(alone) if one.severity == "fault"]
+    assert faults == ["meta/modality.json: there are no groups of state"]
+    assert GrootDataset.open(alone, plain=True).read_episode(0).state.shape == (30, 0)

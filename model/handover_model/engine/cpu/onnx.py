@@ -2,8 +2,9 @@
 
 Reading an observation, preparing the action head for it, and one denoising step are traced and
 converted when a policy is loaded, for its cameras' sizes and any length of instruction; nothing is
-kept on disk. Requests of other sizes, and those that continue a prefix (they need gradients), are
-computed by PyTorch.
+kept on disk. Where the policy has learnt to continue a prefix, the step is told which actions are
+given, maybe none. Requests of other sizes, and those that are guided to a prefix (they need
+gradients), are computed by PyTorch.
 """
 
 import io
@@ -36,7 +37,7 @@ from handover_model.engine.functional.language import Rotation
 from handover_model.engine.functional.linear import Norm
 from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.network.dit import Memory
-from handover_model.network.real_time_chunking import sample
+from handover_model.network.real_time_chunking import CleanPrefix, choose_sampler, no_prefix
 
 OPSET = 20  # the first with GELU's tanh form, the last that PyTorch's tracing exporter writes
 WARNING = 2  # ONNX Runtime's level; it warns about machines that it cannot inspect
@@ -82,25 +83,28 @@ class ObserveModule(nn.Module):
 class StepModule(nn.Module):
     """One denoising step as a module, for tracing: its own weights are inputs, as steps differ."""
 
-    def __init__(self, weights: EngineWeights) -> None:
+    def __init__(self, weights: EngineWeights, continues: bool) -> None:
         super().__init__()
-        self.head = weights.head
+        self.head, self.continues = weights.head, continues
 
     def forward(
-        self, actions: Tensor, bias: Tensor, scales: Tensor, shifts: Tensor, *observed: Tensor
+        self, actions: Tensor, bias: Tensor, scales: Tensor, shifts: Tensor, *more: Tensor
     ) -> Tensor:
-        """Return the velocity, from the tensors of step_tensors and ObserveModule."""
+        """Return the velocity, from step_tensors, clean_tensors and what ObserveModule returned."""
+        clean, observed = (more[0], more[1:]) if self.continues else (None, more)
         head, first = self.head, self.head.steps[0]
         norms = tuple(
             replace(norm, weight=scale, bias=shift)
             for norm, scale, shift in zip(norms_of(first), scales, shifts, strict=True)
         )
         step = StepWeights(bias, norms[:-1], norms[-1])
+        if clean is not None:
+            step = step.select(head.clean, clean, observed[0].shape[1])
         pairs = iter(zip(observed[1::2], observed[2::2], strict=True))
         memories = [
             None if block.reads == SELF else Memory(*next(pairs), None) for block in head.blocks
         ]
-        return predict_velocity(replace(head, steps=(step,)), actions, 0, observed[0], memories)
+        return predict_velocity(head, actions, step, observed[0], memories)
 
 
 def read_tensors(request: CpuRequest) -> dict[str, Tensor]:
@@ -124,6 +128,11 @@ def observe_tensors(request: CpuRequest, features: Tensor) -> dict[str, Tensor]:
     memory = request.start.text_memory if request.start is not None else None
     given = {"features": features, "state": request.inputs.state}
     return given if memory is None else {**given, "axis1_memory": memory}
+
+
+def clean_tensors(request: CpuRequest) -> dict[str, Tensor]:
+    """List what StepModule is given of a prefix, where the policy has learnt to continue one."""
+    return {"clean": request.prefix.clean} if isinstance(request.prefix, CleanPrefix) else {}
 
 
 def norms_of(step: StepWeights) -> tuple[Norm, ...]:
@@ -155,6 +164,7 @@ class OnnxBackend:
         """Convert both halves for requests like this one; raises what the libraries raise."""
         assert request.start is not None
         self._plain, self._tail = TorchBackend(weights), tail(request.layout)
+        self._continues = isinstance(request.prefix, CleanPrefix)
         self._steps, self._names = step_tensors(weights.head), observed_names(weights.head)
         features = self._plain.read(request)
         self._read = _convert(ReadModule(weights, request), read_tensors(request))
@@ -162,8 +172,8 @@ class OnnxBackend:
         self._observe = _convert(module, given)
         with torch.no_grad():
             observed = dict(zip(self._names, module(*given.values()), strict=True))
-        given = {"actions": request.noise, **self._steps[0], **observed}
-        self._step = _convert(StepModule(weights), given)
+        given = {"actions": request.noise, **self._steps[0], **clean_tensors(request), **observed}
+        self._step = _convert(StepModule(weights, self._continues), given)
 
     def read(self, request: CpuRequest) -> Tensor:
         """See CpuBackend.read."""
@@ -175,16 +185,22 @@ class OnnxBackend:
         """See CpuBackend.denoise."""
         if not self._knows(request):
             return self._plain.denoise(request, features)
+        if self._continues and request.prefix is None:
+            request = replace(request, prefix=no_prefix(request.noise))
         found = _run(self._observe, observe_tensors(request, features))
-        observed = dict(zip(self._names, found, strict=True))
+        kept = {**clean_tensors(request), **dict(zip(self._names, found, strict=True))}
 
         def velocity(actions: Tensor, step: int) -> Tensor:
-            return _run(self._step, {"actions": actions, **self._steps[step], **observed})[0]
+            return _run(self._step, {"actions": actions, **self._steps[step], **kept})[0]
 
-        return sample(velocity, request.noise, len(self._steps))
+        return choose_sampler(request.prefix)(velocity, request.noise, len(self._steps))
 
     def _knows(self, request: CpuRequest) -> bool:
-        if request.guide is not None or request.start is None:
+        if request.start is None:
+            return False
+        if request.prefix is not None and not (
+            self._continues and isinstance(request.prefix, CleanPrefix)
+        ):
             return False
         return tail(request.layout) == self._tail
 
