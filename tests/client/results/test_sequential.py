@@ -34,7 +34,7 @@ def test_success_and_failure_are_mirror_images():
 
 
 def test_a_tie_says_nothing_about_which_of_two_is_better():
-    wins = [1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    wins = [1.0, 1.0, 1.0, -1.0, *[1.0] * 12]
     alone = decided_after(mean_sequence(wins, -1.0, 1.0), 0.0)
     among_ties = [value for win in wins for value in (0.0, win)]
     assert alone is not None
@@ -51,7 +51,7 @@ def test_looking_after_every_outcome_misses_in_at_most_one_run_of_twenty():
 
 
 def test_an_outcome_of_another_range_is_refused():
-    with pytest.raises(ValueError, match="2.0 is not within 0 … 1"):
+    with pytest.raises(ValueError, match=r"2\.0 is not within 0 … 1"):
         mean_sequence([1.0, 2.0])
 
 
@@ -75,5 +75,5 @@ def test_a_question_is_answered_once():
 
 @pytest.mark.parametrize("text", ["", "success", "success > 1.5", "luck > 0.5", "success = 0.9"])
 def test_another_question_is_refused(text):
-    with pytest.raises(UsageError, match='as in "success > 0.9"'):
+    with pytest.raises(UsageError, match="as in"):
         Question.parse(text)
