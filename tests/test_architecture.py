@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "client.view": {"conversion"},
     "client.rollout": {"conversion", "envs"},
     "envs": {"conversion"},
+    "envs.record": {"client"},  # a served policy drives until the expert takes over
 }
 
 # the rooms of a package from the roof down: each may import only what stands after it, and a
@@ -50,7 +51,10 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "pipeline",
         "check",
         "groot",
-        "lerobot",
+        ("lerobot", "hdf5"),
+        "robot",
+        "recordings",
+        "resampling",
         "video",
         "features",
         "metadata_files",

@@ -9,7 +9,7 @@ typeguard, which takes a third of the time of --help. (Their files say `# ruff: 
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from handover_common.errors import HandoverError, UsageError
@@ -33,7 +33,16 @@ def parse_and_run(
     """Run a command with this process's arguments. Raises HandoverError."""
     import tyro
 
+    _refuse_repeated(sys.argv[1:])
     main(tyro.cli(config, prog=prog))
+
+
+def _refuse_repeated(arguments: Sequence[str]) -> None:
+    """Raise UsageError for a flag that stands twice: the parser would forget the first."""
+    flags = [one.partition("=")[0].replace("_", "-") for one in arguments if one.startswith("--")]
+    for flag in flags:
+        if flags.count(flag) > 1 and flag != "--":
+            raise UsageError(f"{flag} is given twice: expected it once, with all its values")
 
 
 def exit_status(command: Callable[[], object]) -> int:

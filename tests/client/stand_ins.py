@@ -44,6 +44,10 @@ class PointRobot:
         return self.joints.copy()
 
     @property
+    def qpos(self) -> np.ndarray:
+        return self.joints.copy()
+
+    @property
     def start_poses(self) -> np.ndarray:
         return np.zeros((1, 7))
 
@@ -60,10 +64,10 @@ class PointRobot:
         self.played.append(targets)
         return sum(self.joints[0] >= goal for goal in self.goals)
 
-    def render(self, size: int | None = None) -> np.ndarray:
+    def render(self, size=None, camera: str = "top", qpos: np.ndarray | None = None) -> np.ndarray:
         self.renders += 1
-        shape = (480, 640, 3) if size is None else (size, size, 3)
-        return np.full(shape, len(self.played) % 256, np.uint8)
+        height, width = (size, size) if isinstance(size, int) else size or (480, 640)
+        return np.full((height, width, 3), len(self.played) % 256, np.uint8)
 
 
 @dataclass

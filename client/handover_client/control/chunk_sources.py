@@ -6,19 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from handover_proto import (
-    GR1_DIMS,
-    ActionPrefix,
-    Observation,
-    PolicySpec,
-    StageDurations,
-    UnmetPrecondition,
-    aloha_targets,
-    split_groups,
-    widen,
-)
+from handover_proto import ActionPrefix, Observation, PolicySpec, StageDurations
 
 from handover_client.connection.policy_client import PolicyClient
+from handover_client.control.joint_layout import JointLayout, joint_layout
 from handover_client.errors import EvaluationError
 
 
@@ -50,7 +41,10 @@ class ChunkReply:
 
 
 class ChunkSource(Protocol):
-    """Interface between a control loop and whatever decides what the robot does."""
+    """Interface between a control loop and whatever decides what the robot does.
+
+    One whose observations have other groups than GR1's has a `layout` too: a JointLayout.
+    """
 
     @property
     def spec(self) -> PolicySpec:
@@ -70,6 +64,7 @@ class ServerChunks:
         client: PolicyClient,
         spec: PolicySpec | None = None,
         *,
+        layout: JointLayout | None = None,
         seed: int | None = None,
         client_tag: str = "",
         same_weights: bool = False,
@@ -78,17 +73,14 @@ class ServerChunks:
 
         spec: what the server serves; None for the client's info. With a spec the client need not be
             connected yet: a server may be away when an episode begins.
+        layout: where the policy has the joints; None where its groups' names say it
         seed: of the episode, from which each request's follows; None lets the server draw them
         same_weights: refuse answers from another checkpoint than the spec's
         """
         self._client, self.spec = client, client.info.spec if spec is None else spec
         self._seed, self._tag, self._same_weights = seed, client_tag, same_weights
         self._has_met = False
-        if misfit := aloha_misfit(self.spec):
-            raise UnmetPrecondition(
-                f"{misfit}; for another robot ask with PolicyClient.infer, and play the chunk's "
-                "groups in a loop of your own"
-            )
+        self.layout = layout or joint_layout(self.spec)
 
     def ask(self, request: ChunkRequest) -> ChunkReply:
         """Ask the server; the sampler's seed follows from the episode's and the sequence.
@@ -104,7 +96,7 @@ class ServerChunks:
             seed=None if self._seed is None else sampler_seed(self._seed, request.sequence),
             sequence=request.sequence,
             client_tag=self._tag,
-            prefix=_prefix(request),
+            prefix=_prefix(request, self.layout),
         )
         latency_ms = (time.perf_counter() - start_s) * 1e3
         if self._same_weights and chunk.checkpoint_hash != self.spec.checkpoint_hash:
@@ -112,7 +104,7 @@ class ServerChunks:
                 f"the server answered from checkpoint {chunk.checkpoint_hash[:12]!r}, at the start "
                 f"it served {self.spec.checkpoint_hash[:12]!r}: one run judges one checkpoint"
             )
-        return ChunkReply(aloha_targets(chunk.action), latency_ms, chunk.durations)
+        return ChunkReply(self.layout.targets(chunk.action), latency_ms, chunk.durations)
 
 
 class ScriptedChunks:
@@ -127,44 +119,13 @@ class ScriptedChunks:
         return ChunkReply(self._chunk(request.sequence / self.spec.rate_hz))
 
 
-def _prefix(request: ChunkRequest) -> ActionPrefix | None:
+def _prefix(request: ChunkRequest, layout: JointLayout) -> ActionPrefix | None:
     if request.rest is None:
         return None
-    return ActionPrefix(split_groups(widen(request.rest)), request.delay_steps)
+    return ActionPrefix(layout.action_groups(request.rest), request.delay_steps)
 
 
 def sampler_seed(episode_seed: int, sequence: int) -> int:
     """Derive the seed of one request's noise: 0 … 2⁶⁴ − 1, the same in every run."""
     state = np.random.SeedSequence((episode_seed, sequence)).generate_state(1, np.uint64)
     return int(state[0])
-
-
-def aloha_misfit(spec: PolicySpec) -> str:
-    """Describe why a policy cannot drive an ALOHA; empty where it can.
-
-    It has to take GR1's groups, one step each, and to return them.
-    """
-    state = {group.name: (group.steps, group.dim) for group in spec.state}
-    action = {group.name: group.dim for group in spec.action}
-    if state == {name: (1, dim) for name, dim in GR1_DIMS.items()} and action == GR1_DIMS:
-        return ""
-    return (
-        f"the server's policy is not one for ALOHA: expected one step of the groups "
-        f"{', '.join(f'{name} {dim}' for name, dim in GR1_DIMS.items())}; got state {state} "
-        f"(steps, width) and action {action}"
-    )
-
-
-def only_camera(spec: PolicySpec) -> str:
-    """Return the name of the policy's camera, which the simulator's top camera stands for.
-
-    Raises EvaluationError unless the policy is one for ALOHA with one frame of one camera.
-    """
-    if misfit := aloha_misfit(spec):
-        raise EvaluationError(misfit)
-    if [camera.steps for camera in spec.cameras] != [1]:
-        cameras = ", ".join(f"{camera.name} × {camera.steps}" for camera in spec.cameras)
-        raise EvaluationError(
-            f"the simulator has one camera and sends one frame of it; the policy wants: {cameras}"
-        )
-    return spec.cameras[0].name

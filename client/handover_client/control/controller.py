@@ -21,6 +21,7 @@ from handover_client.control.chunk_player import (
     chunk_steps_per_control_step,
 )
 from handover_client.control.chunk_sources import ChunkRequest, ChunkSource, ServerChunks
+from handover_client.control.joint_layout import GR1_LAYOUT, JointLayout
 from handover_client.control.observation import ObserveFn, make_observation
 from handover_client.control.real_time import RealTimeRequester
 from handover_client.control.request_log import RequestLog
@@ -81,7 +82,8 @@ class RealTimeController:
                 raise ValueError(f"{word!r}: expected {', '.join(get_args(kind))}")
         rate_hz = spec.rate_hz or policy_rate_hz
         _check(spec, rate_hz, task, switching, execute_steps)
-        self._cameras, self._task = spec.cameras, task
+        self._spec, self._task = spec, task
+        self._layout: JointLayout = getattr(source, "layout", GR1_LAYOUT)
         self._switching: Switching = switching
         self._rates = rate_hz, control_rate_hz
         self._interpolation: Interpolation = interpolation
@@ -186,7 +188,7 @@ class RealTimeController:
 
     def _request(self, step: int, observe: ObserveFn) -> ChunkRequest:
         """Observe, and add what is still to play where the policy continues it."""
-        observation, joints = make_observation(observe(), self._cameras, self._task)
+        observation, joints = make_observation(observe(), self._spec, self._layout, self._task)
         if self._player is None:
             self._player = ChunkPlayer(
                 joints, *self._rates, self._interpolation, BLENDS[self._switching]

@@ -1,26 +1,27 @@
 """Observations for an ALOHA policy, made of what a robot's control loop reads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from handover_proto import (
     ALOHA_JOINTS,
-    CameraSpec,
     Frame,
     InvalidRequest,
     Observation,
-    aloha_state_groups,
-    aloha_targets,
+    PolicySpec,
 )
 from PIL import Image
 
-# joints: (14,), rad, grippers 0 … 1; and the frame of the policy's one camera, or frames by name
-JointsAndImage = tuple[np.ndarray, Frame | Mapping[str, Frame] | None]
+from handover_client.control.joint_layout import JointLayout
+
+# joints: (14,), rad, grippers 0 … 1; and the frame of the policy's one camera, or frames by name,
+# or a whole observation
+JointsAndImage = tuple[np.ndarray, Frame | Mapping[str, Frame] | Observation | None]
 ObserveFn = Callable[[], JointsAndImage | Observation]
 
 
 def make_observation(
-    seen: JointsAndImage | Observation, cameras: Sequence[CameraSpec], task: str
+    seen: JointsAndImage | Observation, spec: PolicySpec, layout: JointLayout, task: str
 ) -> tuple[Observation, np.ndarray]:
     """Return what an ObserveFn returned as an observation, and its joints: (14,).
 
@@ -28,7 +29,7 @@ def make_observation(
     """
     if isinstance(seen, Observation):
         try:
-            joints = aloha_targets(seen.state)[-1]
+            joints = layout.joints(seen.state)[-1]
         except ValueError as error:
             raise InvalidRequest("observation.state", "ALOHA's groups", str(error)) from None
         return seen, _check_joints(joints)
@@ -36,17 +37,23 @@ def make_observation(
         got = type(seen).__name__
         raise InvalidRequest("observe()", "(joints, image) or an Observation", got)
     joints, image = _check_joints(np.asarray(seen[0])), seen[1]
+    if isinstance(image, Observation):
+        return image, joints
+    if any(part.steps != 1 for part in (*spec.cameras, *spec.state)):
+        raise InvalidRequest(
+            "observe()", "(joints, Observation): this policy looks back in time", "only the present"
+        )
     if isinstance(image, Mapping):
         frames = dict(image)
     elif image is None:
         frames = {}
     else:
-        names = [camera.name for camera in cameras]
+        names = [camera.name for camera in spec.cameras]
         if len(names) != 1:
             raise InvalidRequest("image", f"frames by name: {', '.join(names)}", "one frame")
         frames = {names[0]: image}
     by_camera = {name: [frame] for name, frame in frames.items()}
-    return Observation(by_camera, aloha_state_groups(joints), task), joints
+    return Observation(by_camera, layout.state_groups(joints[None]), task), joints
 
 
 def square_image(frame: np.ndarray, size: int = 256) -> np.ndarray:

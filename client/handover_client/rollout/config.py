@@ -1,5 +1,6 @@
 """Flags of `handover rollout`, and their check."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Optional
@@ -43,8 +44,16 @@ class EpisodeSettings:
     """Latency added to each chunk, with --realtime."""
     jitter_ms: float = 0.0
     """Uniform random variation of the added latency, plus or minus, with --realtime."""
-    image_size: int = 256
-    """Height and width of the frames sent to the server, in pixels."""
+    camera: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """NAME=SIMCAMERA: a camera of the policy, and the simulator's camera that stands for it; once
+    for each. A policy's only camera is the top one unless told; real ALOHAs' cam_high,
+    cam_left_wrist and cam_right_wrist are known."""
+    group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """NAME=FIRST:END: which of the 14 joints a group of the policy holds, where its name does not
+    say it, as in modality.json; once for each."""
+    image_size: Optional[int] = None
+    """Height and width of the frames sent to the server, in pixels; by default the size that the
+    policy names for each camera, else 256."""
     image_codec: Literal["raw", "jpeg", "png"] = "raw"
     """Encoding of the frames; jpeg is lossy, png lossless."""
     videos: Literal["all", "failures", "none"] = "failures"
@@ -86,6 +95,30 @@ class RolloutConfig:
     """How the connection is protected."""
 
 
+def parse_cameras(pairs: Sequence[str]) -> dict[str, str]:
+    """Read --camera's NAME=SIMCAMERA. Raises UsageError."""
+    return dict(_pair("--camera", pair, "NAME=SIMCAMERA") for pair in pairs)
+
+
+def parse_groups(pairs: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Read --group's NAME=FIRST:END. Raises UsageError."""
+    groups = {}
+    for pair in pairs:
+        name, span = _pair("--group", pair, "NAME=FIRST:END")
+        first, _, end = span.partition(":")
+        if not (first.isdigit() and end.isdigit() and int(first) < int(end) <= 14):
+            raise UsageError(f"--group {pair}: expected NAME=FIRST:END within 0:14, END not in it")
+        groups[name] = int(first), int(end)
+    return groups
+
+
+def _pair(flag: str, pair: str, form: str) -> tuple[str, str]:
+    name, _, value = pair.rpartition("=")
+    if not (name and value):
+        raise UsageError(f"{flag} {pair}: expected {form}")
+    return name, value
+
+
 def check(config: RolloutConfig) -> None:
     """Raise UsageError for flags that make no sense by themselves or together."""
     settings = config.settings
@@ -96,6 +129,10 @@ def check(config: RolloutConfig) -> None:
     check_range(config, "episodes", "workers", least=1)
     check_range(settings, "execute_steps", "max_steps", least=1)
     check_range(settings, "image_size", least=16, most=480)
+    parse_cameras(settings.camera)
+    parse_groups(settings.group)
+    if settings.policy == "scripted" and (settings.camera or settings.group):
+        raise UsageError("--policy scripted looks at nothing: no --camera, no --group")
     check_range(settings, "policy_rate_hz", least=0.1, most=1000)
     check_range(settings, "latency_ms", "jitter_ms", least=0, most=10_000)
     check_range(config, "seed", least=0, most=2**32 - 1 - config.episodes)

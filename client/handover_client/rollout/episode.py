@@ -14,11 +14,13 @@ from handover_client.control.chunk_sources import ChunkSource, ServerChunks
 from handover_client.control.controller import RealTimeController
 from handover_client.control.observation import JointsAndImage
 from handover_client.control.real_time import WallClock
+from handover_client.control.robot_view import RobotView
 from handover_client.rollout.config import EpisodeSettings
-from handover_client.rollout.loop import EpisodeSetup, PlayedEpisode, Robot, play_episode
+from handover_client.rollout.loop import EpisodeSetup, PlayedEpisode, play_episode
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import draw_again, encode_h264
+from handover_client.rollout.watched_robot import Robot, WatchedRobot
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class EpisodeTask:
     settings: EpisodeSettings
     episode: int
     seed: int
-    text: str  # the instruction
+    view: RobotView  # what the policy is shown, its instruction too
     control_rate_hz: float
     chunk_rate_hz: float
     horizon: int
@@ -80,6 +82,7 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
         yield ServerChunks(
             client,
             server.info.spec,
+            layout=task.view.layout,
             seed=task.seed,
             client_tag=f"episode={task.episode}",
             same_weights=True,
@@ -89,10 +92,11 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
 def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode:
     settings = task.settings
     robot.reset(task.seed)
+    watched = WatchedRobot(robot, task.view)
     in_real_time = settings.realtime and settings.clock == "wall"
     controller = RealTimeController(
         source,
-        task.text,
+        task.view.task,
         task.control_rate_hz,
         settings.switching,
         execute_steps=settings.execute_steps,
@@ -105,16 +109,12 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
     clock = WallClock(1 / task.control_rate_hz) if in_real_time else None
 
     def observe() -> JointsAndImage:
-        if not source.spec.cameras:
-            return robot.state, None
-        with (
-            clock.standing_still() if clock else nullcontext()
-        ):  # a real camera's frames cost the robot no time
-            frame = robot.render(settings.image_size)
-        return robot.state, frame
+        # a real camera's frames cost the robot no time
+        with clock.standing_still() if clock else nullcontext():
+            return watched.observe()
 
     setup = EpisodeSetup(task.episode, task.seed, settings.max_steps, task.control_rate_hz)
-    return play_episode(robot, controller, observe, clock, setup)
+    return play_episode(watched, controller, observe, clock, setup)
 
 
 def _added_latency(task: EpisodeTask) -> Callable[[], float]:

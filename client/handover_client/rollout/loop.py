@@ -19,34 +19,26 @@ from handover_client.rollout.smoothness import motion
 from handover_client.rollout.trace import EpisodeTrace
 
 
-class Robot(Protocol):
-    """Interface of the simulated robot."""
+class PlayedRobot(Protocol):
+    """What the loop needs of a robot: part of Robot."""
 
     @property
     def state(self) -> np.ndarray:
-        """Joint positions: (14,), rad, grippers 0 … 1."""
+        """See Robot."""
         ...
 
     @property
     def start_poses(self) -> np.ndarray:
-        """Start poses of the objects: (objects, 7), m and quaternions."""
+        """See Robot."""
         ...
 
     @property
     def is_held(self) -> bool:
-        """Whether the task is done for good at this moment."""
-        ...
-
-    def reset(self, seed: int) -> np.ndarray:
-        """Start the episode of a seed; returns the state."""
+        """See Robot."""
         ...
 
     def step(self, targets: np.ndarray) -> int:
-        """Play one control step; returns the reward, 0 … 4. Raises HandoverError."""
-        ...
-
-    def render(self, size: int | None = None) -> np.ndarray:
-        """Draw the top camera: (480, 640, 3) uint8, or square."""
+        """See Robot."""
         ...
 
 
@@ -74,7 +66,7 @@ class PlayedEpisode:
 
 
 def play_episode(
-    robot: Robot,
+    robot: PlayedRobot,
     controller: RealTimeController,
     observe: ObserveFn,
     clock: WallClock | None,
@@ -121,7 +113,7 @@ def play_episode(
 
 
 def _drive(
-    robot: Robot,
+    robot: PlayedRobot,
     next_target: Callable[[int], np.ndarray],
     max_steps: int,
     score: EpisodeScore,

@@ -36,6 +36,9 @@ class Rollout:
         spec = first.server.info.spec if first.server else None
         return {
             **dataclasses.asdict(first.settings),
+            "camera": list(first.settings.camera),
+            "group": list(first.settings.group),
+            "views": {view.name: [view.source, *view.height_width] for view in first.view.cameras},
             "horizon": first.horizon,
             "chunk_rate_hz": first.chunk_rate_hz,
             "checkpoint_hash": spec.checkpoint_hash if spec else "",
@@ -60,7 +63,7 @@ class Rollout:
             "kind": "rollout",
             **rollout_figures(folder.records(), first.control_rate_hz),
             "settings": self.plan(),
-            "instruction": first.text,
+            "instruction": first.view.task,
             "objects": list(self.objects),
             "control_rate_hz": first.control_rate_hz,
             "provenance": rollout_provenance(info, address),

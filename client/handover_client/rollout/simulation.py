@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from handover_common import HandoverError
 from handover_common.parallel import open_executor
 from handover_envs.tasks import CONTROL_RATE_HZ, find_task
-from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec
+from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec, PolicyError, PolicySpec
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.control.blending import sends_rest
-from handover_client.control.chunk_sources import ScriptedChunks, only_camera
+from handover_client.control.chunk_sources import ScriptedChunks
+from handover_client.control.joint_layout import GR1_LAYOUT, joint_layout
+from handover_client.control.robot_view import RobotView, view_for
 from handover_client.errors import EvaluationError, NoPlan
-from handover_client.rollout.config import RolloutConfig
+from handover_client.rollout.config import RolloutConfig, parse_cameras, parse_groups
 from handover_client.rollout.episode import (
     EpisodeTask,
     FinishedEpisode,
@@ -69,7 +71,6 @@ def find_server(config: RolloutConfig, security: ChannelSecurity) -> ServedPolic
         security=security,
     ) as client:
         info = client.info
-    only_camera(info.spec)
     if sends_rest(settings.switching) and not info.spec.supports_prefix:
         raise EvaluationError(
             f"--switching {settings.switching}: the server's {info.spec.policy!r} policy has no "
@@ -85,6 +86,8 @@ def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[Ep
     settings = config.settings
     spec = server.info.spec if server else None
     horizon = spec.horizon if spec else CHUNK_STEPS
+    rate_hz = (spec.rate_hz or settings.policy_rate_hz) if spec else POLICY_RATE_HZ
+    view = robot_view(config, spec, rate_hz)
     if settings.execute_steps > horizon:
         raise EvaluationError(
             f"the policy's chunks have {horizon} steps, expected at least the "
@@ -95,15 +98,35 @@ def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[Ep
             settings=settings,
             episode=episode,
             seed=seed,
-            text=find_task(settings.task).text,
+            view=view,
             control_rate_hz=CONTROL_RATE_HZ,
-            chunk_rate_hz=(spec.rate_hz or settings.policy_rate_hz) if spec else POLICY_RATE_HZ,
+            chunk_rate_hz=rate_hz,
             horizon=horizon,
             reconnect_s=config.reconnect_s,
             server=server,
         )
         for episode, seed in episode_seeds(config).items()
     ]
+
+
+def robot_view(config: RolloutConfig, spec: PolicySpec | None, rate_hz: float) -> RobotView:
+    """Lay out what the policy is shown. Raises EvaluationError where that is not certain."""
+    settings, task = config.settings, find_task(config.settings.task)
+    control_steps = CONTROL_RATE_HZ / rate_hz
+    if spec is None:
+        return RobotView((), GR1_LAYOUT, {}, task.text, control_steps)
+    try:
+        return view_for(
+            spec,
+            joint_layout(spec, parse_groups(settings.group)),
+            task.text,
+            control_steps=control_steps,
+            cameras=task.cameras,
+            told=parse_cameras(settings.camera),
+            size=settings.image_size,
+        )
+    except PolicyError as error:
+        raise EvaluationError(str(error)) from None
 
 
 def episode_seeds(config: RolloutConfig) -> dict[int, int]:

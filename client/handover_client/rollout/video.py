@@ -10,7 +10,7 @@ import numpy as np
 from handover_common import HandoverError
 from handover_conversion.video import Encoding, Mp4Encoder
 
-from handover_client.rollout.loop import Robot
+from handover_client.rollout.watched_robot import Robot
 
 # baseline: what every browser and phone plays
 _ENCODING = Encoding(

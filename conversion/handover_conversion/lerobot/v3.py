@@ -1,6 +1,8 @@
 """LeRobot 3.0 reader: many episodes share a parquet and an mp4 file, located by meta/episodes."""
 
+import math
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import pyarrow.parquet as pq
 
 from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.features import frame_size
-from handover_conversion.lerobot.dataset import EpisodeLocation, RowsSpan, unlisted_episodes
+from handover_conversion.lerobot.episodes import FoundEpisodes, unlisted_episodes
+from handover_conversion.lerobot.row_images import RowImages
+from handover_conversion.lerobot.rows import RowsSpan
 from handover_conversion.locations import fill_pattern, regular_file
+from handover_conversion.recordings import FrameSource, RecordedEpisode, SourceInfo
 from handover_conversion.video.decode import VideoSpan
 
 _DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -42,23 +47,37 @@ def read_tasks(root: Path) -> tuple[dict[int, str], list[Fault]]:
     return tasks, []
 
 
-def read_episodes(
-    root: Path, info: dict[str, Any], video_key: str, fps: float
-) -> tuple[tuple[EpisodeLocation, ...], list[Fault]]:
+def read_episodes(source: SourceInfo, cameras: tuple[str, ...]) -> FoundEpisodes:
     """Find every episode's rows and frames, in the order of their indices."""
-    records, faults = _read_places(root, video_key)
+    videos = [key for key in cameras if source.features[key].dtype == "video"]
+    records, faults = _read_places(source.root, videos)
+    notes: list[str] = []
     for name, record in records:
-        faults += _own_faults(name, record, video_key, fps)
-    faults += _overlaps(records, video_key, fps)
-    episodes: dict[int, EpisodeLocation] = {}
+        faults += _row_faults(name, record)
+        for key in videos:
+            faults += _time_faults(name, record, key)
+            notes += _odd_ends(record, key, source.fps)
+    faults += _overlaps(records, videos, source.fps)
+    episodes: dict[int, RecordedEpisode] = {}
     for name, record in records:
         index = record["episode_index"]
         if index in episodes:
             faults.append(Fault(name, "the episode is listed twice", index))
         else:
-            episodes[index] = _locate(root, info, record, video_key, fps)
-    faults += unlisted_episodes("meta/episodes", info, episodes, faults)
-    return tuple(episodes[index] for index in sorted(episodes)), faults
+            episodes[index] = _locate(source, record, cameras)
+    unlisted, told = unlisted_episodes(
+        "meta/episodes", source.info, episodes, faults, _has_rows_between(records)
+    )
+    ordered = tuple(episodes[index] for index in sorted(episodes))
+    return FoundEpisodes(ordered, (*faults, *unlisted), (*notes, *told))
+
+
+def _has_rows_between(records: list[tuple[str, dict[str, Any]]]) -> Callable[[int], bool]:
+    """Tell whether an unlisted episode's rows are still there: they leave a gap in the offsets."""
+    spans = sorted((r["dataset_from_index"], r["dataset_to_index"]) for _, r in records)
+    starts = [0, *(end for _, end in spans)]
+    gap = any(start > before for before, (start, _) in zip(starts, spans, strict=False))
+    return lambda _: gap
 
 
 def _video_columns(video_key: str) -> tuple[str, ...]:
@@ -67,13 +86,13 @@ def _video_columns(video_key: str) -> tuple[str, ...]:
 
 
 def _read_places(
-    root: Path, video_key: str
+    root: Path, videos: list[str]
 ) -> tuple[list[tuple[str, dict[str, Any]]], list[Fault]]:
     """Read (file, row) of every episode, without the statistics stored in the same files."""
     files = sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
     if not files:
         raise DatasetError(f"{root} has no meta/episodes/chunk-*/file-*.parquet")
-    wanted = (*_PLACE_COLUMNS, *_video_columns(video_key))
+    wanted = (*_PLACE_COLUMNS, *(column for key in videos for column in _video_columns(key)))
     records, faults = [], []
     for path in files:
         name = path.relative_to(root).as_posix()
@@ -108,11 +127,10 @@ def _is_number(column: str, kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind)
 
 
-def _own_faults(name: str, record: dict[str, Any], video_key: str, fps: float) -> list[Fault]:
-    """Compare an episode's offsets with its length."""
+def _row_faults(name: str, record: dict[str, Any]) -> list[Fault]:
+    """Compare an episode's row offsets with its length."""
     index, length = record["episode_index"], record["length"]
     rows = record["dataset_to_index"] - record["dataset_from_index"]
-    _, _, start, end = (record[column] for column in _video_columns(video_key))
     faults = []
     if length < 1:
         faults.append(Fault(name, f"has length {length}, expected at least 1", index))
@@ -120,24 +138,42 @@ def _own_faults(name: str, record: dict[str, Any], video_key: str, fps: float) -
         faults.append(
             Fault(name, f"its row offsets span {rows} rows, its length is {length}", index)
         )
-    if not abs((end - start) * fps - length) <= 0.5:  # nor is NaN a time
-        frames = (end - start) * fps
-        faults.append(
-            Fault(
-                name, f"its video offsets span {frames:.1f} frames, its length is {length}", index
-            )
-        )
     return faults
 
 
-def _overlaps(records: list[tuple[str, dict[str, Any]]], video_key: str, fps: float) -> list[Fault]:
+def _time_faults(name: str, record: dict[str, Any], key: str) -> list[Fault]:
+    start = record[f"videos/{key}/from_timestamp"]
+    if math.isfinite(start) and start >= 0:
+        return []
+    what = f"its video offsets span nan frames: {key} starts at {start} s"
+    return [Fault(name, what, record["episode_index"])]
+
+
+def _odd_ends(record: dict[str, Any], key: str, fps: float) -> list[str]:
+    """Tell of an end that is not the length's: players use the length, and so does conversion."""
+    _, _, start, end = (record[column] for column in _video_columns(key))
+    frames = (end - start) * fps
+    if abs(frames - record["length"]) <= 0.011 * record["length"] + 0.5:
+        return []
+    return [
+        f"episode {record['episode_index']}: to_timestamp of {key} spans {frames:.1f} frames, "
+        f"its length is {record['length']}, which is used"
+    ]
+
+
+def _overlaps(
+    records: list[tuple[str, dict[str, Any]]], videos: list[str], fps: float
+) -> list[Fault]:
     """Find episodes that claim the same rows, or the same frames of one video file."""
     rows, frames = [], defaultdict(list)
     for name, record in records:
         index = record["episode_index"]
         rows.append((record["dataset_from_index"], record["dataset_to_index"], index, name))
-        chunk, file, start, end = (record[column] for column in _video_columns(video_key))
-        frames[chunk, file].append((start * fps, end * fps, index, name))
+        for key in videos:
+            chunk, file, start, _ = (record[column] for column in _video_columns(key))
+            end = start * fps + record["length"]
+            if math.isfinite(end):
+                frames[key, chunk, file].append((start * fps, end, index, name))
     faults = _overlaps_among(rows, "rows")
     for spans in frames.values():
         faults += _overlaps_among(spans, "frames")
@@ -165,27 +201,33 @@ def _overlaps_among(spans: list[tuple[float, float, int, str]], unit: str) -> li
 
 
 def _locate(
-    root: Path, info: dict[str, Any], record: dict[str, Any], video_key: str, fps: float
-) -> EpisodeLocation:
-    chunk, file, start, _ = (record[column] for column in _video_columns(video_key))
+    source: SourceInfo, record: dict[str, Any], cameras: tuple[str, ...]
+) -> RecordedEpisode:
+    root, info = source.root, source.info
+    index, length = record["episode_index"], record["length"]
     data = {
         "chunk_index": record["data/chunk_index"],
         "file_index": record["data/file_index"],
     }
-    video = {"video_key": video_key, "chunk_index": chunk, "file_index": file}
+    frames: dict[str, FrameSource] = {}
     try:
-        data_path = root / fill_pattern(info.get("data_path") or _DATA_PATH, data)
-        video_path = root / fill_pattern(info.get("video_path") or _VIDEO_PATH, video)
+        rows = root / fill_pattern(info.get("data_path") or _DATA_PATH, data)
+        for key in cameras:
+            if source.features[key].dtype == "image":
+                frames[key] = RowImages(root, rows, index, key, length, shared=True)
+                continue
+            chunk, file, start, end = (record[column] for column in _video_columns(key))
+            place = {"video_key": key, "chunk_index": chunk, "file_index": file}
+            path = root / fill_pattern(info.get("video_path") or _VIDEO_PATH, place)
+            size = frame_size(info["features"][key])
+            frames[key] = VideoSpan(
+                path, length, source.fps, size, float(start), shared=True, to_s=float(end)
+            )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root}: meta/info.json: data_path or video_path cannot be used: {error}"
         ) from None
-    size = frame_size(info["features"][video_key])
-    return EpisodeLocation(
-        record["episode_index"],
-        RowsSpan(data_path, record["length"], shared=True),
-        VideoSpan(video_path, record["length"], fps, size, float(start), shared=True),
-    )
+    return RecordedEpisode(index, RowsSpan(rows, length, shared=True), frames)
 
 
 def _first_line(error: Exception) -> str:

@@ -16,50 +16,44 @@ from handover_conversion.groot.writer import (
     describe_modality,
     describe_tasks,
 )
-from handover_conversion.lerobot.dataset import LeRobotDataset
-from handover_conversion.pipeline.episode import Target
 from handover_conversion.pipeline.staging import Staging
 
 
 def assemble(
     staging: Staging,
-    recordings: LeRobotDataset,
-    target: Target,
+    shape: DatasetShape,
+    tasks: Mapping[int, str],
     chosen: Sequence[int],
     left_out: Sequence[Fault],
     plan: dict[str, Any],
-) -> int:
-    """Assemble the dataset from the chosen recorded episodes, in order; return its row count."""
+) -> tuple[int, list[str]]:
+    """Assemble the dataset from the chosen recorded episodes, in order.
+
+    Return its row count, and what the episodes' conversion has to tell.
+    """
     staging.fresh_folder("dataset")
-    lengths, used_tasks = [], []
+    lengths, used_tasks, notes = [], [], list(plan["notes"])
     for index, recorded in enumerate(chosen):
-        length, tasks = staging.number(recorded, index, sum(lengths))
+        length, used, told = staging.number(recorded, index, sum(lengths), shape)
         lengths.append(length)
-        used_tasks.append(tasks)
-    shape = DatasetShape(
-        robot_type=recordings.robot_type,
-        fps=float(target.to_hz),
-        image_size=target.image_size,
-        codec=target.codec,
-        embodiment=target.embodiment,
-    )
-    episodes = describe_episodes(lengths, used_tasks, recordings.tasks)
+        used_tasks.append(used)
+        notes += [f"episode {recorded}: {note}" for note in told]
     files = {
-        "info.json": json_bytes(describe_info(shape, lengths, len(recordings.tasks))),
-        "episodes.jsonl": json_lines_bytes(episodes),
-        "tasks.jsonl": json_lines_bytes(describe_tasks(recordings.tasks)),
-        "modality.json": json_bytes(describe_modality(target.embodiment)),
-        "conversion.json": json_bytes(_record(plan, chosen, left_out)),
+        "info.json": json_bytes(describe_info(shape, lengths, len(tasks))),
+        "episodes.jsonl": json_lines_bytes(describe_episodes(lengths, used_tasks, tasks)),
+        "tasks.jsonl": json_lines_bytes(describe_tasks(tasks)),
+        "modality.json": json_bytes(describe_modality(shape)),
+        "conversion.json": json_bytes(_record({**plan, "notes": notes}, chosen, left_out)),
     }
     _write_metadata(staging.dataset, files)
     dataset = GrootDataset.open(staging.dataset)
-    groups, horizon = target.embodiment.relative_groups, plan["parameters"]["horizon"]
+    groups, horizon = shape.robot.relative_groups, plan["parameters"]["horizon"]
     statistics = {
         "stats.json": json_bytes(float_statistics(dataset)),
         "relative_stats.json": json_bytes(relative_statistics(dataset, groups, horizon)),
     }
     _write_metadata(staging.dataset, statistics)
-    return sum(lengths)
+    return sum(lengths), notes
 
 
 def _record(

@@ -1,6 +1,6 @@
 """Plan of a conversion: all that decides its result, recorded before it starts and kept with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import av
@@ -9,10 +9,10 @@ from handover_common import NOT_INSTALLED, package_version
 from handover_common.parallel import Executor
 
 from handover_conversion.groot.hashing import hash_files
-from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.pipeline.config import ConvertConfig
 from handover_conversion.pipeline.episode import Target
-from handover_conversion.pipeline.resample import METHOD
+from handover_conversion.recordings import Recordings
+from handover_conversion.resampling.grid import METHOD
 from handover_conversion.video.encode import ENCODINGS
 from handover_conversion.video.resize import CROP, FILTER
 
@@ -20,11 +20,15 @@ from handover_conversion.video.resize import CROP, FILTER
 def make_plan(
     source: str,
     config: ConvertConfig,
-    recordings: LeRobotDataset,
+    recordings: Recordings,
     target: Target,
+    notes: Sequence[str],
     executor: Executor,
 ) -> dict[str, Any]:
-    """Record source, parameters and tools; an interrupted run resumes only with an equal plan."""
+    """Record source, parameters and tools; an interrupted run resumes only with an equal plan.
+
+    notes: what was decided of the whole dataset without being told.
+    """
     return {
         "tool": {
             "handover": package_version("handover") or NOT_INSTALLED,
@@ -34,22 +38,37 @@ def make_plan(
         "source": {
             "name": source,
             "revision": config.revision,
-            "codebase_version": recordings.version,
-            "fps": recordings.fps,
+            "codebase_version": recordings.source.version,
+            "fps": recordings.source.fps,
             "episodes": len(recordings.episodes),
             "sha256": _source_hash(recordings, executor),
         },
         "parameters": {
-            "video_key": config.video_key,
             "fps": config.fps,
             "image_size": config.image_size,
             "codec": config.codec,
             "horizon": config.horizon,
+            "timestamps": config.timestamps,
+            "trim_frames": config.trim_frames,
+            "trim_idle": config.trim_idle,
+            "task": config.task,
+            "task_where_empty": config.task_where_empty,
+            "episodes": list(config.episodes),
+        },
+        "cameras": {
+            camera.name: {
+                "key": camera.key,
+                "image_size": camera.image_size,
+                "codec": camera.codec,
+                "swap_colors": camera.swap_colors,
+                "encoder": ENCODINGS[camera.codec].described(),
+            }
+            for camera in target.cameras
         },
         "resampling": METHOD,
         "image": {"crop": CROP, "resize": FILTER},
-        "encoder": ENCODINGS[config.codec].described(),
-        "embodiment": target.embodiment.described(),
+        "embodiment": target.robot.described(),
+        "notes": list(notes),
     }
 
 
@@ -64,9 +83,9 @@ def _av_versions() -> dict[str, str]:
     return {"av": av.__version__, **versions}
 
 
-def _source_hash(recordings: LeRobotDataset, executor: Executor) -> str:
-    """Hash the files that the conversion reads: metadata, rows and the one camera's videos."""
+def _source_hash(recordings: Recordings, executor: Executor) -> str:
+    """Hash the files that the conversion reads: metadata, rows and the chosen cameras' videos."""
     meta = [path for path in (recordings.root / "meta").rglob("*") if path.is_file()]
     rows = [episode.rows.path for episode in recordings.episodes]
-    videos = [episode.video.path for episode in recordings.episodes]
+    videos = [frames.path for episode in recordings.episodes for frames in episode.frames.values()]
     return hash_files(recordings.root, [*meta, *rows, *videos], executor)

@@ -8,9 +8,9 @@ from pathlib import Path
 from handover_common import partial_folder
 
 from handover_conversion.errors import DatasetError
-from handover_conversion.lerobot.dataset import LeRobotDataset
 from handover_conversion.pipeline.episode import Target
-from handover_conversion.pipeline.resample import resampled_length
+from handover_conversion.recordings import Recordings
+from handover_conversion.resampling.grid import resampled_length
 from handover_conversion.video.encode import Codec
 
 # Bytes per pixel of a noisy camera's frames; the simulator's take a quarter (docs/conversion.md)
@@ -43,7 +43,7 @@ def check_place(root: Path, output: Path, overwrite: bool) -> None:
         raise DatasetError(f"{parent} is not a writable folder (--output)")
 
 
-def check_free(output: Path, recordings: LeRobotDataset, target: Target) -> None:
+def check_free(output: Path, recordings: Recordings, target: Target) -> None:
     """Compare the output's estimated size with the free space. Raises DatasetError."""
     needed = estimated_bytes(recordings, target)
     there = _bytes_in(partial_folder(output))
@@ -55,14 +55,14 @@ def check_free(output: Path, recordings: LeRobotDataset, target: Target) -> None
         )
 
 
-def estimated_bytes(recordings: LeRobotDataset, target: Target) -> int:
+def estimated_bytes(recordings: Recordings, target: Target) -> int:
     """Estimate an upper bound of the output's size; until published, its rows are on disk twice."""
     rows = sum(
         resampled_length(episode.length, target.from_hz, target.to_hz)
         for episode in recordings.episodes
     )
-    vectors = 2 * target.embodiment.width * 4
-    frame = target.image_size**2 * _BYTES_PER_PIXEL[target.codec]
+    vectors = (target.robot.state.width + target.robot.action.width) * 4
+    frame = sum(c.image_size**2 * _BYTES_PER_PIXEL[c.codec] for c in target.cameras)
     return round(rows * (frame + 2 * (vectors + _BYTES_PER_ROW_OVERHEAD)))
 
 

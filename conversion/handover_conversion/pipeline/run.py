@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover_common import ProgressBar, UsageError
+from handover_common import ProgressBar
 from handover_common.parallel import Executor, Outcome, open_executor
 
 from handover_conversion.errors import (
@@ -18,20 +18,27 @@ from handover_conversion.errors import (
     report,
 )
 from handover_conversion.groot.dataset import GrootDataset
-from handover_conversion.groot.embodiment_map import choose_embodiment
-from handover_conversion.groot.writer import ConvertedEpisode
-from handover_conversion.lerobot.dataset import LeRobotDataset
-from handover_conversion.lerobot.open import open_lerobot
+from handover_conversion.groot.writer import ConvertedEpisode, DatasetShape
 from handover_conversion.pipeline.assembly import assemble
-from handover_conversion.pipeline.config import ConvertConfig, check, source_and_output
+from handover_conversion.pipeline.cameras import choose_cameras
+from handover_conversion.pipeline.config import (
+    ConvertConfig,
+    check,
+    chosen_episodes,
+    source_and_output,
+)
 from handover_conversion.pipeline.episode import EpisodeTask, Target, convert_episode
 from handover_conversion.pipeline.plan import make_plan, named_alike
 from handover_conversion.pipeline.preflight import check_free, check_place
-from handover_conversion.pipeline.resample import exact_rate, resampled_length
-from handover_conversion.pipeline.rows import ACTION, STATE, RowFormat
-from handover_conversion.pipeline.source import find_source
+from handover_conversion.pipeline.source import describe_source, find_source, open_recordings
 from handover_conversion.pipeline.staging import Staging, finish_publishing
-from handover_conversion.video.encode import can_encode
+from handover_conversion.pipeline.target import make_target
+from handover_conversion.recordings import Recordings
+from handover_conversion.resampling.grid import resampled_length
+from handover_conversion.robot.choose import choose_robot
+from handover_conversion.robot.columns import Recorded
+
+_MOST_NOTES = 20  # in the terminal
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,25 @@ class ConversionReport:
     resumed: int  # episodes that an earlier, interrupted run had finished
     left_out: tuple[Fault, ...]
     seconds: float
+    notes: tuple[str, ...] = ()  # what was decided without being told, and done to episodes
 
     def summary(self) -> str:
         """Format the report for the terminal; the first line is complete in itself."""
         line = f"{self.output}: {self.episodes} episodes, {self.rows} rows, {self.seconds:.1f} s"
         if self.resumed:
             line += f" ({self.resumed} episodes were finished before)"
+        lines = [line, *(f"  note: {note}" for note in self._few_notes())]
         if not self.left_out:
-            return line
+            return "\n".join(lines)
         episodes = {fault.episode for fault in self.left_out if fault.episode is not None}
-        return report(f"{line}; left out {len(episodes)} episodes:", self.left_out)
+        lines[0] += f"; left out {len(episodes)} episodes:"
+        return report("\n".join(lines), self.left_out)
+
+    def _few_notes(self) -> tuple[str, ...]:
+        if len(self.notes) <= _MOST_NOTES:
+            return self.notes
+        more = len(self.notes) - _MOST_NOTES
+        return (*self.notes[:_MOST_NOTES], f"{more} more are in meta/conversion.json")
 
 
 def convert(config: ConvertConfig) -> ConversionReport:
@@ -61,25 +77,45 @@ def convert(config: ConvertConfig) -> ConversionReport:
     check(config)
     started = time.monotonic()
     source, output = source_and_output(config)
-    root = find_source(source, config.revision, config.video_key)
+    root = find_source(source, config.revision, None)
     output = output.expanduser().absolute()
     published = finish_publishing(output)
     if published is None:
         check_place(root, output, config.overwrite)
-    recordings = open_lerobot(root, config.video_key)
-    target = _target(recordings, config)
-    _check_lengths(recordings, target, config.horizon)
+    recordings, target, notes = _prepare(root, source, config)
     check_free(output, recordings, target)
     with open_executor(config.workers, config.cluster) as executor:
-        plan = make_plan(source, config, recordings, target, executor)
+        plan = make_plan(source, config, recordings, target, notes, executor)
         if published is not None and named_alike(published, plan) == plan:
             return _report_finished(output, time.monotonic() - started)
         check_place(root, output, config.overwrite)  # again: reading the source takes time
         return _convert_planned(recordings, target, output, plan, config, executor, started)
 
 
+def _prepare(
+    root: Path, source: str, config: ConvertConfig
+) -> tuple[Recordings, Target, list[str]]:
+    """Read the source's metadata, and settle what becomes of its cameras, columns and words."""
+    info = describe_source(root, config.source_fps)
+    recorded = Recorded(info.features, config.state_column, config.action_column)
+    robot_name = config.robot or config.embodiment
+    robot = choose_robot(robot_name, info, recorded)
+    cameras, unused = choose_cameras(config, robot, info)
+    keys = [camera.key for camera in cameras]
+    find_source(source, config.revision, keys)  # the rest of it
+    recordings = open_recordings(info, keys, config.source_fps is not None)
+    chosen = chosen_episodes(config)
+    if chosen is not None:
+        recordings = recordings.chosen(chosen)
+    target, notes = make_target(recordings, robot, cameras, config)
+    _check_lengths(recordings, target, config.horizon)
+    if unused:
+        notes.insert(0, f"left out cameras: {', '.join(unused)} (--camera all takes them)")
+    return recordings, target, notes
+
+
 def _convert_planned(
-    recordings: LeRobotDataset,
+    recordings: Recordings,
     target: Target,
     output: Path,
     plan: dict[str, Any],
@@ -87,15 +123,24 @@ def _convert_planned(
     executor: Executor,
     started: float,
 ) -> ConversionReport:
+    words = target.words
+    own = {column: name for name, column in words.annotation_columns.items()}
+    shape = DatasetShape(
+        robot_type=recordings.source.robot_type,
+        fps=float(target.to_hz),
+        cameras=target.cameras,
+        robot=target.robot,
+        annotations={n: own.get(column, "task_index") for n, column in words.annotations.items()},
+    )
     with Staging(output, plan, start_over=config.overwrite) as staging:
         resumed = len(staging.finished())
         faults = _convert_episodes(recordings, target, staging, executor)
         chosen = _good_episodes(recordings, faults, config.skip_bad, output)
-        rows = assemble(staging, recordings, target, chosen, faults, plan)
+        rows, notes = assemble(staging, shape, words.tasks, chosen, faults, plan)
         check_place(recordings.root, output, config.overwrite)  # something may have appeared there
         staging.publish()
     seconds = time.monotonic() - started
-    return ConversionReport(output, len(chosen), rows, resumed, faults, seconds)
+    return ConversionReport(output, len(chosen), rows, resumed, faults, seconds, tuple(notes))
 
 
 def _report_finished(output: Path, seconds: float) -> ConversionReport:
@@ -106,47 +151,18 @@ def _report_finished(output: Path, seconds: float) -> ConversionReport:
         for fault in (dataset.conversion or {}).get("left_out", [])
     )
     episodes, rows = len(dataset.episodes), sum(entry.length for entry in dataset.episodes)
-    return ConversionReport(output, episodes, rows, episodes, left_out, seconds)
+    notes = tuple((dataset.conversion or {}).get("notes", []))
+    return ConversionReport(output, episodes, rows, episodes, left_out, seconds, notes)
 
 
-def _target(recordings: LeRobotDataset, config: ConvertConfig) -> Target:
-    for name in (STATE, ACTION):
-        if name not in recordings.features:
-            raise DatasetError(f"{recordings.root}: meta/info.json describes no {name!r}")
-    state, action = recordings.features[STATE], recordings.features[ACTION]
-    try:
-        to_hz = exact_rate(config.fps)
-    except ValueError as error:
-        raise UsageError(f"{error} (--fps)") from None
-    if not can_encode(config.image_size, to_hz, config.codec):
-        raise UsageError(
-            f"{config.codec} cannot be written with {config.image_size} × {config.image_size} "
-            f"pixels at {to_hz} frames/s (--image-size, --fps, --codec)"
-        )
-    return Target(
-        embodiment=choose_embodiment(config.embodiment, state, action),
-        row_format=RowFormat(
-            columns=recordings.columns,
-            state_width=state.width,
-            action_width=action.width,
-            fps=recordings.fps,
-            tasks=frozenset(recordings.tasks),
-        ),
-        from_hz=exact_rate(recordings.fps),
-        to_hz=to_hz,
-        image_size=config.image_size,
-        codec=config.codec,
-    )
-
-
-def _check_lengths(recordings: LeRobotDataset, target: Target, horizon: int) -> None:
+def _check_lengths(recordings: Recordings, target: Target, horizon: int) -> None:
     lengths = [
         resampled_length(episode.length, target.from_hz, target.to_hz)
         for episode in recordings.episodes
     ]
     if not lengths and not recordings.faults:
         raise DatasetError(f"{recordings.root} has no episodes")
-    if lengths and max(lengths) < horizon and target.embodiment.relative_groups:
+    if lengths and max(lengths) < horizon and target.robot.relative_groups:
         raise DatasetError(
             f"the longest episode has {max(lengths)} rows at {float(target.to_hz):g} Hz: "
             f"expected at least one of {horizon}, the action chunk's length (--horizon)"
@@ -154,7 +170,7 @@ def _check_lengths(recordings: LeRobotDataset, target: Target, horizon: int) -> 
 
 
 def _convert_episodes(
-    recordings: LeRobotDataset, target: Target, staging: Staging, executor: Executor
+    recordings: Recordings, target: Target, staging: Staging, executor: Executor
 ) -> tuple[Fault, ...]:
     """Convert every faultless episode that is not finished yet; return all faults found."""
     faults = list(recordings.faults)
@@ -180,18 +196,18 @@ def _convert_episodes(
 
 
 def _faults_of(
-    outcome: Outcome[EpisodeTask, ConvertedEpisode], recordings: LeRobotDataset
+    outcome: Outcome[EpisodeTask, ConvertedEpisode], recordings: Recordings
 ) -> tuple[Fault, ...]:
     """Convert an episode's error to faults: one episode never stops the others' conversion."""
     error, episode = outcome.error, outcome.task.episode
     if isinstance(error, FaultyEpisode):
         return error.faults
     what = f"cannot be converted: {type(error).__name__}: {error}"
-    return (Fault(recordings.name_of(episode.video.path), what, episode.index),)
+    return (Fault(recordings.name_of(episode.rows.path), what, episode.index),)
 
 
 def _good_episodes(
-    recordings: LeRobotDataset, faults: Sequence[Fault], skip_bad: bool, output: Path
+    recordings: Recordings, faults: Sequence[Fault], skip_bad: bool, output: Path
 ) -> list[int]:
     if faults and not skip_bad:
         summary = (

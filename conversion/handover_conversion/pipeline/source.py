@@ -1,17 +1,23 @@
 """Source of a conversion: a local folder, or a Hub repository, which is downloaded."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from handover_common import HubError, UsageError, fetch, is_hub_name
 
 from handover_conversion.errors import DatasetError
+from handover_conversion.hdf5.aloha import VERSION as ALOHA_HDF5
+from handover_conversion.hdf5.aloha import describe_aloha, is_aloha_hdf5, open_aloha
+from handover_conversion.lerobot.open import describe_lerobot, open_lerobot
+from handover_conversion.recordings import Recordings, SourceInfo
 
 
-def find_source(source: str, revision: str | None, video_key: str) -> Path:
+def find_source(source: str, revision: str | None, cameras: Sequence[str] | None) -> Path:
     """Return the folder of `source`: a local one as it is, a Hub repository's after its download.
 
-    Of a repository only the metadata, the rows and the one camera are fetched, into the Hub's own
-    cache. Raises DatasetError, and UsageError for a revision of a local folder.
+    Of a repository only the metadata are fetched, into the Hub's own cache, and with `cameras` (by
+    their keys) the rows and their videos. Raises DatasetError, and UsageError for a revision of a
+    local folder.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -24,8 +30,35 @@ def find_source(source: str, revision: str | None, video_key: str) -> Path:
         raise DatasetError(
             f"{source}: no such folder, and not the name of a Hub repository (--source)"
         )
-    wanted = ["meta/*", "data/*", f"videos/*{video_key}/*"]
+    wanted = ["meta/*"]
+    if cameras is not None:
+        wanted += ["data/*", *(f"videos/*{key}/*" for key in cameras)]
     try:
         return fetch(source, files=wanted, revision=revision, kind="dataset", extra="convert")
     except HubError as error:
         raise DatasetError(f"{source}: no such folder, and {error}") from error
+
+
+def describe_source(root: Path, fps: float | None = None) -> SourceInfo:
+    """Read what a folder of recordings says of itself: LeRobot's, GR00T's or ALOHA's HDF5.
+
+    fps: the rate of HDF5 recordings, which do not state one. Raises DatasetError.
+    """
+    if is_aloha_hdf5(root):
+        return describe_aloha(root, fps)
+    if fps is not None:
+        raise UsageError(f"--source-fps is for HDF5 recordings, and {root} states its rate")
+    return describe_lerobot(root)
+
+
+def open_recordings(
+    source: SourceInfo, cameras: Sequence[str] | None = None, fps_is_given: bool = False
+) -> Recordings:
+    """Find a source's episodes, with the cameras of these keys; by default with all.
+
+    Raises DatasetError where no episode could be read.
+    """
+    keys = source.cameras if cameras is None else tuple(cameras)
+    if source.version == ALOHA_HDF5:
+        return open_aloha(source, keys, fps_is_given)
+    return open_lerobot(source, keys)

@@ -25,6 +25,8 @@ from handover_common import (
 
 from handover_conversion.groot.writer import (
     ConvertedEpisode,
+    DatasetShape,
+    notes_of,
     numbered_rows,
     parquet_bytes,
     rows_name,
@@ -98,18 +100,31 @@ class Staging(WorkFolder):
 
     def keep(self, recorded: int, episode: ConvertedEpisode) -> None:
         """Write a finished episode to the disk, under its number in the source."""
-        write_bytes(self._episodes / f"{recorded:06d}.mp4", episode.video)
+        for camera, video in episode.videos.items():
+            write_bytes(self._video(recorded, camera), video)
         rows = parquet_bytes(unnumbered_rows(episode))
         write_bytes(self._episodes / f"{recorded:06d}.parquet", rows)
 
-    def number(self, recorded: int, index: int, first_row: int) -> tuple[int, list[int]]:
-        """Add a finished episode to the dataset as episode `index`; return its length and tasks."""
+    def number(
+        self, recorded: int, index: int, first_row: int, shape: DatasetShape
+    ) -> tuple[int, list[int], list[str]]:
+        """Add a finished episode to the dataset as episode `index`.
+
+        Return its length, its tasks and what its conversion has to tell.
+        """
         table = pq.read_table(self._episodes / f"{recorded:06d}.parquet")
-        link_or_copy(self._episodes / f"{recorded:06d}.mp4", self.dataset / video_name(index))
+        for camera in shape.cameras:
+            video = self.dataset / video_name(index, camera.name)
+            link_or_copy(self._video(recorded, camera.name), video)
         rows = parquet_bytes(numbered_rows(table, index, first_row))
         write_bytes(self.dataset / rows_name(index), rows)
-        tasks = dict.fromkeys(table.column("task_index").to_pylist())
-        return table.num_rows, list(tasks)
+        tasks: dict[int, None] = {}
+        for column in ("task_index", *shape.task_columns):
+            tasks |= dict.fromkeys(table.column(column).to_pylist())
+        return table.num_rows, list(tasks), notes_of(table)
+
+    def _video(self, recorded: int, camera: str) -> Path:
+        return self._episodes / f"{recorded:06d}.{camera}.mp4"
 
     def publish(self) -> None:
         """Move the finished dataset into place, replacing an existing one, and clean up."""

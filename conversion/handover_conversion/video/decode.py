@@ -16,8 +16,8 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from handover_conversion.errors import DatasetError
 from handover_conversion.locations import is_lfs_pointer
+from handover_conversion.video.frame_index import FrameCountError, FrameIndex, VideoError
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,30 @@ class VideoSpan:
     height_width: tuple[int, int] | None = None  # of the frames; None: any
     from_s: float = 0.0
     shared: bool = False  # other episodes are in the same file
+    to_s: float | None = None  # where the part ends in a shared file; None: by length and fps
+
+    def open(self) -> "OpenVideo":
+        """Count the span's frames, by the file's own times. Raises VideoError."""
+        return OpenVideo(self, index_video(self))
 
 
-class VideoError(DatasetError):
-    """A video that is missing, broken, or different from what its dataset states."""
+@dataclass(frozen=True)
+class OpenVideo:
+    """A video whose frames are counted: its k-th frame is the recording's k-th step.
 
+    So a container of 29.97 Hz or of a variable rate has one frame per row, whatever its clock says.
+    """
 
-class FrameCountError(VideoError):
-    """A video with another number of frames than its rows."""
+    span: VideoSpan
+    index: FrameIndex
 
-    def __init__(self, found: int, expected: int) -> None:
-        super().__init__(f"the video has {found} frames, expected {expected}, one per row")
-        self.found, self.expected = found, expected
+    @property
+    def count(self) -> int:
+        return len(self.index)
 
-    def __reduce__(self) -> tuple[type["FrameCountError"], tuple[int, int]]:
-        return FrameCountError, (self.found, self.expected)
+    def read(self, rows: np.ndarray) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode the frames of ascending rows: (row, frame), each once. Raises VideoError."""
+        return read_video(self.span, rows, count_all=False, index=self.index)
 
 
 @dataclass
@@ -67,80 +76,112 @@ class _NotIndependent(Exception):
 
 
 def read_video(
-    span: VideoSpan, rows: np.ndarray, count_all: bool = True
+    span: VideoSpan, rows: np.ndarray, count_all: bool = True, index: FrameIndex | None = None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode the frames of the given rows: ascending (row, frame), each row once.
 
-    `rows` are ascending and below `span.length`. With `count_all` every packet of the span is
-    counted, decoded or not, so that a video with fewer frames than rows is found wherever they
-    are missing; without, reading ends with the last wanted frame. Raises VideoError.
+    `rows` are ascending and below `span.length`. With `count_all` the span's frames are counted
+    first, so that a video with fewer or more frames than rows is found; `index` is that count if
+    it was made before. Without either, frames are found by the rate. Raises VideoError.
     """
-    if not span.path.is_file():
-        raise VideoError("the file is missing")
-    if is_lfs_pointer(span.path):
-        raise VideoError("the file is a Git LFS pointer: run git lfs pull in the repository")
+    if index is None and count_all:
+        index = index_video(span)
+        if len(index) != span.length:  # too many are as bad: which ones belong to the rows?
+            raise FrameCountError(len(index), span.length)
+    check_video_file(span.path)
     waiting = sorted(rows.tolist(), reverse=True)  # yielded rows are popped off its end
     try:
         try:
-            yield from _read(span, waiting, count_all, by_group=True)
+            yield from _read(span, waiting, index, by_group=True)
         except (FFmpegError, _NotIndependent):
-            yield from _read(span, waiting, count_all, by_group=False)
+            yield from _read(span, waiting, index, by_group=False)
     except _NotIndependent:
         raise VideoError(f"frame {waiting[-1]} cannot be decoded") from None
     except (FFmpegError, OSError) as error:
         raise VideoError(f"the video cannot be read: {error.strerror or error}") from error
 
 
+def index_video(span: VideoSpan) -> FrameIndex:
+    """Find the times of the span's frames, decoding none. Raises VideoError."""
+    check_video_file(span.path)
+    try:
+        with av.open(str(span.path), metadata_errors="replace") as container:
+            stream = _stream_of(container)
+            index = FrameIndex.of(container, stream, span)
+            _check_stream(stream, span, index)
+            return index
+    except (FFmpegError, OSError) as error:
+        raise VideoError(f"the video cannot be read: {error.strerror or error}") from error
+
+
+def check_video_file(path: Path) -> None:
+    """Raise VideoError where no file is, or only the pointer to one."""
+    if not path.is_file():
+        raise VideoError("the file is missing")
+    if is_lfs_pointer(path):
+        raise VideoError("the file is a Git LFS pointer: run git lfs pull in the repository")
+
+
+def _stream_of(container: InputContainer) -> VideoStream:
+    if not container.streams.video:
+        raise VideoError("the file holds no video stream")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise VideoError("the video cannot be read: its index is cut short, or its codec unknown")
+    return stream
+
+
 def _read(
-    span: VideoSpan, waiting: list[int], count_all: bool, by_group: bool
+    span: VideoSpan, waiting: list[int], index: FrameIndex | None, by_group: bool
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     with av.open(str(span.path), metadata_errors="replace") as container:
-        if not container.streams.video:
-            raise VideoError("the file holds no video stream")
-        stream = container.streams.video[0]
-        _check_stream(stream, span)
-        clock = _Clock(stream, span)
-        first = 0 if count_all or not waiting else waiting[-1]
-        if by_group and clock.pts(first) > clock.start_pts:
-            container.seek(clock.pts(first), stream=stream, backward=True)
-        seen: set[int] = set()
-        groups = _groups(container, stream, clock, seen)
+        stream = _stream_of(container)
+        if index is None:
+            _check_stream(stream, span, None)
+        clock = index or _Clock(stream, span)
+        if by_group and waiting and clock.pts(waiting[-1]) > (stream.start_time or 0):
+            container.seek(clock.pts(waiting[-1]), stream=stream, backward=True)
+        groups = _groups(container, stream, clock)
         packets = needed_packets(groups, set(waiting), by_group)
-        yield from _decode(stream.codec_context, packets, clock, waiting)
-        if count_all:
-            for _ in groups:  # count the rest
-                pass
-            if len(seen) != span.length:  # too many are as bad: which ones belong to the rows?
-                raise FrameCountError(len(seen), span.length)
+        yield from _decode(stream.codec_context, packets, clock, waiting, span)
         if waiting:
             raise _NotIndependent
 
 
-def _check_stream(stream: VideoStream, span: VideoSpan) -> None:
-    if stream.codec_context is None:
-        raise VideoError("the video cannot be read: its index is cut short, or its codec unknown")
+def _check_stream(stream: VideoStream, span: VideoSpan, index: FrameIndex | None) -> None:
     rate, size = stream.average_rate, (stream.height, stream.width)
-    if rate is not None and abs(float(rate) - span.fps) > 0.01 * span.fps:
+    steady = index is None or index.is_steady
+    if rate is not None and steady and abs(float(rate) - span.fps) > 0.01 * span.fps:
         raise VideoError(
             f"the video has {float(rate):g} frames/s, expected the dataset's {span.fps:g}"
         )
-    if span.height_width not in (None, size):
-        raise VideoError(
-            f"frames are (height, width) {size}, expected {span.height_width} as in info.json"
-        )
+    # a quarter turn, which only decoding shows, swaps height and width
+    if span.height_width not in (None, size, size[::-1]):
+        raise _wrong_size(size, span)
+
+
+def _wrong_size(size: tuple[int, int], span: VideoSpan) -> VideoError:
+    return VideoError(
+        f"frames are (height, width) {size}, expected {span.height_width} as in info.json"
+    )
 
 
 def _decode(
     decoder: VideoCodecContext,
     packets: Iterator[av.Packet | None],
-    clock: "_Clock",
+    clock: "FrameIndex | _Clock",
     waiting: list[int],
+    span: VideoSpan,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     decoder.thread_count = 1  # one process per core is faster than threads within a video
     decoder.options = {"err_detect": "explode"}  # a broken frame is an error, never a gray guess
+    checked = False
     for packet in packets:
         for frame in decoder.decode(packet):
             row = clock.row(frame.pts)
+            if not checked:
+                _check_size(frame, span)
+                checked = True
             if waiting and row == waiting[-1]:
                 if frame.is_corrupt:
                     raise VideoError(f"frame {row} is corrupt")
@@ -148,6 +189,14 @@ def _decode(
                 yield row, frame
         if not waiting:
             return
+
+
+def _check_size(frame: av.VideoFrame, span: VideoSpan) -> None:
+    """Compare a frame, as it is stored or as it is turned to be shown, with info.json."""
+    stored = (frame.height, frame.width)
+    shown = (frame.width, frame.height) if frame.rotation % 180 else stored
+    if span.height_width not in (None, stored, shown):
+        raise _wrong_size(shown, span)
 
 
 def needed_packets(
@@ -162,20 +211,15 @@ def needed_packets(
 
 
 def _groups(
-    container: InputContainer,
-    stream: VideoStream,
-    clock: "_Clock",
-    seen: set[int],
+    container: InputContainer, stream: VideoStream, clock: "FrameIndex | _Clock"
 ) -> Iterator[_Group]:
-    """Cut the span's packets at the key frames; `seen` collects the rows that exist."""
+    """Cut the span's packets at the key frames."""
     group: _Group | None = None
     is_first = False  # its frames from before the key frame belong to another span
     for packet in container.demux(stream):
         if packet.pts is None:  # the demuxer's own end mark
             continue
         row = clock.row(packet.pts)
-        if clock.holds(row):
-            seen.add(row)
         if packet.is_keyframe:
             if group is not None:
                 yield group
@@ -191,28 +235,24 @@ def _groups(
 
 
 class _Clock:
-    """Converts presentation times to the span's rows and back."""
+    """Rows by the video's times alone, where its frames have not been counted."""
 
     def __init__(self, stream: VideoStream, span: VideoSpan) -> None:
         if stream.time_base is None:
             raise VideoError("the video states no time base")
         self._tick_s = float(stream.time_base)
-        self.start_pts = stream.start_time or 0
+        self._start_pts = stream.start_time or 0
         self._span = span
 
     def row(self, pts: int | None) -> int:
         if pts is None:
             raise VideoError("the video has a frame without a time")
-        time_s = (pts - self.start_pts) * self._tick_s
+        time_s = (pts - self._start_pts) * self._tick_s
         return round((time_s - self._span.from_s) * self._span.fps)
 
     def pts(self, row: int) -> int:
         time_s = self._span.from_s + row / self._span.fps
-        return self.start_pts + round(time_s / self._tick_s)
-
-    def holds(self, row: int) -> bool:
-        """Whether a frame belongs to the span; an unshared file holds only its own."""
-        return not self._span.shared or 0 <= row < self._span.length
+        return self._start_pts + round(time_s / self._tick_s)
 
     def is_past(self, row: int) -> bool:
         return self._span.shared and row >= self._span.length

@@ -12,6 +12,7 @@ from itertools import pairwise
 import av
 import numpy as np
 from av.filter import Graph
+from av.filter.context import FilterContext
 
 # bitexact: the same bytes with and without SIMD, so on every machine of a cluster
 _SCALING = "flags=bicubic+accurate_rnd+full_chroma_inp+full_chroma_int+bitexact:param0=0:param1=0.5"
@@ -30,11 +31,22 @@ def center_square(width: int, height: int) -> tuple[int, int, int]:
     return (width - side) // 4 * 2, (height - side) // 4 * 2, side
 
 
+def _turns(frame: av.VideoFrame) -> list[str]:
+    """Return FFmpeg's transposes that turn a frame upright; its rotation is counterclockwise."""
+    quarter = round(frame.rotation / 90) % 4
+    return {0: [], 1: ["cclock"], 2: ["clock", "clock"], 3: ["clock"]}[quarter]
+
+
 class SquareResizer:
     """Crops and resizes frames of the same size and format as the one it is built from."""
 
-    def __init__(self, like: av.VideoFrame, size: int, pixel_format: str) -> None:
-        """Produce `size` × `size` frames of `pixel_format` (BT.601, limited range for YUV)."""
+    def __init__(
+        self, like: av.VideoFrame, size: int, pixel_format: str, swap_colors: bool = False
+    ) -> None:
+        """Produce `size` × `size` frames of `pixel_format` (BT.601, limited range for YUV).
+
+        A rotation that the container states is applied. swap_colors: exchange red and blue.
+        """
         left, top, side = center_square(like.width, like.height)
         source = f"video_size={like.width}x{like.height}:pix_fmt={like.format.name}:time_base=1/1"
         if like.color_range in _RANGES:
@@ -45,6 +57,8 @@ class SquareResizer:
         stages = [
             self._graph.add("buffer", source),
             self._graph.add("crop", f"{side}:{side}:{left}:{top}"),
+            *(self._graph.add("transpose", turn) for turn in _turns(like)),
+            *self._swapped(swap_colors),
             self._graph.add("scale", f"{size}:{size}:{_SCALING}:{color}"),
             self._graph.add("format", pixel_format),
             self._graph.add("buffersink"),
@@ -52,6 +66,14 @@ class SquareResizer:
         for stage, following in pairwise(stages):
             stage.link_to(following)
         self._graph.configure()
+
+    def _swapped(self, swap_colors: bool) -> list[FilterContext]:
+        if not swap_colors:
+            return []
+        return [
+            self._graph.add("format", "gbrp"),
+            self._graph.add("shuffleplanes", "0:2:1:3"),  # planes are green, blue, red
+        ]
 
     def resize(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Crop and resize one frame; its pts is kept."""

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Annotated, Literal, Optional
 
+import tyro
+from handover_client.connection import NO_SECURITY, SecurityOptions
+from handover_client.rollout import parse_cameras
 from handover_common import UsageError, check_range
 
 from handover_envs.simulator.rendering import LookName
@@ -30,6 +33,23 @@ class RecordConfig:
     image_size: Optional[int] = None
     """Height and width of the frames, in pixels, cropped and resized as conversion does; by default
     they are 480×640 as gym-aloha's."""
+    camera: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """NAME=SIMCAMERA: film one of the simulator's cameras as observation.images.NAME; once for
+    each. By default top=top alone is filmed."""
+    server: str = ""
+    """Policy server, HOST:PORT, that drives until the expert takes over; needs --takeover."""
+    takeover: bool = False
+    """Let the policy behind --server drive; the expert takes over and finishes. The expert's part
+    is an episode of the dataset, marked `intervention`."""
+    takeover_when: Literal["either", "wrong", "moment"] = "either"
+    """wrong: something was dropped, or nothing new was achieved for 3 s; moment: drawn for each
+    seed, within the first 5 s; either: what comes first."""
+    execute_steps: int = 8
+    """With --takeover: steps of each chunk to play before asking for the next."""
+    group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """With --takeover: NAME=FIRST:END, as for rollout."""
+    security: SecurityOptions = NO_SECURITY
+    """How the connection is protected."""
     workers: Optional[int] = None
     """Number of processes; by default one per core."""
     cluster: Optional[str] = None
@@ -41,6 +61,10 @@ class RecordConfig:
     """fast draws coarser shadows and edges in a third of the time, plain no shadows in a sixth;
     evaluation always uses default."""
 
+    def cameras(self) -> dict[str, str]:
+        """{name in the dataset: the simulator's camera}. Raises UsageError."""
+        return parse_cameras(self.camera) or {"top": "top"}
+
 
 def check(config: RecordConfig) -> None:
     """Refuse settings that make no sense. Raises UsageError."""
@@ -50,5 +74,9 @@ def check(config: RecordConfig) -> None:
         raise UsageError(f"expected a seed from 0 to 2**31 - 1, got {config.seed} (--seed)")
     check_range(config, "fps", least=1, most=50)
     check_range(config, "image_size", least=16, most=480)
+    config.cameras()
+    if config.takeover != bool(config.server):
+        raise UsageError("--server HOST:PORT and --takeover belong together: give both")
+    check_range(config, "execute_steps", least=1)
     if (config.image_size or 0) % 2:
         raise UsageError(f"--image-size is {config.image_size}, expected an even number for video")

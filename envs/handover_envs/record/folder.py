@@ -5,6 +5,7 @@
   SEED.NAME.mp4  a finished episode's video of each camera, and
   SEED.npz     its steps: written last, so that an episode that has it is complete
   SEED.failed  a seed whose episode did not succeed
+  SEED.spared  a seed in which the policy needed no takeover
   dataset/     the dataset, assembled at the end and then renamed into place
 """
 
@@ -21,6 +22,9 @@ from handover_conversion.lerobot import RecordedSteps
 
 from handover_envs.record.demonstration import Demonstration
 from handover_envs.record.filming import RenderDifference
+
+METADATA = "meta/recording.json"  # beside LeRobot's own files, which stay as lerobot writes them
+INTERVENTION = "intervention"  # the mark of what an expert did where a policy had driven
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ class RecordingFolder(WorkFolder):
         """Seeds of the episodes that are already kept."""
         return {int(path.stem) for path in self.path.glob("*.npz")}
 
-    def failed(self) -> set[int]:
-        """Seeds whose episodes did not succeed."""
-        return {int(path.stem) for path in self.path.glob("*.failed")}
+    def left_out(self, kind: str = "*") -> set[int]:
+        """Seeds that left no episode: failed, spared, or all of them."""
+        kinds = ("failed", "spared") if kind == "*" else (kind,)
+        return {int(path.stem) for each in kinds for path in self.path.glob(f"*.{each}")}
 
     def finished_count(self) -> int:
         """Count the episodes that are already kept."""
@@ -54,7 +59,7 @@ class RecordingFolder(WorkFolder):
 
     def is_worth_keeping(self) -> bool:
         """Whether a seed was tried: what failed is not tried again either."""
-        return bool(self.finished() or self.failed())
+        return bool(self.finished() or self.left_out())
 
     def keep(self, episode: Demonstration) -> None:
         """Write an episode to the disk."""
@@ -70,9 +75,9 @@ class RecordingFolder(WorkFolder):
         np.savez(steps, state=filmed.state, action=filmed.action, record=json.dumps(record))
         write_bytes(self._file(episode.seed, "npz"), steps.getvalue())
 
-    def drop(self, seed: int) -> None:
-        """Note that a seed's episode did not succeed."""
-        write_bytes(self._file(seed, "failed"), b"")
+    def drop(self, seed: int, kind: str) -> None:
+        """Note that a seed left no episode: `failed` or `spared`."""
+        write_bytes(self._file(seed, kind), b"")
 
     def read(self, seed: int) -> KeptEpisode:
         """Read a kept episode back."""
@@ -86,6 +91,7 @@ class RecordingFolder(WorkFolder):
                     for camera in record["image_statistics"]
                 },
                 image_statistics=record["image_statistics"],
+                marks={INTERVENTION: np.ones(len(kept["state"]), bool)},
             )
         difference = record["look_difference"]
         return KeptEpisode(

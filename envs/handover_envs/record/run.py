@@ -2,12 +2,13 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from handover_common import ProgressBar, write_json
-from handover_common.parallel import Executor, open_executor
+from handover_common.parallel import open_executor
 from handover_conversion import DatasetError
 from handover_conversion.lerobot import (
     RecordingCodec,
@@ -17,26 +18,20 @@ from handover_conversion.lerobot import (
 )
 
 from handover_envs.record.config import RecordConfig
-from handover_envs.record.demonstration import DemonstrationTask, demonstrate
+from handover_envs.record.demonstration import Demonstration, DemonstrationTask, demonstrate
 from handover_envs.record.filming import Film, join_differences
-from handover_envs.record.folder import RecordingFolder
+from handover_envs.record.folder import INTERVENTION, METADATA, RecordingFolder
+from handover_envs.record.seeds import record_seeds
 from handover_envs.simulator.loading import check_packages, simulator_versions
 from handover_envs.simulator.rendering import LOOKS
-from handover_envs.simulator.simulator import TOP_CAMERA
 from handover_envs.tasks.registry import find_task
 from handover_envs.tasks.task import CONTROL_RATE_HZ
 
-CAMERA = "observation.images.top"
-METADATA = "meta/recording.json"  # beside LeRobot's own files, which stay as lerobot writes them
+CAMERAS = "observation.images"
 
 # 400 frames of 480×640, measured on these scenes and rounded up; films are linked into the dataset,
 # not copied.
 _BYTES_PER_EPISODE: dict[RecordingCodec, int] = {"h264": 3_000_000, "av1": 2_000_000}
-_FEWEST_SUCCESSES = 0.5  # of the seeds tried, from the 10th on
-
-
-class ExpertFailed(DatasetError):
-    """An expert that fails so often that it or the simulator must be broken."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,7 @@ class RecordingReport:
     output: Path
     episodes: int
     failed_seeds: tuple[int, ...]
+    spared_seeds: tuple[int, ...]  # in which the policy needed no takeover
     resumed: int  # episodes that an earlier, interrupted run had finished
     seconds: float
 
@@ -54,6 +50,8 @@ class RecordingReport:
         line = f"{self.output}: {self.episodes} episodes, {self.seconds:.0f} s"
         if self.failed_seeds:
             line += f"; {len(self.failed_seeds)} seeds failed and are left out"
+        if self.spared_seeds:
+            line += f"; in {len(self.spared_seeds)} the policy needed nobody"
         if self.resumed:
             line += f"; {self.resumed} episodes were finished before"
         return line
@@ -67,7 +65,8 @@ def record(config: RecordConfig) -> RecordingReport:
     if config.cluster is None:
         check_packages()
     started = time.monotonic()
-    plan = make_plan(config)
+    worker = prepare(config)
+    plan = make_plan(config) | worker.plan
     with (
         open_executor(config.workers, config.cluster) as executor,
         RecordingFolder(config.output, plan) as folder,
@@ -76,12 +75,37 @@ def record(config: RecordConfig) -> RecordingReport:
         _check_space(config, folder, config.episodes - resumed)
         done = min(resumed, config.episodes)
         with ProgressBar("recording", config.episodes, "episodes", done=done) as progress:
-            seeds = _record_seeds(config, folder, executor, progress)
-        failed = tuple(sorted(seed for seed in folder.failed() if seed < seeds[-1]))
-        _assemble(config, folder, seeds, plan | {"failed_seeds": failed})
+            work, make_task = worker.work, worker.make_task
+            seeds = record_seeds(config, folder, executor, progress, work, make_task)
+        failed, spared = (
+            tuple(sorted(seed for seed in folder.left_out(kind) if seed < seeds[-1]))
+            for kind in ("failed", "spared")
+        )
+        noted = {"failed_seeds": failed} | ({"spared_seeds": spared} if config.takeover else {})
+        _assemble(config, folder, seeds, plan | noted)
         folder.publish()
     seconds = time.monotonic() - started
-    return RecordingReport(config.output, len(seeds), failed, resumed, seconds)
+    return RecordingReport(config.output, len(seeds), failed, spared, resumed, seconds)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """How the episodes of a recording are played: a function, and its task for each seed."""
+
+    work: Callable[[Any], Demonstration | str | None]
+    make_task: Callable[[int], Any]
+    plan: dict[str, Any]  # what decides the episodes beside the configuration
+
+
+def prepare(config: RecordConfig) -> Worker:
+    """Return the worker of a configuration. Raises HandoverError for a server that does not fit."""
+    film = film_of(config)
+    if config.takeover:
+        from handover_envs.record.interventions import prepare_takeover  # loads gRPC
+
+        work, make_task, plan = prepare_takeover(config, film)
+        return Worker(work, make_task, plan)
+    return Worker(demonstrate, lambda seed: DemonstrationTask(config.task, seed, film), {})
 
 
 def make_plan(config: RecordConfig) -> dict[str, Any]:
@@ -92,6 +116,7 @@ def make_plan(config: RecordConfig) -> dict[str, Any]:
         "seed": config.seed,
         "control_rate_hz": CONTROL_RATE_HZ,
         "fps": config.fps,
+        "cameras": config.cameras(),
         "image_size": config.image_size,
         "look": {"name": config.render, **asdict(LOOKS[config.render])},
         "encoder": encoder_settings(config.codec),
@@ -100,7 +125,7 @@ def make_plan(config: RecordConfig) -> dict[str, Any]:
 
 def film_of(config: RecordConfig) -> Film:
     """Return how the episodes of a configuration are filmed."""
-    cameras = {CAMERA: TOP_CAMERA}
+    cameras = {f"{CAMERAS}.{name}": each for name, each in config.cameras().items()}
     return Film(cameras, config.fps, config.image_size, config.render, config.codec)
 
 
@@ -117,45 +142,6 @@ def _check_space(config: RecordConfig, folder: RecordingFolder, missing: int) ->
         )
 
 
-def _record_seeds(
-    config: RecordConfig,
-    folder: RecordingFolder,
-    executor: Executor,
-    progress: ProgressBar,
-) -> list[int]:
-    """Try seeds in order until there are enough successes; return their seeds."""
-    while True:
-        failed = len(folder.failed())
-        tried = range(config.seed, config.seed + config.episodes + failed)
-        known = folder.finished() | folder.failed()
-        tasks = [
-            DemonstrationTask(config.task, seed, film_of(config))
-            for seed in tried
-            if seed not in known
-        ]
-        for outcome in executor.map_unordered(demonstrate, tasks):
-            episode = outcome.unwrap()
-            if episode is None:
-                folder.drop(outcome.task.seed)
-                progress.show(note=f"{len(folder.failed())} failed")
-            else:
-                folder.keep(episode)
-                progress.advance()
-            _check_successes(folder)
-        kept = sorted(folder.finished())
-        if len(kept) >= config.episodes:
-            return kept[: config.episodes]
-
-
-def _check_successes(folder: RecordingFolder) -> None:
-    failed, kept = len(folder.failed()), len(folder.finished())
-    if failed + kept >= 10 and kept < _FEWEST_SUCCESSES * (failed + kept):
-        raise ExpertFailed(
-            f"only {kept} of {failed + kept} demonstrations succeeded, expected nearly all: "
-            "are the versions of mujoco and gym-aloha those of the extra 'sim'?"
-        )
-
-
 def _assemble(
     config: RecordConfig, folder: RecordingFolder, seeds: list[int], plan: dict[str, Any]
 ) -> None:
@@ -166,6 +152,7 @@ def _assemble(
         fps=film.fps,
         cameras=dict.fromkeys(film.cameras, film.height_width),
         codec=film.codec,
+        marks=(INTERVENTION,) if config.takeover else (),
     )
     dataset = folder.fresh_folder("dataset")
     write_recordings(dataset, form, (folder.read(seed).steps for seed in seeds))

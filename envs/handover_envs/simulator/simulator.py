@@ -1,9 +1,12 @@
 """Simulated ALOHA robot: gym-aloha's physics bit for bit, rendered only on request."""
 
+from typing import Any
+
 import numpy as np
 from handover_common import HandoverError, UsageError
 from handover_conversion.video import square_resize
 from handover_proto import ALOHA_JOINTS
+from PIL import Image
 
 from handover_envs.simulator.loading import load_world
 from handover_envs.simulator.rendering import LOOKS, LookName, apply_look, graphics_missing
@@ -32,10 +35,11 @@ class AlohaSimulator:
         self.task = task if isinstance(task, Task) else find_task(task)
         if look not in LOOKS:
             raise UsageError(f"unknown look {look!r}; expected one of: {', '.join(LOOKS)}")
-        self.look = look
+        self.look: LookName = look
         self._world_module = load_world()
         self._world = self._world_module.build_world(self.task)
         apply_look(self._world.physics, look)
+        self._past: Any = None
         self._start_poses: np.ndarray | None = None
         self.reward = 0
         self.steps = 0
@@ -104,40 +108,60 @@ class AlohaSimulator:
         """Return what touches what: unordered pairs of geom names."""
         return self._world_module.contacts(self._world.physics)
 
-    @property
-    def cameras(self) -> tuple[str, ...]:
-        """Names of the scene's cameras; the hands' are seen from the wrists."""
-        model = self._world.physics.model
-        return tuple(model.id2name(camera, "camera") for camera in range(model.ncam))
+    def render(
+        self,
+        size: int | tuple[int, int] | None = None,
+        camera: str = TOP_CAMERA,
+        qpos: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Draw one camera, now or at generalized positions of the past: (height, width, 3) uint8.
 
-    def render(self, size: int | None = None, camera: str = TOP_CAMERA) -> np.ndarray:
-        """Draw one camera: (480, 640, 3) uint8, or (size, size, 3) as conversion makes it.
+        size: None for 480×640; a square's side, cropped and resized as conversion does; or
+            (height, width)
 
         Raises UsageError for a size below 1 or a camera that the scene does not have,
         GraphicsMissing where rendering is not possible.
         """
-        if camera not in self.cameras:
+        physics = self._world.physics if qpos is None else self._ghost(qpos)
+        height, width = (size, size) if isinstance(size, int) else size or (0, 0)
+        if size is not None and min(height, width) < 1:
+            raise UsageError(f"an image of size {size}: expected at least 1 pixel")
+        if height == width and size is not None:
+            return square_resize(self._draw(physics, camera, FRAME_HEIGHT, FRAME_WIDTH), height)
+        if size is None:
+            height, width = FRAME_HEIGHT, FRAME_WIDTH
+        scale = min(1.0, FRAME_HEIGHT / height, FRAME_WIDTH / width)  # MuJoCo's buffer is so large
+        drawn = self._draw(physics, camera, round(height * scale), round(width * scale))
+        if scale == 1.0:
+            return drawn
+        return np.asarray(Image.fromarray(drawn).resize((width, height), Image.Resampling.BICUBIC))
+
+    def _ghost(self, qpos: np.ndarray) -> Any:
+        """Put a second model of the scene, which is only drawn, to places of the past."""
+        if self._past is None:
+            self._past = self._world_module.build_world(self.task).physics
+            apply_look(self._past, self.look)
+        self._past.data.qpos[:] = qpos
+        self._past.forward()
+        return self._past
+
+    def _draw(self, physics: Any, camera: str, height: int, width: int) -> np.ndarray:
+        if camera not in self.task.cameras:
             raise UsageError(
                 f"the scene of {self.task.name} has no camera {camera!r}; it has: "
-                f"{', '.join(self.cameras)}"
+                f"{', '.join(self.task.cameras)}"
             )
-        if size is None:
-            return self._draw(camera)
-        if size < 1:
-            raise UsageError(f"an image of size {size}: expected at least 1 pixel")
-        return square_resize(self._draw(camera), size)
-
-    def _draw(self, camera: str) -> np.ndarray:
-        physics = self._world.physics
         try:
             _ = physics.contexts  # created on the first render, where a missing driver shows
         except Exception as error:  # each OpenGL backend has its own errors
             raise graphics_missing(error) from error
-        return physics.render(FRAME_HEIGHT, FRAME_WIDTH, camera_id=camera)
+        return physics.render(height, width, camera_id=camera)
 
     def close(self) -> None:
-        """Free the rendering context."""
+        """Free the rendering contexts."""
         self._world.physics.free()
+        if self._past is not None:
+            self._past.free()
 
     def __enter__(self) -> "AlohaSimulator":
         return self

@@ -22,6 +22,10 @@ DEMONSTRATION_STEPS = 400  # 8 s, the length of the public demonstrations
 LEFT_FINGERS = tuple(f"vx300s_left/10_{side}_gripper_finger" for side in ("left", "right"))
 RIGHT_FINGERS = tuple(f"vx300s_right/10_{side}_gripper_finger" for side in ("left", "right"))
 
+GYM_ALOHA_CAMERAS = (
+    *("top", "angle", "front_close", "left_pillar", "right_pillar", "left_wrist", "right_wrist"),
+)
+
 EXACT: Mapping[Side, Point] = {"left": (0.0, 0.0, 0.0), "right": (0.0, 0.0, 0.0)}
 
 
@@ -57,6 +61,7 @@ class Task:
     reward: 0 … 4, from what touches what
     is_held: strict success: whether the task is done for good, from what touches what
     plan: the expert's paths of both hands; each begins with the situation's waypoint
+    cameras: of the scene
     """
 
     name: str
@@ -68,6 +73,7 @@ class Task:
     reward: Callable[[Contacts], int]
     is_held: Callable[[Contacts], bool]
     plan: Plan
+    cameras: tuple[str, ...] = GYM_ALOHA_CAMERAS
 
 
 def touch(contacts: Contacts, some: tuple[str, ...], others: tuple[str, ...]) -> bool:

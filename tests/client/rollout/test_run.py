@@ -8,6 +8,8 @@ import pytest
 pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
 
+from handover_client.control.joint_layout import GR1_LAYOUT
+from handover_client.control.robot_view import RobotView
 from handover_client.errors import EvaluationError
 from handover_client.report.page import render_runs, run_section, write_report
 from handover_client.rollout.config import EpisodeSettings
@@ -20,6 +22,7 @@ from handover_proto.types import Limits, PolicySpec, ServerInfo
 
 from ..stand_ins import PointRobot, RampSource
 
+VIEW = RobotView((), GR1_LAYOUT, {}, "up!", control_steps=2.5)
 UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 
 
@@ -28,7 +31,7 @@ def run(folder, sources, videos="failures", info=None) -> list[list[int]]:
     settings = EpisodeSettings(policy="scripted", max_steps=60, videos=videos)
     server = ServedPolicy("", info, 1.0) if info else None
     tasks = [
-        EpisodeTask(settings, episode, episode, "up!", 50.0, 20.0, 16, 0.05, server)
+        EpisodeTask(settings, episode, episode, VIEW, 50.0, 20.0, 16, 0.05, server)
         for episode in range(len(sources))
     ]
     rounds = []

@@ -173,9 +173,9 @@ def test_parquet_schema_is_lerobots(dataset):
 
 
 def test_our_reader_takes_the_recordings(dataset):
-    from handover_conversion.lerobot.open import open_lerobot
+    from handover_conversion import describe_source, open_recordings
 
-    recordings = open_lerobot(dataset, CAMERA)
+    recordings = open_recordings(describe_source(dataset))
     assert [episode.length for episode in recordings.episodes] == list(LENGTHS)
     assert recordings.tasks == {0: TASK}
     assert not recordings.faults

@@ -29,6 +29,7 @@ from handover_envs.record.command import main  # noqa: E402
 from handover_envs.record.config import RecordConfig  # noqa: E402
 from handover_envs.record.demonstration import Demonstration, DemonstrationTask, demonstrate  # noqa: E402
 from handover_envs.record.filming import Film, FilmedEpisode, RenderDifference  # noqa: E402
+from handover_envs.record.seeds import ExpertFailed  # noqa: E402
 from handover_envs.simulator.simulator import AlohaSimulator  # noqa: E402
 from handover_proto import widen  # noqa: E402
 
@@ -42,7 +43,10 @@ def recorded(dataset: Path) -> dict:
 
 
 def filmed_as(look: str) -> Film:
-    return Film({recording.CAMERA: "top"}, 50, None, look, "h264")
+    return Film({TOP: "top"}, 50, None, look, "h264")
+
+
+TOP = "observation.images.top"
 
 
 class HereAndNow:
@@ -201,7 +205,7 @@ def test_wrong_workers_leave_nothing_behind(tmp_path):
 
 def test_an_expert_that_keeps_failing_ends_the_recording(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "demonstrate", lambda order: None)
-    with pytest.raises(recording.ExpertFailed, match="only 0 of 10"):
+    with pytest.raises(ExpertFailed, match="only 0 of 10"):
         main(RecordConfig("transfer_cube", tmp_path / "set", episodes=20))
 
 
@@ -348,7 +352,7 @@ def test_a_killed_recording_keeps_its_finished_episodes(tmp_path):
     os.killpg(running.pid, signal.SIGKILL)
     running.wait(timeout=120)
     assert not output.exists()
-    kept = first.with_suffix(f".{recording.CAMERA}.mp4").stat()
+    kept = first.with_suffix(f".{TOP}.mp4").stat()
     subprocess.run(command(output, 2), check=True, timeout=280)
     film = output / "videos/chunk-000/observation.images.top/episode_000000.mp4"
     assert film.stat().st_ino == kept.st_ino  # linked from what the first run had finished

@@ -108,7 +108,7 @@ def test_drawing_changes_no_physics_and_the_image_is_gym_alohas(task):
 def test_the_policys_image_is_cropped_and_resized_as_conversion_does(monkeypatch):
     drawn = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     with AlohaSimulator("transfer_cube") as simulator:
-        monkeypatch.setattr(simulator, "_draw", lambda camera: drawn)
+        monkeypatch.setattr(simulator, "_draw", lambda *_: drawn)
         image = simulator.render(256)
     np.testing.assert_array_equal(image, square_resize(drawn, 256))
 

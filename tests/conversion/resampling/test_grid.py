@@ -4,13 +4,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from handover_conversion.pipeline.resample import (
+from handover_conversion.resampling.grid import (
     exact_rate,
     grid_times,
-    interpolate,
     make_grid,
     resampled_length,
 )
+from handover_conversion.resampling.values import interpolate
 from hypothesis import given
 from hypothesis import strategies as st
 

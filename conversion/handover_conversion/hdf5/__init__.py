@@ -1,0 +1,1 @@
+"""The original ALOHA's HDF5 recordings, one file an episode."""
