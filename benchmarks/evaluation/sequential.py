@@ -8,15 +8,20 @@ which an exact test of the same error (binomial, McNemar) reaches the same power
 without a difference every decision is a false one: at most 5 % may decide, however often one looks.
 """
 
+import json
 from dataclasses import dataclass
+from math import lgamma, log
 from typing import Any
 
 import numpy as np
 import tyro
 from handover_client.results.sequential import ERROR, bet_fractions
 
-from benchmarks.harness.result_file import write_result
+from benchmarks.harness.docs_table import DOCS, markdown, write_table
+from benchmarks.harness.result_file import FOLDER, write_result
 
+PAGE = DOCS.with_name("closed_loop.md")
+HEADER = ("question", "true rates", "decided", "episodes until then", "fixed before", "saved")
 THRESHOLD = 0.9
 ONE = (("none", 0.9), ("worse", 0.75), ("better", 0.98), ("much worse", 0.5), ("perfect", 1.0))
 PAIRS = (
@@ -40,10 +45,16 @@ class SequentialBenchmark:
     seed: int = 0
     name: str = "sequential"
     """The result goes to benchmarks/results/NAME.json"""
+    table: bool = False
+    """Only write the table of the last results into docs/closed_loop.md"""
 
 
 def main(config: SequentialBenchmark) -> dict[str, Any]:
-    """Simulate, print and write the result's JSON."""
+    """Simulate, print and write the result's JSON and the page's table."""
+    if config.table:
+        result = json.loads((FOLDER / f"{config.name}.json").read_text(encoding="utf-8"))
+        write_table(config.name, page_part(result), PAGE)
+        return result
     random = np.random.default_rng(config.seed)
     rows: list[dict[str, Any]] = []
     for name, rate in ONE:
@@ -66,7 +77,26 @@ def main(config: SequentialBenchmark) -> dict[str, Any]:
         "rows": rows,
     }
     write_result(config.name, result)
+    write_table(config.name, page_part(result), PAGE)
     return result
+
+
+def page_part(result: dict[str, Any]) -> str:
+    """Write the rows for the page."""
+    return markdown(HEADER, [_cells(row) for row in result["rows"]])
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    rates = " and ".join(f"{100 * rate:g} %" for rate in row["rates"])
+    fixed, saved = row.get("fixed_episodes"), row.get("saved")
+    return (
+        row["question"],
+        rates + (" (nothing to find)" if "saved" not in row else ""),
+        f"{100 * row['decided']:.1f} %",
+        f"{row['mean_episodes']:g}",
+        "–" if fixed is None else str(fixed),
+        "–" if saved is None else f"{100 * saved:.0f} %",
+    )
 
 
 def _judge(
@@ -126,8 +156,6 @@ def _rejects(most: int, chance: float) -> np.ndarray:
     known = _TABLES.get(chance)
     if known is not None and len(known) > most:
         return known
-    from math import lgamma, log
-
     size = max(most, 600) + 1
     table = np.zeros((size, size), bool)
     for trials in range(size):

@@ -30,30 +30,43 @@ class Interval:
         return not self.low <= value <= self.high
 
 
+class MeanSequence:
+    """Interval of a mean that is brought up to date with every outcome.
+
+    Outcomes are numbers from least to most, independent and of one mean, in the order in which they
+    were planned (not that in which they ended: what takes longer may be what fails).
+    """
+
+    def __init__(self, least: float = 0.0, most: float = 1.0) -> None:
+        self._least, self._width = least, most - least
+        self._seen: dict[float, int] = {}
+        self._low, self._high = 0.0, 1.0
+        self.intervals: list[Interval] = []
+
+    def add(self, outcome: float) -> Interval:
+        """Give the interval after one more outcome, within the one before.
+
+        Raises ValueError for an outcome out of range.
+        """
+        scaled = (outcome - self._least) / self._width
+        if not 0.0 <= scaled <= 1.0:
+            most = self._least + self._width
+            raise ValueError(f"{outcome} is not within {self._least:g} … {most:g}")
+        self._seen[scaled] = self._seen.get(scaled, 0) + 1
+        values, counts = np.array(list(self._seen)), np.array(list(self._seen.values()))
+        self._low = _lowest(values, counts, self._low)
+        self._high = 1.0 - _lowest(1.0 - values, counts, 1.0 - self._high)
+        low, high = (self._least + self._width * end for end in (self._low, self._high))
+        self.intervals.append(Interval(len(self.intervals) + 1, low, high))
+        return self.intervals[-1]
+
+
 def mean_sequence(
     outcomes: Iterable[float], least: float = 0.0, most: float = 1.0
 ) -> list[Interval]:
-    """Give the interval of the mean after each outcome, each within the one before.
-
-    outcomes: numbers from least to most, independent and of one mean, in the order in which they
-    were planned (not that in which they ended: what takes longer may be what fails). Raises
-    ValueError for others.
-    """
-    seen: dict[float, int] = {}
-    intervals: list[Interval] = []
-    low, high = 0.0, 1.0
-    for count, outcome in enumerate(outcomes, start=1):
-        if not least <= outcome <= most:
-            raise ValueError(f"{outcome} is not within {least:g} … {most:g}")
-        scaled = (outcome - least) / (most - least)
-        seen[scaled] = seen.get(scaled, 0) + 1
-        values = np.array(list(seen))
-        counts = np.array(list(seen.values()))
-        low = _lowest(values, counts, low)
-        high = 1.0 - _lowest(1.0 - values, counts, 1.0 - high)
-        scale = most - least
-        intervals.append(Interval(count, least + scale * low, least + scale * high))
-    return intervals
+    """Give the interval of the mean after each outcome; see MeanSequence."""
+    sequence = MeanSequence(least, most)
+    return [sequence.add(outcome) for outcome in outcomes]
 
 
 def decided_after(intervals: Sequence[Interval], value: float) -> int | None:

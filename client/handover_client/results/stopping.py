@@ -1,13 +1,13 @@
 """Question about a success rate that an evaluation stops at once it is answered."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handover_common import UsageError
 
-from handover_client.results.sequential import Interval, decided_after, mean_sequence
+if TYPE_CHECKING:  # numpy is too slow for --help
+    from handover_client.results.sequential import Interval
 
 OUTCOMES = {"success": "success", "strict": "strict_success"}
 _FORM = re.compile(r"\s*(\w+)\s*([<>])\s*([0-9.]+)\s*(%?)\s*")
@@ -41,18 +41,12 @@ class Question:
     def __str__(self) -> str:
         return f"{self.outcome} {self.relation} {self.threshold:g}"
 
-    def sequence(self, episodes: Sequence[Any]) -> list[Interval]:
-        """Give the rate's interval after each episode; they have the outcomes as attributes."""
-        return mean_sequence(float(getattr(each, OUTCOMES[self.outcome])) for each in episodes)
+    def value(self, episode: Any) -> float:
+        """Give an episode's outcome; it has the outcomes as attributes."""
+        return float(getattr(episode, OUTCOMES[self.outcome]))
 
-    def answer(self, intervals: Sequence[Interval]) -> dict[str, Any]:
-        """Tell after how many episodes it was answered, and how: for metrics.json.
-
-        The answer is True, False, or None for open; it is wrong with a probability of at most 5 %.
-        """
-        after = decided_after(intervals, self.threshold)
-        answer = None
-        if after is not None:
-            above = intervals[after - 1].low > self.threshold
-            answer = above == (self.relation == ">")
-        return {"question": str(self), "answer": answer, "decided_after": after}
+    def answer(self, interval: "Interval") -> bool | None:
+        """Answer from what is known of the rate; None while it is open."""
+        if not interval.excludes(self.threshold):
+            return None
+        return (interval.low > self.threshold) == (self.relation == ">")

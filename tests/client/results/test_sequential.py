@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handover_client.results.sequential import decided_after, mean_sequence
+from handover_client.results.sequential import Interval, decided_after, mean_sequence
 from handover_client.results.stopping import Question
 from handover_common import UsageError
 
@@ -56,21 +56,18 @@ def test_an_outcome_of_another_range_is_refused():
 
 
 class Episode:
-    def __init__(self, success):
-        self.success, self.strict_success = success, False
+    success, strict_success = True, False
 
 
-def test_a_question_is_answered_once():
+def test_a_question_is_answered_by_an_interval_without_its_threshold():
     question = Question.parse("success > 90 %")
     assert str(question) == "success > 0.9"
-    good = question.sequence([Episode(True)] * 60)
-    answer = question.answer(good)
-    assert answer["answer"] is True
-    assert 45 < answer["decided_after"] < 60
-    assert question.answer(good[:20])["answer"] is None
-    bad = question.answer(question.sequence([Episode(False)] * 20))
-    assert bad["answer"] is False
-    assert Question.parse("strict<0.5").answer(good)["question"] == "strict < 0.5"
+    assert question.answer(Interval(60, 0.91, 1.0)) is True
+    assert question.answer(Interval(60, 0.3, 0.89)) is False
+    assert question.answer(Interval(60, 0.89, 0.97)) is None
+    below = Question.parse("strict<0.5")
+    assert below.answer(Interval(60, 0.1, 0.4)) is True
+    assert (question.value(Episode()), below.value(Episode())) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("text", ["", "success", "success > 1.5", "luck > 0.5", "success = 0.9"])
