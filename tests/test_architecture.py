@@ -37,7 +37,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("parallel", "work_folder", "hub", "command", "progress"),
         "files",
         "errors",
-        ("network", "versions", "faces"),
+        ("network", "versions", "faces", "terminal"),
     ],
     "proto": [
         ("wire", "request_log"),

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         PolicyOutput,
         PolicyRequest,
         PolicySpec,
+        PrefixMethod,
         ServerInfo,
         StageDurations,
         StateSpec,

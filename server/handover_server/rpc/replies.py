@@ -29,6 +29,7 @@ def chunk_reply(
             client_tag=head.client_tag,
             durations=pending.durations(output),
             checkpoint_hash=pending.checkpoint_hash,
+            prefix_method=output.prefix_method,
         )
     )
     encode_ms = (time.perf_counter() - began) * 1e3
