@@ -139,7 +139,7 @@ def test_training(terminal, base):
     terminal.place("checkpoints", ROOT / "checkpoints")
     record_small_robot(RECORDINGS, terminal.folder / "my/so100_recordings", joints=6)
     said = terminal.run_page("docs/training.md")
-    assert "no faults" in said["handover convert --check data/transfer_cube"]
+    assert "no faults" in said["handover check data/transfer_cube"]
     for output in ("so100", "finetune", "small", "fifty"):
         assert (terminal.folder / "outputs" / output / "best/model.safetensors").exists()
     open_loop = figures(terminal.folder / "runs/open_loop")
