@@ -97,7 +97,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("gateways", "operations"),
         "inference",
         "requests",
-        ("policies", "security"),
+        ("policies", "security", "connections"),
         "logs",
         "errors",
     ],
