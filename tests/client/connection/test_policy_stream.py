@@ -212,6 +212,8 @@ def test_a_stream_does_not_go_on_with_another_policy(start_server, observation, 
         PolicyClient.connect(server.address, timeout_s=60) as client,
         client.stream(reopen_within_s=60) as stream,
     ):
+        stream.send(observation, sequence=0)
+        assert stream.receive(timeout_s=60).chunk is not None  # it is open on that server
         server.server.stop(grace=0).wait(60)
         other = dataclasses.replace(spec, horizon=spec.horizon + 1)
         served_again(start_server, server, info=encode_info(ServerInfo(other, Limits())))
