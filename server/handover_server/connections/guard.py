@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from handover_proto import MAX_MESSAGE_BYTES
 
-from handover_server.connections.peers import Place, address_of, network_of, place_of, socket_place
+from handover_server.connections.peers import Place, network_of, place_of, socket_place
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ _LOOK_S, _ALERT_S = 0.1, 0.01  # between two looks; while much is unfinished
 _OF_A_MESSAGE = 1024  # headers and acknowledgements on the wire, beside a message's own bytes
 _FORGIVEN_PER_S = 1024  # pings, and whatever else is no message
 _SLACK = MIB  # that may stay unfinished for as long as it likes
-_DISTRUST_S = 60.0  # after too large a message, for all connections of its address
 _AROUND = 8 * MIB  # what a client may have sent of a message before that was refused
 _LARGE, _QUIET_S = 4 * MIB, 3.0  # what leaves a heap larger than it was, and a pause after it
 _LOG_S = 10.0  # between two lines in the log
@@ -76,8 +75,6 @@ class ConnectionGuard:
     def __init__(self, limits: ConnectionLimits, give_back: Callable[[], None]) -> None:
         """give_back: called to return freed memory to the system, after large messages."""
         self._limits, self._give_back = limits, give_back
-        self._message_bytes = MAX_MESSAGE_BYTES
-        self._distrusted: dict[str, float] = {}  # addresses, until when
         self._large_s: float | None = None  # when something large was last seen, not given back
         self._gave_back_s = 0.0
         self._ports: set[int] = set()
@@ -96,7 +93,6 @@ class ConnectionGuard:
         """
         most = max(2 * message_bytes, MAX_MESSAGE_BYTES + _AROUND)
         self._limits = dataclasses.replace(self._limits, of_connection=most)
-        self._message_bytes = message_bytes
 
     def watch(self, *ports: int) -> None:
         """Watch the connections to these ports too."""
@@ -135,9 +131,8 @@ class ConnectionGuard:
         self._count(open_now, delivered)
         limits, late_s = self._limits, time.monotonic() - self._limits.patience_s
         for each in open_now:
-            if each.unfinished > self._most_of(each.address):
+            if each.unfinished > limits.of_connection:
                 self._shut(each, "it holds too much that is no whole message")
-                self._distrusted[each.address] = time.monotonic() + _DISTRUST_S
             elif each.late_since_s is not None and each.late_since_s < late_s:
                 self._shut(each, f"no whole message within {limits.patience_s:g} s")
         self._close_largest(open_now)
@@ -158,16 +153,6 @@ class ConnectionGuard:
             self._give_back()
             self._gave_back_s = time.monotonic()
             self._large_s = self._gave_back_s if shut else None
-
-    def _most_of(self, address: str) -> float:
-        """Return the bytes that a connection of this address may hold.
-
-        Once it sent what no policy's message can be, that is one message, and larger ones are cut
-        off while they come: to take them in and refuse them would cost everybody time.
-        """
-        if self._distrusted.get(address, 0.0) < time.monotonic():
-            return self._limits.of_connection
-        return min(self._limits.of_connection, self._message_bytes + _SLACK)
 
     def _find(self) -> list[_Connection]:
         """Return the open connections to our ports."""
@@ -200,8 +185,6 @@ class ConnectionGuard:
         self._looked_s = now_s
         credit: Counter[Place | None] = Counter()
         for peer, size in delivered:
-            if size > self._message_bytes:
-                self._distrusted[address_of(peer)] = now_s + _DISTRUST_S
             credit[place_of(peer)] += size + size // 50 + _OF_A_MESSAGE  # TLS takes a little more
         for each in open_now:
             counted = _received(each.fd)
@@ -252,7 +235,6 @@ class ConnectionGuard:
     def _tell(self) -> None:
         if self._closed and time.monotonic() - self._told_s >= _LOG_S:
             self._told_s = time.monotonic()
-            self._distrusted = {a: s for a, s in self._distrusted.items() if s > self._told_s}
             for (address, reason), count in self._closed.most_common(4):
                 logger.warning("closed %d connection(s) of %s: %s", count, address, reason)
             self._closed.clear()
