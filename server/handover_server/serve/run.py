@@ -10,7 +10,8 @@ from typing import Any, NoReturn, TypeVar
 
 from handover_proto import Policy
 
-from handover_server.connections.guard import ConnectionLimits, raise_file_limit
+from handover_server.connections.guard import ConnectionLimits
+from handover_server.connections.sockets import raise_file_limit
 from handover_server.gateways.listeners import GatewaySettings
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.inference.memory import keep_freed_memory

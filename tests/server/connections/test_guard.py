@@ -203,7 +203,7 @@ def test_memory_is_given_back_after_large_messages(monkeypatch, ends):
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     script = (
-        "import resource; from handover_server.connections.guard import raise_file_limit as r; "
+        "import resource; from handover_server.connections.sockets import raise_file_limit as r; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(7)[1])); r(100); "
         "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
