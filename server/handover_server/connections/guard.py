@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from handover_proto import MAX_MESSAGE_BYTES
 
 from handover_server.connections.peers import Place, network_of, place_of, socket_place
-from handover_server.connections.sockets import borrowed, received
+from handover_server.connections.sockets import borrowed, received_on
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class ConnectionGuard:
         for peer, size in delivered:
             credit[place_of(peer)] += size + size // 50 + _OF_A_MESSAGE  # TLS takes a little more
         for each in open_now:
-            counted = received(each.fd)
+            counted = received_on(each.fd)
             if counted is None:
                 continue
             each.silent_ms, received = counted
