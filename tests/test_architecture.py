@@ -25,6 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "client.replay": {"conversion"},
     "client.view": {"conversion"},
     "client.rollout": {"conversion", "envs"},
+    "client.robustness": {"envs"},
     "envs": {"conversion"},
     "envs.record": {"client"},  # a served policy drives until the expert takes over
 }
@@ -105,13 +106,13 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "commands",
         "report",
         "report.charts",
-        "comparison",
+        ("comparison", "robustness"),
         ("rollout", "replay", "diagnostics", "view"),
         "control",
         ("connection", "results"),
         "errors",
     ],
-    "envs": ["record", "experts", "simulator", "tasks", "errors"],
+    "envs": ["record", ("experts", "perturbations"), "simulator", "tasks", "errors"],
 }
 
 

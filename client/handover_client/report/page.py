@@ -15,10 +15,15 @@ from handover_client.comparison.leaderboard import COSTS, Board
 from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
 from handover_client.report.replay import replay_section
+from handover_client.report.robustness import robustness_section
 from handover_client.report.rollout import rollout_section
 from handover_client.results.formatting import percent
 
-_SECTIONS = {"replay": replay_section, "rollout": rollout_section}
+_SECTIONS = {
+    "replay": replay_section,
+    "rollout": rollout_section,
+    "robustness": robustness_section,
+}
 
 
 def write_report(folder: Path, figures: Mapping[str, Any]) -> None:
@@ -46,7 +51,7 @@ def run_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     """
     if figures["kind"] not in _SECTIONS:
         raise EvaluationError(
-            f"{folder} holds a run of the kind {figures['kind']!r}: expected replay or rollout"
+            f"{folder} holds a run of the kind {figures['kind']!r}: expected {', '.join(_SECTIONS)}"
         )
     try:
         return _SECTIONS[figures["kind"]](folder, figures)
