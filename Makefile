@@ -25,7 +25,7 @@ $(SERVER)/.ready: pyproject.toml server/constraints.txt
 	$(CHECK_PYTHON)
 	@echo "making $(SERVER), for serve, convert and finetune: some minutes, once"
 	@$(PYTHON) -m venv $(SERVER)
-	@$(SERVER)/bin/pip install -c server/constraints.txt -e ".[serve,convert,train,bench,dev]" $(SHOW)
+	@$(SERVER)/bin/pip install -c server/constraints.txt -e ".[serve,convert,train,hdf5,bench,dev]" $(SHOW)
 	@$(SERVER)/bin/pip install -q --no-deps openpi-client==0.1.2  # for tests; it asks for numpy 1
 	touch $@
 

@@ -45,7 +45,8 @@ def parse_features(described: object) -> dict[str, Feature]:
     features = {}
     for name, value in described.items():
         try:
-            shape = tuple(int(size) for size in value["shape"])
+            sizes = value["shape"]  # null for a text's, in some recorders' files
+            shape = () if sizes is None else tuple(int(size) for size in sizes)
             features[name] = Feature(str(value["dtype"]), shape, parse_names(value.get("names")))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DatasetError(

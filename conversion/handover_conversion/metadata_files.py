@@ -1,6 +1,7 @@
 """Reading of a dataset's small files: JSON and JSON lines, of bounded size and depth."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def _content(root: Path, name: str, largest: int) -> bytes:
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise DatasetError(f"{root} {what}, expected a dataset's folder")
-    if not (root / name).is_file() and not (root / name).exists():
+    if not os.path.lexists(root / name):
         raise DatasetError(f"{root} has no {name}: expected a dataset's folder")
     path = regular_file(root, name)
     try:

@@ -45,9 +45,11 @@ def policy_spec(
         device=str(device),
         dtype=dtype_name(dtype),
         supports_seed=True,
-        supports_prefix=True,
+        supports_prefix=codec.modality.action.delta_indices[0] == 0,
         max_batch=1 if device.type == "cpu" else GPU_BATCH,
         training=metadata.training,
+        language_key=codec.modality.language.keys[0] if codec.modality.language.keys else "",
+        first_step=max(0, codec.modality.action.delta_indices[0]),
     )
 
 

@@ -264,7 +264,7 @@ class TrainingRecord(_message.Message):
     def __init__(self, dataset_name: _Optional[str] = ..., dataset_hash: _Optional[str] = ..., train_episodes: _Optional[_Iterable[int]] = ..., held_out_episodes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class GetInfoReply(_message.Message):
-    __slots__ = ("protocol_version", "server_version", "policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag", "cameras", "state", "action", "horizon", "rate_hz", "denoising_steps", "image_codecs", "limits", "supports_seed", "supports_prefix", "device", "dtype", "training")
+    __slots__ = ("protocol_version", "server_version", "policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag", "cameras", "state", "action", "horizon", "rate_hz", "denoising_steps", "image_codecs", "limits", "supports_seed", "supports_prefix", "device", "dtype", "training", "language_key", "first_step")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +285,8 @@ class GetInfoReply(_message.Message):
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     TRAINING_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_KEY_FIELD_NUMBER: _ClassVar[int]
+    FIRST_STEP_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     server_version: str
     policy: str
@@ -305,4 +307,6 @@ class GetInfoReply(_message.Message):
     device: str
     dtype: str
     training: _containers.RepeatedCompositeFieldContainer[TrainingRecord]
-    def __init__(self, protocol_version: _Optional[int] = ..., server_version: _Optional[str] = ..., policy: _Optional[str] = ..., checkpoint_name: _Optional[str] = ..., checkpoint_hash: _Optional[str] = ..., processor_hash: _Optional[str] = ..., embodiment_tag: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[CameraSpec, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[StateSpec, _Mapping]]] = ..., action: _Optional[_Iterable[_Union[ActionSpec, _Mapping]]] = ..., horizon: _Optional[int] = ..., rate_hz: _Optional[float] = ..., denoising_steps: _Optional[int] = ..., image_codecs: _Optional[_Iterable[_Union[ImageCodec, str]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., supports_seed: bool = ..., supports_prefix: bool = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., training: _Optional[_Iterable[_Union[TrainingRecord, _Mapping]]] = ...) -> None: ...
+    language_key: str
+    first_step: int
+    def __init__(self, protocol_version: _Optional[int] = ..., server_version: _Optional[str] = ..., policy: _Optional[str] = ..., checkpoint_name: _Optional[str] = ..., checkpoint_hash: _Optional[str] = ..., processor_hash: _Optional[str] = ..., embodiment_tag: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[CameraSpec, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[StateSpec, _Mapping]]] = ..., action: _Optional[_Iterable[_Union[ActionSpec, _Mapping]]] = ..., horizon: _Optional[int] = ..., rate_hz: _Optional[float] = ..., denoising_steps: _Optional[int] = ..., image_codecs: _Optional[_Iterable[_Union[ImageCodec, str]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., supports_seed: bool = ..., supports_prefix: bool = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., training: _Optional[_Iterable[_Union[TrainingRecord, _Mapping]]] = ..., language_key: _Optional[str] = ..., first_step: _Optional[int] = ...) -> None: ...

@@ -174,7 +174,11 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """A policy's identity, inputs and outputs; the server sends it with its limits as GetInfo."""
+    """A policy's identity, inputs and outputs; the server sends it with its limits as GetInfo.
+
+    language_key: where a dataset has the policy's instruction, empty where nothing tells;
+    first_step: steps from an observation to its chunk's first action
+    """
 
     policy: str
     cameras: tuple[CameraSpec, ...]
@@ -193,6 +197,8 @@ class PolicySpec:
     supports_prefix: bool = False
     max_batch: int = 1
     training: tuple[TrainingRecord, ...] = ()
+    language_key: str = ""
+    first_step: int = 0
 
 
 @dataclass(frozen=True)

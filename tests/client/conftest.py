@@ -212,8 +212,12 @@ class FakeRecordings:
             for entry in self.episodes
         }
 
-    def read_episode(self, index):
+    def read_episode(self, index, language_key=None):
+        assert language_key is None  # the spec names none
         return self.rows[index]
+
+    def check_instructions(self, index, language_key=None):
+        assert index in self.rows
 
     def read_frames(self, index, camera, rows=None):
         for row in rows:

@@ -25,6 +25,7 @@ CHECKPOINT = ROOT / "checkpoints/aloha-mini"
 SHORT = {
     "replay": "--steps 32 --traj-ids 0 1",  # the dataset has two episodes
     "rollout": "--episodes 1 --max-steps 25 --workers 1",
+    "record": "--episodes 2 --workers 1",
     "finetune": "--max-steps 2 --save-steps 2 --eval-steps 2 --global-batch-size 4 --device cpu "
     "--dataloader-num-workers 0 --cache-dir cache",
 }
@@ -68,6 +69,7 @@ def test_every_page_with_commands_of_this_test_has_one():
         "docs/containers.md",
         "docs/conversion.md",
         "docs/evaluation.md",
+        "docs/robot.md",
         "docs/robustness.md",
         "docs/serving.md",
         "docs/training.md",
@@ -144,10 +146,11 @@ def test_robustness(terminal):
 def test_training(terminal, base):
     terminal.place("lerobot/aloha_sim_transfer_cube_human", RECORDINGS)
     terminal.place("nvidia/GR00T-N1.6-3B", base)
+    terminal.place("checkpoints", ROOT / "checkpoints")
     record_small_robot(RECORDINGS, terminal.folder / "my/so100_recordings", joints=6)
     said = terminal.run_page("docs/training.md")
     assert "no faults" in said["handover convert --check data/transfer_cube"]
-    for output in ("so100", "finetune", "small"):
+    for output in ("so100", "finetune", "small", "fifty"):
         assert (terminal.folder / "outputs" / output / "best/model.safetensors").exists()
     open_loop = figures(terminal.folder / "runs/open_loop")
     assert set(open_loop["parts"]) == {"all", "arm", "gripper"}
@@ -175,6 +178,17 @@ def test_conversion(terminal):
         "arm": (0, 5),
         "gripper": (5, 6),
     }
+
+
+def test_robot(terminal):
+    settings = '{"look": "plain", "camera_rate_hz": 5}'
+    (terminal.folder / "sim.json").write_text(settings)
+    short = "--episodes 1 --max-seconds 6 --frozen-s 5 --stale-s 2 --robot-config sim.json"
+    terminal.short = {"drive": short}
+    terminal.run_page("docs/robot.md")
+    for name in ("driven", "corrected"):
+        assert json.loads((terminal.folder / name / "metrics.json").read_text())["episodes"] == 1
+    assert (terminal.folder / "PAGE.html").stat().st_size > 50_000
 
 
 def test_containers(terminal):

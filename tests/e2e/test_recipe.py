@@ -13,13 +13,17 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 
 RECIPE = Path(__file__).resolve().parents[2] / "training/recipes/aloha_mini.sh"
 TINY = {
-    "DEMONSTRATIONS": "1",
+    "MAKE_BASE": "1",
+    "DEMONSTRATIONS": "2",
     "SNAPSHOTS": "14",  # of every twelve episodes two are held out
     "ON_THE_WAY": "4",
+    "LOOSE": "2",
     "VISION_STEPS": "2",
-    "HEAD_STEPS": "2",
-    "CORRECTIONS": "2",
-    "LAST_STEPS": "4",
+    "STEPS": "2",
+    "CORRECTIONS": "1",
+    "MORE_STEPS": "2",
+    "SAVE_STEPS": "2",
+    "BATCH": "4",
     "ROLLOUTS": "1",
 }
 
@@ -30,7 +34,8 @@ TINY = {
 def test_the_recipe_runs_from_nothing_to_a_checkpoint_and_can_be_run_again(server_bin, tmp_path):
     first = run_recipe(server_bin, tmp_path)
     record = json.loads((first / "training_record.json").read_text())
-    assert record["snapshots"]["transfer_cube"]["train_seeds"]
+    names = [one["dataset_name"] for one in record["trained_on"]]
+    assert names[:2] == ["groot_transfer_cube", "groot_insertion"]
     card = (first / "README.md").read_text()
     assert "| transfer_cube | 1 |" in card
     assert "| insertion | 1 |" in card

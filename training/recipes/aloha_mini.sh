@@ -1,48 +1,28 @@
 #!/bin/sh
-# (c) The checkpoint that ships, checkpoints/aloha-mini: from nothing to a policy on two CPU cores.
-# Run again, every command continues where it stopped. RESULTS.md tells what was run for the weights
-# that ship, in which order and with what result.
+# The checkpoint that ships, checkpoints/aloha-mini, from nothing but the simulator on two CPU cores:
+# the base, demonstrations, finetuning, corrections of what it does wrong, and its success rate. After
+# the base every command is one that users have. Run again, every command continues where it stopped.
 #
 #     training/recipes/aloha_mini.sh [FOLDER [CHECKPOINT]]
 #
-# SIM and SERVER are the Pythons of the two environments made by `make env`. The numbers below can
-# be set too; tests/e2e/test_recipe.py runs the whole script with tiny ones.
+# BASE starts from a base that exists; MAKE_BASE=1 makes one. SIM and SERVER are the Pythons of the two
+# environments made by `make env`. tests/e2e/test_recipe.py runs the whole script with tiny numbers.
 set -eu
 work=${1:-./outputs/aloha-mini}
 checkpoint=${2:-checkpoints/aloha-mini}
 SIM=${SIM:-.venv-sim/bin/python} SERVER=${SERVER:-.venv-server/bin/python}
-PORT=${PORT:-50077}
-DEMONSTRATIONS=${DEMONSTRATIONS:-24} SNAPSHOTS=${SNAPSHOTS:-1600} ON_THE_WAY=${ON_THE_WAY:-40}
-VISION_STEPS=${VISION_STEPS:-3400} HEAD_STEPS=${HEAD_STEPS:-8000} CORRECTIONS=${CORRECTIONS:-300}
-LAST_STEPS=${LAST_STEPS:-16000} ROLLOUTS=${ROLLOUTS:-200}
-export OMP_NUM_THREADS=1
+PORT=${PORT:-50077} BASE=${BASE:-checkpoints/aloha-mini-base}
+DEMONSTRATIONS=${DEMONSTRATIONS:-200} STEPS=${STEPS:-16000}
+CORRECTIONS=${CORRECTIONS:-150} MORE_STEPS=${MORE_STEPS:-8000} ROLLOUTS=${ROLLOUTS:-500}
+SNAPSHOTS=${SNAPSHOTS:-1600} ON_THE_WAY=${ON_THE_WAY:-20} LOOSE=${LOOSE:-40}
+VISION_STEPS=${VISION_STEPS:-4000} SAVE_STEPS=${SAVE_STEPS:-1000} BATCH=${BATCH:-64}
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+tasks="transfer_cube insertion"
 
-# Demonstrations, and snapshots of many more episodes (1 CPU second an episode).
-for task in transfer_cube insertion; do
-    if [ ! -e "$work/groot_$task" ]; then
-        "$SIM" -m handover_client.cli record --task $task --episodes "$DEMONSTRATIONS" \
-            --seed 5000 --render fast --output "$work/rec_$task"
-        "$SERVER" -m handover_client.cli convert --source "$work/rec_$task" \
-            --output "$work/groot_$task"
-    fi
-done
-"$SIM" -m handover_training.aloha_mini snapshots --output "$work/snap" --seed 30000 \
-    --episodes "$SNAPSHOTS" --on-the-way "$ON_THE_WAY" --loose 12 --shadows 0.06
-
-# Vision pre-training; the backbone is frozen afterwards.
-"$SERVER" -m handover_training.aloha_mini vision --snapshots "$work/snap" \
-    --output "$work/backbone.safetensors" --steps "$VISION_STEPS"
-
-# The action head learns from its features, then from corrections of its own mistakes as well.
-head() { # STEPS FOLDER …
-    steps=$1
-    shift
-    "$SERVER" -m handover_training.aloha_mini head --snapshots "$@" \
-        --recordings "$work/groot_transfer_cube" "$work/groot_insertion" \
-        --backbone "$work/backbone.safetensors" --output "$work/head" --steps "$steps"
-}
+handover() { "$SERVER" -m handover_client.cli "$@"; }
+simulate() { "$SIM" -m handover_client.cli "$@"; }
 serve() { # CHECKPOINT
-    "$SERVER" -m handover_client.cli serve --checkpoint "$1" --port "$PORT" &
+    handover serve --checkpoint "$1" --port "$PORT" &
     server=$!
     trap 'kill $server' EXIT
 }
@@ -51,22 +31,64 @@ stop_serving() {
     wait $server || true
     trap - EXIT
 }
-head "$HEAD_STEPS" "$work/snap"
-serve "$work/head/step-$HEAD_STEPS"
-"$SIM" -m handover_training.aloha_mini corrections --server 127.0.0.1:"$PORT" \
-    --output "$work/corrections" --episodes "$CORRECTIONS"
-stop_serving
-head "$LAST_STEPS" "$work/snap" "$work/corrections"
 
-# Measure on unseen seeds, and release.
-serve "$work/head/final"
-for task in transfer_cube insertion; do
-    [ -e "$work/rollout_$task" ] || "$SIM" -m handover_client.cli rollout \
-        --server 127.0.0.1:"$PORT" --task $task --seed 10000 --episodes "$ROLLOUTS" \
-        --execute-steps 4 --videos none --output "$work/rollout_$task"
+# The base: a backbone that learns to see the scenes, in images without actions.
+if [ -n "${MAKE_BASE:-}" ]; then
+    BASE=$work/base
+    if [ ! -e "$BASE" ]; then
+        "$SIM" -m handover_training.aloha_mini snapshots --output "$work/snapshots" --seed 200000 \
+            --episodes "$SNAPSHOTS" --on-the-way "$ON_THE_WAY" --loose "$LOOSE" --shadows 0.1
+        "$SERVER" -m handover_training.aloha_mini vision --snapshots "$work/snapshots" \
+            --output "$work/backbone.safetensors" --steps "$VISION_STEPS"
+        "$SERVER" -m handover_training.aloha_mini base --backbone "$work/backbone.safetensors" \
+            --snapshots "$work/snapshots" --output "$BASE"
+    fi
+fi
+
+# Demonstrations of both tasks, and a policy for both.
+record() { # NAME TASK EPISODES FLAGS
+    name=$1 task=$2 episodes=$3
+    shift 3
+    [ -e "$work/groot_$name" ] && return
+    [ -e "$work/rec_$name" ] || simulate record --task "$task" --episodes "$episodes" --fps 20 \
+        --image-size 256 --render plain --output "$work/rec_$name" "$@"
+    handover convert --source "$work/rec_$name" --output "$work/groot_$name"
+}
+finetune() { # NAME BASE STEPS DATASET …
+    name=$1 base=$2 steps=$3
+    shift 3
+    [ -e "$work/$name/model.safetensors" ] || handover finetune --base-model-path "$base" \
+        --output-dir "$work/$name" --cache-dir "$work/cache" --max-steps "$steps" \
+        --global-batch-size "$BATCH" --learning-rate 1.5e-3 --weight-decay 1e-4 --ema-decay 0.995 \
+        --state-noise 0.007 --no-random-crop --save-steps "$SAVE_STEPS" --report-to none \
+        --device cpu --dataset-path "$@"
+}
+for task in $tasks; do record "$task" "$task" "$DEMONSTRATIONS" --seed 5000; done
+finetune first "$BASE" "$STEPS" "$work/groot_transfer_cube" "$work/groot_insertion"
+
+# The policy drives, the expert takes over where it goes wrong, and what it does then is learnt.
+if [ "$CORRECTIONS" -gt 0 ]; then
+    serve "$work/first"
+    for task in $tasks; do
+        record "${task}_corrected" "$task" "$CORRECTIONS" --seed 50000 \
+            --server 127.0.0.1:"$PORT" --takeover
+    done
+    stop_serving
+    finetune last "$work/first" "$MORE_STEPS" "$work/groot_transfer_cube" \
+        "$work/groot_insertion" "$work/groot_transfer_cube_corrected" \
+        "$work/groot_insertion_corrected"
+    trained=$work/last
+else
+    trained=$work/first
+fi
+
+# Its success on unseen seeds, and the release.
+serve "$trained"
+for task in $tasks; do
+    [ -e "$work/rollout_$task" ] || simulate rollout --server 127.0.0.1:"$PORT" --task "$task" \
+        --seed 10000 --episodes "$ROLLOUTS" --execute-steps 4 --videos none \
+        --output "$work/rollout_$task"
 done
 stop_serving
-"$SERVER" -m handover_training.aloha_mini release --trained "$work/head/final" \
-    --snapshots "$work/snap" "$work/corrections" \
-    --recordings "$work/groot_transfer_cube" "$work/groot_insertion" --output "$checkpoint" \
+"$SERVER" -m handover_training.aloha_mini release --trained "$trained" --output "$checkpoint" \
     --rollouts "$work/rollout_transfer_cube/metrics.json" "$work/rollout_insertion/metrics.json"

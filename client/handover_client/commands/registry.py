@@ -98,6 +98,12 @@ COMMANDS = {
         "closed-loop evaluation: a server's chunks played in MuJoCo",
         extra="sim",
     ),
+    "drive": Command(
+        f"{_OURS}.drive",
+        "handover_client.drive.config:DriveConfig",
+        "a robot in real time: guarded, by an operator, recorded",
+        extra="sim",
+    ),
     "replay-requests": Command(
         f"{_OURS}.replay_requests",
         f"{_OURS}.replay_requests:ReplayRequestsConfig",

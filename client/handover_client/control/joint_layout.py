@@ -71,6 +71,11 @@ def joint_layout(spec: PolicySpec, told: Told | None = None) -> JointLayout:
 
     told: for groups whose names do not say it
     """
+    if spec.first_step:
+        raise UnmetPrecondition(
+            f"the policy's chunks begin {spec.first_step} steps after the observation: only those "
+            "that begin with it are played in closed loop (action delta_indices 0, 1, 2 …)"
+        )
     told = dict(told or {})
     stated = {part.unit for part in (*spec.state, *spec.action)}
     wrong = sorted(unit for unit in stated if unit.split(" ")[0] in _FOREIGN)

@@ -31,6 +31,8 @@ def check_fit(dataset: "GrootDataset", spec: PolicySpec) -> ActionColumns:
             f"{spec.checkpoint_name or spec.policy} needs: {'; '.join(lacks)}; replay a dataset "
             "converted for this checkpoint's embodiment"
         )
+    if spec.language_key:
+        dataset.instructions.check_key(spec.language_key)
     _check_steps(spec)
     _check_dims("state", {group.name: group.dim for group in spec.state}, dataset.state_groups)
     dims = {group.name: group.dim for group in spec.action}
@@ -60,10 +62,21 @@ def choose_episodes(dataset: "GrootDataset", traj_ids: Sequence[int]) -> "list[E
     chosen = [known[index] for index in traj_ids] or list(known.values())
     if not chosen:
         raise EvaluationError(f"the dataset {dataset.path.name} has no episodes")
-    empty = [entry.index for entry in chosen if entry.length < 1]
-    if empty:
-        raise EvaluationError(f"episode {empty[0]} of {dataset.path.name} has no steps")
     return chosen
+
+
+def check_episodes(
+    dataset: "GrootDataset", entries: "Sequence[EpisodeEntry]", spec: PolicySpec
+) -> None:
+    """Raise EvaluationError for episodes without a step to predict, or without an instruction."""
+    short = [entry.index for entry in entries if entry.length <= spec.first_step]
+    if short:
+        raise EvaluationError(
+            f"episode {short[0]} of {dataset.path.name} has no steps"
+            + (f" that follow a chunk's first {spec.first_step}" if spec.first_step else "")
+        )
+    for entry in entries:
+        dataset.check_instructions(entry.index, spec.language_key or None)
 
 
 def check_horizon(action_horizon: int, spec: PolicySpec) -> None:

@@ -29,8 +29,8 @@ class ReplayConfig:
     """Episodes to replay, for example 0 1 2; all by default."""
     steps: int = 200
     """Maximum steps per episode to evaluate; shorter episodes are evaluated whole."""
-    action_horizon: int = 16
-    """Steps of each chunk to use before the next is requested."""
+    action_horizon: Optional[int] = None
+    """Steps of each chunk to use before the next is requested; by default the whole chunk."""
     seed: int = 0
     """Seed of the policy's noise; each request's is derived from it, the episode and the step."""
     image_codec: Literal["raw", "jpeg", "png"] = "raw"
@@ -47,6 +47,6 @@ class ReplayConfig:
 
 def check(config: ReplayConfig) -> None:
     """Raise UsageError for flags that make no sense whatever the server and the dataset are."""
-    check_range(config, "steps", least=1)
+    check_range(config, "steps", "action_horizon", least=1)
     check_range(config, "seed", least=0)
     check_timeouts(config, "connect_timeout_s", "call_timeout_s")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from handover_proto import ActionChunk, Observation, Overloaded
+from handover_proto import ActionChunk, Observation, Overloaded, PolicySpec
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.errors import EvaluationError
@@ -32,7 +32,10 @@ class ReplayPlan:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One episode as demonstrated, as predicted, and as the baselines have it: (T, D) float32."""
+    """One episode as demonstrated, as predicted, and as the baselines have it: (T, D) float32.
+
+    They begin with the action that the policy's first chunk begins with.
+    """
 
     episode: int
     task: str  # the instruction at the first step
@@ -53,7 +56,7 @@ def request_seed(seed: int, episode: int, step: int) -> int:
 
 
 def inference_steps(length: int, plan: ReplayPlan) -> range:
-    """List the steps at which the policy is asked, in an episode of `length` steps."""
+    """List the steps at which the policy is asked, in an episode of `length` actions to predict."""
     return range(0, min(length, plan.steps), plan.action_horizon)
 
 
@@ -80,10 +83,11 @@ class Replayer:
         Raises PolicyError when the server fails, EvaluationError for a bad recording or when the
         server changes its checkpoint.
         """
-        episode, action = read_demonstration(self._dataset, entry.index, self._layout)
-        asked_at = inference_steps(entry.length, self._plan)
+        spec = self._client.info.spec
+        episode, action = read_demonstration(self._dataset, entry.index, self._layout, spec)
+        asked_at = inference_steps(len(action), self._plan)
         chunks, calls = [], []
-        seen = observations(self._dataset, entry.index, episode, self._client.info.spec, asked_at)
+        seen = observations(self._dataset, entry.index, episode, spec, asked_at)
         for step, observation in zip(asked_at, seen, strict=True):
             seed = request_seed(self._plan.seed, entry.index, step)
             chunk, call = self._ask(observation, seed, step, f"episode={entry.index}")
@@ -97,8 +101,9 @@ class Replayer:
         self, entry: "EpisodeEntry", answers: ReplayedEpisode, mean: MeanTrajectory
     ) -> Trajectory:
         """Combine the policy's answers with the recorded actions and the baselines."""
-        episode, action = read_demonstration(self._dataset, entry.index, self._layout)
-        asked_at = tuple(inference_steps(entry.length, self._plan))
+        spec = self._client.info.spec
+        episode, action = read_demonstration(self._dataset, entry.index, self._layout, spec)
+        asked_at = tuple(inference_steps(len(action), self._plan))
         return Trajectory(
             episode=entry.index,
             task=episode.task_at(0),
@@ -154,14 +159,15 @@ class Replayer:
 
 
 def read_demonstration(
-    dataset: "GrootDataset", index: int, layout: ActionColumns
+    dataset: "GrootDataset", index: int, layout: ActionColumns, spec: PolicySpec
 ) -> tuple["Episode", np.ndarray]:
     """Read an episode, and its actions in the layout's groups: (L, D) float32.
 
-    Raises EvaluationError for numbers that are not finite.
+    Its instructions are those of the policy's language key; its actions begin where the policy's
+    chunks do. Raises EvaluationError for numbers that are not finite.
     """
-    episode = dataset.read_episode(index)
-    action = select_groups(episode.action, dataset.action_groups, layout)
+    episode = dataset.read_episode(index, spec.language_key or None)
+    action = select_groups(episode.action, dataset.action_groups, layout)[spec.first_step :]
     if not (np.isfinite(action).all() and np.isfinite(episode.state).all()):
         raise EvaluationError(f"episode {index} holds numbers that are not finite")
     return episode, action

@@ -13,7 +13,12 @@ from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_client.replay.baselines import MeanTrajectory
-from handover_client.replay.compatibility import check_fit, check_horizon, choose_episodes
+from handover_client.replay.compatibility import (
+    check_episodes,
+    check_fit,
+    check_horizon,
+    choose_episodes,
+)
 from handover_client.replay.config import ReplayConfig
 from handover_client.replay.evaluation import Evaluation, evaluate
 from handover_client.replay.figures import figures
@@ -77,7 +82,8 @@ class Replay:
     def _replay_all(self, folder: ReplayFolder | None) -> list[Trajectory]:
         plan, mean = self.requests, self._mean_trajectory()
         replayer = Replayer(self.client, self.dataset, self.layout, plan)
-        chunks = sum(len(inference_steps(entry.length, plan)) for entry in self.entries)
+        first = self.client.info.spec.first_step
+        chunks = sum(len(inference_steps(entry.length - first, plan)) for entry in self.entries)
         trajectories = []
         with ProgressBar("chunks", chunks, transient=True) as bar:
             for place, entry in enumerate(self.entries, start=1):
@@ -95,10 +101,10 @@ class Replay:
     def _mean_trajectory(self) -> MeanTrajectory:
         episodes = self.dataset.episodes
         actions = (
-            read_demonstration(self.dataset, entry.index, self.layout)[1]
+            read_demonstration(self.dataset, entry.index, self.layout, self.client.info.spec)[1]
             for entry in track(episodes, "mean trajectory", total=len(episodes), transient=True)
         )
-        longest = max(entry.length for entry in episodes)
+        longest = max(entry.length for entry in episodes) - self.client.info.spec.first_step
         return MeanTrajectory(actions, min(self.requests.steps, longest))
 
 
@@ -118,7 +124,8 @@ def open_replay(config: ReplayConfig, security: ChannelSecurity) -> Iterator[Rep
         image_codec=ImageCodec.parse(config.image_codec),
         security=security,
     ) as client:
-        plan = ReplayPlan(config.steps, config.action_horizon, config.seed)
+        horizon = config.action_horizon or client.info.spec.horizon
+        plan = ReplayPlan(config.steps, horizon, config.seed)
         yield prepare_replay(dataset, client, plan, config.traj_ids or ())
 
 
@@ -133,6 +140,7 @@ def prepare_replay(
     check_horizon(plan.action_horizon, spec)
     entries = choose_episodes(dataset, traj_ids)
     layout = check_fit(dataset, spec)
+    check_episodes(dataset, entries, spec)
     with ProgressBar("hashing the dataset", 1, transient=True):
         dataset_hash = dataset.content_hash()
     return Replay(plan, dataset, client, entries, layout, dataset_hash)

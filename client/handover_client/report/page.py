@@ -14,6 +14,7 @@ from markupsafe import Markup
 from handover_client.comparison.leaderboard import COSTS, Board
 from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
+from handover_client.report.drive import drive_section
 from handover_client.report.replay import replay_section
 from handover_client.report.robustness import robustness_section
 from handover_client.report.rollout import rollout_section
@@ -23,6 +24,7 @@ _SECTIONS = {
     "replay": replay_section,
     "rollout": rollout_section,
     "robustness": robustness_section,
+    "drive": drive_section,
 }
 
 

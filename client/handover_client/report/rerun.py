@@ -54,7 +54,8 @@ def write_replay_rrd(path: Path, evaluation: "Evaluation", replay: "Replay") -> 
     with _recording(path, "handover replay") as recording:
         for each in evaluation.trajectories:
             root = f"episode_{each.episode}"
-            times_s = np.arange(len(each.predicted)) / rate_hz
+            first = replay.client.info.spec.first_step
+            times_s = (first + np.arange(len(each.predicted))) / rate_hz
             for column, name in zip(part.columns, part.names, strict=True):
                 joint = f"{root}/joints/{_entity(name)}"
                 _log_curve(recording, f"{joint}/target", times_s, each.predicted[:, column])
@@ -64,7 +65,8 @@ def write_replay_rrd(path: Path, evaluation: "Evaluation", replay: "Replay") -> 
             asked = list(each.inference_steps)
             for camera in dataset.cameras:
                 frames = dataset.read_frames(each.episode, camera, asked)
-                _log_frames(recording, f"{root}/{_entity(camera)}", times_s[asked], frames)
+                seen_s = np.asarray(asked) / rate_hz
+                _log_frames(recording, f"{root}/{_entity(camera)}", seen_s, frames)
 
 
 def write_rollout_rrd(

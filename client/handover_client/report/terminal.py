@@ -138,6 +138,23 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
         console.print(latency_table(figures))
 
 
+def print_drive(figures: Mapping[str, Any]) -> None:
+    """Print success as the operator said, what the guard did, holds, latency and jitter."""
+    console = Console(highlight=False)
+    count, settings = figures["episodes"], figures["settings"]
+    console.print(f"[bold]Driven[/]: {escape(policy_name(figures))} on {escape(settings['robot'])}")
+    console.print(f"{count} episode{'s' * (count != 1)}, {figures['seconds']:.0f} s\n")
+    if figures["judged"]:
+        console.print(f"  {'success':<24}{percent_interval(figures)}")
+    for title, counts in (("guard", figures["guard"]), ("holds", figures["holds"])):
+        for kind, steps in counts.items():
+            console.print(f"  {f'{title}: {escape(kind)}':<44}{steps} of {figures['steps']} steps")
+    for title, key in (("latency of a chunk", "latency_ms"), ("control steps late", "late_ms")):
+        if figures[key]:
+            spread = " / ".join(f"{figures[key][name]:.1f}" for name in ("p50", "p99", "max"))
+            console.print(f"  {title:<24}{spread} ms (p50 / p99 / max)")
+
+
 def print_comparison(comparison: Comparison) -> None:
     """Print what is compared, what does not fit, and every section."""
     console = Console(highlight=False)

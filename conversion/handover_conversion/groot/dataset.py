@@ -4,6 +4,7 @@ LeRobot's layouts 2.0, 2.1 and 3.0 with meta/modality.json; without one, as LeRo
 Needs only numpy, pyarrow and av.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,7 @@ class GrootDataset:
         path = Path(path)
         info = read_json(path, "meta/info.json")
         fps, features = read_fps(path, info), read_features(path, info)
-        described = not plain or (path / "meta/modality.json").exists()
+        described = not plain or os.path.lexists(path / "meta/modality.json")
         modality = read_modality(path) if described else plain_modality(features)
         state = read_groups(path, modality, "state", STATE)
         action = read_groups(path, modality, "action", ACTION)

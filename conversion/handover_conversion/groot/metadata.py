@@ -1,5 +1,6 @@
 """Parsers of a GR00T dataset's metadata: rate, groups of columns, episodes, tasks."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def read_features(path: Path, info: dict[str, Any]) -> dict[str, dict[str, Any]]
 
 def read_modality(path: Path) -> dict[str, Any]:
     """Read modality.json. Raises DatasetError; a folder without one is not a GR00T dataset."""
-    if path.is_dir() and not (path / "meta/modality.json").exists():
+    if path.is_dir() and not os.path.lexists(path / "meta/modality.json"):
         raise DatasetError(
             f"{path} has no meta/modality.json: expected a GR00T dataset; "
             "handover convert makes one from a LeRobot dataset"

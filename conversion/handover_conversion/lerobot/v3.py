@@ -81,8 +81,13 @@ def _has_rows_between(records: list[tuple[str, dict[str, Any]]]) -> Callable[[in
 
 
 def _video_columns(video_key: str) -> tuple[str, ...]:
-    fields = ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
+    fields = ("chunk_index", "file_index", "from_timestamp")
     return tuple(f"videos/{video_key}/{field}" for field in fields)
+
+
+def _end_column(video_key: str) -> str:
+    """Column of the end of an episode's frames, which neither players nor conversion need."""
+    return f"videos/{video_key}/to_timestamp"
 
 
 def _read_places(
@@ -93,11 +98,12 @@ def _read_places(
     if not files:
         raise DatasetError(f"{root} has no meta/episodes/chunk-*/file-*.parquet")
     wanted = (*_PLACE_COLUMNS, *(column for key in videos for column in _video_columns(key)))
+    ends = [_end_column(key) for key in videos]
     records, faults = [], []
     for path in files:
         name = path.relative_to(root).as_posix()
         try:
-            parquet = pq.ParquetFile(path)
+            parquet = pq.ParquetFile(regular_file(root, name))
             missing = set(wanted) - set(parquet.schema_arrow.names)
             if missing:
                 faults.append(Fault(name, f"has no column {', '.join(sorted(missing))}"))
@@ -108,8 +114,9 @@ def _read_places(
                 held = ", ".join(f"{column} holds {kind}" for column, kind in other.items())
                 faults.append(Fault(name, f"{held}, expected numbers"))
                 continue
-            rows = parquet.read(columns=list(wanted)).to_pylist()
-        except (OSError, pa.ArrowException) as error:
+            optional = [column for column in ends if column in parquet.schema_arrow.names]
+            rows = parquet.read(columns=[*wanted, *optional]).to_pylist()
+        except (DatasetError, OSError, pa.ArrowException) as error:
             faults.append(Fault(name, f"cannot be read: {_first_line(error)}"))
             continue
         for row in rows:
@@ -151,8 +158,10 @@ def _time_faults(name: str, record: dict[str, Any], key: str) -> list[Fault]:
 
 def _odd_ends(record: dict[str, Any], key: str, fps: float) -> list[str]:
     """Tell of an end that is not the length's: players use the length, and so does conversion."""
-    _, _, start, end = (record[column] for column in _video_columns(key))
-    frames = (end - start) * fps
+    end = record.get(_end_column(key))
+    if end is None:
+        return []
+    frames = (end - record[f"videos/{key}/from_timestamp"]) * fps
     if abs(frames - record["length"]) <= 0.011 * record["length"] + 0.5:
         return []
     return [
@@ -170,7 +179,7 @@ def _overlaps(
         index = record["episode_index"]
         rows.append((record["dataset_from_index"], record["dataset_to_index"], index, name))
         for key in videos:
-            chunk, file, start, _ = (record[column] for column in _video_columns(key))
+            chunk, file, start = (record[column] for column in _video_columns(key))
             end = start * fps + record["length"]
             if math.isfinite(end):
                 frames[key, chunk, file].append((start * fps, end, index, name))
@@ -216,13 +225,12 @@ def _locate(
             if source.features[key].dtype == "image":
                 frames[key] = RowImages(root, rows, index, key, length, shared=True)
                 continue
-            chunk, file, start, end = (record[column] for column in _video_columns(key))
+            chunk, file, start = (record[column] for column in _video_columns(key))
             place = {"video_key": key, "chunk_index": chunk, "file_index": file}
             path = root / fill_pattern(info.get("video_path") or _VIDEO_PATH, place)
             size = frame_size(info["features"][key])
-            frames[key] = VideoSpan(
-                path, length, source.fps, size, float(start), shared=True, to_s=float(end)
-            )
+            end = record.get(_end_column(key))
+            frames[key] = VideoSpan(path, length, source.fps, size, float(start), True, end)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root}: meta/info.json: data_path or video_path cannot be used: {error}"

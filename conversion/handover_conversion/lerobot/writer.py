@@ -38,7 +38,8 @@ class RecordedSteps:
 
     `state` and `action` are (L, 14) float32, rad, grippers 0 … 1. `videos` are files by camera, as
     in the format; each shows its camera at the times of the states. `image_statistics` are
-    VideoRecorder's, by camera. `marks` are columns of their own, (L,) bool, such as `intervention`.
+    VideoRecorder's, by camera. `marks` are columns of their own, (L,) bool, such as `intervention`;
+    `measures` the same, float32.
     """
 
     state: np.ndarray
@@ -46,6 +47,7 @@ class RecordedSteps:
     videos: Mapping[str, Path]
     image_statistics: Mapping[str, dict[str, list]]
     marks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    measures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.state)
@@ -60,6 +62,7 @@ class RecordingFormat:
     cameras: Mapping[str, tuple[int, int]]  # {"observation.images.top": (height, width)}
     codec: RecordingCodec
     marks: tuple[str, ...] = ()  # names of every episode's marks
+    measures: tuple[str, ...] = ()
 
 
 def write_recordings(
@@ -74,7 +77,8 @@ def write_recordings(
     for index, episode in enumerate(episodes):
         columns = _columns(episode, index, first_row=sum(lengths), fps=form.fps)
         columns |= {name: episode.marks[name] for name in form.marks}
-        _write_rows(folder / episode_path(DATA_PATH, index), columns)
+        columns |= {name: episode.measures[name].astype(np.float32) for name in form.measures}
+        _write_rows(folder / episode_path(DATA_PATH, index), columns, _kinds(form))
         for camera in form.cameras:
             link_or_copy(episode.videos[camera], folder / episode_path(VIDEO_PATH, index, camera))
         statistics = {camera: episode.image_statistics[camera] for camera in form.cameras}
@@ -117,13 +121,15 @@ def _columns(episode: RecordedSteps, index: int, first_row: int, fps: int) -> di
     }
 
 
-def _kinds(names: Iterable[str]) -> dict[str, pa.DataType]:
-    """Arrow's types of the columns; a mark is a bool."""
-    return {name: _COLUMNS.get(name, pa.bool_()) for name in names}
+def _kinds(form: RecordingFormat) -> dict[str, pa.DataType]:
+    """Arrow's types of the columns."""
+    marks = dict.fromkeys(form.marks, pa.bool_())
+    return _COLUMNS | marks | dict.fromkeys(form.measures, pa.float32())
 
 
-def _write_rows(path: Path, columns: dict[str, np.ndarray]) -> None:
-    kinds = _kinds(columns)
+def _write_rows(
+    path: Path, columns: dict[str, np.ndarray], kinds: Mapping[str, pa.DataType]
+) -> None:
     arrays = [
         pa.FixedSizeListArray.from_arrays(pa.array(columns[name].ravel()), type=kind)
         if kind == _JOINTS
@@ -185,7 +191,7 @@ def _features(form: RecordingFormat) -> dict[str, Any]:
         }
         for camera, (height, width) in form.cameras.items()
     }
-    for name, kind in _kinds((*_COLUMNS, *form.marks)).items():
+    for name, kind in _kinds(form).items():
         if kind == _JOINTS:
             names = {"motors": list(ALOHA_JOINTS)}
             features[name] = {"dtype": "float32", "shape": [len(ALOHA_JOINTS)], "names": names}

@@ -1,5 +1,6 @@
 """Configuration of `handover convert`."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
@@ -102,11 +103,10 @@ def chosen_episodes(config: ConvertConfig) -> frozenset[int] | None:
         return None
     chosen: set[int] = set()
     for span in config.episodes:
-        first, _, last = span.partition("-")
-        ends = (first, last or first)
-        if not all(end.isascii() and end.isdigit() and len(end) < 10 for end in ends):
+        if not re.fullmatch(r"[0-9]{1,9}(-[0-9]{1,9})?", span):
             raise UsageError(f"--episodes: expected numbers and spans such as 5-9, got {span!r}")
-        start, stop = map(int, ends)
+        first, _, last = span.partition("-")
+        start, stop = int(first), int(last or first)
         if not start <= stop <= start + 10_000_000:
             raise UsageError(f"--episodes: {span} counts backwards, or too far")
         chosen.update(range(start, stop + 1))

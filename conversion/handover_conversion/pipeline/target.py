@@ -53,7 +53,7 @@ def make_target(
     if columns is not None:
         name = config.robot or config.embodiment
         robot = settle(robot, columns, decide=says_nothing_of_time(name, source))
-    left = dropped(robot, source.features)
+    left = dropped(robot, source.features, words.columns)
     notes = [*recordings.notes, *robot.notes]
     notes += [f"left out columns: {'; '.join(left)}"] if left else []
     target = Target(

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from handover_common import MissingExtra
+
 from handover_conversion.errors import DatasetError
 from handover_conversion.recordings import SourceInfo
 from handover_conversion.robot.built_in import built_in
@@ -65,9 +67,9 @@ def read_description(path: Path) -> dict[str, Any]:
 
 def _parse_yaml(text: str) -> Any:
     try:
-        import yaml  # the hub's client brings it
-    except ModuleNotFoundError:
-        raise DescriptionError("YAML needs PyYAML, which is not installed: use JSON") from None
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyyaml", "convert") from error
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -9,7 +9,7 @@ from handover_conversion.features import Feature
 
 _USUAL = {"state": "observation.state", "action": "action"}
 _OTHERS = {"state": {"state", "states", "qpos"}, "action": {"action", "actions"}}
-_COUNTERS = {"timestamp", "frame_index", "episode_index", "index", "task_index"}
+COUNTERS = {"timestamp", "frame_index", "episode_index", "index", "task_index"}
 
 
 class DescriptionError(DatasetError):
@@ -82,4 +82,4 @@ def is_numeric(feature: Feature) -> bool:
 
 def numeric_columns(features: Mapping[str, Feature]) -> list[str]:
     """Name the columns of numbers that are not the recorder's own counters."""
-    return [name for name, f in features.items() if is_numeric(f) and name not in _COUNTERS]
+    return [name for name, f in features.items() if is_numeric(f) and name not in COUNTERS]

@@ -4,13 +4,13 @@ Names say nothing for sure, values nearly so: four numbers whose norm is 1 in ev
 quaternion, a joint that leaps by a turn is an angle that wraps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from handover_conversion.features import Feature
-from handover_conversion.robot.columns import joint_names, numeric_columns
+from handover_conversion.robot.columns import COUNTERS, joint_names
 from handover_conversion.robot.description import Group, Piece, Robot, Side
 
 _NORM_TOLERANCE = 1e-3
@@ -115,15 +115,16 @@ def _gripper_suspicions(group: Group, columns: Mapping[str, np.ndarray]) -> list
     return found
 
 
-def dropped(robot: Robot, features: Mapping[str, Feature]) -> list[str]:
-    """Name the recorded numbers that no group uses: values of used columns, and whole columns."""
+def dropped(robot: Robot, features: Mapping[str, Feature], kept: Collection[str]) -> list[str]:
+    """Name what no group uses: values of used columns, and whole columns but those in `kept`."""
     used: dict[str, set[int]] = {}
     for side in (robot.state, robot.action):
         for column, indices in side.used.items():
             used.setdefault(column, set()).update(indices)
     told = []
-    for column in numeric_columns(features):
-        feature = features[column]
+    for column, feature in features.items():
+        if feature.dtype in ("video", "image") or column in (*COUNTERS, *kept):
+            continue
         left = [index for index in range(feature.width) if index not in used.get(column, set())]
         if column not in used:
             told.append(column)

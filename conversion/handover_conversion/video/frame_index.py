@@ -98,9 +98,10 @@ def _end_s(span: _Span) -> float:
     Editors leave other ends there, which players do not use either: length and rate decide then.
     """
     nominal = span.from_s + span.length / span.fps
-    if span.to_s is None or abs(span.to_s - nominal) * span.fps > 0.011 * span.length + 0.5:
+    if span.to_s is None:
         return nominal
-    return span.to_s
+    fits = abs(span.to_s - nominal) * span.fps <= 0.011 * span.length + 0.5  # nan does not
+    return span.to_s if fits else nominal
 
 
 def _times(container: InputContainer, stream: VideoStream, end: float | None = None) -> list[int]:

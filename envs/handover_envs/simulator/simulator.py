@@ -104,6 +104,17 @@ class AlohaSimulator:
         """Whether the task is done for good at this moment, a stricter test than reward 4."""
         return self.task.is_held(self.contacts())
 
+    @property
+    def joint_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest joint positions: (14,) float64 each, rad, grippers 0 … 1."""
+        return self._world_module.joint_limits(self._world.physics)
+
+    def show(self, qpos: np.ndarray) -> None:
+        """Put robot and objects where another simulator has them, (nq,), to draw them there."""
+        physics = self._world.physics
+        physics.data.qpos[:] = qpos
+        physics.forward()
+
     def contacts(self) -> Contacts:
         """Return what touches what: unordered pairs of geom names."""
         return self._world_module.contacts(self._world.physics)

@@ -92,3 +92,14 @@ def add_shapes(scene: Any, shapes: Sequence[Mapping[str, Any]]) -> None:
 def joint_state(world: control.Environment) -> np.ndarray:
     """Read gym-aloha's `agent_pos`: (14,) float64, rad, grippers 0 (closed) … 1 (open)."""
     return world.task.get_qpos(world.physics)
+
+
+def joint_limits(physics: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Read the joints' ranges from the model: (14,) low and high, rad, grippers 0 … 1."""
+    names = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
+    sides = [
+        [*(physics.named.model.jnt_range[f"vx300s_{side}/{name}"] for name in names), (0.0, 1.0)]
+        for side in ("left", "right")
+    ]
+    low, high = np.array(sides, np.float64).reshape(-1, 2).T
+    return low.copy(), high.copy()

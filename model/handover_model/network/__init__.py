@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from handover_common import lazy
 
 if TYPE_CHECKING:
-    from handover_model.network.action_head import ActionHead
+    from handover_model.network.action_head import ActionHead, FlowLoss
     from handover_model.network.backbone import Backbone, BackboneOutput
     from handover_model.network.config import CONFIG_FILE, DitConfig, ModelConfig, load_config
     from handover_model.network.eagle_config import (

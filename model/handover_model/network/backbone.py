@@ -4,6 +4,7 @@ Vision features are folded two by two, projected to the language model's width, 
 the image tokens. The language model is Qwen3 cut after `select_layer` layers, with its final norm.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,14 +92,23 @@ class LanguageModel(nn.Module):
         """Look up token embeddings: (B, S) int64 -> (B, S, hidden)."""
         return self.model.embed_tokens(input_ids)
 
-    def forward(self, embeddings: Tensor, attention_mask: Tensor) -> Tensor:
-        """Run the kept layers and the final norm: (B, S, hidden), (B, S) bool -> (B, S, hidden).
+    def forward(self, hidden: Tensor, attention_mask: Tensor, layers: slice) -> Tensor:
+        """Run some of the kept layers: (B, S, hidden), (B, S) bool -> (B, S, hidden).
 
         Positions are counted over the padded row.
         """
-        masks = {"full_attention": causal_mask(attention_mask)}
-        output = self.model(inputs_embeds=embeddings, attention_mask=masks, use_cache=False)  # pyright: ignore[reportArgumentType]
-        return output.last_hidden_state
+        positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
+        rotations = self.model.rotary_emb(hidden, positions)
+        mask = causal_mask(attention_mask)
+        for layer in self.model.layers[layers]:
+            hidden = layer(
+                hidden,
+                attention_mask=mask,
+                position_embeddings=rotations,
+                position_ids=positions,
+                use_cache=False,
+            )
+        return hidden
 
     def make_frequencies(self, device: torch.device) -> None:
         """Compute RoPE's inverse frequencies in float32; they are not among the weights."""
@@ -154,15 +164,40 @@ class Backbone(nn.Module):
         input_ids (B, S) int64, left-padded; attention_mask (B, S), 1 at real tokens.
         Raises ModalityError when image tokens and placeholders differ in number.
         """
-        image_mask, real = input_ids == self.image_token, attention_mask == 1
+        embeddings, patches = self._embed(images, input_ids)
+        output = self.upper(embeddings, input_ids, attention_mask, depth=0)
+        return dataclasses.replace(output, patches=patches if keeps_patches else None)
+
+    def lower(
+        self, images: Sequence[Tensor], input_ids: Tensor, attention_mask: Tensor, depth: int
+    ) -> Tensor:
+        """Encode images and run the first `depth` language layers: (B, S, hidden).
+
+        See `forward`; undefined at padding positions. A row's values do not depend on its padding.
+        """
+        embeddings, _ = self._embed(images, input_ids)
+        return self.model.language_model(embeddings, attention_mask == 1, slice(depth))
+
+    def upper(
+        self, hidden: Tensor, input_ids: Tensor, attention_mask: Tensor, depth: int
+    ) -> BackboneOutput:
+        """Finish what `lower` began: the language layers from `depth` on, and the final norm."""
+        real, language = attention_mask == 1, self.model.language_model
+        features = language.model.norm(language(hidden, real, slice(depth, None)))
+        return BackboneOutput(features, real, input_ids == self.image_token)
+
+    def _embed(
+        self, images: Sequence[Tensor], input_ids: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Embed the text and put the images' tokens into it; also returns the images' patches."""
+        image_mask = input_ids == self.image_token
         self._check_counts(images, image_mask)
         embeddings = self.model.language_model.embed(input_ids)
         patches = tuple(self.model.vision_model(images)) if images else ()
         if patches:
             tokens = self.model.image_tokens(patches).to(embeddings.dtype)
             embeddings = embeddings.masked_scatter(image_mask[..., None], tokens)
-        features = self.model.language_model(embeddings, real)
-        return BackboneOutput(features, real, image_mask, patches if keeps_patches else None)
+        return embeddings, patches
 
     def _check_counts(self, images: Sequence[Tensor], image_mask: Tensor) -> None:
         """Check the numbers of tokens; otherwise samples could read each other's images."""

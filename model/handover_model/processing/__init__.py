@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ProcessorConfig,
         load_processor_config,
     )
-    from handover_model.processing.samples import ByteSample, TrainingSample
+    from handover_model.processing.samples import ByteSample, NetworkSample, TrainingSample
     from handover_model.processing.state_action import NormalizeOptions, StateActionCodec, bounds
     from handover_model.processing.statistics import (
         EmbodimentStatistics,

@@ -13,7 +13,7 @@ from handover_model.errors import ModalityError
 from handover_model.network.groot import ModelInput, TrainingTarget
 from handover_model.processing.augmentation import Augmentation, augment
 from handover_model.processing.image import check_frame, prepare_frame, prepared_size
-from handover_model.processing.padding import cut_action, pad_action, pad_state
+from handover_model.processing.padding import cut_action, pad_state
 from handover_model.processing.processor_config import ProcessorConfig
 from handover_model.processing.samples import ByteSample, NetworkSample, RawSample, TrainingSample
 from handover_model.processing.state_action import Groups, StateActionCodec
@@ -97,22 +97,6 @@ class Processor:
         padded = pad_state(self.codec.normalize_state(state), self.config.max_state_dim)
         embodiment = self.config.embodiment_ids[self.tag]
         return ByteSample(frames, input_ids, padded, embodiment)
-
-    def prepare_training(
-        self,
-        cameras: Mapping[str, Sequence[np.ndarray]],
-        state: Groups,
-        task: str,
-        action: Groups,
-        augmentation: Augmentation = NO_AUGMENTATION,
-    ) -> TrainingSample:
-        """Prepare an observation and its chunk; action: {group: (horizon, dim)}, absolute, raw."""
-        sample = self.prepare(cameras, state, task, augmentation).scaled()
-        normalized = self.codec.normalize_action(action, state)
-        padded, mask = pad_action(
-            normalized, self.config.max_action_horizon, self.config.max_action_dim
-        )
-        return TrainingSample(sample, padded, mask)
 
     def collate(self, samples: Sequence[NetworkSample]) -> ModelInput:
         """Collate samples to one batch; shorter texts are padded on the left."""

@@ -69,7 +69,7 @@ def modality_config_reply(spec: PolicySpec) -> bytes:
             "video": _modality(_steps(spec.cameras), [camera.name for camera in spec.cameras]),
             "state": _modality(_steps(spec.state), [group.name for group in spec.state]),
             "action": _modality(
-                list(range(spec.horizon)),
+                list(range(spec.first_step, spec.first_step + spec.horizon)),
                 [group.name for group in spec.action],
                 [
                     {

@@ -84,4 +84,5 @@ def _spec_of(dataset: GrootDataset) -> PolicySpec:
         checkpoint_name=dataset.path.resolve().name,
         checkpoint_hash=dataset.content_hash(),
         max_batch=8,
+        language_key=dataset.instructions.default_key(),
     )

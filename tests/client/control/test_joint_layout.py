@@ -1,5 +1,7 @@
 """Where a policy has ALOHA's joints: by its groups' names or by what is told, never by a guess."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from handover_client.control.joint_layout import GR1_LAYOUT, joint_layout
@@ -99,3 +101,9 @@ def test_a_chunk_of_other_groups_is_an_error():
     layout = joint_layout(both({"joints": 14}))
     with pytest.raises(ValueError, match="expected the groups joints 14; got joints 13"):
         layout.targets({"joints": np.zeros((16, 13), np.float32)})
+
+
+def test_chunks_that_begin_after_the_observation_are_not_played_as_if_they_did_not():
+    late = replace(both(GR1_DIMS), first_step=1)
+    with pytest.raises(UnmetPrecondition, match="begin 1 steps after the observation"):
+        joint_layout(late)

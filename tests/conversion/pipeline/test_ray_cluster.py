@@ -9,6 +9,8 @@ from handover_conversion.check.run import check_dataset  # noqa: E402
 from handover_conversion.pipeline.command import main  # noqa: E402
 from handover_conversion.pipeline.config import ConvertConfig  # noqa: E402
 
+from .test_kinds_resumed import CHOICES, make_source  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -25,6 +27,14 @@ def test_the_cluster_gives_the_same_bytes(cluster, record, tmp_path, contents):
     main(ConvertConfig(str(source), tmp_path / "local", workers=2))
     main(ConvertConfig(str(source), tmp_path / "cluster", cluster=cluster.address))
     assert not [one for one in check_dataset(tmp_path / "cluster") if one.severity == "fault"]
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "local")
+
+
+@pytest.mark.parametrize("kind", ["cameras", "hdf5"])
+def test_several_cameras_and_hdf5_give_the_same_bytes(cluster, tmp_path, contents, kind):
+    source = str(make_source(kind, tmp_path / "recorded"))
+    main(ConvertConfig(source, tmp_path / "local", workers=2, **CHOICES))
+    main(ConvertConfig(source, tmp_path / "cluster", cluster=cluster.address, **CHOICES))
     assert contents(tmp_path / "cluster") == contents(tmp_path / "local")
 
 

@@ -7,12 +7,14 @@ from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.errors import CheckpointError, ModalityError
 from handover_model.processing.augmentation import Augmentation
 from handover_model.processing.modality import Modality
+from handover_model.processing.padding import pad_action
 from handover_model.processing.processor import make_processor
 from handover_model.processing.processor_config import (
     load_processor_config,
     processor_files,
     save_processor_config,
 )
+from handover_model.processing.samples import TrainingSample
 from handover_proto.embodiment import GR1_DIMS
 
 from ..observations import frame, state_groups
@@ -97,7 +99,9 @@ def test_shorter_texts_are_padded_on_the_left(processor):
 def test_a_demonstrated_chunk_comes_back(processor):
     state = state_groups()
     action = action_groups(state)
-    prepared = processor.prepare_training({"ego_view": [frame()]}, state, "go", action)
+    observation = processor.prepare({"ego_view": [frame()]}, state, "go").scaled()
+    padded = pad_action(processor.codec.normalize_action(action, state), HORIZON, 32)
+    prepared = TrainingSample(observation, *padded)
     assert prepared.action.shape == prepared.action_mask.shape == (HORIZON, 32)
     assert prepared.action_mask.sum() == HORIZON * 29
     for name, values in processor.decode(prepared.action, state).items():

@@ -1,49 +1,80 @@
-"""What is shipped says what it was trained on, and what the checkpoint before it was trained on."""
+"""The base and the checkpoint that ship: what they hold, and what their cards say."""
 
-import re
+import json
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
+from handover_model.checkpoints.checkpoint import load_checkpoint
+from handover_model.checkpoints.metadata import load_metadata
 from handover_model.network.json_settings import read_json
-from handover_training.aloha_mini.checkpoint import write_mini
-from handover_training.aloha_mini.configs import ReleaseConfig
+from handover_training.aloha_mini.base import write_base
+from handover_training.aloha_mini.configs import BaseConfig, ReleaseConfig
 from handover_training.aloha_mini.network import SHIPPED, draw_network
-from handover_training.aloha_mini.processing import chunk_statistics, mini_processor
 from handover_training.aloha_mini.release import release
+from handover_training.finetuning.run import finetune
+from safetensors.torch import load_file, save_file
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture
-def trained(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    statistics = chunk_statistics(rng.random((4, 14)), rng.random((4, 16, 14)))
-    write_mini(tmp_path / "trained", draw_network(SHIPPED, 0), mini_processor(statistics))
-    return tmp_path / "trained"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A base of a backbone that has seen nothing."""
+    folder = tmp_path_factory.mktemp("base")
+    backbone = draw_network(SHIPPED, 3).backbone.state_dict()
+    save_file({f"backbone.{name}": value for name, value in backbone.items()}, folder / "seen")
+    (folder / "snapshots").mkdir()
+    for seed in (24, 25):
+        (folder / f"snapshots/{seed}.npz").touch()
+    return write_base(BaseConfig(folder / "seen", (folder / "snapshots",), folder / "a-base"))
 
 
-def snapshots(folder: Path, seeds: range) -> Path:
-    folder.mkdir()
-    for seed in seeds:
-        (folder / f"{seed}.npz").touch()
-    return folder
+def test_a_base_has_the_backbone_and_a_head_drawn_to_be_trained_from_nothing(made):
+    weights = load_file(made / "model.safetensors")
+    seen = load_file(made.parent / "seen")
+    assert all(torch.equal(weights[name], value) for name, value in seen.items())
+    # input layers keep the size of what they are given: a spread of 1 / sqrt(inputs)
+    spread = weights["action_head.state_encoder.layer1.W"].std()
+    torch.testing.assert_close(spread, torch.tensor(32**-0.5), rtol=0.05, atol=0)
 
 
-def test_the_record_divides_the_seeds_by_task_and_use(trained: Path, tmp_path: Path) -> None:
-    drawn = snapshots(tmp_path / "snap", range(24, 30))
-    release(ReleaseConfig(trained, (drawn,), tmp_path / "shipped"))
-    assert read_json(tmp_path / "shipped/training_record.json")["snapshots"] == {
-        "transfer_cube": {"train_seeds": [26, 28], "held_out_seeds": [24]},
-        "insertion": {"train_seeds": [27, 29], "held_out_seeds": [25]},
+def test_a_base_says_that_it_saw_no_demonstration(made):
+    assert "It saw no demonstration" in (made / "README.md").read_text(encoding="utf-8")
+    record = read_json(made / "training_record.json")
+    assert record == {"trained_on": [], "snapshots_of_seeds": [24, 25]}
+    assert load_metadata(made).training == ()
+
+
+def test_a_finetuned_base_is_released_with_its_record_and_its_rollouts(
+    made, run_settings, tmp_path
+):
+    run = tmp_path / "run"
+    finetune(replace(run_settings, base_model_path=str(made), output_dir=run, max_steps=1))
+    metrics = {
+        "success_rate": 0.9,
+        "wilson_95": [0.8, 0.95],
+        "episodes": 40,
+        "settings": {"task": "transfer_cube", "execute_steps": 4},
     }
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    output = tmp_path / "shipped"
+    release(ReleaseConfig(run, output, (tmp_path / "metrics.json",)))
+    for name in ("model.safetensors", "training_record.json", "statistics.json"):
+        assert (output / name).read_bytes() == (run / name).read_bytes()
+    card = (output / "README.md").read_text(encoding="utf-8")
+    assert "| transfer_cube | 40 | 4 | 90.0% | 80.0% … 95.0% |" in card
+    assert "Data: 1 recorded demonstrations" in card
+    assert load_checkpoint(output).processor().horizon == 16
 
 
-def test_the_record_of_the_checkpoint_before_is_kept(trained: Path, tmp_path: Path) -> None:
-    shipped = tmp_path / "shipped"
-    first = snapshots(tmp_path / "first", range(24, 30))
-    release(ReleaseConfig(trained, (first,), shipped))
-    before = read_json(shipped / "training_record.json")
-    more = snapshots(tmp_path / "more", range(50, 54))
-    release(ReleaseConfig(trained, (more,), shipped, start=shipped))  # in its own place
-    assert read_json(shipped / "training_record.json")["began_with"] == before
-    card = (shipped / "README.md").read_text(encoding="utf-8")
-    assert re.search(r"snapshots of 10 more", card)
+def test_both_checkpoints_that_ship_are_small_together():
+    files = [path for name in ("aloha-mini", "aloha-mini-base") for path in _files(name)]
+    assert sum(path.stat().st_size for path in files) < 16e6
+
+
+def _files(name: str) -> list[Path]:
+    found = [path for path in (ROOT / "checkpoints" / name).iterdir() if path.is_file()]
+    assert found
+    return found

@@ -36,8 +36,6 @@ def test_objects_of_the_other_task_are_nowhere(tmp_path):
         tmp_path / "7.npz",
         task=np.array(1),
         frames=np.zeros((2, 8, 8, 3), np.uint8),
-        states=np.zeros((2, 14), np.float32),
-        chunks=np.stack([np.zeros((16, 14)), np.full((16, 14), np.nan)]),
         poses=np.arange(28, dtype=np.float32).reshape(2, 2, 7),
     )
     (path,) = snapshot_files([tmp_path])
@@ -45,7 +43,6 @@ def test_objects_of_the_other_task_are_nowhere(tmp_path):
     assert read.frames.shape == (2, 4, 4, 3)
     assert np.isnan(read.places[:, 0]).all()
     np.testing.assert_array_equal(read.places[0, 1:], [[0, 1, 2], [7, 8, 9]])
-    assert read.have_chunks.tolist() == [True, False]
     assert read.seeds.tolist() == [7, 7]
 
 

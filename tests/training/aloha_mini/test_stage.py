@@ -1,8 +1,6 @@
-"""The stages' loop: the learning rate's schedule, going on, and averaged weights."""
+"""The stage's loop: the learning rate's schedule, and going on."""
 
-import torch
-from handover_training.aloha_mini.stage import AveragedWeights, run_stage, schedule
-from torch import nn
+from handover_training.aloha_mini.stage import run_stage, schedule
 
 
 class Counting:
@@ -39,18 +37,3 @@ def test_a_stage_goes_on_where_an_earlier_run_stopped() -> None:
     assert rest.rates == whole.rates[7:]
     run_stage(Counting(10), 10, every=4, what="test", report=reports.append)
     assert len(reports) == 5
-
-
-def test_averages_follow_and_weights_come_back() -> None:
-    module = nn.Linear(2, 2)
-    average = AveragedWeights(module, decay=0.9)
-    start = module.weight.detach().clone()
-    with torch.no_grad():
-        module.weight += 1.0
-    for _ in range(200):
-        average.follow(module.named_parameters())
-    now = module.weight.detach().clone()
-    with average.used_in(module):
-        torch.testing.assert_close(module.weight.detach(), start + 1.0, atol=1e-3, rtol=0)
-    assert torch.equal(module.weight, now)
-    torch.testing.assert_close(module.weight.detach(), start + 1.0)

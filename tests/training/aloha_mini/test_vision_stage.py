@@ -3,19 +3,22 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from handover_training.aloha_mini.checkpoint import put_backbone
 from handover_training.aloha_mini.configs import VisionConfig
-from handover_training.aloha_mini.data.snapshots import NO_CHUNK
+from handover_training.aloha_mini.data.snapshots import TASK_TEXTS
 from handover_training.aloha_mini.network import SHIPPED, draw_network
 from handover_training.aloha_mini.processing import IMAGE_TOKENS
-from handover_training.aloha_mini.tokenizer import TaskPrompts
+from handover_training.aloha_mini.tokenizer import SentencePrompts, random_sentence
 from handover_training.aloha_mini.vision_stage import (
     Localization,
     VisionStage,
     location_loss,
     patch_targets,
 )
-from safetensors.torch import load_file
+from handover_training.errors import TrainingError
+from safetensors.torch import load_file, save_file
 
 GRID = 12
 NOWHERE = np.full(3, np.nan, np.float32)
@@ -40,7 +43,7 @@ def test_shares_of_patches_move_with_the_object() -> None:
 def test_patches_are_those_of_the_vision_tower_and_come_on_request() -> None:
     network = draw_network(SHIPPED, 0).eval()
     pixels = torch.randn(2, 3, 168, 168, generator=torch.Generator().manual_seed(1)).split(1)
-    ids, mask = TaskPrompts(IMAGE_TOKENS).batch(np.array([1, 0]))
+    ids, mask = SentencePrompts(IMAGE_TOKENS).batch(TASK_TEXTS[::-1])
     with torch.no_grad():
         output = network.backbone(pixels, ids, mask, keeps_patches=True)
         plain = network.backbone(pixels, ids, mask)
@@ -60,8 +63,6 @@ def test_the_same_seed_trains_the_same_backbone(tmp_path: Path) -> None:
             tmp_path / f"{seed}.npz",
             task=np.array(0),
             frames=rng.integers(0, 255, (2, 256, 256, 3), np.uint8),
-            states=np.zeros((2, 14), np.float32),
-            chunks=np.stack([NO_CHUNK] * 2),
             poses=rng.uniform(0, 0.1, (2, 1, 7)).astype(np.float32),
         )
     weights = []
@@ -73,6 +74,34 @@ def test_the_same_seed_trains_the_same_backbone(tmp_path: Path) -> None:
         weights.append(load_file(output))
     for name, weight in weights[0].items():
         assert torch.equal(weight, weights[1][name]), name
+
+
+def test_it_starts_from_another_backbone_where_one_is_given(tmp_path: Path) -> None:
+    network = draw_network(SHIPPED, 5)
+    save_file(
+        {
+            name: value
+            for name, value in network.state_dict().items()
+            if name.startswith("backbone")
+        },
+        tmp_path / "earlier.safetensors",
+    )
+    fresh = draw_network(SHIPPED, 0)
+    put_backbone(fresh, tmp_path / "earlier.safetensors")
+    for name, value in fresh.backbone.state_dict().items():
+        assert torch.equal(value, network.backbone.state_dict()[name]), name
+    head = draw_network(SHIPPED, 0).action_head.state_dict()
+    assert all(
+        torch.equal(value, head[name]) for name, value in fresh.action_head.state_dict().items()
+    )
+    with pytest.raises(TrainingError, match="is not a file; make it with"):
+        put_backbone(fresh, tmp_path / "nowhere")
+
+
+def test_sentences_are_drawn_from_the_seed_and_have_few_words() -> None:
+    sentences = [random_sentence(np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert sentences[0] == sentences[1] != sentences[2]
+    assert all(3 <= len(sentence.split()) <= 14 for sentence in sentences)
 
 
 def test_objects_of_the_other_task_do_not_count() -> None:

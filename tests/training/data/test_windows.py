@@ -7,7 +7,7 @@ import pytest
 from handover_common.errors import UsageError
 from handover_model.processing.modality import Modality, ModalityConfig
 from handover_training.data.episodes import EpisodeRows, divide
-from handover_training.data.sampler import BatchPlan, ProcessBatches, generator
+from handover_training.data.sampler import BatchPlan, Mixture, ProcessBatches, generator
 from handover_training.data.windows import WindowTable
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +96,16 @@ def test_each_pass_trains_on_every_window_once(windows, batch, seed):
     order = [slot.window for step in range(steps) for slot in plan.step(step)]
     assert sorted(order[:windows]) == list(range(windows))
     assert sorted(order[windows : 2 * windows]) == list(range(windows))
+
+
+def test_a_mixture_draws_by_share_whatever_the_datasets_sizes():
+    plan = BatchPlan(1010, 64, 0, Mixture((0.75, 0.25), (10, 1000)))
+    windows = [slot.window for step in range(50) for slot in plan.step(step)]
+    small = sum(window < 10 for window in windows) / len(windows)
+    assert 0.72 < small < 0.78
+    assert set(windows) >= set(range(10))
+    assert max(windows) < 1010
+    assert plan.step(7) == BatchPlan(1010, 64, 0, Mixture((0.75, 0.25), (10, 1000))).step(7)
 
 
 def test_a_resumed_run_starts_where_it_stopped_and_keeps_its_length():

@@ -1,6 +1,8 @@
 """A run that is interrupted ends with the weights of one that was not, bit for bit."""
 
 import errno
+import json
+import math
 import os
 import random
 import shutil
@@ -10,12 +12,14 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 from handover_training.checkpoints import folders as checkpoint_folders
 from handover_training.checkpoints.folders import TRASH
 from handover_training.errors import RunFolderError, TrainingError
 from handover_training.finetuning.run import finetune
 from handover_training.loop import trainer
 from handover_training.loop.trainer import FinetuneTrainer
+from safetensors.torch import load_file
 
 from ..processes import start, wait_for
 
@@ -75,6 +79,65 @@ def test_the_same_command_goes_on_and_ends_bit_identical(
     assert not (broken.output_dir / "model.safetensors").exists()
     finetune(broken)
     assert final_weights(broken) == uninterrupted
+
+
+def test_averaged_weights_are_written_and_go_on_as_they_would_have(settings, monkeypatch, tmp_path):
+    whole = replace(settings, output_dir=tmp_path / "whole", ema_decay=0.9, save_steps=1)
+    finetune(whole)
+    kept = load_file(whole.output_dir / "checkpoint-4/trained_weights.safetensors")
+    written = load_file(whole.output_dir / "checkpoint-4/model.safetensors")
+    name = "action_head.vlln.weight"
+    assert torch.equal(written[name], kept[f"average.{name}"])
+    assert not torch.equal(written[name], kept[name])
+    broken = replace(whole, output_dir=tmp_path / "broken")
+    with monkeypatch.context() as patch:
+        kill_at_step(patch, 3)
+        with pytest.raises(Killed):
+            finetune(broken)
+    finetune(broken)
+    assert final_weights(broken) == final_weights(whole)
+
+
+def test_a_resumed_run_trains_with_the_commands_rate_and_decay(settings):
+    first = {"lr_scheduler_type": "constant", "warmup_ratio": 0, "save_steps": 4}
+    settings = replace(settings, val_episodes=0, **first)
+    finetune(settings)
+    before = load_file(settings.output_dir / "checkpoint-4/model.safetensors")
+    still = {"learning_rate": 1e-12, "weight_decay": 0.0, "max_steps": 6}
+    finetune(replace(settings, resume=True, **still))
+    folder = settings.output_dir / "checkpoint-6"
+    after = load_file(folder / "model.safetensors")
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight, atol=1e-9, rtol=0)
+    kept = json.loads((folder / "optimizer.json").read_text())
+    assert {group["lr"] for group in kept["groups"]} == {1e-12}
+    assert {group["weight_decay"] for group in kept["groups"]} == {0.0}
+    assert kept["schedule"]["base_lrs"] == [1e-12, 1e-12]
+    cosine = {"lr_scheduler_type": "cosine", "learning_rate": 2.0, "max_steps": 8}
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at_step(patch, 7)
+        with pytest.raises(Killed):
+            finetune(replace(settings, resume=True, **{**cosine, "save_steps": 1}))
+    schedule = json.loads((settings.output_dir / "checkpoint-7/optimizer.json").read_text())
+    # half a cosine over 8 steps, at the 7th: 2 x (1 + cos(7 pi / 8)) / 2
+    rates = [group["lr"] for group in schedule["groups"]]
+    assert rates == pytest.approx([1 + math.cos(7 * math.pi / 8)] * 2)
+
+
+def test_another_tokenizer_or_configuration_is_another_run(settings, base, tmp_path):
+    finetune(replace(settings, max_steps=1))
+    for name, old, new in (
+        ("tokenizer.json", '"add_prefix_space"', '"add_prefix_space" '),
+        ("config.json", '"num_inference_timesteps": 4', '"num_inference_timesteps": 8'),
+    ):
+        other = tmp_path / name
+        shutil.copytree(base, other)
+        text = (other / name).read_text()
+        assert old in text
+        (other / name).write_text(text.replace(old, new))
+        changed = replace(settings, max_steps=1, base_model_path=str(other), resume=True)
+        with pytest.raises(RunFolderError, match="tokenizer" if name[0] == "t" else "base_config"):
+            finetune(changed)
 
 
 def test_a_half_written_checkpoint_is_never_loaded(settings, uninterrupted, monkeypatch):

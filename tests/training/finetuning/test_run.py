@@ -20,6 +20,7 @@ from handover_training.data.dataset import TrainingWindows
 from handover_training.data.sampler import BatchSlot
 from handover_training.errors import DivergedError, RunFolderError, TrainingError
 from handover_training.finetuning import run as finetuning
+from handover_training.finetuning import training_data
 from handover_training.finetuning.plan import make_plan
 from handover_training.finetuning.run import finetune, make_data, make_trainer
 from handover_training.network.base_model import BaseModel
@@ -208,7 +209,7 @@ def test_adapters_train_few_weights_and_are_merged_into_the_checkpoint(frozen_ba
 
 
 def test_a_loss_that_is_no_number_names_step_and_episodes(settings, monkeypatch):
-    reads = finetuning.read_recordings
+    reads = training_data.read_recordings
 
     def poisoned(*arguments, **keywords):
         recordings = reads(*arguments, **keywords)
@@ -216,7 +217,7 @@ def test_a_loss_that_is_no_number_names_step_and_episodes(settings, monkeypatch)
             recording.action["left_hand"][:] = np.nan
         return recordings
 
-    monkeypatch.setattr(finetuning, "read_recordings", poisoned)
+    monkeypatch.setattr(training_data, "read_recordings", poisoned)
     with pytest.raises(DivergedError, match=r"step 1, in a batch of transfer_cube episode [01]"):
         finetune(replace(settings, val_episodes=0))
 

@@ -1,13 +1,12 @@
 """Commands of the recipe: `python -m handover_training.aloha_mini COMMAND …`, each with `--help`.
 
-`snapshots` and `corrections` need the simulator's environment, the others torch's.
+`snapshots` needs the simulator's environment, the others torch's.
 """
 
 from handover_common import exit_status
 
 from handover_training.aloha_mini.configs import (
-    CorrectionsConfig,
-    HeadConfig,
+    BaseConfig,
     RandomConfig,
     ReleaseConfig,
     SnapshotsConfig,
@@ -16,9 +15,8 @@ from handover_training.aloha_mini.configs import (
 
 COMMANDS = {
     "snapshots": SnapshotsConfig,
-    "corrections": CorrectionsConfig,
     "vision": VisionConfig,
-    "head": HeadConfig,
+    "base": BaseConfig,
     "release": ReleaseConfig,
     "random": RandomConfig,
 }
@@ -34,22 +32,18 @@ def cli() -> None:
             from handover_training.aloha_mini.data.draw import draw_snapshots
 
             draw_snapshots(config)
-        case CorrectionsConfig() as config:
-            from handover_training.aloha_mini.data.corrections import collect_corrections
-
-            collect_corrections(config)
         case VisionConfig() as config:
             from handover_training.aloha_mini.vision_stage import train_vision
 
             train_vision(config, _report)
-        case HeadConfig() as config:
-            from handover_training.aloha_mini.head_stage import train_head
+        case BaseConfig() as config:
+            from handover_training.aloha_mini.base import write_base
 
-            train_head(config, _report)
+            print(write_base(config))
         case ReleaseConfig() as config:
             from handover_training.aloha_mini.release import release
 
-            release(config)
+            print(release(config))
         case RandomConfig(dataset, output, seed):
             from handover_training.aloha_mini.checkpoint import write_random
 

@@ -1,14 +1,12 @@
-"""Checkpoints of small networks: written in the published layout, and a head stage's start."""
+"""Checkpoints of small networks, in the published layout, and backbones read from them."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from handover_model.checkpoints import (
     CheckpointMetadata,
     dataset_metadata,
-    load_checkpoint,
     open_weights,
     random_weights_card,
     save_checkpoint,
@@ -16,9 +14,7 @@ from handover_model.checkpoints import (
 )
 from handover_model.network import Gr00tNetwork
 from handover_model.processing import (
-    TAG,
     UNITS,
-    EmbodimentStatistics,
     ProcessorConfig,
     aloha_processor,
     dataset_statistics,
@@ -27,9 +23,8 @@ from handover_model.processing import (
 from handover_proto import CAMERA, POLICY_RATE_HZ
 from tokenizers import Tokenizer
 
-from handover_training.aloha_mini.configs import HeadConfig
 from handover_training.aloha_mini.data.snapshots import FRAME_SIDE
-from handover_training.aloha_mini.network import RANDOM, SHIPPED, WIDTH, draw_network, zero_unused
+from handover_training.aloha_mini.network import RANDOM, WIDTH, draw_network, zero_unused
 from handover_training.aloha_mini.tokenizer import save_tokenizer, train_tokenizer
 from handover_training.errors import TrainingError
 
@@ -74,59 +69,19 @@ def _save(
         )
 
 
-@dataclass(frozen=True)
-class HeadStart:
-    """What the head stage starts from: a network whose backbone is frozen."""
-
-    network: Gr00tNetwork
-    statistics: EmbodimentStatistics | None
-    """What its head's states and actions are normalized with; None for a new head"""
-
-
-def open_start(config: HeadConfig) -> HeadStart:
-    """Open the vision stage's backbone or a checkpoint. Raises TrainingError, CheckpointError."""
-    if (config.backbone is None) == (config.start is None):
-        raise TrainingError(
-            "expected either --backbone (a new head) or --start (a checkpoint's head), got "
-            f"{'neither' if config.start is None else 'both'}"
-        )
-    if config.backbone is not None:
-        start = HeadStart(_with_backbone(config.backbone, config.seed), None)
-    else:
-        assert config.start is not None
-        start = _from_checkpoint(config.start)
-    start.network.backbone.requires_grad_(False)
-    return start
-
-
-def _with_backbone(path: Path, seed: int) -> Gr00tNetwork:
-    """Draw the network and put in the backbone of the vision stage."""
-    made_with = "make it with python -m handover_training.aloha_mini vision (--backbone)"
-    if not path.is_file():
-        raise TrainingError(f"{path} is not a file; {made_with}")
-    network = draw_network(SHIPPED, seed)
-    with open_weights(path) as file:
-        weights = {name: file.get_tensor(name) for name in file.tensors}
-    missing, unknown = network.load_state_dict(weights, strict=False)
-    lacking = [name for name in missing if not name.startswith("action_head.")]
-    if lacking or unknown:
-        raise TrainingError(
-            f"{path} is not the backbone of this network: it lacks {lacking[:3]} and has "
-            f"{unknown[:3]}; {made_with}"
-        )
-    return network.eval()
-
-
-def _from_checkpoint(folder: Path) -> HeadStart:
-    """Load a checkpoint written by the head stage or the release."""
-    checkpoint = load_checkpoint(folder)
-    if _shapes(checkpoint.network) != _shapes(draw_network(SHIPPED, seed=0)):
-        raise TrainingError(
-            f"{folder} is not a checkpoint of the small network that this recipe trains (--start); "
-            "finetune others with handover finetune"
-        )
-    return HeadStart(checkpoint.network, checkpoint.processor_config.statistics[TAG])
-
-
-def _shapes(network: Gr00tNetwork) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+def put_backbone(network: Gr00tNetwork, path: Path) -> None:
+    """Put in a backbone: the vision stage's file, or a checkpoint's. Raises TrainingError."""
+    file_path = path / "model.safetensors" if path.is_dir() else path
+    made_with = "make it with python -m handover_training.aloha_mini vision"
+    if not file_path.is_file():
+        raise TrainingError(f"{file_path} is not a file; {made_with}")
+    wanted = {name for name in network.state_dict() if name.startswith("backbone.")}
+    with open_weights(file_path) as file:
+        lacking = sorted(wanted.difference(file.tensors))
+        if lacking:
+            raise TrainingError(
+                f"{file_path} is not the backbone of this network: it lacks {lacking[:3]}; "
+                f"{made_with}"
+            )
+        weights = {name: file.get_tensor(name) for name in wanted}
+    network.load_state_dict(weights, strict=False)

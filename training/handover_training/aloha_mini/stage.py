@@ -1,17 +1,17 @@
-"""Loop, averaged weights and state on disk (safetensors) of both stages."""
+"""Loop and state on disk (safetensors) of the vision stage."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from handover_common import ProgressBar, atomic_path
 from handover_model.checkpoints import open_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from handover_training.network.averages import AveragedWeights, put_weights
 
 _NOW, _AVERAGE, _MOMENT = "now.", "average.", "optimizer."
 
@@ -44,7 +44,6 @@ def run_stage(
     every: int,
     what: str,
     report: Callable[[str], None],
-    at_save: Callable[[int], None] = lambda _steps: None,
 ) -> None:
     """Train until `total` steps are taken; every so many, and at the end, measure and save."""
     with ProgressBar(what, total, "steps", done=stage.steps) as bar:
@@ -53,7 +52,6 @@ def run_stage(
             bar.show(done=stage.steps)
             if stage.steps % every == 0 or stage.steps == total:
                 stage.save()
-                at_save(stage.steps)
                 report(stage.describe())
 
 
@@ -63,39 +61,6 @@ def schedule(share: float) -> float:
     if share < rise:
         return max(share / rise, 0.01)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - rise) / (1 - rise))))
-
-
-class AveragedWeights:
-    """An exponential moving average of a module's weights over its training."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self._decay, self.steps = decay, 0
-        self.weights = {name: value.detach().clone() for name, value in module.named_parameters()}
-
-    @torch.no_grad()
-    def follow(self, named: Iterable[tuple[str, Tensor]]) -> None:
-        """Move towards the current weights; faster at first, over a fifth of the steps so far."""
-        self.steps += 1
-        rate = max(1 - self._decay, 5.0 / (50 + self.steps))
-        for name, value in named:
-            self.weights[name].lerp_(value, rate)
-
-    @contextmanager
-    def used_in(self, module: nn.Module) -> Iterator[None]:
-        """Use a module with its averaged weights for a while."""
-        before = {name: value.detach().clone() for name, value in module.named_parameters()}
-        put_weights(module, self.weights)
-        try:
-            yield
-        finally:
-            put_weights(module, before)
-
-
-@torch.no_grad()
-def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy given weights into a module."""
-    for name, value in module.named_parameters():
-        value.copy_(weights[name])
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str]) -> None:

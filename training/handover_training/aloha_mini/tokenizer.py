@@ -25,6 +25,15 @@ from handover_training.aloha_mini.data.snapshots import TASK_TEXTS
 
 CHAT_TOKENS = (PAD_TOKEN, "<|im_start|>", "<|im_end|>")
 MERGES = 128
+# of sentences that mean nothing: the backbone must see the same whatever the task is called
+_WORDS = (
+    *("arm", "block", "both", "box", "cup", "cube", "drop", "from"),
+    *("give", "grasp", "hand", "hold", "in", "insert", "into", "it"),
+    *("left", "lift", "move", "of", "on", "onto", "open", "other"),
+    *("pass", "peg", "pick", "place", "press", "pull", "push", "put"),
+    *("red", "right", "robot", "rotate", "slide", "socket", "stack", "take"),
+    *("the", "then", "to", "tower", "towards", "turn", "up", "with"),
+)
 
 
 def train_tokenizer(sentences: Sequence[str] = TASK_TEXTS, merges: int = MERGES) -> Tokenizer:
@@ -46,6 +55,11 @@ def train_tokenizer(sentences: Sequence[str] = TASK_TEXTS, merges: int = MERGES)
     return tokenizer
 
 
+def random_sentence(rng: np.random.Generator) -> str:
+    """Draw a sentence of 3 to 14 words."""
+    return " ".join(rng.choice(_WORDS, rng.integers(3, 15)).tolist())
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write a tokenizer's file into a folder."""
     tokenizer.save(str(folder / TOKENIZER_FILE))
@@ -60,16 +74,15 @@ def prompt_tokenizer() -> PromptTokenizer:
     return PromptTokenizer(tokenizer, image_token, pad_token)
 
 
-class TaskPrompts:
-    """Token ids of both tasks' prompts, padded to one length."""
+class SentencePrompts:
+    """Token ids of prompts with any sentences, for images of one size."""
 
     def __init__(self, image_tokens: int) -> None:
-        ids, mask = prompt_tokenizer().encode_batch(
-            [render_prompt(formalize(text), [image_tokens]) for text in TASK_TEXTS]
-        )
-        self._ids, self._mask = torch.from_numpy(ids), torch.from_numpy(mask)
+        self._tokenizer, self._image_tokens = prompt_tokenizer(), image_tokens
 
-    def batch(self, tasks: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return ids and mask of a batch: (B,) int64 -> (B, S), (B, S)."""
-        chosen = torch.from_numpy(tasks)
-        return self._ids[chosen], self._mask[chosen]
+    def batch(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return ids and mask of B sentences' prompts: (B, S), (B, S)."""
+        ids, mask = self._tokenizer.encode_batch(
+            [render_prompt(formalize(one), [self._image_tokens]) for one in sentences]
+        )
+        return torch.from_numpy(ids), torch.from_numpy(mask)

@@ -13,9 +13,11 @@ from handover_model.network import Backbone
 from torch import Tensor, nn
 from torch.nn import functional
 
+from handover_training.aloha_mini.checkpoint import put_backbone
 from handover_training.aloha_mini.configs import VisionConfig
 from handover_training.aloha_mini.data.snapshots import (
     OBJECTS,
+    TASK_TEXTS,
     Snapshots,
     join,
     load_snapshots,
@@ -24,13 +26,13 @@ from handover_training.aloha_mini.data.snapshots import (
 from handover_training.aloha_mini.network import SHIPPED, draw_network
 from handover_training.aloha_mini.processing import IMAGE_TOKENS, prepare_image
 from handover_training.aloha_mini.stage import (
-    AveragedWeights,
     load_state,
     run_stage,
     save_state,
     save_tensors,
 )
-from handover_training.aloha_mini.tokenizer import TaskPrompts
+from handover_training.aloha_mini.tokenizer import SentencePrompts, random_sentence
+from handover_training.network.averages import AveragedWeights
 
 AVERAGE_DECAY = 0.995
 BACKBONE = "backbone."
@@ -129,12 +131,14 @@ class VisionStage:
     def __init__(self, config: VisionConfig) -> None:
         self._config = config
         network = draw_network(SHIPPED, config.seed)
+        if config.start is not None:
+            put_backbone(network, config.start)
         eagle = network.eagle
         widths = eagle.text_config.hidden_size, eagle.vision_config.hidden_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # of the two heads
             self._locator = ObjectLocalizer(network.backbone, *widths)
-        self._prompts = TaskPrompts(IMAGE_TOKENS)
+        self._prompts = SentencePrompts(IMAGE_TOKENS)
         self._average = AveragedWeights(self._locator, AVERAGE_DECAY)
         self._optimizer = torch.optim.AdamW(
             self._locator.parameters(), lr=config.learning_rate, weight_decay=0.01
@@ -161,7 +165,7 @@ class VisionStage:
         (place_loss + 0.1 * patch_loss).backward()
         torch.nn.utils.clip_grad_norm_(self._locator.parameters(), 1.0)
         self._optimizer.step()
-        self._average.follow(self._locator.named_parameters())
+        self._average.follow(self._locator)
         drift = 0.98 if self._average.steps > 1 else 0.0
         now = (place_loss.item(), patch_loss.item())
         self._losses = tuple(
@@ -199,7 +203,12 @@ class VisionStage:
             gains = torch.from_numpy(self._rng.uniform(0.9, 1.1, (len(chosen), 1, 1, 1))).float()
             shifts = torch.from_numpy(self._rng.normal(0, 0.03, (len(chosen), 3, 1, 1))).float()
             pixels = pixels * gains + shifts
-        ids, mask = self._prompts.batch(self._data.tasks[chosen])
+        sentences = [TASK_TEXTS[task] for task in self._data.tasks[chosen]]
+        if jitter:  # half of the sentences are other tasks'
+            sentences = [
+                random_sentence(self._rng) if self._rng.random() < 0.5 else one for one in sentences
+            ]
+        ids, mask = self._prompts.batch(sentences)
         self._located = self._locator(pixels.contiguous(), ids, mask)
         places = torch.from_numpy(self._places[chosen])
         return location_loss(self._located, places, torch.from_numpy(self._patches[chosen]))

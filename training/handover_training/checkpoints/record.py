@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from handover_common import package_versions
+from handover_conversion.groot import stated_units
 from handover_model.checkpoints import CheckpointMetadata
-from handover_model.processing import UNITS, ModalityConfig, modality_config_json
-from handover_proto import GR1_DIMS
+from handover_model.processing import ModalityConfig, modality_config_json
 
 from handover_training.checkpoints.folders import write_json
 from handover_training.data.episodes import DatasetSplit
@@ -38,7 +38,7 @@ class RunRecord:
         """Return the part that the server reads."""
         return CheckpointMetadata(
             rate_hz=self.sources[0].dataset.fps,
-            units=_units(self.modality),
+            units=_units(self.sources, self.modality),
             camera_sizes=_camera_sizes(self.sources[0], self.modality),
             training=tuple(source.record() for source in self.sources),
             max_delay_steps=int(self.settings.get("max_delay_steps", 0)),
@@ -59,10 +59,14 @@ class RunRecord:
         write_json(folder / RECORD_FILE, content)
 
 
-def _units(modality: ModalityConfig) -> dict[str, str]:
-    """Return the groups' units, which are known for ALOHA's alone."""
-    keys = {*modality.state.keys, *modality.action.keys}
-    return dict(UNITS) if keys == set(GR1_DIMS) else {}
+def _units(sources: Sequence[DatasetSplit], modality: ModalityConfig) -> dict[str, str]:
+    """Return the units of the policy's groups that every dataset states, and alike."""
+    stated = [stated_units(source.dataset) for source in sources]
+    groups = {*modality.state.keys, *modality.action.keys}
+    said = {name: {units.get(name, "") for units in stated} for name in sorted(groups)}
+    return {
+        name: units.pop() for name, units in said.items() if len(units) == 1 and "" not in units
+    }
 
 
 def _camera_sizes(source: DatasetSplit, modality: ModalityConfig) -> dict[str, tuple[int, int]]:

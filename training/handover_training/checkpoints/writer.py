@@ -16,7 +16,10 @@ from handover_training.network.base_model import BaseModel
 from handover_training.network.lora import has_adapters
 from handover_training.network.training_module import TrainingModule
 
-ADAPTER_FILE = "adapters.safetensors"  # what is trained of a network with adapters, unmerged
+# what is trained, where the checkpoint's own weights are merged with adapters or averaged
+TRAINED_FILE = "trained_weights.safetensors"
+_AVERAGE = "average."  # before the names of averaged weights in that file
+Weights = Mapping[str, Tensor]
 _PREFIX = "network."  # of the training module's weights, before the network's own names
 
 
@@ -49,11 +52,22 @@ class CheckpointWriter:
             unused=read_unused(self.base.folder, self.base.eagle),
         )
         self.record.write(folder, progress)
-        if has_adapters(list(own)):
-            trained = {
-                name: own[name].detach().cpu().contiguous() for name in trained_names(module)
-            }
-            save_file(trained, folder / ADAPTER_FILE)
+
+    def write_trained(
+        self, folder: Path, module: TrainingModule, now: Weights, averaged: Weights | None
+    ) -> None:
+        """Write what a resumed run needs beside the checkpoint's weights.
+
+        now, averaged: the module's state dicts, gathered.
+        """
+        names = trained_names(module)
+        if averaged is None and not has_adapters(names):
+            return
+        kept = {name: now[_PREFIX + name] for name in names}
+        if averaged is not None:
+            kept |= {_AVERAGE + name: averaged[_PREFIX + name] for name in names}
+        plain = {name: value.detach().cpu().contiguous().clone() for name, value in kept.items()}
+        save_file(plain, folder / TRAINED_FILE)
 
 
 def trained_names(module: TrainingModule) -> list[str]:
@@ -67,15 +81,32 @@ def load_trained(module: TrainingModule, checkpoint: Path) -> None:
     Raises TrainingError when one is missing.
     """
     names = set(trained_names(module))
-    if (checkpoint / ADAPTER_FILE).is_file():
-        with open_weights(checkpoint / ADAPTER_FILE) as file:
-            weights = {name: file.get_tensor(name) for name in names.intersection(file.tensors)}
+    if (checkpoint / TRAINED_FILE).is_file():
+        weights = _read_trained(checkpoint, names, "")
     else:
         weights = dict(read_weights(checkpoint, names))
-    missing = sorted(names - set(weights))
-    if missing:
-        raise TrainingError(f"{checkpoint} lacks trained weights: {', '.join(missing[:5])}")
+    _check_whole(checkpoint, names, weights)
     parameters = dict(module.network.named_parameters())
     with torch.no_grad():
         for name, weight in weights.items():
             parameters[name].copy_(weight)
+
+
+def read_averages(module: TrainingModule, checkpoint: Path) -> dict[str, Tensor]:
+    """Read a checkpoint's averaged weights by the module's names. Raises TrainingError."""
+    names = set(trained_names(module))
+    weights = _read_trained(checkpoint, names, _AVERAGE)
+    _check_whole(checkpoint, names, weights)
+    return {_PREFIX + name: weight for name, weight in weights.items()}
+
+
+def _read_trained(checkpoint: Path, names: set[str], prefix: str) -> dict[str, Tensor]:
+    with open_weights(checkpoint / TRAINED_FILE) as file:
+        there = set(file.tensors)
+        return {name: file.get_tensor(prefix + name) for name in names if prefix + name in there}
+
+
+def _check_whole(checkpoint: Path, names: set[str], weights: Weights) -> None:
+    missing = sorted(names - set(weights))
+    if missing:
+        raise TrainingError(f"{checkpoint} lacks trained weights: {', '.join(missing[:5])}")

@@ -7,28 +7,34 @@ import numpy as np
 import torch
 from handover_model.network import FlowDraw, ModelConfig, draw_delay, draw_flow
 from handover_model.processing import (
-    CENTER,
     Augmentation,
+    NetworkSample,
     Processor,
     TrainingSample,
-    draw_augmentation,
+    pad_action,
+    pad_state,
 )
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Dataset
 
+from handover_training.data.feature_cache import FeatureCache
 from handover_training.data.frame_cache import FrameCache
+from handover_training.data.image_views import ImageViews
 from handover_training.data.sampler import (
-    AUGMENTATION,
     DELAY,
     DROPOUT,
     FLOW,
+    STATE,
     BatchPlan,
     BatchSlot,
     generator,
 )
+from handover_training.data.state_noise import StateNoise
 from handover_training.data.windows import Window, WindowTable
 
 OPEN_FILES = 256  # memory maps that a worker holds open at once
+KEPT_PROMPTS = 65536  # tokenized windows that a worker holds, about 1 kB each
 
 
 class FrameReader:
@@ -64,9 +70,8 @@ class SamplePreparation:
     trained_slots: np.ndarray
     """(horizon, max_action_dim) float32: 1 where an action counts in the loss"""
     seed: int
-    random_crop: bool
-    augments: bool
-    """Whether colors and rotation change, by the processor's options"""
+    views: ImageViews
+    state_noise: StateNoise | None
     max_delay_steps: int = 0
     """The most steps at a chunk's start that are given clean; see clean_steps"""
 
@@ -84,6 +89,8 @@ class BatchItem:
 
     slot: BatchSlot
     sample: TrainingSample
+    hidden: Tensor | None
+    """(S, hidden): frozen features in place of the images"""
     draw: FlowDraw
     dropout_key: int
     source: tuple[int, int]
@@ -93,42 +100,84 @@ class BatchItem:
 class TrainingWindows(Dataset[BatchItem]):
     """Prepares windows for their batch slots; what is random depends on step and slot alone."""
 
-    def __init__(self, table: WindowTable, reader: FrameReader, how: SamplePreparation) -> None:
-        self._table, self._reader, self._how = table, reader, how
+    def __init__(
+        self,
+        table: WindowTable,
+        reader: FrameReader,
+        how: SamplePreparation,
+        features: Sequence[FeatureCache] = (),
+    ) -> None:
+        """features: of each dataset; none to prepare images"""
+        self._table, self._reader, self._how, self._features = table, reader, how, features
+        self._prompts: dict[int, NetworkSample] = {}
+        self._open_slots = how.trained_slots.any(axis=0).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self._table)
 
     def __getitem__(self, slot: BatchSlot) -> BatchItem:
         how, window = self._how, self._table[slot.window]
-        sample = how.processor.prepare_training(
-            self._reader.frames(window),
-            window.state,
-            window.task,
-            window.action,
-            self._augmentation(slot),
-        )
-        mask = sample.action_mask * how.trained_slots
-        mask[: len(window.real_steps)] *= window.real_steps[:, None]
+        if how.state_noise is not None:
+            noise = generator(how.seed, STATE, slot.step, slot.slot)
+            window = how.state_noise.disturb(window, noise)
+        view, hidden = how.views.draw(how.seed, slot), None
+        if self._features:
+            inputs = self._inputs(slot.window, window)
+            hidden = self._hidden(window, view, len(inputs.input_ids))
+        elif how.views.count:
+            inputs = self._prepare(window, self._view(window, view))
+        else:
+            inputs = self._prepare(window, how.views.augmentation(how.seed, slot))
         flow = generator(how.seed, FLOW, slot.step, slot.slot)
-        steps = self._table.modality.state.steps
-        draw = draw_flow(how.config, 1, flow, state_steps=steps)
+        draw = draw_flow(how.config, 1, flow, state_steps=self._table.modality.state.steps)
+        draw = replace(draw, noise=draw.noise * torch.from_numpy(self._open_slots))
         if how.max_delay_steps:
             draw = replace(draw, delay=torch.tensor([how.delay(slot)]))
         key = generator(how.seed, DROPOUT, slot.step, slot.slot).integers(-(2**31), 2**31)
         recording = self._table.recordings[window.recording]
         source = (recording.dataset, recording.index)
-        return BatchItem(slot, replace(sample, action_mask=mask), draw, int(key), source)
+        return BatchItem(slot, self._target(inputs, window), hidden, draw, int(key), source)
 
-    def _augmentation(self, slot: BatchSlot) -> Augmentation:
-        how = self._how
-        if not (how.random_crop or how.augments):
-            return Augmentation()
-        drawn = draw_augmentation(
-            how.processor.config.image, generator(how.seed, AUGMENTATION, slot.step, slot.slot)
+    def observations(self, recording: int, view: int) -> list[NetworkSample]:
+        """Prepare all observations of a recording in one view."""
+        rows = range(len(self._table.recordings[recording]))
+        windows = (self._table.window(recording, row) for row in rows)
+        return [self._prepare(window, self._view(window, view)) for window in windows]
+
+    def _view(self, window: Window, view: int) -> Augmentation:
+        episode = self._table.recordings[window.recording].index
+        return self._how.views.of_row(self._how.seed, episode, window.row, view)
+
+    def _prepare(self, window: Window, augmentation: Augmentation) -> NetworkSample:
+        frames = self._reader.frames(window)
+        processor = self._how.processor
+        return processor.prepare(frames, window.state, window.task, augmentation).scaled()
+
+    def _inputs(self, number: int, window: Window) -> NetworkSample:
+        """Prepare an observation without its images, whose features are cached."""
+        if number not in self._prompts:
+            if len(self._prompts) >= KEPT_PROMPTS:
+                self._prompts.clear()
+            self._prompts[number] = replace(self._prepare(window, Augmentation()), images=())
+        processor = self._how.processor
+        state = processor.codec.normalize_state(window.state)
+        return replace(
+            self._prompts[number], state=pad_state(state, processor.config.max_state_dim)
         )
-        place = drawn.place if how.random_crop else CENTER
-        return replace(drawn, place=place) if how.augments else Augmentation(place=place)
+
+    def _target(self, inputs: NetworkSample, window: Window) -> TrainingSample:
+        """Add the chunk; untrained slots are 0 and masked, steps beyond the end are masked."""
+        config, codec = self._how.processor.config, self._how.processor.codec
+        normalized = codec.normalize_action(window.action, window.state)
+        action, mask = pad_action(normalized, config.max_action_horizon, config.max_action_dim)
+        mask = mask * self._how.trained_slots
+        mask[: len(window.real_steps)] *= window.real_steps[:, None]
+        return TrainingSample(inputs, action * self._open_slots, mask)
+
+    def _hidden(self, window: Window, view: int, tokens: int) -> Tensor:
+        recording = self._table.recordings[window.recording]
+        cache = self._features[recording.dataset]
+        return cache.read(recording.index, view, window.row, tokens)
 
 
 class Collator:
@@ -157,6 +206,9 @@ class Collator:
             drawn = [getattr(one.draw, name) for one in samples]
             if drawn[0] is not None:
                 batch[name] = torch.cat(drawn)
+        hidden = [one.hidden for one in samples if one.hidden is not None]
+        if hidden:
+            batch["hidden"] = _pad_left(hidden, inputs.input_ids.shape[1])
         return batch
 
     def _mask_total(self, step: int) -> float:
@@ -167,3 +219,7 @@ class Collator:
     def _counted(self, slot: BatchSlot) -> np.ndarray:
         real = self._table.real_mask(slot.window)
         return real & (np.arange(len(real)) >= self._how.delay(slot))
+
+
+def _pad_left(rows: Sequence[Tensor], length: int) -> Tensor:
+    return torch.stack([functional.pad(row, (0, 0, length - len(row), 0)) for row in rows])

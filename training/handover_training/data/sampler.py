@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 # purposes of random numbers: a seed, one of these and a place give a generator of their own
-SHUFFLE, AUGMENTATION, FLOW, DROPOUT, DELAY = range(5)
+SHUFFLE, AUGMENTATION, FLOW, DROPOUT, DELAY, MIX, VIEW, STATE = range(8)
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,28 @@ def generator(seed: int, purpose: int, *place: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose, *place])
 
 
-class BatchPlan:
-    """The windows of every step: shuffled anew for each pass over them."""
+@dataclass(frozen=True)
+class Mixture:
+    """Datasets' shares of the samples, instead of their numbers of windows."""
 
-    def __init__(self, windows: int, batch: int, seed: int) -> None:
+    shares: tuple[float, ...]
+    """Of each dataset; their sum is 1"""
+    windows: tuple[int, ...]
+    """Of each dataset; they are numbered consecutively"""
+
+    def draw(self, generator: np.random.Generator) -> int:
+        """Draw a dataset by its share, then one of its windows."""
+        dataset = int(generator.choice(len(self.shares), p=self.shares))
+        return sum(self.windows[:dataset]) + int(generator.integers(self.windows[dataset]))
+
+
+class BatchPlan:
+    """The windows of every step: shuffled anew for each pass over them, or drawn by a mixture."""
+
+    def __init__(self, windows: int, batch: int, seed: int, mixture: Mixture | None = None) -> None:
         """Plan steps of `batch` windows each, out of `windows`."""
         self._windows, self._batch, self._seed = windows, batch, seed
+        self._mixture = mixture
         self._orders: dict[int, np.ndarray] = {}
 
     def step(self, step: int) -> list[BatchSlot]:
@@ -44,6 +60,8 @@ class BatchPlan:
         ]
 
     def _window(self, number: int) -> int:
+        if self._mixture is not None:
+            return self._mixture.draw(generator(self._seed, MIX, number))
         turn, place = divmod(number, self._windows)
         if turn not in self._orders:
             self._orders = {old: order for old, order in self._orders.items() if old == turn - 1}

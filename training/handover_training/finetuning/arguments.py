@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ LEFT_OUT = (
     "report_to",
     "dataloader_num_workers",
     "cache_dir",
+    "cache_features",
+    "image_views",
     "device",
     "fsdp",
     "fsdp_config",
@@ -125,9 +128,15 @@ def micro_batch(settings: FinetuneConfig, world: int) -> int:
 
 
 def run_identity(
-    settings: FinetuneConfig, modality: ModalityConfig, sources: list[DatasetSplit], base_hash: str
+    settings: FinetuneConfig,
+    modality: ModalityConfig,
+    sources: list[DatasetSplit],
+    base: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return what decides a run's result, as JSON values: a run continues only if all are equal."""
+    """Return what decides a run's result, as JSON values: a run continues only if all are equal.
+
+    base: the same of the base checkpoint.
+    """
     chosen = {
         name: _plain(value)
         for name, value in dataclasses.asdict(settings).items()
@@ -136,7 +145,8 @@ def run_identity(
     return {
         **chosen,
         "tag": settings.tag,
-        "base_weights": base_hash,
+        **base,
+        "views": settings.views,
         "datasets": [source.content_hash for source in sources],
         "modality_config": modality_config_json(modality),
     }

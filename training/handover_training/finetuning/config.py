@@ -63,6 +63,9 @@ class FinetuneConfig:
     """Weight decay of AdamW; biases and norms have none."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm."""
+    ema_decay: float = 0.0
+    """Decay per step of a moving average of the trained weights, which is then what is evaluated
+    and served (0.995, for example); 0 for none."""
     seed: int = 42
     """Seed of everything random: order, augmentation, noise, dropout, held-out episodes."""
 
@@ -88,6 +91,12 @@ class FinetuneConfig:
     action conditioning, arXiv:2512.05964). At 20 Hz, 8 steps make up for 400 ms. 0 for none."""
     trained_slots: Literal["varying", "all"] = "varying"
     """Action slots that count in the loss: those that vary in the data, or all (the original)."""
+    mix: tuple[str, ...] = ()
+    """Shares of the samples by dataset, NAME=SHARE by the folders' names; by default datasets count
+    by their rows."""
+    state_noise: float = 0.0
+    """Standard deviation of errors (rad) added to the states of half of the samples, in the groups
+    that actions are relative to; the absolute targets stay. A policy learns to recover by it."""
     use_base_statistics: bool = False
     """Normalize with the base checkpoint's statistics of this tag instead of the datasets'."""
 
@@ -97,6 +106,12 @@ class FinetuneConfig:
     """Ranges of the color jitter: brightness 0.3 contrast 0.4 saturation 0.5 hue 0.08, or some."""
     random_rotation_angle: Optional[float] = None
     """Largest random rotation of training images, in degrees."""
+    image_views: Optional[int] = None
+    """Random views of each frame in a whole run; 0 for a new one at every sample. By default 8 with
+    cached features, and 0 without."""
+    cache_features: bool = True
+    """Compute what the frozen part of the backbone makes of each view once, and keep it in
+    --cache-dir. Not possible with --tune-visual or --tune-llm."""
 
     val_episodes: Optional[int] = None
     """Episodes to hold out of each dataset; a tenth of them by default."""
@@ -114,7 +129,7 @@ class FinetuneConfig:
     dataloader_num_workers: int = 2
     """Worker processes that prepare samples, per training process."""
     cache_dir: Path = Path("~/.cache/handover/frames")
-    """Folder of decoded frames, shared by all runs."""
+    """Folder of decoded frames and frozen features, shared by all runs."""
     device: Literal["auto", "cpu"] = "auto"
     """auto takes the GPU if there is one."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -133,7 +148,43 @@ class FinetuneConfig:
         """The embodiment's tag as checkpoints write it."""
         return self.embodiment_tag.lower()
 
+    @property
+    def views(self) -> int:
+        """Number of views of each frame; 0 for a new one at every sample."""
+        changes = self.color_jitter_params or self.random_rotation_angle
+        if not (self.random_crop or changes):
+            return 1
+        if self.image_views is not None:
+            return self.image_views
+        return CACHED_VIEWS if self.caches_features else 0
 
+    @property
+    def caches_features(self) -> bool:
+        """Whether frozen features are computed once."""
+        possible = not (self.tune_visual or self.tune_llm) and self.image_views != 0
+        return self.cache_features and possible
+
+    def shares(self) -> dict[str, float]:
+        """Return the datasets' shares of the samples (--mix); their sum is 1.
+
+        Raises UsageError for what is not NAME=SHARE, or does not name every dataset once.
+        """
+        parts = [part.rpartition("=") for part in self.mix]
+        names = [path.resolve().name for path in self.dataset_path]
+        try:
+            shares = {name: float(share) for name, _, share in parts}
+        except ValueError:
+            shares = {}
+        fits = sorted(shares) == sorted(names) and len(parts) == len(names)
+        if not fits or not all(0 < share < float("inf") for share in shares.values()):
+            raise UsageError(
+                f"--mix {' '.join(self.mix)}: expected NAME=SHARE, more than 0, once for each of "
+                f"the folders {', '.join(names)}"
+            )
+        return {name: shares[name] / sum(shares.values()) for name in names}
+
+
+CACHED_VIEWS = 8
 REPORTERS = {"tensorboard": "tensorboard", "wandb": "wandb"}
 
 
@@ -144,10 +195,14 @@ def check(config: FinetuneConfig) -> None:
     check_range(config, "max_steps", "global_batch_size", "gradient_accumulation_steps", least=1)
     check_range(config, "save_steps", "eval_steps", "logging_steps", "save_total_limit", least=1)
     check_range(config, "seed", least=0, most=2**32 - 1)  # numpy's
-    check_range(config, "warmup_ratio", "state_dropout_prob", least=0, most=1)
+    check_range(config, "warmup_ratio", "state_dropout_prob", "ema_decay", least=0, most=1)
     check_range(config, "learning_rate", "weight_decay", "random_rotation_angle", least=0)
     check_range(config, "lora_rank", "tune_top_llm_layers", "dataloader_num_workers", least=0)
-    check_range(config, "max_delay_steps", least=0)
+    check_range(config, "state_noise", "image_views", "max_delay_steps", least=0)
+    if config.mix:
+        config.shares()
+    if config.ema_decay and (config.deepspeed or config.fsdp):
+        raise UsageError("--ema-decay needs whole weights: leave out --fsdp and --deepspeed")
     if not config.max_grad_norm > 0:
         raise UsageError(
             f"--max-grad-norm is {config.max_grad_norm}, expected more than 0 (inf clips none)"

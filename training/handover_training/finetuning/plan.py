@@ -1,12 +1,15 @@
 """Plan of a run: everything that is known before its network is loaded."""
 
+import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from handover_common import UsageError
 from handover_model.checkpoints import HASH_CACHE, weights_hash
-from handover_model.processing import TAG, ModalityConfig, aloha_modality
+from handover_model.processing import TAG, TOKENIZER_FILES, ModalityConfig, aloha_modality
 from handover_proto import CHUNK_STEPS
 from transformers.training_args import TrainingArguments
 
@@ -39,9 +42,25 @@ def make_plan(settings: FinetuneConfig) -> RunPlan:
     statistics = dataset_statistics(sources, modality, settings.cache_dir)
     base = read_base(settings, modality, statistics)
     _check_kept(settings, base)
-    base_hash = weights_hash(base.folder, Path.home() / HASH_CACHE)
-    identity = run_identity(settings, modality, sources, base_hash)
+    identity = run_identity(settings, modality, sources, _base_identity(base))
     return RunPlan(settings, arguments, modality, sources, base, identity)
+
+
+def _base_identity(base: BaseModel) -> dict[str, str]:
+    """Return hashes of all that a base checkpoint brings to a run."""
+    tokenizer = hashlib.sha256()
+    for path in sorted(base.tokenizer / name for name in TOKENIZER_FILES):
+        if path.is_file():
+            tokenizer.update(path.name.encode() + path.read_bytes())
+    config = json.dumps(
+        [base.config.to_json(), dataclasses.asdict(base.eagle), base.processor_settings()],
+        default=str,
+    )
+    return {
+        "base_weights": weights_hash(base.folder, Path.home() / HASH_CACHE),
+        "base_config": hashlib.sha256(config.encode()).hexdigest(),
+        "tokenizer": tokenizer.hexdigest(),
+    }
 
 
 def _modality(settings: FinetuneConfig) -> ModalityConfig:

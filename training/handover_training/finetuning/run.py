@@ -14,28 +14,20 @@ from handover_training.checkpoints import folders
 from handover_training.checkpoints.optimizer_state import SETTINGS_FILE, TENSORS_FILE
 from handover_training.checkpoints.record import RunRecord
 from handover_training.checkpoints.run_folder import RunFolder, RunStart
-from handover_training.checkpoints.writer import ADAPTER_FILE, CheckpointWriter, load_trained
-from handover_training.data.dataset import Collator, FrameReader, SamplePreparation, TrainingWindows
-from handover_training.data.episodes import read_recordings
-from handover_training.data.frame_cache import FrameCache, open_cache
-from handover_training.data.normalization import trained_slots
-from handover_training.data.sampler import BatchPlan, ProcessBatches
-from handover_training.data.windows import WindowTable
+from handover_training.checkpoints.writer import TRAINED_FILE, CheckpointWriter, load_trained
 from handover_training.errors import TrainingError
-from handover_training.finetuning.arguments import micro_batch
 from handover_training.finetuning.config import FinetuneConfig, check
 from handover_training.finetuning.plan import RunPlan, make_plan
-from handover_training.loop.loader import TrainingData
+from handover_training.finetuning.training_data import make_data
 from handover_training.loop.progress_callback import TrainingProgress
 from handover_training.loop.trainer import FinetuneTrainer
-from handover_training.loop.validation import OpenLoop
 from handover_training.network.lora import add_adapters
 from handover_training.network.training_module import TrainingModule
 
 logger = logging.getLogger(__name__)
 
 # what only a resumed run needs of a checkpoint
-RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, ADAPTER_FILE, folders.STATE_FILE, folders.MANIFEST)
+RESUME_FILES = (TENSORS_FILE, SETTINGS_FILE, TRAINED_FILE, folders.STATE_FILE, folders.MANIFEST)
 
 
 def finetune(settings: FinetuneConfig) -> str:
@@ -93,74 +85,11 @@ def make_trainer(plan: RunPlan, start: RunStart) -> FinetuneTrainer:
     module = TrainingModule(network, arguments.world_size * settings.gradient_accumulation_steps)
     if start.checkpoint is not None and not arguments.deepspeed:
         load_trained(module, start.checkpoint)
-    data = make_data(plan, start)
+    data = make_data(plan, start, module)
     record = RunRecord(plan.sources, plan.modality, settings.tag, plan.identity)
     writer = CheckpointWriter(plan.base, record)
-    return FinetuneTrainer(module, arguments, data, writer, settings.save_total_limit)
-
-
-def make_data(plan: RunPlan, start: RunStart) -> TrainingData:
-    """Decode frames that are not in the cache yet, and plan the batches."""
-    settings, arguments, base = plan.settings, plan.arguments, plan.base
-    caches = _fill_caches(plan)
-    table = WindowTable(read_recordings(plan.sources, plan.modality, held_out=False), plan.modality)
-    width = base.config.max_action_dim
-    shape = (base.config.action_horizon, width)
-    varying = settings.trained_slots == "varying"
-    slots = trained_slots(base.processor.codec, *shape, varying=varying)
-    image = base.processor_config.image
-    how = SamplePreparation(
-        base.processor,
-        base.config,
-        slots,
-        settings.seed,
-        settings.random_crop,
-        bool(image.color_jitter_params or image.random_rotation_angle),
-        settings.max_delay_steps,
-    )
-    batch_plan = BatchPlan(len(table), settings.global_batch_size, settings.seed)
-    batches = ProcessBatches(
-        batch_plan,
-        batch=micro_batch(settings, arguments.world_size),
-        accumulation=settings.gradient_accumulation_steps,
-        rank=arguments.process_index,
-        world=arguments.world_size,
-        steps=settings.max_steps,
-    )
-    batches.start = 0 if start.checkpoint is None else folders.step_of(start.checkpoint)
-    logger.info("%d windows of %d episodes", len(table), len(table.recordings))
-    return TrainingData(
-        TrainingWindows(table, FrameReader(table, caches), how),
-        batches,
-        Collator(table, batch_plan, how),
-        _open_loop(plan, caches, batches),
-        tuple(source.name for source in plan.sources),
-    )
-
-
-def _open_loop(plan: RunPlan, caches: list[FrameCache], batches: ProcessBatches) -> OpenLoop | None:
-    held_out = read_recordings(plan.sources, plan.modality, held_out=True)
-    if not held_out:
-        return None
-    table = WindowTable(held_out, plan.modality)
-    reader = FrameReader(table, caches)
-    return OpenLoop(table, reader, plan.base.processor, plan.base.config, batches.batch)
-
-
-def _fill_caches(plan: RunPlan) -> list[FrameCache]:
-    """Let one process of each machine decode; the others find everything cached."""
-    settings = plan.settings
-    image = plan.base.processor_config.image
-    caches = [
-        open_cache(settings.cache_dir, source.dataset, source.content_hash, image)
-        for source in plan.sources
-    ]
-    with PartialState().local_main_process_first():
-        for source, cache in zip(plan.sources, caches, strict=True):
-            episodes = source.train_episodes + source.held_out_episodes
-            workers = max(1, settings.dataloader_num_workers)
-            cache.fill(episodes, plan.modality.video.keys, workers)
-    return caches
+    keep = settings.save_total_limit
+    return FinetuneTrainer(module, arguments, data, writer, keep, settings.ema_decay)
 
 
 def _enter(folder: RunFolder, plan: RunPlan, state: PartialState) -> RunStart:

@@ -6,6 +6,7 @@ safetensors; only DeepSpeed, which shards them over processes, uses its own file
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +20,9 @@ from transformers.training_args import TrainingArguments
 
 from handover_training.checkpoints import folders
 from handover_training.checkpoints.optimizer_state import load_optimizer, save_optimizer
-from handover_training.checkpoints.writer import CheckpointWriter
+from handover_training.checkpoints.writer import CheckpointWriter, read_averages
 from handover_training.errors import DivergedError, TrainingError
+from handover_training.loop.averaging import AverageCallback
 from handover_training.loop.loader import TrainingData
 from handover_training.loop.sharding import (
     BFLOAT16_WEIGHTS,
@@ -30,6 +32,7 @@ from handover_training.loop.sharding import (
     whole_weights,
 )
 from handover_training.loop.validation import ErrorSums
+from handover_training.network.averages import AveragedWeights
 from handover_training.network.training_module import TrainingModule
 
 
@@ -43,8 +46,12 @@ class FinetuneTrainer(Trainer):
         data: TrainingData,
         writer: CheckpointWriter,
         keep: int,
+        ema_decay: float = 0.0,
     ) -> None:
-        """keep: how many checkpoints to keep, not counting the best one."""
+        """keep: how many checkpoints to keep, not counting the best one.
+
+        ema_decay: of the averaged weights that are evaluated and written; 0 for none.
+        """
         evaluated = None if data.open_loop is None else cast(Any, data.windows)
         super().__init__(
             model=module,
@@ -56,6 +63,8 @@ class FinetuneTrainer(Trainer):
         self.module = module
         self._data, self._writer, self._keep = data, writer, keep
         self._folder = Path(str(arguments.output_dir))
+        self._ema_decay = ema_decay
+        self._averages: AveragedWeights | None = None
         # of the micro-batches of one optimizer step
         self._sources: deque[Tensor] = deque(maxlen=arguments.gradient_accumulation_steps)
 
@@ -72,10 +81,25 @@ class FinetuneTrainer(Trainer):
             plugin.mixed_precision_policy = BFLOAT16_WEIGHTS
         return super()._build_accelerator_args(**keywords)
 
-    def _prepare_for_training(self, *arguments: Any, **keywords: Any) -> Any:
-        prepared = super()._prepare_for_training(*arguments, **keywords)
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
+        prepared = super()._prepare_for_training(
+            max_steps, train_dataloader, resume_from_checkpoint
+        )
         gather_for("remember", self.module.network.action_head.model.transformer_blocks)
+        if self._ema_decay:
+            self._averages = AveragedWeights(self.module, self._ema_decay)
+            if resume_from_checkpoint is not None:
+                weights = read_averages(self.module, Path(resume_from_checkpoint))
+                self._averages.load(weights, self.state.global_step)
+            self.add_callback(AverageCallback(self._averages, self.module))
         return prepared
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Use the averaged weights for a while, where there are any."""
+        averages = self._averages
+        return nullcontext() if averages is None else averages.used_in(self.module)
 
     def _prepare_input(self, data: Any) -> Any:
         """Move tensors and nothing else: DeepSpeed would round times and noise to bfloat16."""
@@ -120,7 +144,8 @@ class FinetuneTrainer(Trainer):
         model = self._wrapped() if self.is_in_train else cast(nn.Module, self.model)
         model.eval()
         rank, world = self.args.process_index, self.args.world_size
-        sums = self._data.open_loop.measure(model, self.args.device, rank, world)
+        with self._averaged():
+            sums = self._data.open_loop.measure(model, self.args.device, rank, world)
         totals = torch.tensor(
             [sums.squared, sums.absolute, sums.count], dtype=torch.float64, device=self.args.device
         )
@@ -186,10 +211,18 @@ class FinetuneTrainer(Trainer):
             self.save_model(str(staged), _internal_call=True)
             super()._save_optimizer_and_scheduler(str(staged))
             return
-        weights = whole_weights(self._wrapped())
+        now = whole_weights(self._wrapped())
+        averaged = None
+        if self._averages is not None:
+            now = {name: weight.clone() for name, weight in now.items()}
+            with self._averaged():
+                averaged = {
+                    name: weight.clone() for name, weight in whole_weights(self._wrapped()).items()
+                }
         optimizer = whole_optimizer(self._wrapped(), self._plain_optimizer())
         if self.args.should_save:
-            self._save(str(staged), weights)
+            self._save(str(staged), now if averaged is None else averaged)
+            self._writer.write_trained(staged, self.module, now, averaged)
             save_optimizer(staged, optimizer, cast(Any, self.lr_scheduler).state_dict())
 
     def _save(
@@ -211,9 +244,20 @@ class FinetuneTrainer(Trainer):
         if checkpoint is None or self.is_deepspeed_enabled:
             super()._load_optimizer_and_scheduler(checkpoint)
             return
-        optimizer, schedule = load_optimizer(Path(checkpoint))
-        put_optimizer(self._wrapped(), self._plain_optimizer(), optimizer)
-        cast(Any, self.lr_scheduler).load_state_dict(schedule)
+        state, schedule = load_optimizer(Path(checkpoint))
+        optimizer = self._plain_optimizer()
+        # the command's settings, which may differ from those that the checkpoint was made with
+        asked = [dict(group) for group in optimizer.param_groups]
+        put_optimizer(self._wrapped(), optimizer, state)
+        scheduler = cast(Any, self.lr_scheduler)
+        scheduler.last_epoch = schedule["last_epoch"]
+        scheduler._step_count = schedule["_step_count"]
+        for group, settings, base, curve in zip(
+            optimizer.param_groups, asked, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+        ):
+            rate = base * curve(scheduler.last_epoch)
+            group.update({**settings, "params": group["params"], "lr": rate})
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
 
     def _wrapped(self) -> nn.Module:
         """Return the module as wrapped for several processes."""

@@ -87,6 +87,16 @@ class BaseModel:
         plain.load_state_dict(weights, assign=True)
         return plain
 
+    def processor_settings(self) -> list[object]:
+        """Return the processor's settings that are the base's own."""
+        config = self.processor_config
+        return [
+            dataclasses.asdict(config.image),
+            dataclasses.asdict(config.normalize),
+            config.formalize_language,
+            config.embodiment_ids,
+        ]
+
     def _check_trained(self, trained: list[str]) -> None:
         if not trained:
             raise TrainingError("nothing would be trained: every --tune-… flag is off")

@@ -7,12 +7,12 @@ float32 whatever the network computes in.
 from typing import Any
 
 import torch
-from handover_model.network import FlowDraw, Gr00tNetwork, ModelInput, TrainingTarget
+from handover_model.network import FlowDraw, FlowLoss, Gr00tNetwork, ModelInput, TrainingTarget
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from handover_training.network.dropout import SampleKeys, use_sample_dropout
-from handover_training.network.tuning import train_mode
+from handover_training.network.tuning import frozen_depth, train_mode
 
 MASK_SUM_FLOOR = 1e-6
 
@@ -27,6 +27,8 @@ class TrainingModule(nn.Module):
         super().__init__()
         self.network = network
         self._shares = shares
+        self.frozen_depth = frozen_depth(network.config)
+        """Language layers below the first trained one; None where nothing below is frozen"""
         self._keys = SampleKeys()
         use_sample_dropout(network, self._keys)
 
@@ -52,9 +54,12 @@ class TrainingModule(nn.Module):
         state_noise: Tensor | None = None,
         dropout_keys: Tensor | None = None,
         mask_total: Tensor | None = None,
+        hidden: Tensor | None = None,
         delay: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return {"loss": ()} of a micro-batch; without `action`, {"chunk": (B, H, A)}.
+
+        hidden: (B, S, width), the cached states of `frozen_features`, in place of images.
 
         The loss is this micro-batch's part of the global batch's, times the number of parts: the
         trainer averages over them, and so gets one ratio over the global batch. Arguments: see
@@ -69,9 +74,25 @@ class TrainingModule(nn.Module):
         assert mask_total is not None
         self._keys.keys = dropout_keys
         draw = FlowDraw(noise, time, drops_state, state_noise, delay)
-        losses = self.network(inputs, TrainingTarget(action, action_mask), draw)
+        target = TrainingTarget(action, action_mask)
+        if hidden is None:
+            losses = self.network(inputs, target, draw)
+        else:
+            losses = self._loss_above(hidden, inputs, target, draw)
         part = losses.errors.sum() / (mask_total.float() + MASK_SUM_FLOOR)
         return {"loss": part * self._shares}
+
+    def _loss_above(
+        self, hidden: Tensor, inputs: ModelInput, target: TrainingTarget, draw: FlowDraw
+    ) -> FlowLoss:
+        assert self.frozen_depth is not None
+        backbone, head = self.network.backbone, self.network.action_head
+        features = backbone.upper(
+            hidden, inputs.input_ids, inputs.attention_mask, self.frozen_depth
+        )
+        return head.loss(
+            features, inputs.state, inputs.embodiment, target.action, target.action_mask, draw
+        )
 
     def gradient_checkpointing_enable(self, **_: Any) -> None:
         """Recompute the layers' activations in the backward pass instead of keeping them."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+import torch
 from handover_model.network import Gr00tNetwork, ModelConfig
-from torch import nn
+from torch import Tensor, nn
 
 
 def apply_tuning(network: Gr00tNetwork, config: ModelConfig | None = None) -> list[str]:
@@ -24,6 +25,26 @@ def train_mode(network: Gr00tNetwork) -> None:
     network.eval()
     for module in _leaves_of_trained(network):
         module.train()
+
+
+def frozen_depth(flags: ModelConfig) -> int | None:
+    """Count the language layers below the first trained one; None where tower or text is trained.
+
+    What lies below them never changes in a run, so it can be computed once.
+    """
+    if flags.tune_visual or flags.tune_llm:
+        return None
+    return _first_top_layer(flags)
+
+
+@torch.no_grad()
+def close_inputs(network: Gr00tNetwork, embodiment: int, open_slots: Tensor) -> None:
+    """Disconnect an embodiment's untrained action slots from the head.
+
+    open_slots: (max_action_dim,) bool. They are left out of the loss, so nothing would teach the
+    network to disregard the noise in them.
+    """
+    network.action_head.action_encoder.W1.W[embodiment, ~open_slots] = 0
 
 
 def _is_trained(name: str, flags: ModelConfig) -> bool:

@@ -1,1 +1,1 @@
-"""Training data of the recipe: snapshots of scripted episodes, and corrections of a policy."""
+"""Training data of the base: snapshots of scripted episodes."""

@@ -2,8 +2,8 @@
 
 A recording has every image of an episode; here are few images of many episodes, so the objects'
 poses vary more for the same drawing time. Now and then the arms are pushed off their path and
-grasp slightly beside their aim, and the chunks are what the expert would play from there. Loose
-snapshots show the objects where no episode has them, and have no chunk.
+grasp slightly beside their aim. Loose snapshots show the objects where no episode has them, and the
+arms in either role.
 """
 
 from functools import lru_cache
@@ -15,7 +15,6 @@ from handover_envs.tasks import (
     CONTROL_RATE_HZ,
     DEMONSTRATION_STEPS,
     EXACT,
-    SUCCESS_REWARD,
     Point,
     Side,
     TaskName,
@@ -25,8 +24,6 @@ from handover_proto import ARM_JOINTS
 
 from handover_training.aloha_mini.configs import SnapshotsConfig
 from handover_training.aloha_mini.data.snapshots import (
-    CHUNK_TIMES_S,
-    NO_CHUNK,
     SnapshotWriter,
     missing_seeds,
     task_of,
@@ -34,8 +31,11 @@ from handover_training.aloha_mini.data.snapshots import (
 
 _ARM_QPOS = 16  # MuJoCo's coordinates of both arms come first; the objects' are the last
 _REST_Z = {"transfer_cube": (0.02,), "insertion": (0.01, 0.022)}  # m, the parts on the table
-_JITTER_M = 0.02  # loose objects lie a little beyond where episodes start
-_BEFORE_GRASP = 90  # steps; no expert closes a gripper earlier
+_JITTER_M = 0.02  # loose objects lie a little beyond where episodes start,
+_TABLE_M = ((-0.25, 0.35), (0.25, 0.65))  # or anywhere that both hands reach (x, y),
+_HIGHEST_M = 0.3  # on the table or above it
+# waist, forearm roll and wrist rotation turn the other way in the table's mirror image
+_MIRRORED = np.array([-1, 1, 1, -1, 1, -1, 1, 1])
 _MISS_M, _MOST_M = (0.006, 0.0025, 0.0015), 0.012
 _LAST_STEP = 360  # later the hands rest
 
@@ -64,51 +64,60 @@ class PosableSimulator(AlohaSimulator):
 
 
 class SnapshotRenderer:
-    """Draws episodes into files: what a clumsy expert sees, and what a good one would do."""
+    """Draws episodes into files: what a clumsy expert sees."""
 
     def __init__(self, config: SnapshotsConfig) -> None:
         self._config = config
 
-    def draw(self, seed: int) -> bool:
-        """Draw one episode; returns whether the disturbed expert succeeded."""
+    def draw(self, seed: int) -> None:
+        """Draw one episode."""
         task = task_of(seed)
         rng = np.random.default_rng([seed, 1])
         look: LookName = "fast" if rng.random() < self._config.shadows else "plain"
-        simulator, plan = _simulator(task, look), _expert(task).plan(seed)
+        simulator = _simulator(task, look)
         executed = _expert(task).plan(seed, misses(rng)).targets.copy()
         executed[:, ARM_JOINTS] += pushes(rng, DEMONSTRATION_STEPS)
-        wanted = sorted(rng.choice(_LAST_STEP, self._config.on_the_way, replace=False).tolist())
+        wanted = set(rng.choice(_LAST_STEP, self._config.on_the_way, replace=False).tolist())
         snapshots, arms = SnapshotWriter(), []
         simulator.reset(seed)
         for step, targets in enumerate(executed):
             arms.append(simulator.arms)
             if step in wanted:
-                snapshots.take(simulator, plan.at(step / CONTROL_RATE_HZ + CHUNK_TIMES_S))
+                snapshots.take(simulator)
             simulator.step(targets)
-        succeeded = simulator.reward == SUCCESS_REWARD
-        if not succeeded:  # only what it did before its grasp is worth learning
-            for place, step in enumerate(wanted):
-                if step >= _BEFORE_GRASP:
-                    snapshots.chunks[place] = NO_CHUNK
         for _ in range(self._config.loose):
-            simulator.put(arms[rng.integers(len(arms))], self._scatter(task, rng))
-            snapshots.take(simulator, NO_CHUNK)
+            pose = arms[rng.integers(len(arms))]
+            simulator.put(mirrored(pose) if rng.random() < 0.5 else pose, self._scatter(task, rng))
+            snapshots.take(simulator)
         snapshots.write(self._config.output, seed)
-        return succeeded
 
     def _scatter(self, task: TaskName, rng: np.random.Generator) -> np.ndarray:
-        """Draw poses of the objects on the table, or as a reset has them: (objects, 7)."""
+        """Draw poses of the objects, (objects, 7): near where episodes start, or anywhere."""
         poses = find_task(task).start_poses(int(rng.integers(2**31)))
-        poses[:, :2] += rng.uniform(-_JITTER_M, _JITTER_M, (len(poses), 2))
-        if rng.random() < 0.8:
+        if rng.random() < 0.5:
+            poses[:, :2] = rng.uniform(*_TABLE_M, (len(poses), 2))
+        else:
+            poses[:, :2] += rng.uniform(-_JITTER_M, _JITTER_M, (len(poses), 2))
+        if rng.random() < 0.7:
             poses[:, 2] = _REST_Z[task]
+        else:
+            poses[:, 2] = rng.uniform(_REST_Z[task][0], _HIGHEST_M, len(poses))
         return poses
+
+
+def mirrored(arms: np.ndarray) -> np.ndarray:
+    """Exchange the arms: MuJoCo's coordinates (16,) of the mirror image about the table's middle.
+
+    So the backbone sees either hand in either role.
+    """
+    left, right = np.split(arms, 2)
+    return np.concatenate([right * _MIRRORED, left * _MIRRORED])
 
 
 def misses(rng: np.random.Generator) -> dict[Side, Point]:
     """Draw how far beside its aim each hand grasps, in m; in a quarter of the episodes it does not.
 
-    So the policy sees objects held askew, as its own grasps will hold them.
+    So the backbone sees objects held askew, as a policy's grasps will hold them.
     """
     if rng.random() < 0.25:
         return dict(EXACT)

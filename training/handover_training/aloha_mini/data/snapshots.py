@@ -1,8 +1,7 @@
 """Snapshot files, one .npz per simulated episode: written by the simulator, read in training.
 
-A snapshot is one moment of an episode: the image, the joints, the objects' poses, and the chunk
-that an expert would play from there. The simulator's environment has no torch and the training's
-no MuJoCo, so this module needs neither.
+A snapshot is one moment of an episode: the image and the objects' poses, and no action. The
+simulator's environment has no torch and the training's no MuJoCo, so this module needs neither.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from handover_common import atomic_path
 from handover_envs.tasks import TaskName, find_task
-from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ
 
-from handover_training.aloha_mini.configs import CorrectionsConfig, SnapshotsConfig
+from handover_training.aloha_mini.configs import SnapshotsConfig
 from handover_training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -27,8 +25,6 @@ OBJECTS = 3  # cube, peg, socket
 _OBJECTS_OF_TASK = (slice(0, 1), slice(1, 3))
 
 FRAME_SIDE = 256
-CHUNK_TIMES_S = np.arange(CHUNK_STEPS) / POLICY_RATE_HZ
-NO_CHUNK = np.full((CHUNK_STEPS, 14), np.nan)
 
 
 def task_of(seed: int) -> TaskName:
@@ -41,19 +37,11 @@ class SnapshotWriter:
 
     def __init__(self) -> None:
         self.frames: list[np.ndarray] = []
-        self.states: list[np.ndarray] = []
-        self.chunks: list[np.ndarray] = []
         self.poses: list[np.ndarray] = []
 
-    def take(self, simulator: "AlohaSimulator", chunk: np.ndarray) -> None:
-        """Draw the present moment; chunk: (16, 14), NaN where there is none."""
-        self.keep(simulator.render(FRAME_SIDE), simulator, chunk)
-
-    def keep(self, frame: np.ndarray, simulator: "AlohaSimulator", chunk: np.ndarray) -> None:
-        """Take an image that is drawn already: (256, 256, 3) uint8."""
-        self.frames.append(frame)
-        self.states.append(simulator.state)
-        self.chunks.append(chunk)
+    def take(self, simulator: "AlohaSimulator") -> None:
+        """Draw the present moment."""
+        self.frames.append(simulator.render(FRAME_SIDE))
         self.poses.append(simulator.object_poses)
 
     def write(self, folder: Path, seed: int) -> None:
@@ -64,8 +52,6 @@ class SnapshotWriter:
                 task=np.array(TASK_ORDER.index(task_of(seed))),
                 seed=np.array(seed),
                 frames=np.stack(self.frames),
-                states=np.stack(self.states).astype(np.float32),
-                chunks=np.stack(self.chunks).astype(np.float32),
                 poses=np.stack(self.poses).astype(np.float32),
             )
 
@@ -76,10 +62,6 @@ class Snapshots:
 
     frames: np.ndarray
     """(N, H, W, 3) uint8, cropped and scaled"""
-    states: np.ndarray
-    """(N, 14) float32"""
-    chunks: np.ndarray
-    """(N, 16, 14) float32, absolute targets; NaN where there are none"""
     places: np.ndarray
     """(N, 3, 3) float32, m: where cube, peg and socket are; NaN for those of the other task"""
     tasks: np.ndarray
@@ -90,17 +72,9 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def __getitem__(self, chosen: np.ndarray) -> "Snapshots":
-        return Snapshots(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-    @property
-    def have_chunks(self) -> np.ndarray:
-        """(N,) bool."""
-        return np.asarray(np.isfinite(self.chunks).all(axis=(1, 2)))
-
-
-def missing_seeds(config: SnapshotsConfig | CorrectionsConfig) -> Iterator[int]:
-    """Go through a command's seeds whose files are not there yet; makes the folder."""
+def missing_seeds(config: SnapshotsConfig) -> Iterator[int]:
+    """Go through the seeds whose files are not there yet; makes the folder."""
     config.output.mkdir(parents=True, exist_ok=True)
     for number in range(config.episodes):
         seed = config.seed + number * config.seed_step
@@ -131,8 +105,6 @@ def load_snapshots(path: Path, prepare: Callable[[np.ndarray], np.ndarray]) -> S
         places[:, _OBJECTS_OF_TASK[task]] = poses[..., :3]
         return Snapshots(
             np.stack(frames),
-            file["states"],
-            file["chunks"],
             places,
             np.full(len(frames), task),
             np.full(len(frames), int(path.stem)),

@@ -1,0 +1,36 @@
+"""The command `handover drive`: a robot in real time, guarded, by an operator, recorded."""
+
+import os
+import sys
+from typing import Any
+
+from handover_common import check_new
+
+from handover_client.connection.flags import read_security
+from handover_client.drive.config import DriveConfig, check
+
+
+def main(config: DriveConfig) -> dict[str, Any]:
+    """Drive; returns the figures of metrics.json.
+
+    Raises UsageError, ServerUnavailable, and HandoverError for a robot that fails.
+    """
+    check(config)
+    from handover_client.drive.run import drive
+    from handover_client.report.page import write_report
+    from handover_client.report.terminal import print_drive
+
+    check_new(config.output)
+    figures = drive(config, read_security(config.security, os.environ), _show, write_report)
+    print_drive(figures)
+    if figures["episodes"] and not config.dry_run:
+        print(f"dataset and report: {config.output}")
+    return figures
+
+
+def _show(line: str) -> None:
+    """Show the operator a line in place of the one before; a log gets those that end."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    elif line.endswith("\n"):
+        print(line, end="", file=sys.stderr, flush=True)

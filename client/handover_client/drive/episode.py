@@ -1,0 +1,235 @@
+"""One driven episode: observe, ask the policy or the person, guard, command, record; at a rate."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.control.chunk_sources import ServerChunks
+from handover_client.control.controller import RealTimeController
+from handover_client.control.observation import square_image
+from handover_client.drive.config import DriveConfig
+from handover_client.drive.guard import Guard
+from handover_client.drive.operator import Key, Phase
+from handover_client.drive.recording import Episode, EpisodeRecorder, Step
+from handover_client.drive.robots.interface import Reading, Robot, Scene
+from handover_client.drive.watch import Watch
+from handover_client.errors import ServerLost
+
+_WAITS_FOR_PERSON = "waiting for the person"
+_STATUS_EVERY = 10  # control steps
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every episode of a session has in common."""
+
+    config: DriveConfig
+    robot: Robot
+    client: PolicyClient
+    cameras: Mapping[str, str]  # {the policy's name: the robot's}
+    keys: Callable[[Phase, float], list[Key]]
+    status: Callable[[str], None]
+
+    @property
+    def period_s(self) -> float:
+        """Of a control step."""
+        return 1 / self.robot.describe().control_rate_hz
+
+
+class EpisodeRun:
+    """An episode under way; `run` drives it until somebody or something ends it."""
+
+    def __init__(
+        self, setup: Setup, number: int, guard: Guard, recorder: EpisodeRecorder | None
+    ) -> None:
+        self._setup, self._guard, self._recorder = setup, guard, recorder
+        self.episode = Episode(number)
+        self.wants_to_quit = False
+        self._holds: Counter[str] = Counter()
+        self._watch = Watch(setup.config.stale_s, setup.config.frozen_s, False)
+        self._planner = ThreadPoolExecutor(1, thread_name_prefix="person")
+        self._planning: Future[np.ndarray] | None = None
+        self._plan: np.ndarray | None = None  # what the person does, a row for each step
+        self._plan_step = 0
+        self._controller: RealTimeController | None = None
+        self._first_step = 0  # of the controller
+        self._dry_since_s = self._started_s = time.monotonic()
+        self.late_ms: list[float] = []
+
+    def run(self) -> Episode:
+        """Drive; whatever ends it, the robot is braked and holds. Raises HandoverError."""
+        counts = Counter(self._guard.counts)
+        step = 0
+        try:
+            while not self.episode.ended:
+                step = self._advance(step)
+        finally:
+            self._end_controller()
+            self._planner.shutdown(wait=False, cancel_futures=True)
+            stop(self._setup, self._guard)
+        self.episode.steps = step
+        self.episode.seconds = step * self._setup.period_s
+        self.episode.guard = dict(self._guard.counts - counts)
+        self.episode.holds = dict(self._holds)
+        return self.episode
+
+    def _advance(self, step: int) -> int:
+        """Make one control step; returns the next, after those that were missed."""
+        setup, due_s = self._setup, self._started_s + step * self._setup.period_s
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        late_s = time.monotonic() - due_s
+        self.late_ms.append(1e3 * late_s)
+        reading = setup.robot.observe()
+        now_s = time.monotonic()
+        for key in setup.keys("running", step * setup.period_s):
+            self._press(key)
+        if step * setup.period_s >= setup.config.max_seconds:
+            self.episode.ended = self.episode.ended or "max_seconds"
+        if self.episode.ended:
+            return step
+        target, hold = self._target(step, reading, now_s)
+        guarded = self._guard.step(target, reading.joints, hold)
+        if not setup.config.dry_run:
+            setup.robot.command(guarded.command)
+        waits = hold or (self._controller.hold_reason if self._controller else "")
+        if waits:
+            self._holds[waits.partition(":")[0]] += 1
+        following = max(step + 1, int((time.monotonic() - self._started_s) / setup.period_s))
+        latency_ms = self._controller.latency_ms if self._controller else None
+        row = Step(
+            measured=reading.joints,
+            target=np.asarray(target, np.float64),
+            command=guarded.command,
+            intervention=self._plan is not None,
+            guarded=bool(guarded.interventions),
+            held=bool(waits),
+            latency_ms=latency_ms or 0.0,
+            age_ms=1e3 * (now_s - reading.time_s),
+            late_ms=1e3 * late_s,
+        )
+        for _ in range(following - step):  # a step that was missed kept the command
+            self._record(row, reading)
+        if step % _STATUS_EVERY == 0:
+            setup.status(self._describe(step, waits))
+        return following
+
+    def _target(self, step: int, reading: Reading, now_s: float) -> tuple[np.ndarray, str]:
+        """What the policy or the person asks for, and why the robot has to hold instead."""
+        problem = self._watch.problem(reading, now_s)
+        if problem:
+            return reading.joints, problem
+        if self._planning is not None:
+            if not self._planning.done():
+                return reading.joints, _WAITS_FOR_PERSON
+            self._plan, self._planning, self._plan_step = self._planning.result(), None, 0
+        if self._plan is not None:
+            row = self._plan[min(self._plan_step, len(self._plan) - 1)]
+            self._plan_step += 1
+            return row, ""
+        return self._ask(step, reading, now_s)
+
+    def _ask(self, step: int, reading: Reading, now_s: float) -> tuple[np.ndarray, str]:
+        if self._controller is None:
+            self._controller, self._first_step = self._begin_controller(), step
+            self._dry_since_s = now_s
+        try:
+            target = self._controller.act(step - self._first_step, lambda: self._observe(reading))
+        except ServerLost as error:
+            self.episode.ended = "server_lost"
+            return reading.joints, f"no answer: {error}"
+        if not self._controller.hold_reason:
+            self._dry_since_s = now_s
+        elif now_s - self._dry_since_s > self._setup.config.give_up_s:
+            self.episode.ended = "server_lost"
+        return target, ""
+
+    def _observe(self, reading: Reading) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        size = self._setup.config.image_size
+        frames = {
+            name: square_image(reading.frames[camera].image, size)
+            for name, camera in self._setup.cameras.items()
+        }
+        return reading.joints, frames
+
+    def _begin_controller(self) -> RealTimeController:
+        config = self._setup.config
+        return RealTimeController(
+            ServerChunks(self._setup.client, client_tag=f"episode={self.episode.episode}"),
+            config.task,
+            # slower by making the policy's steps last more of the robot's
+            1 / self._setup.period_s / config.speed,
+            execute_steps=config.execute_steps,
+            policy_rate_hz=config.policy_rate_hz,
+            reconnect_s=config.give_up_s,
+        )
+
+    def _end_controller(self) -> None:
+        controller, self._controller = self._controller, None
+        if controller:
+            controller.close()
+            self.episode.latency_ms += controller.log.latency_ms
+            self.episode.dropped_steps += controller.dropped_steps
+            self.episode.outages += len(controller.log.outages)
+
+    def _press(self, key: Key) -> None:
+        episode = self.episode
+        if key in ("success", "failure"):
+            episode.outcome, episode.ended = key, "operator"
+        elif key == "start_or_end":
+            episode.ended = "operator"
+        elif key == "stop":
+            episode.ended = "stopped"
+        elif key == "quit":
+            episode.ended, self.wants_to_quit = episode.ended or "stopped", True
+        elif key == "take_over":
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """From the policy to the person, or back."""
+        robot = self._setup.robot
+        if self._plan is not None or self._planning is not None:
+            self._plan = self._planning = None  # the policy goes on with a chunk of now
+        elif isinstance(robot, Scene):
+            self._end_controller()
+            self._planning = self._planner.submit(robot.take_over, self._guard.command)
+        else:
+            self._setup.status("t: this robot has nothing that a person drives it with")
+
+    def _record(self, row: Step, reading: Reading) -> None:
+        self.episode.intervention_steps += row.intervention
+        if self._recorder:
+            self._recorder.add(row, reading.frames)
+
+    def _describe(self, step: int, waits: str) -> str:
+        who = "person" if self._plan is not None else "policy"
+        latency = self._controller.latency_ms if self._controller else None
+        guarded = sum(self._guard.counts.values())
+        parts = [
+            f"episode {self.episode.episode}",
+            f"{step * self._setup.period_s:.1f} s",
+            f"{who} drives" if not waits else f"holds: {waits}",
+            f"latency {latency:.0f} ms" if latency else "",
+            f"late {self.late_ms[-1]:.1f} ms",
+            f"guard {guarded}" if guarded else "",
+            "DRY RUN" if self._setup.config.dry_run else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+def stop(setup: Setup, guard: Guard) -> None:
+    """Brake within the limits, and hold; takes at most a second of control steps."""
+    robot = setup.robot
+    for _ in range(round(1 / setup.period_s)):
+        before = guard.command
+        command = guard.step(before, before, "stop").command
+        if not setup.config.dry_run:
+            robot.command(command)
+        if np.array_equal(command, before):
+            break
+        time.sleep(setup.period_s)
+    robot.hold()

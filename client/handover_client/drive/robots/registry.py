@@ -1,0 +1,62 @@
+"""Registry of robots: the built-in ones, entry points of `handover.robots`, or module:Class."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from handover_common import HandoverError, UsageError
+
+from handover_client.drive.robots.interface import Robot
+
+GROUP = "handover.robots"
+_METHODS = ("connect", "observe", "command", "hold", "release", "describe")
+_BUILT_IN = {"sim": "handover_client.drive.robots.sim:SimRobot"}
+
+
+def robot_names() -> list[str]:
+    """List the robots that have a name here."""
+    return sorted({*_BUILT_IN, *(each.name for each in entry_points(group=GROUP))})
+
+
+def make_robot(name: str, settings: Mapping[str, Any]) -> Robot:
+    """Make a robot from its settings; connects to nothing. Raises UsageError, MissingExtra."""
+    robot = _find(name)
+    missing = [method for method in _METHODS if not callable(getattr(robot, method, None))]
+    if missing:
+        raise UsageError(f"--robot {name}: {robot.__name__} has no method {', '.join(missing)}")
+    try:
+        return robot(**settings)
+    except TypeError as error:
+        raise UsageError(f"--robot-config does not fit the robot {name}: {error}") from None
+
+
+def read_settings(path: Path | None) -> dict[str, Any]:
+    """Read --robot-config, a JSON object. Raises UsageError."""
+    if path is None:
+        return {}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--robot-config {path} is no JSON that can be read: {error}") from None
+    if not isinstance(settings, dict):
+        raise UsageError(f"--robot-config {path}: expected a JSON object of settings")
+    return settings
+
+
+def _find(name: str) -> Any:
+    place = name if ":" in name else _BUILT_IN.get(name)
+    if place is None:
+        for entry in entry_points(group=GROUP):
+            if entry.name == name:
+                return entry.load()
+        raise UsageError(
+            f"--robot {name}: expected one of {', '.join(robot_names())}, or module:Class"
+        )
+    module, _, attribute = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise HandoverError(f"--robot {name}: {place} cannot be imported: {error}") from None

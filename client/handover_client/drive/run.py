@@ -1,0 +1,276 @@
+"""A session of driving: robot and policy are checked, episodes driven, a dataset written."""
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from handover_common import HandoverError, UsageError, write_json
+from handover_proto import ImageCodec
+
+from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.security import ChannelSecurity
+from handover_client.control.chunk_sources import ServerChunks
+from handover_client.drive.config import DriveConfig
+from handover_client.drive.episode import EpisodeRun, Setup, stop
+from handover_client.drive.figures import drive_figures
+from handover_client.drive.fit import camera_names, fit_cameras
+from handover_client.drive.guard import Guard
+from handover_client.drive.operator import KEYS_HELP, Automatic, Key, Keyboard, Phase
+from handover_client.drive.recording import METADATA, DriveFolder, Episode, EpisodeRecorder
+from handover_client.drive.robots.interface import Robot, RobotDescription, Scene
+from handover_client.drive.robots.registry import make_robot, read_settings
+from handover_client.results.provenance import rollout_provenance
+
+_POLL_S = 0.02  # between two looks at the keyboard while nothing moves
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class Session:
+    """A session under way: its robot, guard and folder."""
+
+    setup: Setup
+    folder: DriveFolder | None
+    guard: Guard
+    late_ms: list[float] = field(default_factory=list)
+    dry: list[Episode] = field(default_factory=list)
+
+    def episodes(self) -> list[Episode]:
+        """What came of the finished episodes; a dry run keeps them in memory alone."""
+        return self.folder.episodes() if self.folder else self.dry
+
+
+def drive(
+    config: DriveConfig,
+    security: ChannelSecurity,
+    status: Callable[[str], None],
+    write_report: Callable[[Path, dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Drive the session, and write its folder; returns the figures. Raises HandoverError.
+
+    status: shows a line to the operator; write_report: writes the report into a folder. Ctrl-C,
+    SIGTERM and a closed terminal brake the robot and end the session as `q` does.
+    """
+    robot = make_robot(config.robot, read_settings(config.robot_config))
+    operator = _operator(config, robot)
+    with (
+        PolicyClient.connect(
+            config.server,
+            timeout_s=config.connect_timeout_s,
+            call_timeout_s=config.call_timeout_s,
+            image_codec=ImageCodec.parse(config.image_codec),
+            security=security,
+        ) as client,
+        connected(robot) as described,
+        operator,
+        interrupts() as interrupted,
+    ):
+
+        def keys(phase: Phase, seconds: float) -> list[Key]:
+            return ["stop", "quit"] if interrupted else operator.keys(phase, seconds)
+
+        spec = client.info.spec
+        named = camera_names(config.camera or ())
+        cameras = fit_cameras(described, spec, named, config.policy_rate_hz)
+        ServerChunks(client)  # raises where the policy has other joints than an ALOHA
+        setup = Setup(config, robot, client, cameras, keys, status)
+        guard = Guard(described.limits, setup.period_s, robot.observe().joints)
+        plan = _plan(config, described, spec.checkpoint_hash)
+        if config.dry_run:
+            session = Session(setup, None, guard)
+            _drive_all(session, described)
+            return _figures(session, plan)
+        with DriveFolder(config.output, plan) as folder:
+            session = Session(setup, folder, guard)
+            _drive_all(session, described)
+            figures = _figures(session, plan)
+            if figures["episodes"]:
+                results = _write_dataset(session, folder, described, plan, figures)
+                write_report(results, figures)
+                folder.move(results)
+                shutil.rmtree(folder.path)
+            return figures
+
+
+@contextmanager
+def connected(robot: Robot) -> Iterator[RobotDescription]:
+    """Connect a robot; it holds and is released whatever happens."""
+    robot.connect()
+    try:
+        yield robot.describe()
+    finally:
+        try:
+            robot.hold()
+        finally:
+            robot.release()
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Collect the signals that end a session, instead of being ended by them; a third one ends."""
+    seen: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        seen.append(number)
+        if len(seen) > 2:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _operator(config: DriveConfig, robot: Robot) -> Keyboard | Automatic:
+    if config.operator == "keys":
+        return Keyboard()
+    if not isinstance(robot, Scene):
+        raise UsageError(
+            f"--operator auto: the robot {config.robot} has nothing that sets up its table and "
+            "judges; a person does, with --operator keys"
+        )
+    return Automatic(robot, config.max_seconds, config.take_over_s)
+
+
+def _drive_all(session: Session, described: RobotDescription) -> None:
+    config, wants_to_quit = session.setup.config, False
+    session.setup.status(KEYS_HELP)
+    while not wants_to_quit:
+        number = len(session.episodes())
+        if config.episodes is not None and number >= config.episodes:
+            return
+        _prepare(session, described, number)
+        if not _wait_for_start(session):
+            return
+        wants_to_quit = _drive_one(session, described, number)
+
+
+def _prepare(session: Session, described: RobotDescription, number: int) -> None:
+    """Bring the robot, and where it is a simulation the table, to an episode's start."""
+    setup = session.setup
+    if isinstance(setup.robot, Scene):
+        setup.robot.set_up(number)
+        start = setup.robot.observe().joints
+        session.guard = Guard(described.limits, setup.period_s, start)
+    elif not setup.config.dry_run:
+        go_to_start(setup, session.guard, described.start)
+
+
+def go_to_start(setup: Setup, guard: Guard, start: np.ndarray) -> None:
+    """Move slowly to the start pose, all joints together. Raises HandoverError where it fails."""
+    far = float(np.abs(start - guard.command).max())
+    deadline_s = time.monotonic() + 2 * far / setup.config.start_rad_s + 5
+    setup.status("moving to the start pose; space stops")
+    while float(np.abs(start - guard.command).max()) > 1e-3:
+        if "stop" in setup.keys("moving", 0.0) or time.monotonic() > deadline_s:
+            stop(setup, guard)
+            raise HandoverError(
+                "the robot did not reach its start pose: it was stopped, or something is in its "
+                "way; clear it, or give another start pose in --robot-config"
+            )
+        way = start - guard.command
+        step = setup.config.start_rad_s * setup.period_s / max(float(np.abs(way).max()), 1e-9)
+        reading = setup.robot.observe()
+        command = guard.step(guard.command + min(1.0, step) * way, reading.joints).command
+        setup.robot.command(command)
+        time.sleep(setup.period_s)
+
+
+def _wait_for_start(session: Session) -> bool:
+    """Wait until the operator starts an episode; returns False for an end of the session."""
+    session.setup.status("enter starts an episode, q quits")
+    while True:
+        for key in session.setup.keys("waiting", 0.0):
+            if key == "quit":
+                return False
+            if key == "start_or_end":
+                return True
+        time.sleep(_POLL_S)
+
+
+def _drive_one(session: Session, described: RobotDescription, number: int) -> bool:
+    """Drive one episode and keep it; returns whether the session is to end."""
+    setup, recorder = session.setup, None
+    if session.folder:
+        fps = round(described.control_rate_hz)
+        # frames of the whole episode, and of what a slow stop adds
+        recorder = EpisodeRecorder(
+            described.cameras, fps, round(setup.config.max_seconds * fps) + 1
+        )
+    run = EpisodeRun(setup, number, session.guard, recorder)
+    try:
+        episode = run.run()
+        episode.checkpoint_hash = setup.client.info.spec.checkpoint_hash
+        quits = run.wants_to_quit or _judge(session, episode)
+        session.late_ms += run.late_ms
+        if session.folder and recorder and recorder.steps:
+            session.folder.keep(recorder, episode)
+        elif not session.folder:
+            session.dry.append(episode)
+    finally:
+        if recorder:
+            recorder.close()
+    words = episode.outcome or "not judged"
+    setup.status(f"episode {number}: {words}, {episode.seconds:.1f} s, {episode.ended}\n")
+    return quits
+
+
+def _judge(session: Session, episode: Episode) -> bool:
+    """Ask for the operator's word where it is not said; returns whether to end the session."""
+    if episode.outcome or session.setup.config.operator == "auto":
+        return False
+    session.setup.status("s success, f failure, enter for neither, q quits")
+    while True:
+        for key in session.setup.keys("judging", 0.0):
+            if key in ("success", "failure"):
+                episode.outcome = key
+                return False
+            if key in ("start_or_end", "quit"):
+                return key == "quit"
+        time.sleep(_POLL_S)
+
+
+def _write_dataset(
+    session: Session,
+    folder: DriveFolder,
+    described: RobotDescription,
+    plan: dict[str, Any],
+    figures: dict[str, Any],
+) -> Path:
+    """Write the finished episodes as a dataset, with the figures beside it; returns its folder."""
+    task, fps = session.setup.config.task, round(described.control_rate_hz)
+    results = folder.write_dataset(task, described.cameras, fps)
+    write_json(results / METADATA, {**plan, "episodes": figures["per_episode"]})
+    write_json(results / "metrics.json", figures)
+    return results
+
+
+def _figures(session: Session, plan: dict[str, Any]) -> dict[str, Any]:
+    setup = session.setup
+    server = rollout_provenance(setup.client.info, setup.config.server)
+    figures = drive_figures(session.episodes(), session.late_ms, setup.period_s)
+    return {"kind": "drive", **figures, "settings": plan, "provenance": server}
+
+
+def _plan(config: DriveConfig, described: RobotDescription, checkpoint: str) -> dict[str, Any]:
+    """What decides a session's data: an interrupted one goes on with the same alone."""
+    return {
+        "task": config.task,
+        "robot": config.robot,
+        "robot_settings": read_settings(config.robot_config),
+        "joints": list(described.joints),
+        "cameras": {name: list(size) for name, size in described.cameras.items()},
+        "control_rate_hz": described.control_rate_hz,
+        "speed": config.speed,
+        "dry_run": config.dry_run,
+        "execute_steps": config.execute_steps,
+        "checkpoint_hash": checkpoint,
+    }

@@ -1,0 +1,112 @@
+"""A robot in memory that does at once what it is told, and an operator with a list of keys."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from handover_client.drive.guard import Limits
+from handover_client.drive.robots.interface import CameraFrame, Reading, RobotDescription
+from handover_proto.embodiment import ALOHA_JOINTS
+
+LIMITS = Limits(
+    low=np.full(14, -1.0),
+    high=np.full(14, 1.0),
+    velocity=np.full(14, 2.0),
+    acceleration=np.full(14, 40.0),
+    lead=np.full(14, 0.5),
+)
+
+
+class PointRobot:
+    """14 joints that are where they were told to be; a camera whose frames are of now."""
+
+    made: "list[PointRobot]" = []  # noqa: RUF012, tests empty it
+
+    def __init__(self, start=0.1, frame_age_s=0.0):
+        self.joints, self.frame_age_s = np.full(14, float(start)), frame_age_s
+        self.commands, self.calls, self.done = [], [], False
+        PointRobot.made.append(self)
+
+    def connect(self):
+        self.calls.append("connect")
+
+    def observe(self):
+        now_s = time.monotonic()
+        image = np.full((32, 48, 3), len(self.commands) % 256, np.uint8)
+        frame = CameraFrame(image, now_s - self.frame_age_s)
+        return Reading(self.joints.copy(), now_s, {"top": frame})
+
+    def command(self, target):
+        self.joints = target.copy()
+        self.commands.append(target.copy())
+
+    def hold(self):
+        self.calls.append("hold")
+
+    def release(self):
+        self.calls.append("release")
+
+    def describe(self):
+        return RobotDescription(
+            joints=ALOHA_JOINTS,
+            units=("rad",) * 14,
+            cameras={"top": (32, 48)},
+            control_rate_hz=50.0,
+            limits=LIMITS,
+            start=np.zeros(14),
+        )
+
+
+class TableRobot(PointRobot):
+    """The same with a table of its own: every episode begins at 0.2, a person goes to 0.3."""
+
+    def set_up(self, episode):
+        self.calls.append(f"set_up {episode}")
+        self.joints = np.full(14, 0.2)
+
+    def is_done(self):
+        return self.done
+
+    def take_over(self, command):
+        return np.linspace(command, np.full(14, 0.3), 20)
+
+
+class HalfARobot:
+    """Has no method but one."""
+
+    def connect(self):
+        pass
+
+
+@dataclass
+class Keys:
+    """An operator: keys at their seconds of each episode; starts one whenever it can."""
+
+    episodes: list  # for each episode [(seconds, key), …]
+    verdict: str = "start_or_end"  # neither
+    number: int = -1
+    left: list = field(default_factory=list)
+
+    def keys(self, phase, seconds):
+        if phase == "moving":
+            return []
+        if phase == "judging":
+            return [self.verdict]
+        if phase == "waiting":
+            if self.number + 1 >= len(self.episodes):
+                return ["quit"]
+            self.number += 1
+            self.left = list(self.episodes[self.number])
+            return ["start_or_end"]
+        due = [key for at_s, key in self.left if seconds >= at_s]
+        self.left = [(at_s, key) for at_s, key in self.left if seconds < at_s]
+        for key in due:
+            if isinstance(key, Exception):
+                raise key
+        return due
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass

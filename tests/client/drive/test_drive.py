@@ -1,0 +1,261 @@
+"""`handover drive` on a robot in memory: what it sends, keeps, refuses, and how it ends."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow", reason="recording needs the extra sim or replay")
+pytest.importorskip("av")
+pytest.importorskip("jinja2")
+
+import pyarrow.parquet as pq
+from handover_client.commands import main as cli
+from handover_client.drive import run as drive_run
+from handover_common import HandoverError
+from handover_conversion.pipeline.command import main as convert
+from handover_conversion.pipeline.config import ConvertConfig
+from handover_proto import GR1_DIMS, PolicyOutput, ServerUnavailable
+from handover_proto.embodiment import split_groups, widen
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
+
+from .fakes import LIMITS, Keys, PointRobot
+
+ROBOT = f"{__package__}.fakes:PointRobot"
+TABLE = f"{__package__}.fakes:TableRobot"
+SUCCESS = [(0.4, "success")]
+
+
+class Towards(HoldPolicy):
+    """Asks for one pose, or for what a function makes of the request."""
+
+    def __init__(self, pose):
+        super().__init__(replace(ALOHA_HOLD, checkpoint_hash="c0ffee"))
+        self.pose = pose
+
+    def infer(self, requests):
+        chunk = np.repeat(self.pose()[None], 16, axis=0)
+        return [PolicyOutput(split_groups(widen(chunk))) for _ in requests]
+
+
+@pytest.fixture
+def drive(monkeypatch, serve_policy, tmp_path):
+    """Drive a robot of fakes.py with an operator: returns the exit status and the robot."""
+    PointRobot.made.clear()
+
+    def run(policy, operator, *more, robot=ROBOT, output="driven"):
+        monkeypatch.setattr(drive_run, "_operator", lambda config, robot: operator)
+        flags = {
+            "--robot": [robot],
+            "--server": [serve_policy(policy).address],
+            "--task": ["Pick up the cube."],
+            "--output": [str(tmp_path / output)],
+            "--camera": ["ego_view=top"],
+            "--start-rad-s": ["3"],
+        }
+        for word in more:
+            if word.startswith("--"):
+                flags[word] = values = []
+            else:
+                values.append(word)
+        status = cli.run(
+            ["drive", *(each for flag in flags.items() for each in (flag[0], *flag[1]))]
+        )
+        return status, PointRobot.made[-1] if PointRobot.made else None
+
+    return run
+
+
+def rows_of(folder, episode=0):
+    path = folder / f"data/chunk-000/episode_{episode:06d}.parquet"
+    return {name: np.array(values) for name, values in pq.read_table(path).to_pydict().items()}
+
+
+def test_a_session_is_a_dataset_that_converts_as_it_is(drive, tmp_path, capsys):
+    pose = np.full(14, 0.2, np.float32)
+    status, robot = drive(Towards(lambda: pose), Keys([[(1.0, "success")], [(0.4, "failure")]]))
+    assert status == 0
+    driven = tmp_path / "driven"
+    assert f"dataset and report: {driven}" in capsys.readouterr().out
+    figures = json.loads((driven / "metrics.json").read_text())
+    assert (figures["episodes"], figures["judged"], figures["successes"]) == (2, 2, 1)
+    assert [each["outcome"] for each in figures["per_episode"]] == ["success", "failure"]
+    assert "Driven: robot" in (driven / "report.html").read_text()
+    first, second = rows_of(driven), rows_of(driven, 1)
+    assert first["success"].all()
+    assert not second["success"].any()
+    assert not first["intervention"].any()
+    # 1 s at 50 Hz, whatever the machine: rows count time
+    assert len(first["action"]) >= 50
+    np.testing.assert_allclose(np.diff(first["timestamp"]), 0.02, atol=1e-6)
+    assert robot.calls[0] == "connect"
+    assert robot.calls[-2:] == ["hold", "release"]
+    convert(
+        ConvertConfig(
+            source=str(driven), output=tmp_path / "groot", workers=1, image_size=32, fps=20.0
+        )
+    )
+    assert (tmp_path / "groot/meta/modality.json").is_file()
+
+
+def test_a_hostile_policy_never_moves_the_robot_out_of_its_limits(drive, tmp_path):
+    random = np.random.default_rng(0)
+    hostile = Towards(lambda: random.uniform(-1e4, 1e4, 14).astype(np.float32))
+    status, robot = drive(hostile, Keys([[(0.8, "failure")]]))
+    assert status == 0
+    commands = np.array([np.full(14, 0.1), *robot.commands])
+    velocity = np.diff(commands, axis=0) / 0.02
+    assert (np.abs(commands) <= 1.0).all()
+    assert (np.abs(velocity) <= LIMITS.velocity + 1e-6).all()
+    assert (np.abs(np.diff(velocity, axis=0)) / 0.02 <= LIMITS.acceleration + 1e-4).all()
+    figures = json.loads((tmp_path / "driven/metrics.json").read_text())
+    assert figures["guard"]["joint limit"] > 0
+    assert rows_of(tmp_path / "driven")["guarded"].any()
+
+
+def test_a_dry_run_sends_and_keeps_nothing_and_says_what_it_would(drive, tmp_path, capsys):
+    pose = Towards(lambda: np.full(14, 5.0, np.float32))
+    status, robot = drive(pose, Keys([[(0.5, "success")]]), "--dry-run")
+    assert status == 0
+    assert robot.commands == []
+    assert not (tmp_path / "driven").exists()
+    assert "guard: joint limit" in capsys.readouterr().out
+
+
+def test_what_does_not_fit_is_a_line_each_with_its_remedy(drive, tmp_path, capsys):
+    policy = HoldPolicy(replace(ALOHA_HOLD, rate_hz=0.0))
+    status, robot = drive(policy, Keys([SUCCESS]), "--camera", "ego_view=wrist", "other=top")
+    told = capsys.readouterr().err
+    assert status == 1
+    assert "camera 'wrist': the robot has top: --camera ego_view=ROBOTCAMERA" in told
+    assert "--camera other=…: the policy has no such camera; it has: ego_view" in told
+    assert "--policy-rate-hz" in told
+    assert robot.commands == []
+    assert robot.calls[-1] == "release"
+    assert not (tmp_path / "driven").exists()
+
+
+def test_a_failure_loses_the_running_episode_alone_and_the_session_goes_on(drive, tmp_path):
+    broken = Keys([SUCCESS, [(0.2, HandoverError("the arm is gone"))]])
+    status, robot = drive(HoldPolicy(), broken)
+    assert status == 1
+    assert robot.calls[-2:] == ["hold", "release"]
+    assert not (tmp_path / "driven").exists()
+    status, _ = drive(HoldPolicy(), Keys([SUCCESS]), "--episodes", "2")
+    assert status == 0
+    figures = json.loads((tmp_path / "driven/metrics.json").read_text())
+    assert [each["episode"] for each in figures["per_episode"]] == [0, 1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_robot_and_keeps_what_was_driven(drive, tmp_path, number):
+    class Interrupted(Keys):
+        def keys(self, phase, seconds):
+            if phase == "running" and seconds >= 0.3:
+                os.kill(os.getpid(), number)
+            return super().keys(phase, seconds)
+
+    status, robot = drive(HoldPolicy(), Interrupted([[(9.0, "success")]]))
+    assert status == 0
+    assert robot.calls[-2:] == ["hold", "release"]
+    figures = json.loads((tmp_path / "driven/metrics.json").read_text())
+    assert figures["per_episode"][0]["ended"] == "stopped"
+    assert figures["judged"] == 0
+
+
+def test_space_stops_at_once_and_the_episode_can_still_be_judged(drive, tmp_path):
+    status, _ = drive(HoldPolicy(), Keys([[(0.3, "stop")]], verdict="success"))
+    assert status == 0
+    (episode,) = json.loads((tmp_path / "driven/metrics.json").read_text())["per_episode"]
+    assert (episode["ended"], episode["outcome"]) == ("stopped", "success")
+
+
+class TakesTurns(Keys):
+    """Takes over at once, gives back where the plan ends, and is content a step later."""
+
+    def keys(self, phase, seconds):
+        if phase != "running":
+            return super().keys(phase, seconds)
+        self.left = [*self.left, seconds]
+        arrived = PointRobot.made[-1].joints.max() > 0.2999
+        if len(self.left) in (2, 3):  # by the policy first
+            return ["take_over"] if len(self.left) == 2 else []
+        if arrived and "back" not in self.left:
+            self.left.append("back")
+            return ["take_over"]
+        return ["success"] if self.left[-2:-1] == ["back"] else []
+
+
+def test_a_persons_part_is_marked_and_the_policy_goes_on_after_it(drive, tmp_path):
+    pose = np.full(14, 0.25, np.float32)
+    status, robot = drive(Towards(lambda: pose), TakesTurns([[]]), robot=TABLE)
+    assert status == 0
+    assert "set_up 0" in robot.calls
+    rows = rows_of(tmp_path / "driven")
+    by_person = rows["intervention"]
+    assert by_person.any()
+    assert not by_person[0]
+    assert not by_person[-1]
+    np.testing.assert_allclose(rows["action"][by_person][-1], 0.3, atol=1e-3)
+    figures = json.loads((tmp_path / "driven/metrics.json").read_text())
+    assert figures["intervention_steps"] == by_person.sum()
+    assert figures["per_episode"][0]["outcome"] == "success"
+
+
+def test_a_server_that_does_not_answer_ends_the_episode_and_not_the_session(
+    drive, tmp_path, monkeypatch
+):
+    class Gone(HoldPolicy):
+        def infer(self, requests):
+            raise ServerUnavailable("away")
+
+    monkeypatch.setattr(
+        "handover_client.connection.policy_client.PolicyClient.infer",
+        lambda *_, **__: Gone().infer(()),
+    )
+    status, _ = drive(HoldPolicy(), Keys([[], []]), "--give-up-s", "0.3")
+    assert status == 0
+    figures = json.loads((tmp_path / "driven/metrics.json").read_text())
+    assert [each["ended"] for each in figures["per_episode"]] == ["server_lost"] * 2
+    assert rows_of(tmp_path / "driven")["held"].all()
+
+
+def test_a_frozen_camera_is_held_for(drive, tmp_path):
+    config = tmp_path / "old.json"
+    config.write_text('{"frame_age_s": 2.0}')
+    pose = Towards(lambda: np.full(14, 0.3, np.float32))
+    status, _ = drive(pose, Keys([SUCCESS]), "--robot-config", str(config))
+    assert status == 0
+    rows = rows_of(tmp_path / "driven")
+    assert rows["held"].all()
+    np.testing.assert_allclose(rows["action"], rows["action"][:1].repeat(len(rows["held"]), 0))
+    holds = json.loads((tmp_path / "driven/metrics.json").read_text())["holds"]
+    assert "camera top is frozen" in holds
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--robot", "arm6"], "expected one of sim"),
+        (["--robot", f"{__package__}.fakes:HalfARobot"], "has no method observe, command"),
+        (["--robot", f"{__package__}.fakes:Nothing"], "cannot be imported"),
+        (["--robot-config", "missing.json"], "no JSON that can be read"),
+        (["--task", " "], "--task is empty"),
+        (["--speed", "0"], "--speed is 0"),
+        (["--operator", "auto"], "--operator auto needs --episodes"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line_before_anything_moves(drive, capsys, words, said):
+    status, robot = drive(HoldPolicy(), Keys([SUCCESS]), *words)
+    assert status in (1, 2)
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.strip().splitlines()) == 1
+    assert robot is None or "connect" not in robot.calls
+
+
+def test_every_group_of_the_policy_is_one_of_an_alohas():
+    assert set(GR1_DIMS) == {group.name for group in ALOHA_HOLD.action}
