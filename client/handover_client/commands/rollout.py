@@ -46,7 +46,7 @@ def main(config: RolloutConfig) -> dict[str, Any]:
 
 def _play_suite(config: RolloutConfig) -> dict[str, Any]:
     from handover_client.report.page import write_report
-    from handover_client.report.robustness import robustness_lines
+    from handover_client.report.terminal import robustness_lines
     from handover_client.robustness.suite import play_suite
 
     figures = play_suite(config, read_security(config.security, os.environ), write_report)

@@ -16,8 +16,7 @@ from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
 from handover_client.report.drive import drive_section
 from handover_client.report.replay import replay_section
-from handover_client.report.robustness import robustness_section
-from handover_client.report.rollout import rollout_section
+from handover_client.report.rollout import robustness_section, rollout_section
 from handover_client.results.formatting import percent
 
 _SECTIONS = {

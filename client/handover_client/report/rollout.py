@@ -1,4 +1,4 @@
-"""Report section of a rollout, read from its folder."""
+"""Report sections of a rollout, and of a suite of them, read from their folders."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +9,8 @@ from markupsafe import Markup
 from handover_client.report.charts.rollout import rewards_chart, start_pose_charts
 from handover_client.report.charts.svg import inline_svg
 from handover_client.report.tables import MOTION, stage_rows
-from handover_client.report.videos import embed_videos
-from handover_client.results.formatting import clock_name, incidents, percent, policy_name
+from handover_client.report.videos import data_uri, embed_videos
+from handover_client.results.formatting import clock_name, incidents, percent, points, policy_name
 from handover_client.rollout.figures import reward_meanings
 from handover_client.rollout.record import EpisodeRecord
 
@@ -43,6 +43,23 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "motion": [(name, unit, figures[key]) for name, unit, key in MOTION if figures.get(key)],
         "videos": embed_videos(folder, figures["per_episode"]),
         "stages": stage_rows(figures["latency_ms"]),
+    }
+
+
+def robustness_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the content of _robustness.html.j2 for the suite in `folder`."""
+    videos = [
+        (axis, [(kind, data_uri(folder / pair[kind])) for kind in ("control", "changed")])
+        for axis in figures["axes"]
+        if (pair := axis["videos"])
+    ]
+    return {
+        "template": "_robustness.html.j2",
+        "figures": figures,
+        "name": policy_name(figures),
+        "percent": percent,
+        "points": points,
+        "videos": videos,
     }
 
 

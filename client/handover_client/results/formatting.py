@@ -69,3 +69,8 @@ def listed(episodes: Sequence[int]) -> str:
     """List episodes, at most twelve: "0, 1, 2 …"."""
     more = " …" if len(episodes) > _MOST_LISTED else ""
     return ", ".join(map(str, episodes[:_MOST_LISTED])) + more
+
+
+def points(share: float) -> str:
+    """Write a difference of shares in percentage points: -0.125 as −12."""
+    return f"{100 * share:+.0f}".replace("-", "−")

@@ -1,7 +1,7 @@
 """A suite's figures from made-up cells, beside values computed by hand."""
 
 import pytest
-from handover_client.report.robustness import points
+from handover_client.results.formatting import points
 from handover_client.results.statistics import PairedOutcomes, paired_difference_95
 from handover_client.robustness.figures import axis_figures, failed_beside_control
 from handover_envs.perturbations import AXES
