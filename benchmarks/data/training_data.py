@@ -65,6 +65,7 @@ def measure(config: BenchmarkConfig, workers: int, jitters: bool) -> float:
             output_dir=Path(folder) / "run",
             global_batch_size=config.batch,
             color_jitter_params=jitter if jitters else {},
+            cache_features=False,
             dataloader_num_workers=workers,
             cache_dir=config.cache_dir,
             report_to=("none",),

@@ -7,7 +7,6 @@ from handover_common import lazy
 if TYPE_CHECKING:
     from handover_conversion.check.run import check_dataset
     from handover_conversion.errors import DatasetError, FaultyDataset
-    from handover_conversion.features import episode_path
     from handover_conversion.findings import Finding, fault, note
     from handover_conversion.groot.dataset import GrootDataset
     from handover_conversion.metadata_files import read_json

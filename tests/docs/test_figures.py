@@ -76,3 +76,20 @@ def test_the_pages_say_how_fast_a_server_starts_and_samples_come(figures):
     kept, changed = (samples[f"2 workers, colours {how}"] for how in ("kept", "changed"))
     training = (ROOT / "docs/training.md").read_text(encoding="utf-8")
     assert f"two workers {kept:.0f} per second,\n{changed:.0f} with color jitter" in training
+
+
+def test_the_training_page_says_what_fifty_demonstrations_gave_and_how_fast_it_trains(figures):
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if "[rollout_fifty_" in line]
+    assert rows
+    for row in rows:
+        name = re.search(r"\[(rollout_fifty_\w+)\]", row).group(1)
+        run = figures.result(name)
+        low, high = (round(100 * value) for value in run["wilson_95"])
+        strict = run["strict"]["successes"]
+        assert f"| {run['successes']} of {run['episodes']} | {low} … {high} % |" in row
+        assert f"| {strict} of {run['episodes']} |" in row
+        assert run["settings"]["execute_steps"] == 8
+    speed = figures.result("finetuning_speed")["samples_per_cpu_s"]
+    cached, computed = (f"{value:.0f}" for value in speed.values())
+    assert f"on {cached} samples with them and on {computed} without" in page

@@ -183,8 +183,8 @@ def test_conversion(terminal):
 def test_robot(terminal):
     settings = '{"look": "plain", "camera_rate_hz": 5}'
     (terminal.folder / "sim.json").write_text(settings)
-    short = "--episodes 1 --max-seconds 6 --frozen-s 5 --stale-s 2 --robot-config sim.json"
-    terminal.short = {"drive": short}
+    terminal.short = {"drive": "--max-seconds 6 --frozen-s 5 --stale-s 2 --robot-config sim.json"}
+    terminal.names = {"--episodes 10": "--episodes 1"}
     terminal.run_page("docs/robot.md")
     for name in ("driven", "corrected"):
         assert json.loads((terminal.folder / name / "metrics.json").read_text())["episodes"] == 1

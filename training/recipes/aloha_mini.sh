@@ -86,7 +86,7 @@ fi
 serve "$trained"
 for task in $tasks; do
     [ -e "$work/rollout_$task" ] || simulate rollout --server 127.0.0.1:"$PORT" --task "$task" \
-        --seed 10000 --episodes "$ROLLOUTS" --execute-steps 4 --videos none \
+        --seed 10000 --episodes "$ROLLOUTS" --execute-steps 8 --videos none \
         --output "$work/rollout_$task"
 done
 stop_serving

@@ -8,14 +8,13 @@ def main(config: ViewConfig) -> None:
     check(config)
     from handover_client.report.rerun import check_rerun, write_view_rrd
     from handover_client.report.view import write_view
-    from handover_client.view.content import gather
-    from handover_client.view.findings import find
+    from handover_client.view.content import find, gather
     from handover_client.view.recordings import Recordings
 
     if config.rerun is not None:
         check_rerun(config.rerun)
     view = gather(Recordings.open(config.dataset), named_episodes(config.episodes or ()))
-    write_view(config.output, view, find(config.dataset) if config.check else None)
+    write_view(config.output, view, find(view.recordings) if config.check else None)
     print(f"page: {config.output}")
     if config.rerun is not None:
         write_view_rrd(config.rerun, view)

@@ -51,7 +51,8 @@ class EpisodeRun:
         self.episode = Episode(number)
         self.wants_to_quit = False
         self._holds: Counter[str] = Counter()
-        self._watch = Watch(setup.config.stale_s, setup.config.frozen_s, False)
+        has_noise = setup.robot.describe().pictures_have_noise
+        self._watch = Watch(setup.config.stale_s, setup.config.frozen_s, has_noise)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="person")
         self._planning: Future[np.ndarray] | None = None
         self._plan: np.ndarray | None = None  # what the person does, a row for each step

@@ -91,22 +91,24 @@ def write_rollout_rrd(
 
 def write_view_rrd(path: Path, view: "View") -> None:
     """Write the frames and the values of the episodes that a page shows."""
-    recordings = view.recordings
+    recordings, dataset = view.recordings, view.recordings.dataset
     with _recording(path, "handover view") as recording:
         for shown in view.shown:
             if shown.rows is None:
                 continue
-            root = f"episode_{shown.files.index}"
+            root = f"episode_{shown.entry.index}"
             for group in recordings.groups:
                 for side, rows in (("state", shown.rows.state), ("action", shown.rows.action)):
-                    times_s = np.arange(len(rows[group.name])) / recordings.fps
+                    times_s = np.arange(len(rows[group.name])) / dataset.fps
                     for value, curve in zip(group.values, rows[group.name].T, strict=True):
                         if getattr(value, side):
                             entity = f"{root}/joints/{_entity(value.name)}/{side}"
                             _log_curve(recording, entity, times_s, curve)
-            chosen, fps = film_rows(shown.files.length, recordings.fps)
-            for camera in recordings.cameras:
-                film = make_film(camera, recordings.read_frames(shown.files, camera, chosen), fps)
+            chosen, fps = film_rows(shown.entry.length, dataset.fps)
+            for camera in dataset.cameras:
+                film = make_film(
+                    camera, dataset.read_frames(shown.entry.index, camera, chosen), fps
+                )
                 if film.video:
                     _log_video(recording, f"{root}/{_entity(camera)}", film.video)
 

@@ -12,7 +12,7 @@ from handover_client.report.charts.svg import Bars, Chart, inline_svg, scale
 from handover_client.report.episodes import Camera, Charts, Curve, data_uri, group_charts
 from handover_client.report.page import render
 from handover_client.results.formatting import percent
-from handover_client.view.content import Shown, View, dataset_name
+from handover_client.view.content import Finding, Shown, View
 from handover_client.view.recordings import EpisodeRows, Recordings
 from handover_client.view.video import film_rows, make_film
 
@@ -21,17 +21,19 @@ _MOST_TASKS, _MOST_FINDINGS = 40, 300
 _NARROWEST = 0.02  # of whatever unit: noise at rest is not shown as motion
 
 
-def write_view(path: Path, view: View, findings: Sequence[tuple[str, str]] | None) -> None:
-    """Write the page; findings: (severity "fault" or "note", text), None for no check."""
+def write_view(path: Path, view: View, findings: Sequence[Finding] | None) -> None:
+    """Write the page; findings: the check's, None where there was none."""
     write_text(path, render("view.html.j2", _content(view, findings)))
 
 
-def _content(view: View, findings: Sequence[tuple[str, str]] | None) -> dict[str, Any]:
-    recordings = view.recordings
-    lengths_s = [each.length / recordings.fps for each in recordings.episodes]
+def _content(view: View, findings: Sequence[Finding] | None) -> dict[str, Any]:
+    recordings, dataset = view.recordings, view.recordings.dataset
+    lengths_s = [each.length / recordings.dataset.fps for each in dataset.episodes]
     return {
-        "name": dataset_name(recordings.path),
+        "name": dataset.path.resolve().name,
         "recordings": recordings,
+        "dataset": dataset,
+        "robot": str(dataset.info.get("robot_type") or ""),
         "view": view,
         "percent": percent,
         "total": _duration(sum(lengths_s)),
@@ -41,13 +43,14 @@ def _content(view: View, findings: Sequence[tuple[str, str]] | None) -> dict[str
         "tasks": view.tasks[:_MOST_TASKS],
         "findings": findings if findings is None else list(findings)[:_MOST_FINDINGS],
         "counts": {
-            kind: sum(each == kind for each, _ in findings or ()) for kind in ("fault", "note")
+            kind: sum(each.severity == kind for each in findings or ())
+            for kind in ("fault", "note")
         },
         "histograms": [
             (chart.title, Markup(inline_svg(chart)))
             for chart in _histograms(lengths_s, 100 * np.array(view.idle))
         ],
-        "film_hz": float(film_rows(1, recordings.fps)[1]),
+        "film_hz": float(film_rows(1, recordings.dataset.fps)[1]),
         "episodes": list(_episodes(view)),
         "most_megabytes": MOST_VIDEO_BYTES // 1_000_000,
     }
@@ -56,20 +59,20 @@ def _content(view: View, findings: Sequence[tuple[str, str]] | None) -> dict[str
 def _episodes(view: View) -> Iterator[dict[str, Any]]:
     """Describe each episode to show; videos are made as long as the page has room for them."""
     recordings, room = view.recordings, MOST_VIDEO_BYTES
-    films = len(view.shown) * len(recordings.cameras)
+    films = len(view.shown) * len(recordings.dataset.cameras)
     with ProgressBar("videos", films, transient=True) as bar:
         for shown in view.shown:
             cameras = []
-            for camera in recordings.cameras:
+            for camera in recordings.dataset.cameras:
                 cameras.append(_camera(recordings, shown, camera, room))
                 room -= len(cameras[-1].source) * 3 // 4
                 bar.advance()
             yield {
-                "index": shown.files.index,
+                "index": shown.entry.index,
                 "problem": shown.problem,
                 "task": shown.rows.task if shown.rows else "",
-                "seconds": shown.files.length / recordings.fps,
-                "steps": shown.files.length,
+                "seconds": shown.entry.length / recordings.dataset.fps,
+                "steps": shown.entry.length,
                 "cameras": cameras,
                 "groups": _groups(recordings, shown.rows) if shown.rows else [],
             }
@@ -78,8 +81,8 @@ def _episodes(view: View) -> Iterator[dict[str, Any]]:
 def _camera(recordings: Recordings, shown: Shown, camera: str, room: int) -> Camera:
     if room <= 0:
         return Camera(camera, "", "left out: the page has no room for more videos")
-    rows, fps = film_rows(shown.files.length, recordings.fps)
-    film = make_film(camera, recordings.read_frames(shown.files, camera, rows), fps)
+    rows, fps = film_rows(shown.entry.length, recordings.dataset.fps)
+    film = make_film(camera, recordings.dataset.read_frames(shown.entry.index, camera, rows), fps)
     if len(film.video) > room:
         return Camera(camera, "", "left out: the page has no room for more videos")
     return Camera(camera, data_uri(film.video), film.problem)
@@ -96,8 +99,9 @@ def _groups(recordings: Recordings, rows: EpisodeRows) -> list[Charts]:
                 lines.append(Curve(state[:, place], "demonstrated", "thick"))
             if value.action:
                 lines.append(Curve(action[:, place], "predicted"))
-            curves[value.name.replace("_", " ")] = lines
-        drawn.append(group_charts(group.name, curves, recordings.fps, _NARROWEST))
+            unit = recordings.units.get(group.name, "")
+            curves[value.name.replace("_", " ") + (f", {unit}" if unit else "")] = lines
+        drawn.append(group_charts(group.name, curves, recordings.dataset.fps, _NARROWEST))
     return drawn
 
 

@@ -5,13 +5,12 @@ Curves, videos and lengths are the dataset's own; nothing is judged here but sti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from handover_common import track
-from handover_conversion import DatasetError
+from handover_conversion import DatasetError, Finding, check_dataset
+from handover_conversion.groot import EpisodeEntry
 
-from handover_client.view.layout import EpisodeFiles
 from handover_client.view.recordings import EpisodeRows, Recordings
 
 MOST_SHOWN = 8  # episodes, unless they are named
@@ -23,7 +22,7 @@ _STILL = 0.002  # of a value's range: a joint that moves less from step to step 
 class Shown:
     """An episode to show: its rows, or why there are none."""
 
-    files: EpisodeFiles
+    entry: EpisodeEntry
     rows: EpisodeRows | None
     problem: str = ""
 
@@ -42,7 +41,7 @@ class View:
     @property
     def steps(self) -> int:
         """Number of steps of the whole dataset, as its list of episodes says."""
-        return sum(each.length for each in self.recordings.episodes)
+        return sum(each.length for each in self.recordings.dataset.episodes)
 
 
 def gather(recordings: Recordings, named: Sequence[int]) -> View:
@@ -50,11 +49,12 @@ def gather(recordings: Recordings, named: Sequence[int]) -> View:
 
     An episode that cannot be read hides no other. Raises DatasetError for an unknown episode.
     """
-    chosen = [recordings.episode(index) for index in named]
-    chosen = chosen or spread(recordings.episodes, MOST_SHOWN)
+    dataset = recordings.dataset
+    chosen = [dataset.entry(index) for index in named]
+    chosen = chosen or spread(dataset.episodes, MOST_SHOWN)
     rows: dict[int, EpisodeRows] = {}
     problems: dict[int, str] = {}
-    sample = _sample(recordings.episodes)
+    sample = _sample(dataset.episodes)
     wanted = {each.index: each for each in (*chosen, *sample)}
     for each in track(wanted.values(), "reading rows", total=len(wanted), transient=True):
         try:
@@ -77,7 +77,12 @@ def gather(recordings: Recordings, named: Sequence[int]) -> View:
     )
 
 
-def spread(episodes: Sequence[EpisodeFiles], most: int) -> list[EpisodeFiles]:
+def find(recordings: Recordings) -> tuple[Finding, ...]:
+    """Check the whole dataset: faults, which would fail or train wrongly, and notes."""
+    return check_dataset(recordings.dataset.path)
+
+
+def spread(episodes: Sequence[EpisodeEntry], most: int) -> list[EpisodeEntry]:
     """Choose at most `most` episodes, evenly spread, the first and the last among them."""
     places = np.linspace(0, len(episodes) - 1, min(len(episodes), most))
     return [episodes[round(place)] for place in places]
@@ -98,13 +103,8 @@ def idle_shares(motions: Sequence[np.ndarray]) -> tuple[float, ...]:
     return tuple(float(each.mean()) for each in still)
 
 
-def _sample(episodes: Sequence[EpisodeFiles]) -> list[EpisodeFiles]:
+def _sample(episodes: Sequence[EpisodeEntry]) -> list[EpisodeEntry]:
     """Choose the episodes whose rows are read: all of them, or evenly spread up to a bound."""
     steps = sum(each.length for each in episodes)
     most = len(episodes) * _MOST_READ_STEPS // max(steps, 1)
     return spread(episodes, max(1, most))
-
-
-def dataset_name(path: Path) -> str:
-    """Name a dataset by its folder."""
-    return path.resolve().name

@@ -118,7 +118,7 @@ def _places(column: str, features: Mapping[str, Any]) -> list[tuple[str, Place]]
         )
     names = _flat(features[column].get("names"))
     if len(names) != width or len(set(names)) != width:
-        names = [f"[{place}]" for place in range(width)]
+        names = [column] if width == 1 else [f"[{place}]" for place in range(width)]
     return [(name, (column, place)) for place, name in enumerate(names)]
 
 

@@ -43,7 +43,7 @@ def _find(path: Path) -> list[Finding]:
     pointers = pointer_files(path) if path.is_dir() else []
     findings = list(pointer_findings(path, pointers))
     try:
-        dataset = GrootDataset.open(path, plain=True)
+        dataset = GrootDataset.open(path, plain=True, faults=findings)
     except DatasetError as error:
         told = bool(findings) and "Git LFS" in str(error)
         return findings if told else [*findings, fault(KIND, str(error))]

@@ -14,7 +14,7 @@ import numpy as np
 
 from handover_conversion.errors import DatasetError
 from handover_conversion.features import frame_size
-from handover_conversion.findings import EMPTY_INSTRUCTION
+from handover_conversion.findings import EMPTY_INSTRUCTION, Finding
 from handover_conversion.groot import rows as episode_rows
 from handover_conversion.groot.hashing import combine_digests, file_digest
 from handover_conversion.groot.instructions import Instructions
@@ -70,10 +70,13 @@ class GrootDataset:
     layout: Layout = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path | str, *, plain: bool = False) -> "GrootDataset":
+    def open(
+        cls, path: Path | str, *, plain: bool = False, faults: list[Finding] | None = None
+    ) -> "GrootDataset":
         """Read the dataset's metadata. Raises DatasetError.
 
-        plain: a LeRobot dataset without modality.json too, each of its columns a group.
+        plain: a LeRobot dataset without modality.json too, each of its columns a group
+        faults: collects what is wrong with single episodes and tasks, which are left out, instead
         """
         path = Path(path)
         info = read_json(path, "meta/info.json")
@@ -82,10 +85,10 @@ class GrootDataset:
         modality = read_modality(path) if described else plain_modality(features)
         state = read_groups(path, modality, "state", STATE)
         action = read_groups(path, modality, "action", ACTION)
-        layout = open_layout(path, info)
+        layout = open_layout(path, info, faults)
         has_table = not (path / "meta/tasks.jsonl").exists()
         by_table = has_table and (path / "meta/tasks.parquet").exists()
-        tasks = read_tasks_table(path)[0] if by_table else read_tasks(path)
+        tasks = read_tasks_table(path)[0] if by_table else read_tasks(path, faults)
         has_record = (path / "meta/conversion.json").is_file()
         return cls(
             path=path,

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from handover_conversion.errors import DatasetError
 from handover_conversion.features import CHUNK_SIZE, DATA_PATH, VIDEO_PATH
+from handover_conversion.findings import Finding
 from handover_conversion.groot.metadata import EpisodeEntry, checked_entries, read_episodes
 from handover_conversion.locations import fill_pattern, regular_file
 
@@ -42,22 +43,27 @@ class Layout(Protocol):
         ...
 
 
-def open_layout(path: Path, info: dict[str, Any]) -> Layout:
-    """Read the dataset's list of episodes. Raises DatasetError."""
+def open_layout(path: Path, info: dict[str, Any], faults: list[Finding] | None = None) -> Layout:
+    """Read the dataset's list of episodes. Raises DatasetError.
+
+    faults: collects what is wrong with single episodes, which are left out, instead.
+    """
     if (path / "meta/episodes").is_dir() and not (path / "meta/episodes.jsonl").exists():
-        return SharedFiles(path, info)
-    return EpisodeFiles(path, info)
+        return SharedFiles(path, info, faults)
+    return EpisodeFiles(path, info, faults)
 
 
 class EpisodeFiles:
     """The layout of LeRobot 2.0 and 2.1: a parquet and an mp4 file per episode and camera."""
 
-    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, info: dict[str, Any], faults: list[Finding] | None = None
+    ) -> None:
         self._path = path
         self._data = info.get("data_path") or DATA_PATH
         self._video = info.get("video_path") or VIDEO_PATH
         self._chunk_size = info.get("chunks_size", CHUNK_SIZE)
-        self.episodes = read_episodes(path)
+        self.episodes = read_episodes(path, faults)
 
     def rows(self, index: int) -> FilePlace:
         """See Layout."""
@@ -86,14 +92,16 @@ class EpisodeFiles:
 class SharedFiles:
     """The layout of LeRobot 3.0: files of many episodes, located by meta/episodes."""
 
-    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, info: dict[str, Any], faults: list[Finding] | None = None
+    ) -> None:
         self._path = path
         self._data = info.get("data_path") or _SHARED_DATA
         self._video = info.get("video_path") or _SHARED_VIDEO
         records = [record for name in _episode_files(path) for record in _records(path, name)]
         records.sort(key=lambda record: record["episode_index"])
         self._records = records
-        self.episodes = checked_entries(path, "meta/episodes", records)
+        self.episodes = checked_entries(path, "meta/episodes", records, faults)
 
     @cached_property
     def _by_index(self) -> dict[int, Mapping[str, Any]]:

@@ -10,6 +10,8 @@ import numpy as np
 from handover_proto import LANGUAGE_KEY
 
 from handover_conversion.errors import DatasetError
+from handover_conversion.findings import Finding, fault
+from handover_conversion.locations import LARGEST_NUMBER
 from handover_conversion.metadata_files import read_json, read_json_lines
 
 ANNOTATION = "annotation."
@@ -155,37 +157,46 @@ def _laid_out(places: dict[str, tuple[str, int, int]], column: str) -> GroupColu
     return GroupColumns(groups, places, dict(ends))
 
 
-def read_episodes(path: Path) -> tuple[EpisodeEntry, ...]:
-    """Read meta/episodes.jsonl. Raises DatasetError."""
+def read_episodes(path: Path, faults: list[Finding] | None = None) -> tuple[EpisodeEntry, ...]:
+    """Read meta/episodes.jsonl. Raises DatasetError, or collects what is wrong in `faults`."""
     name = "meta/episodes.jsonl"
-    records, faults = read_json_lines(path, name, {"episode_index": int, "length": int})
-    if faults:
-        raise DatasetError(f"{path}: {faults[0]}")
-    return checked_entries(path, name, records)
+    records, wrong = read_json_lines(path, name, {"episode_index": int, "length": int})
+    for one in wrong:
+        _tell(path, f"{one.file}: {one.what}", one.episode, faults)
+    return checked_entries(path, name, records, faults)
 
 
 def checked_entries(
-    path: Path, name: str, records: Sequence[Mapping[str, Any]]
+    path: Path,
+    name: str,
+    records: Sequence[Mapping[str, Any]],
+    faults: list[Finding] | None = None,
 ) -> tuple[EpisodeEntry, ...]:
-    """Check the records of an episode list. Raises DatasetError."""
-    entries = []
+    """Check the records of an episode list. Raises DatasetError, or collects in `faults`."""
+    entries: dict[int, EpisodeEntry] = {}
     for record in records:
         index, length, tasks = record["episode_index"], record["length"], record.get("tasks")
-        if not 0 <= index <= 1_000_000_000 or not 0 <= length <= LONGEST_EPISODE:
-            raise DatasetError(
-                f"{path}: {name}: episode {index} has length {length}, expected 0 to "
-                f"{LONGEST_EPISODE} rows"
-            )
+        if not 0 <= index <= LARGEST_NUMBER or not 0 <= length <= LONGEST_EPISODE:
+            what = f"episode {index} has length {length}, expected 0 to {LONGEST_EPISODE} rows"
+            _tell(path, f"{name}: {what}", None, faults)
+            continue
+        if index in entries:
+            _tell(path, f"{name} lists an episode twice", index, faults)
         named = tasks if isinstance(tasks, list) else [] if tasks is None else [tasks]
-        entries.append(EpisodeEntry(index, length, tuple(map(str, named))))
-    if len({entry.index for entry in entries}) != len(entries):
-        raise DatasetError(f"{path}: {name} lists an episode twice")
-    return tuple(entries)
+        entries[index] = EpisodeEntry(index, length, tuple(map(str, named)))
+    return tuple(entries.values())
 
 
-def read_tasks(path: Path) -> dict[int, str]:
-    """Read meta/tasks.jsonl: {task_index: text}. Raises DatasetError."""
-    records, faults = read_json_lines(path, "meta/tasks.jsonl", {"task_index": int, "task": str})
-    if faults:
-        raise DatasetError(f"{path}: {faults[0]}")
+def read_tasks(path: Path, faults: list[Finding] | None = None) -> dict[int, str]:
+    """Read meta/tasks.jsonl: {task_index: text}. Raises DatasetError, or collects in `faults`."""
+    name = "meta/tasks.jsonl"
+    records, wrong = read_json_lines(path, name, {"task_index": int, "task": str})
+    for one in wrong:
+        _tell(path, f"{one.file}: {one.what}", None, faults)
     return {record["task_index"]: record["task"] for record in records}
+
+
+def _tell(path: Path, what: str, episode: int | None, faults: list[Finding] | None) -> None:
+    if faults is None:
+        raise DatasetError(f"{path}: {what}")
+    faults.append(fault("structure", what, episode))

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from handover_common import lazy
 
 if TYPE_CHECKING:
-    from handover_conversion.video.decode import VideoSpan, read_video
     from handover_conversion.video.encode import Encoding, Mp4Encoder
     from handover_conversion.video.frame_index import VideoError
     from handover_conversion.video.resize import square_resize

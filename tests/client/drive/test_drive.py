@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ pytest.importorskip("jinja2")
 import pyarrow.parquet as pq
 from handover_client.commands import main as cli
 from handover_client.drive import run as drive_run
+from handover_client.drive.robots import registry
 from handover_common import HandoverError
 from handover_conversion.pipeline.command import main as convert
 from handover_conversion.pipeline.config import ConvertConfig
@@ -22,6 +24,7 @@ from handover_proto import GR1_DIMS, PolicyOutput, ServerUnavailable
 from handover_proto.embodiment import split_groups, widen
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
+from ..report.pages import foreign_addresses
 from .fakes import LIMITS, Keys, PointRobot
 
 ROBOT = f"{__package__}.fakes:PointRobot"
@@ -83,7 +86,9 @@ def test_a_session_is_a_dataset_that_converts_as_it_is(drive, tmp_path, capsys):
     figures = json.loads((driven / "metrics.json").read_text())
     assert (figures["episodes"], figures["judged"], figures["successes"]) == (2, 2, 1)
     assert [each["outcome"] for each in figures["per_episode"]] == ["success", "failure"]
-    assert "Driven: robot" in (driven / "report.html").read_text()
+    page = (driven / "report.html").read_text()
+    assert "Driven: robot" in page
+    assert foreign_addresses(page) == []
     first, second = rows_of(driven), rows_of(driven, 1)
     assert first["success"].all()
     assert not second["success"].any()
@@ -255,6 +260,15 @@ def test_what_makes_no_sense_is_one_line_before_anything_moves(drive, capsys, wo
     assert said in told
     assert len(told.strip().splitlines()) == 1
     assert robot is None or "connect" not in robot.calls
+
+
+def test_a_robot_may_be_installed_by_its_entry_point(drive, monkeypatch):
+    entry = SimpleNamespace(name="point", load=lambda: PointRobot)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    assert registry.robot_names() == ["point", "sim"]
+    status, robot = drive(HoldPolicy(), Keys([SUCCESS]), robot="point")
+    assert status == 0
+    assert robot.commands
 
 
 def test_every_group_of_the_policy_is_one_of_an_alohas():

@@ -37,7 +37,7 @@ def v3(tmp_path_factory):
 
 def test_rows_are_paired_by_the_names_of_the_values(v2):
     recordings = Recordings.open(v2)
-    rows = recordings.read_rows(recordings.episode(2))
+    rows = recordings.read_rows(recordings.dataset.entry(2))
     (group,) = recordings.groups
     assert [value.name for value in group.values] == ["waist", "gripper"]
     np.testing.assert_allclose(rows.state[group.name], states(2, 20), atol=1e-6)
@@ -67,7 +67,8 @@ def test_the_groups_of_a_modality_file_are_drawn_apart(v2, tmp_path):
         ("arm", "waist"),
         ("hand", "gripper"),
     ]
-    assert recordings.cameras == {"eye": TOP, "wrist": WRIST}
+    assert recordings.dataset.cameras == ("eye",)
+    assert recordings.hidden_cameras == (WRIST,)
     parts["hand"]["end"] = 3
     write(root, "meta/modality.json", modality)
     assert cli.run(["view", str(root), "--output", str(tmp_path / "page.html")]) == 1
@@ -77,7 +78,7 @@ def test_the_groups_of_a_modality_file_are_drawn_apart(v2, tmp_path):
 def test_frames_are_those_of_their_rows_in_a_file_that_episodes_share(v3):
     recordings = Recordings.open(v3)
     for camera in ("top", "wrist"):
-        seen = recordings.read_frames(recordings.episode(1), camera, [0, 7, 19])
+        seen = recordings.dataset.read_frames(1, camera, [0, 7, 19])
         levels = [float(frame.mean()) for frame in seen]
         np.testing.assert_allclose(levels, [brightness(step) for step in (0, 7, 19)], atol=3)
 
@@ -174,7 +175,7 @@ def test_a_long_episodes_peaks_stay_in_its_curve():
 
 def test_half_an_hour_of_many_episodes_is_sampled_evenly(v2):
     view = gather(Recordings.open(v2), [2])
-    assert [shown.files.index for shown in view.shown] == [2]
+    assert [shown.entry.index for shown in view.shown] == [2]
     assert view.read == 3
     assert dict(view.tasks) == {TASKS[0]: 2, TASKS[1]: 1}
     assert view.steps / FPS == pytest.approx(44 / 30)

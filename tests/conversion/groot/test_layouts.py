@@ -115,8 +115,12 @@ def test_one_bad_episode_hides_no_other(tmp_path):
     path = folder / "data/chunk-000/episode_000003.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(0, 20), path)
+    (folder / "meta/episodes.jsonl").open("a").write('{"episode_index": 4}\nnothing\n')
     faults = [one for one in check_dataset(folder) if one.severity == "fault"]
-    assert [one.episode for one in faults] == [1, 2, 3]
+    assert [one.episode for one in faults] == [None, 1, 2, 3, 4]
+    assert "line 6 is not JSON" in faults[0].text
+    with pytest.raises(DatasetError, match="line 5 has no 'length'"):
+        GrootDataset.open(folder)  # to be trained on, a list has to be whole
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])

@@ -34,7 +34,6 @@ from handover_training.data.state_noise import StateNoise
 from handover_training.data.windows import Window, WindowTable
 
 OPEN_FILES = 256  # memory maps that a worker holds open at once
-KEPT_PROMPTS = 65536  # tokenized windows that a worker holds, about 1 kB each
 
 
 class FrameReader:
@@ -109,7 +108,7 @@ class TrainingWindows(Dataset[BatchItem]):
     ) -> None:
         """features: of each dataset; none to prepare images"""
         self._table, self._reader, self._how, self._features = table, reader, how, features
-        self._prompts: dict[int, NetworkSample] = {}
+        self._prompts: dict[tuple[int, str], NetworkSample] = {}
         self._open_slots = how.trained_slots.any(axis=0).astype(np.float32)
 
     def __len__(self) -> int:
@@ -122,7 +121,7 @@ class TrainingWindows(Dataset[BatchItem]):
             window = how.state_noise.disturb(window, noise)
         view, hidden = how.views.draw(how.seed, slot), None
         if self._features:
-            inputs = self._inputs(slot.window, window)
+            inputs = self._inputs(window)
             hidden = self._hidden(window, view, len(inputs.input_ids))
         elif how.views.count:
             inputs = self._prepare(window, self._view(window, view))
@@ -153,17 +152,14 @@ class TrainingWindows(Dataset[BatchItem]):
         processor = self._how.processor
         return processor.prepare(frames, window.state, window.task, augmentation).scaled()
 
-    def _inputs(self, number: int, window: Window) -> NetworkSample:
+    def _inputs(self, window: Window) -> NetworkSample:
         """Prepare an observation without its images, whose features are cached."""
-        if number not in self._prompts:
-            if len(self._prompts) >= KEPT_PROMPTS:
-                self._prompts.clear()
-            self._prompts[number] = replace(self._prepare(window, Augmentation()), images=())
+        key = (window.recording, window.task)  # frames of a recording have one size
+        if key not in self._prompts:
+            self._prompts[key] = replace(self._prepare(window, Augmentation()), images=())
         processor = self._how.processor
         state = processor.codec.normalize_state(window.state)
-        return replace(
-            self._prompts[number], state=pad_state(state, processor.config.max_state_dim)
-        )
+        return replace(self._prompts[key], state=pad_state(state, processor.config.max_state_dim))
 
     def _target(self, inputs: NetworkSample, window: Window) -> TrainingSample:
         """Add the chunk; untrained slots are 0 and masked, steps beyond the end are masked."""

@@ -129,7 +129,7 @@ class FinetuneConfig:
     dataloader_num_workers: int = 2
     """Worker processes that prepare samples, per training process."""
     cache_dir: Path = Path("~/.cache/handover/frames")
-    """Folder of decoded frames and frozen features, shared by all runs."""
+    """Folder of decoded frames, frozen features and computed statistics, shared by all runs."""
     device: Literal["auto", "cpu"] = "auto"
     """auto takes the GPU if there is one."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"

@@ -43,8 +43,11 @@ class TrainingProgress(TrainerCallback):
             return
         if "loss" in logs:
             self._bar.show(note=f"loss {logs['loss']:.4f}")
-        shown = ("loss", "grad_norm", "learning_rate", "eval_open_loop_mse", "eval_open_loop_mae")
-        named = ", ".join(f"{name} {logs[name]:.6g}" for name in shown if name in logs)
+        shown = ("loss", "grad_norm", "learning_rate")
+        measured = [name for name in logs if name.startswith("eval_open_loop")]
+        named = ", ".join(
+            f"{name} {logs[name]:.6g}" for name in (*shown, *measured) if name in logs
+        )
         if named:
             logger.info("step %d: %s", state.global_step, named)
 

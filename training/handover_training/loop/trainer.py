@@ -4,6 +4,7 @@ What is random comes with the batches, so no random state is saved. Optimizer st
 safetensors; only DeepSpeed, which shards them over processes, uses its own files.
 """
 
+import dataclasses
 from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -146,9 +147,8 @@ class FinetuneTrainer(Trainer):
         rank, world = self.args.process_index, self.args.world_size
         with self._averaged():
             sums = self._data.open_loop.measure(model, self.args.device, rank, world)
-        totals = torch.tensor(
-            [sums.squared, sums.absolute, sums.count], dtype=torch.float64, device=self.args.device
-        )
+        numbers = dataclasses.astuple(sums)
+        totals = torch.tensor(numbers, dtype=torch.float64, device=self.args.device)
         if world > 1:
             totals = cast(Tensor, self.accelerator.reduce(totals, "sum"))
         metrics = ErrorSums(*totals.tolist()).metrics()

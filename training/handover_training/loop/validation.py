@@ -1,22 +1,32 @@
 """Open-loop error on held-out episodes: chunks predicted from recorded observations.
 
 As in the evaluation of the original: a chunk from every horizon-th row, compared with what the
-demonstrator did until the episode's end, in physical units, over all slots.
+demonstrator did until the episode's end, in physical units, over all slots. The same error in the
+critical intervals, where a gripper closes or opens, is measured apart: there an episode is decided
+(arXiv:2606.29898), and they are a small part of its steps.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 
 import numpy as np
 import torch
 from handover_model.network import ModelConfig
-from handover_model.processing import Processor
+from handover_model.processing import ModalityConfig, Processor
 from torch import Tensor, nn
 
 from handover_training.data.dataset import FrameReader
+from handover_training.data.episodes import EpisodeRows
 from handover_training.data.windows import Window, WindowTable
 
 NOISE_SEED = 1606  # the same noise at every evaluation, so that checkpoints can be compared
+
+
+ACCURATE = 0.1  # an action number that is wrong by at most this (rad, 1) is accurate
+EVENT_SHARE = 0.01  # of a gripper's range in the episode: a step that moves it more is an event
+AROUND_STEPS = 5  # before and after an event that are critical too
 
 
 @dataclass(frozen=True)
@@ -26,16 +36,24 @@ class ErrorSums:
     squared: float = 0.0
     absolute: float = 0.0
     count: float = 0.0
+    accurate: float = 0.0
+    critical_squared: float = 0.0
+    critical_count: float = 0.0
 
     def __add__(self, other: "ErrorSums") -> "ErrorSums":
-        return ErrorSums(
-            self.squared + other.squared, self.absolute + other.absolute, self.count + other.count
-        )
+        return ErrorSums(*map(add, dataclasses.astuple(self), dataclasses.astuple(other)))
 
     def metrics(self) -> dict[str, float]:
-        """Return mean squared and mean absolute error."""
+        """Return the errors; the critical one where there are critical steps."""
         count = max(self.count, 1.0)
-        return {"open_loop_mse": self.squared / count, "open_loop_mae": self.absolute / count}
+        found = {
+            "open_loop_mse": self.squared / count,
+            "open_loop_mae": self.absolute / count,
+            "open_loop_accuracy": self.accurate / count,
+        }
+        if self.critical_count:
+            found["open_loop_critical_mse"] = self.critical_squared / self.critical_count
+        return found
 
 
 def evaluation_rows(table: WindowTable) -> list[tuple[int, int]]:
@@ -48,13 +66,43 @@ def evaluation_rows(table: WindowTable) -> list[tuple[int, int]]:
     ]
 
 
-def compare(chunk: Mapping[str, np.ndarray], window: Window) -> ErrorSums:
-    """Compare a predicted chunk with the recorded one, as far as it is within the episode."""
+def critical_rows(recording: EpisodeRows, modality: ModalityConfig) -> np.ndarray:
+    """Mark the rows around gripper events: (rows,) bool.
+
+    Grippers are the groups whose actions are absolute. Contacts are not in the data.
+    """
+    relative = modality.relative_keys()
+    critical = np.zeros(len(recording), bool)
+    for key in modality.action.keys:
+        if key in relative:
+            continue
+        values = recording.action[key].astype(np.float64)
+        moved = np.abs(np.diff(values, axis=0, prepend=values[:1]))
+        critical |= (moved > EVENT_SHARE * np.ptp(values, axis=0)).any(axis=1)
+    around = np.ones(2 * AROUND_STEPS + 1)
+    return np.convolve(critical, around)[AROUND_STEPS : AROUND_STEPS + len(critical)] > 0
+
+
+def compare(
+    chunk: Mapping[str, np.ndarray], window: Window, critical: np.ndarray | None = None
+) -> ErrorSums:
+    """Compare a predicted chunk with the recorded one, as far as it is within the episode.
+
+    critical: (horizon,) bool, the chunk's critical steps.
+    """
     real = window.real_steps
     wrong = np.concatenate(
         [(chunk[key] - window.action[key]).astype(np.float64)[real] for key in chunk], axis=-1
     )
-    return ErrorSums(float((wrong**2).sum()), float(np.abs(wrong).sum()), float(wrong.size))
+    around = wrong[critical[real]] if critical is not None else wrong[:0]
+    return ErrorSums(
+        squared=float((wrong**2).sum()),
+        absolute=float(np.abs(wrong).sum()),
+        count=float(wrong.size),
+        accurate=float((np.abs(wrong) <= ACCURATE).sum()),
+        critical_squared=float((around**2).sum()),
+        critical_count=float(around.size),
+    )
 
 
 @dataclass(frozen=True)
@@ -100,8 +148,17 @@ class OpenLoop:
             self.processor.decode(chunk, window.state)
             for chunk, window in zip(chunks, windows, strict=True)
         ]
-        compared = [compare(*pair) for pair in zip(decoded, windows, strict=True)]
+        compared = [
+            compare(chunk, window, self._critical(window))
+            for chunk, window in zip(decoded, windows, strict=True)
+        ]
         return sum(compared, ErrorSums())
+
+    def _critical(self, window: Window) -> np.ndarray:
+        """Mark a window's critical steps: (horizon,) bool."""
+        recording = self.table.recordings[window.recording]
+        rows = window.row + np.asarray(self.table.modality.action.delta_indices)
+        return critical_rows(recording, self.table.modality)[rows.clip(0, len(recording) - 1)]
 
     def _noise(self, recording: int, row: int) -> Tensor:
         draw = np.random.default_rng([NOISE_SEED, recording, row])

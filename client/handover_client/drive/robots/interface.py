@@ -23,6 +23,7 @@ class RobotDescription:
     control_rate_hz: float
     limits: Limits
     start: np.ndarray  # (D,), where every episode begins
+    pictures_have_noise: bool = False  # as real cameras' do: one that never changes is frozen
 
 
 @dataclass(frozen=True)
