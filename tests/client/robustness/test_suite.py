@@ -8,6 +8,8 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(480)]
 
 from handover_client.commands.rollout import main  # noqa: E402
+from handover_client.report.page import render_runs, run_section  # noqa: E402
+from handover_client.results.run_folder import read_run  # noqa: E402
 from handover_client.rollout.run import Rollout  # noqa: E402
 from handover_common.errors import UsageError  # noqa: E402
 
@@ -57,6 +59,9 @@ def test_an_interrupted_suite_goes_on_and_its_control_is_a_plain_rollout(tmp_pat
     assert [cell["strength"] for cell in axis["cells"]] == [1, 2, 3]
     assert "Failures" not in (tmp_path / "suite/report.html").read_text()
     main(config(tmp_path / "plain"))
+    runs = [tmp_path / name for name in ("suite", "plain")]
+    page = render_runs([run_section(folder, read_run(folder)) for folder in runs])
+    assert "Robustness: transfer cube" in page
     assert episodes(tmp_path / "suite/cells/control") == episodes(tmp_path / "plain")
 
 
