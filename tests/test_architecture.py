@@ -38,7 +38,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("parallel", "work_folder", "hub", "command", "progress"),
         "files",
         "errors",
-        ("network", "versions", "faces"),
+        ("network", "versions", "faces", "terminal"),
     ],
     "proto": [
         ("wire", "request_log"),
@@ -98,7 +98,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("gateways", "operations"),
         "inference",
         "requests",
-        ("policies", "security"),
+        ("policies", "security", "connections"),
         "logs",
         "errors",
     ],

@@ -1,7 +1,7 @@
 """Conversion beside the straightforward way, and its cost and memory for 5, 20 and 50 episodes.
 
     pip install imageio imageio-ffmpeg opencv-python-headless psutil
-    python -m benchmarks.data.conversion --source FOLDER_OF_A_LEROBOT_V2_1_DATASET
+    python -m benchmarks.data.conversion --source FOLDER_OF_A_LEROBOT_V2_1_DATASET [--cameras 4]
 
 The straightforward way reads every frame with imageio, crops and resizes the kept ones with Pillow
 and writes them in the same codec, mp4v with OpenCV and h264 with imageio as it comes; it is spared
@@ -39,7 +39,9 @@ from pathlib import Path
 from handover_conversion.pipeline.command import main
 from handover_conversion.pipeline.config import ConvertConfig
 if __name__ == "__main__":
-    main(ConvertConfig(sys.argv[1], Path(sys.argv[2]), codec=sys.argv[3], workers=int(sys.argv[4])))
+    source, output, codec, workers = sys.argv[1:]
+    choices = dict(codec=codec, workers=int(workers), camera=("all",))
+    main(ConvertConfig(source, Path(output), **choices))
 """
 
 
@@ -53,6 +55,8 @@ class BenchmarkConfig:
     """Where the figures go."""
     compared: int = 30
     """Episodes that both ways convert."""
+    cameras: int = 1
+    """Cameras of every episode, each with the same video."""
     counts: tuple[int, ...] = (5, 20, 50)
     """Episodes of the runs that show cost and memory."""
     workers: int = 2
@@ -64,12 +68,14 @@ def main(config: BenchmarkConfig) -> None:
     load = round(os.getloadavg()[0], 1)  # above the number of cores: others were at work too
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        compared = repeat_dataset(config.source, place / "compared", config.compared)
+        compared = repeat_dataset(
+            config.source, place / "compared", config.compared, config.cameras
+        )
         straightforward = [measure_straightforward(compared, place, codec) for codec in CODECS]
         ours = [measure_ours(compared, place, codec, config.workers) for codec in CODECS]
         growth = []
         for count in config.counts:
-            source = repeat_dataset(config.source, place / f"source_{count}", count)
+            source = repeat_dataset(config.source, place / f"source_{count}", count, config.cameras)
             growth.append(measure_ours(source, place, "mp4v", config.workers))
             shutil.rmtree(source)
     result = {
@@ -77,6 +83,7 @@ def main(config: BenchmarkConfig) -> None:
         "command": " ".join([Path(sys.executable).name, *sys.argv]),
         "machine": describe_machine(),
         "load_at_start": load,
+        "cameras": config.cameras,
         "versions": describe_versions(),
         "straightforward": straightforward,
         "ours": ours,
@@ -85,7 +92,11 @@ def main(config: BenchmarkConfig) -> None:
             for run, theirs in zip(ours, straightforward, strict=True)
         },
         "growth": growth,
-        "seconds_per_episode": seconds_per_episode(growth),
+        "times_less_cpu": {
+            run["codec"]: round(theirs["cpu_seconds"] / run["cpu_seconds"], 2)
+            for run, theirs in zip(ours, straightforward, strict=True)
+        },
+        "seconds_per_episode": seconds_per_episode(growth) if len(growth) > 1 else None,
     }
     config.output.parent.mkdir(parents=True, exist_ok=True)
     config.output.write_text(json.dumps(result, indent=2) + "\n")
@@ -96,10 +107,11 @@ def measure_straightforward(source: Path, place: Path, codec: str) -> dict[str, 
     """Convert the videos the straightforward way."""
     output = place / f"straightforward_{codec}"
     output.mkdir()
-    videos = sorted((source / f"videos/chunk-000/{CAMERA}").glob("*.mp4"))
+    videos = sorted((source / "videos/chunk-000").glob("*/*.mp4"))
     started, cpu, frames = time.monotonic(), cpu_seconds(), 0
     for video in videos:
-        frames += convert_straightforwardly(video, output / video.name, codec)
+        name = f"{video.parent.name}_{video.name}"
+        frames += convert_straightforwardly(video, output / name, codec)
     seconds = time.monotonic() - started
     return {
         "codec": codec,
@@ -153,15 +165,16 @@ def measure_ours(source: Path, place: Path, codec: str, workers: int) -> dict[st
         raise SystemExit(f"the conversion failed: {' '.join(command)}")
     info = json.loads((source / "meta/info.json").read_text())
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    frames = info["total_frames"] * info["cameras"]
     shutil.rmtree(output)
     return {
         "codec": codec,
         "workers": workers,
         "episodes": info["total_episodes"],
-        "frames": info["total_frames"],
+        "frames": frames,
         "seconds": round(seconds, 2),
         "cpu_seconds": round(children_seconds() - cpu, 2),
-        "frames_per_s": round(info["total_frames"] / seconds, 1),
+        "frames_per_s": round(frames / seconds, 1),
         "peak_memory_mb": round(peak / 1e6),
         "peak_memory_of_one_process_mb": round(peak_of_one / 1e6),
         "output_mb": round(size / 1e6, 2),
@@ -209,17 +222,20 @@ def seconds_per_episode(growth: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def repeat_dataset(source: Path, output: Path, episodes: int) -> Path:
-    """Make a dataset of so many episodes out of a small one's, each numbered anew."""
+def repeat_dataset(source: Path, output: Path, episodes: int, cameras: int = 1) -> Path:
+    """Make a dataset of so many episodes and cameras out of a small one's, numbered anew."""
     info = json.loads((source / "meta/info.json").read_text())
     listed = [json.loads(line) for line in (source / "meta/episodes.jsonl").open()]
-    for folder in ("meta", "data/chunk-000", f"videos/chunk-000/{CAMERA}"):
+    keys = [CAMERA, *(f"{CAMERA}_{number}" for number in range(1, cameras))]
+    for folder in ("meta", "data/chunk-000", *(f"videos/chunk-000/{key}" for key in keys)):
         (output / folder).mkdir(parents=True)
     lines, first_row = [], 0
     for index in range(episodes):
         entry = listed[index % len(listed)]
-        video = f"videos/chunk-000/{CAMERA}/episode_{{:06d}}.mp4"
-        shutil.copyfile(source / video.format(entry["episode_index"]), output / video.format(index))
+        video = f"videos/chunk-000/{CAMERA}/episode_{entry['episode_index']:06d}.mp4"
+        for key in keys:
+            copied = output / f"videos/chunk-000/{key}/episode_{index:06d}.mp4"
+            shutil.copyfile(source / video, copied)
         rows = "data/chunk-000/episode_{:06d}.parquet"
         table = pq.read_table(source / rows.format(entry["episode_index"]))
         counts = np.arange(table.num_rows)
@@ -231,7 +247,8 @@ def repeat_dataset(source: Path, output: Path, episodes: int) -> Path:
         first_row += table.num_rows
     (output / "meta/episodes.jsonl").write_text("".join(lines))
     shutil.copyfile(source / "meta/tasks.jsonl", output / "meta/tasks.jsonl")
-    info |= {"total_episodes": episodes, "total_frames": first_row, "total_videos": episodes}
+    info |= {"total_episodes": episodes, "total_frames": first_row, "cameras": cameras}
+    info["features"] |= {key: info["features"][CAMERA] for key in keys}
     (output / "meta/info.json").write_text(json.dumps(info))
     return output
 

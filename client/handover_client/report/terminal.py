@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from handover_common import printable
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from handover_client.comparison.comparison import Comparison, Pairing, Section
 from handover_client.replay.baselines import TITLES
@@ -26,9 +28,17 @@ _NAME_WIDTH = 32  # a comparison's tables have their columns below each other, o
 _COLORS = {"better": "green", "worse": "red", "": ""}
 
 
+class PlainConsole(Console):
+    """A console that shows a stranger's control sequences as text, also in a table's cells."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # pyright: ignore
+        """Make a text of a string with markup; ours has no control characters."""
+        return super().render_str(printable(text), **options)
+
+
 def print_replay(figures: Mapping[str, Any]) -> None:
     """Print the run's tables, bars and latency."""
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     console.print(
         f"[bold]Open loop[/]: {escape(policy_name(figures))} on "
         f"{escape(figures['provenance']['dataset']['name'])}"
@@ -117,7 +127,7 @@ def _group_lines(figures: Mapping[str, Any]) -> list[str]:
 
 def print_rollout(figures: Mapping[str, Any]) -> None:
     """Print success, funnel, times, latency and what went wrong."""
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     settings = figures["settings"]
     console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
     count = figures["episodes"]
@@ -158,7 +168,7 @@ def print_drive(figures: Mapping[str, Any]) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Print what is compared, what does not fit, and every section."""
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     for name, run in (("before", comparison.before), ("after", comparison.after)):
         console.print(f"[bold]{name:<8}[/]{escape(run)}")
     for mismatch in comparison.mismatches:

@@ -26,6 +26,8 @@ DEFINITIONS = {
     "squared; of an episode: the mean over its borders, rad/s²",
     "latency_ms": "from the observation at hand to the chunk at hand; added latency is part of it, "
     "simulated latency is not",
+    "delay_steps": "of the chunks that continue the last one: the policy's steps that they were "
+    "expected to take, those they took, and how often too few or too many were expected",
     "dropped_steps": "chunk steps that had passed when their chunk came",
     "dry_steps": "control steps for which the last target was held, the chunk being over",
     "late_steps": "control steps that began more than a period late (real time)",
@@ -59,6 +61,7 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
         "latency_ms": _latency(records),
         "endings": dict(Counter(record.ended for record in records)),
         "outages": _outages(records),
+        "delay_steps": _delays(records),
         **{
             name: sum(getattr(record, name) for record in records)
             for name in ("dropped_steps", "dry_steps", "late_steps")
@@ -95,6 +98,18 @@ def _latency(records: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
         for k, client_ms in enumerate(record.latency_ms)
     ]
     return latency_figures(calls) if calls else None
+
+
+def _delays(records: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
+    pairs = [pair for record in records for pair in record.delays]
+    if not pairs:
+        return None
+    return {
+        "expected": spread([expected for expected, _ in pairs]),
+        "came": spread([came for _, came in pairs]),
+        "too_short": sum(expected < came for expected, came in pairs) / len(pairs),
+        "too_long": sum(expected > came for expected, came in pairs) / len(pairs),
+    }
 
 
 def _outages(records: Sequence[EpisodeRecord]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def make_measured_grid(time_s: np.ndarray, from_hz: Fraction, to_hz: Fraction) -
     since, ahead = at - time_s[lower], time_s[upper] - at
     between = (upper > lower) & (since > _SAME_S)
     weight = np.where(between, since / np.where(between, since + ahead, 1.0), 0.0)
-    later = between & (ahead < since - 1e-9) & (ahead <= 0.5 / float(from_hz))
+    later = between & (ahead < since - 2 * _SAME_S) & (ahead <= 0.5 / float(from_hz))
     return Grid(lower, weight, np.where(later, upper, lower))
 
 

@@ -36,7 +36,9 @@ def settle(robot: Robot, columns: Mapping[str, np.ndarray], decide: bool) -> Rob
                 settled += parts
             group = replace(group, pieces=tuple(settled))
             notes += [f"{where}: {what}" for what in _suspicions(group, columns)]
-            groups.append(group)
+            doubts = [*_angle_doubts(group, columns), *_gripper_doubts(group, columns)]
+            notes += [f"{where}: {what}, so its unit is not announced" for what in doubts]
+            groups.append(replace(group, unit=None) if doubts else group)
         sides.append(Side(tuple(groups)))
     return replace(robot, state=sides[0], action=sides[1], notes=tuple(dict.fromkeys(notes)))
 
@@ -93,13 +95,22 @@ def _suspicions(group: Group, columns: Mapping[str, np.ndarray]) -> list[str]:
                         f"{_at(part)} leaps by {leaps[row, place]:.4g} after row {row}: it looks "
                         f"like an angle in {unit} that wraps, and is described as linear"
                     )
-        largest = float(np.abs(values).max(initial=0))
-        if group.unit == "rad" and piece.time in ("linear", "angle") and largest > _MOST_RAD:
-            found.append(f"{_at(piece)} reaches {largest:.4g} and is described in rad: degrees?")
-    return found + _gripper_suspicions(group, columns)
+    return found
 
 
-def _gripper_suspicions(group: Group, columns: Mapping[str, np.ndarray]) -> list[str]:
+def _angle_doubts(group: Group, columns: Mapping[str, np.ndarray]) -> list[str]:
+    """Joints in rad that turn further than any joint are in degrees."""
+    if group.unit != "rad":
+        return []
+    found = []
+    for piece in group.pieces:
+        largest = float(np.abs(piece.converted(columns)).max(initial=0))
+        if largest > _MOST_RAD:
+            found.append(f"{_at(piece)} reaches {largest:.4g} and is described in rad (degrees?)")
+    return found
+
+
+def _gripper_doubts(group: Group, columns: Mapping[str, np.ndarray]) -> list[str]:
     """A gripper of 0 … 1 whose values span a tenth of that, or leave it, is in another unit."""
     if group.unit is None or not group.unit.startswith("1 (0 closed"):
         return []
@@ -110,7 +121,7 @@ def _gripper_suspicions(group: Group, columns: Mapping[str, np.ndarray]) -> list
         if high > 1.5 or low < -0.5 or (0 < high < 0.15 and np.ptp(values) > 1e-3):
             found.append(
                 f"{_at(piece)} goes from {low:.3g} to {high:.3g} and is described as 0 closed … 1 "
-                "open: metres, or another unit? (range in the robot's description)"
+                "open (metres? range in the robot's description converts them)"
             )
     return found
 

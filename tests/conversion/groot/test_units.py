@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 from handover_conversion.groot import GrootDataset, stated_units
 
 from .. import sources
 
 
 def _converted(tmp_path, convert, **choices):
-    joints = sources.smooth(40, 14, 50)
+    joints = np.abs(sources.smooth(40, 14, 50))
     source = sources.write_v2(
         tmp_path / "source", {0: {"observation.state": joints, "action": joints}}
     )

@@ -257,8 +257,10 @@ def test_what_looks_otherwise_than_described_is_told(tmp_path):
         "action": {"arm": {"columns": ["0-5"], "unit": "rad"}},
     }
     columns = {"observation.state": state, "action": np.full((80, 6), 90.0)}
-    told = "\n".join(settle(_choose(tmp_path, described), columns, decide=False).notes)
+    settled = settle(_choose(tmp_path, described), columns, decide=False)
+    assert settled.units == {"wrist": "rad"}  # the others' units cannot be, so none is announced
+    told = "\n".join(settled.notes)
     assert "state.hand: observation.state[0,1,2,3] looks like a quaternion" in told
     assert "state.wrist: observation.state[4] leaps by" in told
     assert "state.gripper: observation.state[5] goes from 0 to 0.04" in told
-    assert "action.arm: action[0,1,2,3,4,5] reaches 90 and is described in rad: degrees?" in told
+    assert "action.arm: action[0,1,2,3,4,5] reaches 90 and is described in rad (degrees?)" in told
