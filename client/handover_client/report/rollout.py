@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from handover_common import file_within
 from markupsafe import Markup
 
 from handover_client.report.charts.rollout import rewards_chart, start_pose_charts
@@ -46,12 +47,16 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_PAIR = ("control", "changed")
+
+
 def robustness_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Gather the content of _robustness.html.j2 for the suite in `folder`."""
     videos = [
-        (axis, [(kind, data_uri(folder / pair[kind])) for kind in ("control", "changed")])
+        (axis, [(kind, data_uri(path)) for kind, path in pair.items() if path])
         for axis in figures["axes"]
-        if (pair := axis["videos"])
+        if axis["videos"]
+        for pair in ({kind: file_within(folder, axis["videos"][kind]) for kind in _PAIR},)
     ]
     return {
         "template": "_robustness.html.j2",
