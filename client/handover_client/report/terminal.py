@@ -14,6 +14,7 @@ from handover_client.replay.baselines import TITLES
 from handover_client.replay.figures import HEADLINE_THRESHOLD
 from handover_client.report.tables import COLUMN_GROUPS, MOTION, score_cells
 from handover_client.results.formatting import (
+    answer_to_until,
     clock_name,
     incidents,
     listed,
@@ -132,6 +133,8 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
     console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
     count = figures["episodes"]
     console.print(f"{count} episode{'s' * (count != 1)}, {clock_name(figures)}\n")
+    if until := answer_to_until(figures):
+        console.print(f"  [bold]{escape(until)}[/]")
     for name, share in (("success", figures), ("strict success", figures["strict"])):
         console.print(f"  {name:<24}{percent_interval(share)}")
     for reward, share in figures["funnel"].items():
@@ -182,6 +185,7 @@ def print_comparison(comparison: Comparison) -> None:
         console.print()
         console.print(_pair_table(pairing))
         console.print(pairing.verdict())
+        console.print(pairing.anytime_verdict())
 
 
 def _table(section: Section) -> Table:

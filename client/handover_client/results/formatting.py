@@ -74,3 +74,13 @@ def listed(episodes: Sequence[int]) -> str:
 def points(share: float) -> str:
     """Write a difference of shares in percentage points: -0.125 as −12."""
     return f"{100 * share:+.0f}".replace("-", "−")
+
+
+def answer_to_until(figures: Mapping[str, Any]) -> str:
+    """Write what --until asked of a rollout, and the answer; empty where nothing was asked."""
+    asked = figures.get("until")
+    if not asked:
+        return ""
+    answer = {True: "yes", False: "no", None: "open"}[asked["answer"]]
+    count = f"{figures['episodes']} of at most {asked['episodes_planned']} episodes"
+    return f"{asked['question']}? {answer}, after {count}"
