@@ -153,8 +153,8 @@ def check(config: RolloutConfig) -> None:
     check_range(config, "seed", least=0, most=2**32 - 1 - config.episodes)
     if config.axes and not config.suite:
         raise UsageError("--axes needs --suite robustness; for one world there is --change")
-    if config.suite and settings.change:
-        raise UsageError("--suite plays every change: it takes no --change")
+    if config.suite and (settings.change or config.until is not None or config.rerun):
+        raise UsageError("--suite plays whole worlds: it takes no --change, --until or --rerun")
     check_timeouts(config, "connect_timeout_s", "call_timeout_s", "reconnect_s")
     if not settings.realtime:
         _check_lockstep(settings)

@@ -69,7 +69,8 @@ def test_an_interrupted_suite_goes_on_and_its_control_is_a_plain_rollout(tmp_pat
     ("flags", "words"),
     [
         ({"axes": ("light",)}, "--axes needs --suite"),
-        ({"suite": "robustness", "change": "light:1"}, "takes no --change"),
+        ({"suite": "robustness", "change": "light:1"}, "takes no --change, --until"),
+        ({"suite": "robustness", "until": "success > 0.5"}, "takes no --change, --until"),
         ({"suite": "robustness", "axes": ("fog",)}, "unknown axis 'fog'"),
         ({"change": "light"}, "expected AXIS:STRENGTH"),
     ],
