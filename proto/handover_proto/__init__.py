@@ -69,6 +69,12 @@ if TYPE_CHECKING:
         StateSpec,
         TrainingRecord,
     )
-    from handover_proto.validation import are_finite, check_names, check_request, example_request
+    from handover_proto.validation import (
+        are_finite,
+        check_names,
+        check_request,
+        example_request,
+        message_limit,
+    )
 
 __getattr__, __dir__ = lazy(__name__, __file__)
