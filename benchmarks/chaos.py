@@ -1,15 +1,17 @@
-"""Every fault of tests/chaos, one after another, as a table and as results/chaos.json.
+"""Every fault and every attack of tests/chaos, one after another, as tables and as JSON.
 
     make chaos           (or: python -m benchmarks.chaos; extras serve and dev)
-    python -m benchmarks.chaos --table        bring the table in docs/serving.md up to the JSON
+    python -m benchmarks.chaos --only attacks
+    python -m benchmarks.chaos --table        bring the tables in docs/serving.md up to the JSON
 
-Each line is a test. Where one fails, the table is printed and nothing is written.
+Each line is a test. Where one fails, the tables are printed and nothing is written.
 """
 
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import tyro
@@ -20,6 +22,10 @@ from benchmarks.harness.result_file import FOLDER, write_result
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests" / "chaos"
 HEADER = ("fault", "injected", "what clients saw", "lost", "twice", "recovery")
+ATTACK_HEADER = (
+    *("attack", "done", "MiB before", "at most during", "after"),
+    *("innocent p99 before, ms", "during", "answered", "newcomers"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,9 @@ class ChaosConfig:
     """Try a policy server under fault."""
 
     table: bool = False
-    """Only write the table of the last results into docs/serving.md."""
+    """Only write the tables of the last results into docs/serving.md."""
+    only: Literal["faults", "attacks"] | None = None
+    """Run these alone, and write their table."""
     select: str = ""
     """Run the tests that match this pytest expression, and write nothing."""
 
@@ -37,13 +45,16 @@ class FindingCollector:
 
     def __init__(self) -> None:
         self.findings: list[dict] = []
+        self.attacks: list[dict] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test found, passed or not, and every test that failed before it did."""
         if report.when != "call" and not report.failed:
             return
         found: list[object] = [value for name, value in report.user_properties if name == "finding"]
-        if not found and report.failed:
+        attacks = [value for name, value in report.user_properties if name == "attack"]
+        self.attacks += [{**attack, "outcome": report.outcome} for attack in attacks]
+        if not found and not attacks and report.failed:
             found = [{"fault": report.nodeid.rpartition("::")[2]}]
         for finding in found:
             assert isinstance(finding, dict)
@@ -53,30 +64,47 @@ class FindingCollector:
 def main(config: ChaosConfig) -> int:
     """Run the faults; returns pytest's exit status."""
     if config.table:
-        findings = json.loads((FOLDER / "chaos.json").read_text())["findings"]
-        write_table("chaos", markdown(HEADER, map(row, findings)))
+        _write_tables(_read("chaos"), _read("attacks"))
         return 0
     collector = FindingCollector()
     arguments = ["-q", "-m", "slow or not slow", "-p", "no:cacheprovider"]
-    arguments += [
-        str(TESTS),
-        "--ignore",
-        str(TESTS / "test_table.py"),
-    ]  # that is about the last run
+    attacks = str(TESTS / "test_attacks.py")
+    arguments += [attacks if config.only == "attacks" else str(TESTS)]
+    arguments += ["--ignore", str(TESTS / "test_table.py")]  # that is about the last run
+    arguments += ["--ignore", attacks] if config.only == "faults" else []
     arguments += ["-k", config.select] if config.select else []
     status = int(pytest.main(arguments, plugins=[collector]))
-    table = markdown(HEADER, map(row, collector.findings))
-    print(table)
+    print(markdown(HEADER, map(row, collector.findings)))
+    print(markdown(ATTACK_HEADER, map(attack_row, collector.attacks)))
     if status == 0 and not config.select:
-        print(write_result("chaos", {"what": WHAT, "findings": collector.findings}))
-        write_table("chaos", table)
+        if config.only != "attacks":
+            print(write_result("chaos", {"what": WHAT, "findings": collector.findings}))
+        if config.only != "faults":
+            print(write_result("attacks", {"what": WHAT_ATTACKS, "findings": collector.attacks}))
+        _write_tables(_read("chaos"), _read("attacks"))
     return status
+
+
+def _read(name: str) -> list[dict]:
+    return json.loads((FOLDER / f"{name}.json").read_text())["findings"]
+
+
+def _write_tables(faults: list[dict], attacks: list[dict]) -> None:
+    write_table("chaos", markdown(HEADER, map(row, faults)))
+    write_table("attacks", markdown(ATTACK_HEADER, map(attack_row, attacks)))
 
 
 WHAT = (
     "faults under load; every request has a sequence. lost: its caller had neither answer nor "
     "error 10 s after its deadline. duplicated: the server answered its sequence twice. recovery: "
     "to the next answer that any client got, from the moment that recovery_from names"
+)
+
+WHAT_ATTACKS = (
+    "attacks of 20 s each on a server of its own (policy hold), beside an innocent client that "
+    "asks 40 times a second; resident memory of the server in MiB; after: once it is back within "
+    "32 MiB, or a minute later; p99 of the innocent client in ms; stop_s: from SIGTERM to the "
+    "server's end with --drain-s 3"
 )
 
 
@@ -91,6 +119,20 @@ def row(finding: dict) -> tuple[str, ...]:
     failed = "" if finding["outcome"] == "passed" else " (TEST FAILED)"
     lost, twice = str(finding["lost"]), str(finding["duplicated"])
     return finding["fault"] + failed, finding["injected"], saw, lost, twice, recovery
+
+
+def attack_row(finding: dict) -> tuple[str, ...]:
+    """One line of the table of attacks."""
+    name = finding["attack"] + ("" if finding["outcome"] == "passed" else " (TEST FAILED)")
+    came = {outcome: n for outcome, n in finding["attacked"].items() if "newcomer" in outcome}
+    asked = sum(finding["attacked"].values()) - sum(came.values())
+    figures = ("before_mib", "during_mib", "after_mib")
+    return (
+        *(name, finding["done"], *(f"{finding[figure]:.0f}" for figure in figures)),
+        *(f"{finding['calm_p99_ms']:.1f}", f"{finding['attacked_p99_ms']:.1f}"),
+        f"{finding['attacked'].get('answered', 0)} of {asked}",
+        f"{came.get('newcomer', 0)} of {sum(came.values())}",
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("parallel", "work_folder", "hub", "command", "progress"),
         "files",
         "errors",
-        ("network", "versions", "faces"),
+        ("network", "versions", "faces", "terminal"),
     ],
     "proto": [
         ("wire", "request_log"),
@@ -97,7 +97,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("gateways", "operations"),
         "inference",
         "requests",
-        ("policies", "security"),
+        ("policies", "security", "connections"),
         "logs",
         "errors",
     ],

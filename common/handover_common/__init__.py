@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from handover_common.files import (
         PARTIAL,
         atomic_path,
+        file_within,
         final_name,
         json_bytes,
         json_lines_bytes,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from handover_common.hub import fetch, is_hub_name, resolve
     from handover_common.network import host_port, is_loopback
     from handover_common.progress import ProgressBar, track
+    from handover_common.terminal import is_printable, printable, show
     from handover_common.versions import NOT_INSTALLED, package_version, package_versions
     from handover_common.work_folder import (
         WorkFolder,

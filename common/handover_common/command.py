@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from handover_common.errors import HandoverError, UsageError
+from handover_common.terminal import show
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -50,7 +51,7 @@ def exit_status(command: Callable[[], object]) -> int:
     try:
         command()
     except HandoverError as error:
-        print("handover:", "\n".join(error.lines()), file=sys.stderr)
+        show("handover: " + "\n".join(error.lines()), sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("\nhandover: interrupted", file=sys.stderr)

@@ -104,6 +104,21 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def file_within(folder: Path, name: object) -> Path | None:
+    """Return a regular file by its name in a stranger's folder; None for what is none.
+
+    A name that leads out of the folder, also by a link in it, is none.
+    """
+    if not isinstance(name, str):
+        return None
+    try:
+        path = (folder / name).resolve()
+        is_ours = path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a null character, links in a ring
+        return None
+    return path if is_ours else None
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Make a file appear in a second place, at no cost where the file system has links.
 

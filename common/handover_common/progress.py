@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from handover_common.terminal import printable
+
 Item = TypeVar("Item")
 
 
@@ -38,7 +40,7 @@ class ProgressBar:
             transient=transient,
             disable=transient and not self._console.is_terminal,  # a file would get empty lines
         )
-        self._task = self._bar.add_task(what, total=total, completed=done, note="")
+        self._task = self._bar.add_task(printable(what), total=total, completed=done, note="")
         self._done, self._started = done, time.monotonic()
 
     def __enter__(self) -> "ProgressBar":
@@ -60,9 +62,9 @@ class ProgressBar:
         self._done = self._done if done is None else done
         self._bar.update(self._task, completed=self._done)
         if what is not None:
-            self._bar.update(self._task, description=what)
+            self._bar.update(self._task, description=printable(what))
         if note is not None:
-            self._bar.update(self._task, note=f", {note},")
+            self._bar.update(self._task, note=f", {printable(note)},")
 
     def seconds(self) -> float:
         """The time since the bar was opened, above 0."""
@@ -71,7 +73,7 @@ class ProgressBar:
     def log(self, text: str) -> None:
         """Write a line where there is no terminal: a log has no bar."""
         if not self._console.is_terminal:
-            self._console.print(text)
+            self._console.print(printable(text))
 
 
 def track(

@@ -69,13 +69,19 @@ def regular_file(root: Path, name: str | Path) -> Path:
         raise DatasetError(f"{path} cannot be opened: {error}") from None
     if not stat.S_ISREG(status.st_mode):
         raise DatasetError(f"{path} is not a regular file")
-    if not found.is_relative_to(root.resolve()) and not _is_blob(found):
+    if leads_out(root, found):
         raise DatasetError(f"{path} is a link out of the dataset's folder, which is not followed")
     if status.st_size <= _POINTER_BYTES and is_lfs_pointer(found):
         raise DatasetError(
             f"{path} is a Git LFS pointer, not the file itself: run git lfs pull in the repository"
         )
     return path
+
+
+def leads_out(root: Path, path: Path) -> bool:
+    """Whether a path is a link out of the dataset's folder that is not a Hub cache's."""
+    found = path.resolve()
+    return not found.is_relative_to(root.resolve()) and not _is_blob(found)
 
 
 def is_lfs_pointer(path: Path) -> bool:

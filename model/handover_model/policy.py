@@ -27,9 +27,14 @@ from handover_model.engine.functional.tokenizer_cache import remember_prompts
 from handover_model.engine.interface import EngineOutput, InferenceEngine
 from handover_model.engine.reference import ReferenceEngine
 from handover_model.errors import ModalityError
-from handover_model.network.real_time_chunking import PrefixGuide
+from handover_model.network.real_time_chunking import Prefix, PrefixGuide
 from handover_model.policy_spec import dtype_name, policy_spec
-from handover_model.processing.action_prefix import batches_by_kind, make_guide, take_over
+from handover_model.processing.action_prefix import (
+    batches_by_method,
+    make_prefix,
+    prefix_method,
+    take_over,
+)
 from handover_model.processing.samples import ByteSample
 
 # Below this many weights a second CPU thread saves nothing, and takes two to three times the CPU
@@ -43,7 +48,7 @@ class GrootPolicy:
 
     The same observation and seed give the same chunk. On a CPU it is the same to the last bit
     whatever else is in the batch, because requests are computed one by one; on a GPU they share a
-    batch, in which either all requests have a prefix or none has.
+    batch, in which either all requests are guided to a prefix or none is.
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class GrootPolicy:
         """Infer from given noise, (horizon, max_action_dim) float32 for each request."""
         size = 1 if self.device.type == "cpu" else max(1, self.spec.max_batch)
         outputs: dict[int, PolicyOutput] = {}
-        for batch in batches_by_kind(requests, size):
+        for batch in batches_by_method(requests, size, self.spec.learned_delay_steps):
             computed = self._infer_batch([requests[k] for k in batch], [noise[k] for k in batch])
             outputs.update(zip(batch, computed, strict=True))
         return [outputs[k] for k in range(len(requests))]
@@ -130,9 +135,10 @@ class GrootPolicy:
         """Infer one batch; each output has the durations of the whole batch."""
         begin = time.perf_counter()
         samples = [self.prepare(request) for request in requests]
-        guide = make_guide(self.processor, requests)
+        learned = self.spec.learned_delay_steps
+        prefix = make_prefix(self.processor, requests, learned)
         prepared = time.perf_counter()
-        result = self._denoise(samples, np.stack(noise), guide)
+        result = self._denoise(samples, np.stack(noise), prefix)
         decoding = time.perf_counter()
         actions = [
             take_over(self.processor.decode(chunk, request.observation.state), request.prefix)
@@ -144,15 +150,18 @@ class GrootPolicy:
             backbone_ms=result.backbone_ms,
             action_head_ms=result.action_head_ms + decode_ms,
         )
-        return [PolicyOutput(action, durations) for action in actions]
+        return [
+            PolicyOutput(action, durations, prefix_method(request, learned))
+            for action, request in zip(actions, requests, strict=True)
+        ]
 
     def _denoise(
-        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None
+        self, samples: Sequence[ByteSample], noise: np.ndarray, prefix: Prefix | None
     ) -> EngineOutput:
         # a guide needs gradients through the action head, which inference mode's tensors refuse
-        with torch.inference_mode(guide is None), torch.no_grad():
-            output = self.engine.run(samples, noise, guide)
-            return self._reference.run(samples, noise, guide) if output is None else output
+        with torch.inference_mode(not isinstance(prefix, PrefixGuide)), torch.no_grad():
+            output = self.engine.run(samples, noise, prefix)
+            return self._reference.run(samples, noise, prefix) if output is None else output
 
     def _draw_noise(self, request: PolicyRequest) -> np.ndarray:
         """Draw a request's noise from its own seed, on the CPU, so that no batch changes it."""
@@ -174,7 +183,13 @@ def build_policy(
     """Make a policy with the engine of a name: see handover_model.engine.build.build_engine."""
     policy = GrootPolicy(checkpoint, tag)
     built = build_engine(
-        engine, policy.network, policy.processor, policy.probe(), compiled=compiled, scales=scales
+        engine,
+        policy.network,
+        policy.processor,
+        policy.probe(),
+        compiled=compiled,
+        scales=scales,
+        continues=policy.spec.learned_delay_steps > 0,
     )
     return policy.with_engine(built)
 

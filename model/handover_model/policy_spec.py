@@ -30,6 +30,7 @@ def policy_spec(
         ActionSpec(key, codec.action_dim(key), codec.is_relative(key), units.get(key, ""))
         for key in codec.modality.action.keys
     )
+    starts_now = codec.modality.action.delta_indices[0] == 0  # or a prefix has no place in it
     return PolicySpec(
         policy=POLICY_NAME,
         cameras=cameras,
@@ -45,7 +46,8 @@ def policy_spec(
         device=str(device),
         dtype=dtype_name(dtype),
         supports_seed=True,
-        supports_prefix=codec.modality.action.delta_indices[0] == 0,
+        supports_prefix=starts_now,
+        learned_delay_steps=min(metadata.max_delay_steps, processor.horizon) if starts_now else 0,
         max_batch=1 if device.type == "cpu" else GPU_BATCH,
         training=metadata.training,
         language_key=codec.modality.language.keys[0] if codec.modality.language.keys else "",

@@ -63,11 +63,18 @@ if TYPE_CHECKING:
         PolicyOutput,
         PolicyRequest,
         PolicySpec,
+        PrefixMethod,
         ServerInfo,
         StageDurations,
         StateSpec,
         TrainingRecord,
     )
-    from handover_proto.validation import are_finite, check_names, check_request, example_request
+    from handover_proto.validation import (
+        are_finite,
+        check_names,
+        check_request,
+        example_request,
+        message_limit,
+    )
 
 __getattr__, __dir__ = lazy(__name__, __file__)

@@ -29,6 +29,12 @@ class ImageCodec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JPEG: _ClassVar[ImageCodec]
     PNG: _ClassVar[ImageCodec]
 
+class PrefixMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREFIX_METHOD_NONE: _ClassVar[PrefixMethod]
+    GUIDED: _ClassVar[PrefixMethod]
+    LEARNED: _ClassVar[PrefixMethod]
+
 class ActionRepresentation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ACTION_REPRESENTATION_UNSPECIFIED: _ClassVar[ActionRepresentation]
@@ -51,6 +57,9 @@ IMAGE_CODEC_UNSPECIFIED: ImageCodec
 RAW_RGB8: ImageCodec
 JPEG: ImageCodec
 PNG: ImageCodec
+PREFIX_METHOD_NONE: PrefixMethod
+GUIDED: PrefixMethod
+LEARNED: PrefixMethod
 ACTION_REPRESENTATION_UNSPECIFIED: ActionRepresentation
 ABSOLUTE: ActionRepresentation
 RELATIVE: ActionRepresentation
@@ -155,7 +164,7 @@ class StageDurations(_message.Message):
     def __init__(self, queue_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., preprocess_ms: _Optional[float] = ..., backbone_ms: _Optional[float] = ..., action_head_ms: _Optional[float] = ..., encode_ms: _Optional[float] = ...) -> None: ...
 
 class InferReply(_message.Message):
-    __slots__ = ("action", "seed", "sequence", "client_tag", "durations", "checkpoint_hash", "error")
+    __slots__ = ("action", "seed", "sequence", "client_tag", "durations", "checkpoint_hash", "error", "prefix_method")
     class ActionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -170,6 +179,7 @@ class InferReply(_message.Message):
     DURATIONS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_HASH_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_METHOD_FIELD_NUMBER: _ClassVar[int]
     action: _containers.MessageMap[str, Tensor]
     seed: int
     sequence: int
@@ -177,7 +187,8 @@ class InferReply(_message.Message):
     durations: StageDurations
     checkpoint_hash: str
     error: ErrorDetail
-    def __init__(self, action: _Optional[_Mapping[str, Tensor]] = ..., seed: _Optional[int] = ..., sequence: _Optional[int] = ..., client_tag: _Optional[str] = ..., durations: _Optional[_Union[StageDurations, _Mapping]] = ..., checkpoint_hash: _Optional[str] = ..., error: _Optional[_Union[ErrorDetail, _Mapping]] = ...) -> None: ...
+    prefix_method: PrefixMethod
+    def __init__(self, action: _Optional[_Mapping[str, Tensor]] = ..., seed: _Optional[int] = ..., sequence: _Optional[int] = ..., client_tag: _Optional[str] = ..., durations: _Optional[_Union[StageDurations, _Mapping]] = ..., checkpoint_hash: _Optional[str] = ..., error: _Optional[_Union[ErrorDetail, _Mapping]] = ..., prefix_method: _Optional[_Union[PrefixMethod, str]] = ...) -> None: ...
 
 class ErrorDetail(_message.Message):
     __slots__ = ("status", "message", "field", "expected", "got", "retry_after_s")
@@ -264,7 +275,7 @@ class TrainingRecord(_message.Message):
     def __init__(self, dataset_name: _Optional[str] = ..., dataset_hash: _Optional[str] = ..., train_episodes: _Optional[_Iterable[int]] = ..., held_out_episodes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class GetInfoReply(_message.Message):
-    __slots__ = ("protocol_version", "server_version", "policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag", "cameras", "state", "action", "horizon", "rate_hz", "denoising_steps", "image_codecs", "limits", "supports_seed", "supports_prefix", "device", "dtype", "training", "language_key", "first_step")
+    __slots__ = ("protocol_version", "server_version", "policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag", "cameras", "state", "action", "horizon", "rate_hz", "denoising_steps", "image_codecs", "limits", "supports_seed", "supports_prefix", "device", "dtype", "training", "language_key", "first_step", "learned_delay_steps")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -287,6 +298,7 @@ class GetInfoReply(_message.Message):
     TRAINING_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_KEY_FIELD_NUMBER: _ClassVar[int]
     FIRST_STEP_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_DELAY_STEPS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     server_version: str
     policy: str
@@ -309,4 +321,5 @@ class GetInfoReply(_message.Message):
     training: _containers.RepeatedCompositeFieldContainer[TrainingRecord]
     language_key: str
     first_step: int
-    def __init__(self, protocol_version: _Optional[int] = ..., server_version: _Optional[str] = ..., policy: _Optional[str] = ..., checkpoint_name: _Optional[str] = ..., checkpoint_hash: _Optional[str] = ..., processor_hash: _Optional[str] = ..., embodiment_tag: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[CameraSpec, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[StateSpec, _Mapping]]] = ..., action: _Optional[_Iterable[_Union[ActionSpec, _Mapping]]] = ..., horizon: _Optional[int] = ..., rate_hz: _Optional[float] = ..., denoising_steps: _Optional[int] = ..., image_codecs: _Optional[_Iterable[_Union[ImageCodec, str]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., supports_seed: bool = ..., supports_prefix: bool = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., training: _Optional[_Iterable[_Union[TrainingRecord, _Mapping]]] = ..., language_key: _Optional[str] = ..., first_step: _Optional[int] = ...) -> None: ...
+    learned_delay_steps: int
+    def __init__(self, protocol_version: _Optional[int] = ..., server_version: _Optional[str] = ..., policy: _Optional[str] = ..., checkpoint_name: _Optional[str] = ..., checkpoint_hash: _Optional[str] = ..., processor_hash: _Optional[str] = ..., embodiment_tag: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[CameraSpec, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[StateSpec, _Mapping]]] = ..., action: _Optional[_Iterable[_Union[ActionSpec, _Mapping]]] = ..., horizon: _Optional[int] = ..., rate_hz: _Optional[float] = ..., denoising_steps: _Optional[int] = ..., image_codecs: _Optional[_Iterable[_Union[ImageCodec, str]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., supports_seed: bool = ..., supports_prefix: bool = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., training: _Optional[_Iterable[_Union[TrainingRecord, _Mapping]]] = ..., language_key: _Optional[str] = ..., first_step: _Optional[int] = ..., learned_delay_steps: _Optional[int] = ...) -> None: ...

@@ -35,6 +35,14 @@ class ImageCodec(IntEnum):
         return codecs[word] if isinstance(word, str) else word
 
 
+class PrefixMethod(IntEnum):
+    """How a chunk continues its request's prefix; the numbers are policy.proto's."""
+
+    NONE = 0
+    GUIDED = 1
+    LEARNED = 2
+
+
 @dataclass(frozen=True)
 class EncodedImage:
     """A JPEG or PNG file's bytes, 8-bit RGB."""
@@ -114,6 +122,7 @@ class ActionChunk:
     client_tag: str = ""
     durations: StageDurations = StageDurations()
     checkpoint_hash: str = ""
+    prefix_method: PrefixMethod = PrefixMethod.NONE
 
 
 @dataclass(frozen=True)
@@ -195,6 +204,8 @@ class PolicySpec:
     dtype: str = "float32"
     supports_seed: bool = False
     supports_prefix: bool = False
+    learned_delay_steps: int = 0
+    """Largest delay of a prefix that the policy has learnt to continue; 0: all are guided"""
     max_batch: int = 1
     training: tuple[TrainingRecord, ...] = ()
     language_key: str = ""
@@ -222,3 +233,4 @@ class PolicyOutput:
 
     action: Mapping[str, np.ndarray]
     durations: StageDurations = field(default_factory=StageDurations)
+    prefix_method: PrefixMethod = PrefixMethod.NONE

@@ -19,6 +19,7 @@ from handover_proto.types import (
     PolicySpec,
 )
 
+_FRAMING_BYTES = 64 * 1024  # names, shapes, lengths and the tag of a request
 _SIDE = 256  # pixels of an example frame, where the checkpoint does not name its cameras' size
 
 
@@ -38,6 +39,19 @@ def example_request(
     rest = {group.name: np.zeros((spec.horizon, group.dim), np.float32) for group in spec.action}
     prefix = ActionPrefix(rest, 1) if with_prefix else None
     return PolicyRequest(Observation(cameras, state, "stand still"), seed=0, prefix=prefix)
+
+
+def message_limit(spec: PolicySpec, limits: Limits) -> int:
+    """Return how many bytes a request for `spec` can need at most, within `limits`.
+
+    That is every frame raw and of as many pixels as are allowed, the task in UTF-8, state and
+    prefix as float32, and room for what frames them.
+    """
+    pixels = sum(camera.steps for camera in spec.cameras) * limits.max_image_pixels
+    numbers = sum(group.steps * group.dim for group in spec.state)
+    numbers += spec.horizon * sum(group.dim for group in spec.action)
+    needed = 3 * pixels + 4 * (numbers + limits.max_task_chars) + _FRAMING_BYTES
+    return min(needed, limits.max_message_bytes)
 
 
 def check_request(request: PolicyRequest, spec: PolicySpec, limits: Limits) -> None:

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from handover_common import HandoverError, make_folders_above, write_json
+from handover_common import HandoverError, make_folders_above, show, write_json
 
 from handover_client.connection.flags import read_security
 from handover_client.diagnostics.load_config import BenchConfig, check
@@ -22,7 +22,7 @@ def main(config: BenchConfig) -> dict[str, Any]:
         make_folders_above(config.output)
     load = run_load(config, read_security(config.security, os.environ))
     figures = load_figures(config, load)
-    print(load_table(figures))
+    show(load_table(figures))
     if config.output is not None:
         write_json(config.output, figures)
     if figures["latency_ms"]["p50"] is None:

@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from handover_common import show
+
 from handover_client.connection.flags import (
     NO_SECURITY,
     SecurityOptions,
@@ -36,4 +38,4 @@ def main(config: InfoConfig) -> None:
         config.server, timeout_s=config.timeout_s, security=security
     ) as client:
         round_trips_ms = ping_ms(client, _PINGS)
-        print(describe(client.info, config.server, round_trips_ms))
+        show(describe(client.info, config.server, round_trips_ms))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from handover_common import check_range
+from handover_common import check_range, show
 
 from handover_client.connection.flags import (
     NO_SECURITY,
@@ -59,6 +59,6 @@ def main(config: ReplayRequestsConfig) -> "ReplayCounts":
         security=read_security(config.security, os.environ),
     ) as client:
         counts = compare_recording(config.recording, client, config.limit)
-        print(counts.describe(client.info.spec.checkpoint_hash))
+        show(counts.describe(client.info.spec.checkpoint_hash))
     counts.check(config.recording)
     return counts

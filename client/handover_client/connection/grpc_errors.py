@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import grpc
 from google.protobuf.message import DecodeError
+from handover_common import printable
 from handover_proto import (
     DeadlinePassed,
     InvalidRequest,
@@ -45,6 +46,8 @@ _BY_STATUS: dict[grpc.StatusCode, Callable[[str], PolicyError]] = {
     grpc.StatusCode.DATA_LOSS: PolicyFailed,
 }
 
+TOO_LARGE = "message larger than max"
+
 _EXPLANATIONS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "the server at {address} did not answer in time",
     grpc.StatusCode.UNAVAILABLE: "no policy server answers at {address} ({details}); "
@@ -59,8 +62,14 @@ def typed_error(error: grpc.RpcError, address: str) -> PolicyError:
     detail = _error_detail(error)
     if detail is not None:
         return decode_error(detail)
+    if TOO_LARGE in (error.details() or "").lower():  # type: ignore[attr-defined]
+        # gRPC's own, on either side, under a status that otherwise passes
+        return UnmetPrecondition(
+            f"a message between this client and the server at {address} is too large: "
+            f"{printable(error.details()[:200])}"  # type: ignore[attr-defined]
+        )
     code = error.code()  # type: ignore[attr-defined]  # a failed call is a Call too
-    details = (error.details() or "no details").splitlines()[0][:200]  # type: ignore[attr-defined]
+    details = printable((error.details() or "no details").splitlines()[0][:200])  # type: ignore
     text = _EXPLANATIONS.get(code, "the server at {address} answered {status}: {details}")
     kind = _BY_STATUS.get(code, PolicyError)
     return kind(text.format(address=address, status=code.name, details=details))

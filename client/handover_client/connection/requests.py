@@ -21,7 +21,11 @@ from handover_proto import (
 from handover_proto import policy_pb2 as pb
 from handover_proto.wire import compress, decode_chunk, decode_error, serialize_request
 
+from handover_client.connection.readiness import check_text
 from handover_client.errors import InvalidReply
+
+LARGEST_NUMBER = 1e6  # of an action, in any unit; what is larger is no target of a robot
+LONGEST_MS = 86_400_000.0  # a day
 
 
 @dataclass(frozen=True)
@@ -133,4 +137,12 @@ def _decode(reply: pb.InferReply, spec: PolicySpec) -> ActionChunk:
     if not are_finite(chunk.action.values()):
         name = next(name for name, values in chunk.action.items() if not are_finite([values]))
         raise InvalidReply(f'action["{name}"]', "finite numbers", "NaN or infinity")
+    for name, values in chunk.action.items():
+        largest = float(np.abs(values).max())
+        if largest > LARGEST_NUMBER:
+            raise InvalidReply(f'action["{name}"]', f"at most {LARGEST_NUMBER:g}", f"{largest:g}")
+    for stage, took_ms in vars(chunk.durations).items():
+        if not 0 <= took_ms <= LONGEST_MS:  # NaN is neither
+            raise InvalidReply(f"durations.{stage}", f"0 to {LONGEST_MS:g} ms", f"{took_ms}")
+    check_text("checkpoint_hash", chunk.checkpoint_hash)
     return chunk

@@ -21,6 +21,7 @@ from handover_proto import (
 
 from handover_client.connection.readiness import Patience
 from handover_client.connection.requests import SealedRequest, StreamAnswer, read_answer, seal
+from handover_client.errors import InvalidReply
 
 # of a policy's spec, what a robot on its stream relies on
 _SAME = ("policy", "cameras", "state", "action", "horizon", "rate_hz", "embodiment_tag")
@@ -41,6 +42,8 @@ class Reopening:
 class StreamBase(abc.ABC):
     """What PolicyStream and AsyncPolicyStream have in common: sending, and reading the answers."""
 
+    _call: Any  # of gRPC, while the stream is open
+
     def __init__(
         self,
         info: ServerInfo,
@@ -56,7 +59,7 @@ class StreamBase(abc.ABC):
         self._reopening = reopening
         self._patience: Patience | None = None  # from a break until the next answer
         self._lock = threading.Lock()  # of the next two
-        self._unanswered: dict[int, str] = {}  # {sequence: tag} of what was sent
+        self._unanswered: dict[int, list[str]] = {}  # {sequence: tags} of what was sent
         self._away: PolicyError | None = None  # what broke the stream, until it is open again
 
     def send(
@@ -82,8 +85,8 @@ class StreamBase(abc.ABC):
             if self._away is not None:
                 self._refuse(sealed.sequence, sealed.client_tag, self._lost(self._away))
                 return
+            self._unanswered.setdefault(sealed.sequence, []).append(sealed.client_tag)
             superseded = self._put(sealed)
-            self._unanswered[sealed.sequence] = sealed.client_tag
         if superseded is not None:
             error = Superseded(f"a newer observation ({sequence}) took its place before it left")
             self._refuse(superseded.sequence, superseded.client_tag, error)
@@ -93,15 +96,33 @@ class StreamBase(abc.ABC):
         """Leave a request to be sent; return the one whose place it took."""
 
     def _refuse(self, sequence: int, tag: str, error: PolicyError) -> None:
-        self._unanswered.pop(sequence, None)
+        self._is_due(sequence)
         self._answers.put_nowait(StreamAnswer(sequence, tag, None, error))
 
     def _take(self, reply: Any) -> None:
-        """Read a reply; from then on the next break has all its time again."""
-        answer = read_answer(reply, self._info.spec)
+        """Read a reply; from then on the next break has all its time again.
+
+        Raises InvalidReply, and ends the call, for a reply that no request waits for: a server
+        could send them without end.
+        """
+        with self._lock:
+            is_due = self._is_due(reply.sequence)
+        if not is_due:
+            self._call.cancel()
+            due = "that of a request without an answer"
+            raise InvalidReply("sequence", due, f"{reply.sequence}")
         self._patience = None
-        self._unanswered.pop(answer.sequence, None)
-        self._answers.put_nowait(answer)
+        self._answers.put_nowait(read_answer(reply, self._info.spec))
+
+    def _is_due(self, sequence: int) -> bool:
+        """Take one request off those that wait for an answer; returns whether one did."""
+        tags = self._unanswered.get(sequence)
+        if not tags:
+            return False
+        tags.pop(0)
+        if not tags:
+            del self._unanswered[sequence]
+        return True
 
     def _break(self, end: PolicyError) -> Patience | None:
         """Give up what is unanswered; returns the time for opening again, None for never."""
@@ -111,7 +132,8 @@ class StreamBase(abc.ABC):
             self._patience = Patience(self._address, self._reopening.within_s)
         with self._lock:
             self._away = end
-            for sequence, tag in list(self._unanswered.items()):
+            waiting = [(each, tag) for each, tags in self._unanswered.items() for tag in tags]
+            for sequence, tag in waiting:
                 self._refuse(sequence, tag, self._lost(end))
         return self._patience
 

@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from handover_proto import ActionPrefix, Observation, PolicySpec, StageDurations
+from handover_proto import (
+    ALOHA_JOINTS,
+    ARM_JOINTS,
+    GRIPPER_JOINTS,
+    ActionPrefix,
+    Observation,
+    PolicySpec,
+    StageDurations,
+)
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.control.joint_layout import JointLayout, joint_layout
-from handover_client.errors import EvaluationError
+from handover_client.errors import EvaluationError, InvalidReply
+
+# beyond any ALOHA's joints and any policy's overshoot: no place to clip, but proof of a fault
+FARTHEST_RAD = 2 * np.pi
+WIDEST_GRIPPER = (-1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,9 @@ class ServerChunks:
                 f"the server answered from checkpoint {chunk.checkpoint_hash[:12]!r}, at the start "
                 f"it served {self.spec.checkpoint_hash[:12]!r}: one run judges one checkpoint"
             )
-        return ChunkReply(self.layout.targets(chunk.action), latency_ms, chunk.durations)
+        targets = self.layout.targets(chunk.action)
+        check_targets(targets)
+        return ChunkReply(targets, latency_ms, chunk.durations)
 
 
 class ScriptedChunks:
@@ -123,6 +137,18 @@ def _prefix(request: ChunkRequest, layout: JointLayout) -> ActionPrefix | None:
     if request.rest is None:
         return None
     return ActionPrefix(layout.action_groups(request.rest), request.delay_steps)
+
+
+def check_targets(targets: np.ndarray) -> None:
+    """Raise InvalidReply for joint targets, (steps, 14), that no ALOHA could ever take."""
+    ranges = {ARM_JOINTS: (-FARTHEST_RAD, FARTHEST_RAD), GRIPPER_JOINTS: WIDEST_GRIPPER}
+    for joints, (least, most) in ranges.items():
+        values = targets[:, list(joints)]
+        if not ((values >= least) & (values <= most)).all():
+            step, place = np.argwhere(~((values >= least) & (values <= most)))[0]
+            name = ALOHA_JOINTS[joints[place]]
+            got = f"{values[step, place]:g} at step {step}"
+            raise InvalidReply(f"the target of {name}", f"{least:.4g} to {most:.4g}", got)
 
 
 def sampler_seed(episode_seed: int, sequence: int) -> int:

@@ -5,7 +5,6 @@ dropped, chunks are blended or continue each other (real-time chunking), and wit
 robot holds its last target.
 """
 
-from collections import deque
 from collections.abc import Callable
 from math import ceil, inf
 from typing import Literal, get_args
@@ -25,13 +24,10 @@ from handover_client.control.joint_layout import GR1_LAYOUT, JointLayout
 from handover_client.control.observation import ObserveFn, make_observation
 from handover_client.control.real_time import RealTimeRequester
 from handover_client.control.request_log import RequestLog
-from handover_client.control.requester import RequestSchedule
+from handover_client.control.requester import DelayEstimate, RequestSchedule
 from handover_client.control.simulated_time import SimulatedTimeRequester
 
 Clock = Literal["wall", "simulated"]
-
-# requests; the longest of their lags is expected of the next: arXiv:2506.07339, real-time chunking
-_LAGS_REMEMBERED = 10
 
 
 class RealTimeController:
@@ -97,7 +93,7 @@ class RealTimeController:
             source, 1 / control_rate_hz, reconnect_s, added_latency_s, self.log.outages
         )
         self._player: ChunkPlayer | None = None  # from the first observation on
-        self._lags: deque[int] = deque(maxlen=_LAGS_REMEMBERED)  # control steps
+        self._delay = DelayEstimate()
         self._step, self._due = -1, 0
         self._closed = False
         self.sequence: int | None = None
@@ -183,7 +179,10 @@ class RealTimeController:
         self.log.add(reply)
         self.log.dropped_steps += self._player.add(reply.targets, request.step, now=step)
         lag = step - request.step
-        self._lags.append(lag)
+        self._delay.add(lag)
+        came = ceil(lag * self._schedule.steps_per_control_step)
+        if request.rest is not None:
+            self.log.delays.append((request.delay_steps, came))
         self._due = self._schedule.due_after(request.step, expected_lag=lag)
 
     def _request(self, step: int, observe: ObserveFn) -> ChunkRequest:
@@ -198,7 +197,7 @@ class RealTimeController:
         if rest is None or not len(rest):
             return ChunkRequest(step, sequence, observation)
         # a chunk that comes sooner than expected has nothing to make up for
-        delay = ceil(max(self._lags, default=0) * self._schedule.steps_per_control_step)
+        delay = self._delay.policy_steps(self._schedule.steps_per_control_step)
         return ChunkRequest(step, sequence, observation, rest, min(delay, len(rest)))
 
 

@@ -17,6 +17,8 @@ class RequestLog:
         default_factory=lambda: {stage: [] for stage in STAGES}
     )
     outages: list[Outage] = field(default_factory=list)
+    delays: list[tuple[int, int]] = field(default_factory=list)
+    """Of each continued chunk: the policy's steps it was expected to take, and those it took"""
     dropped_steps: int = 0
     dry_steps: int = 0
     dry_spells: list[int] = field(default_factory=list)

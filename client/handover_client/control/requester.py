@@ -4,6 +4,7 @@ Times are counted in control steps; requests are kept on the policy's own grid o
 """
 
 import abc
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,9 @@ from math import ceil
 
 from handover_client.control.chunk_sources import ChunkReply, ChunkRequest, ChunkSource
 from handover_client.control.retries import Outage
+
+LAGS_REMEMBERED = 20  # requests
+LAG_QUANTILE = Fraction(9, 10)  # of them that came no later than is expected of the next
 
 
 class ChunkRequester(abc.ABC):
@@ -80,3 +84,27 @@ class RequestSchedule:
         lag = ceil(expected_lag * self.steps_per_control_step)
         executed = max(1, min(self.execute_steps, self.horizon - lag))
         return ceil((self.sequence(step) + executed) / self.steps_per_control_step)
+
+
+class DelayEstimate:
+    """The control steps that the next answer will take: a quantile of the last answers'.
+
+    The longest would let one late answer rule the next twenty requests, and too long a delay makes
+    more of each chunk the former one's. Too short a one is worse, since steps that were played are
+    then not those that the chunk continues: it rises at once, and falls by one step at a time.
+    """
+
+    def __init__(self) -> None:
+        self._lags: deque[int] = deque(maxlen=LAGS_REMEMBERED)
+        self._expected = 0
+
+    def add(self, lag: int) -> None:
+        """Note the control steps that an answer took."""
+        self._lags.append(lag)
+        ordered = sorted(self._lags)
+        quantile = ordered[ceil(LAG_QUANTILE * len(ordered)) - 1]
+        self._expected = max(quantile, self._expected - 1)
+
+    def policy_steps(self, steps_per_control_step: Fraction) -> int:
+        """Return the expected delay in whole steps of the policy, rounded up; 0 before any."""
+        return ceil(self._expected * steps_per_control_step)

@@ -21,6 +21,7 @@ PASSING = (ServerUnavailable, DeadlinePassed, Overloaded, PolicyFailed, Supersed
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+_LONGEST_WAIT_S = 5.0  # that an overloaded server is given: a robot holds still meanwhile
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Retries:
         pause_s = min(self._pause_s, left_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         if isinstance(error, Overloaded):
-            pause_s = min(max(pause_s, error.retry_after_s), left_s)
+            pause_s = min(max(pause_s, min(error.retry_after_s, _LONGEST_WAIT_S)), left_s)
         return pause_s
 
     def summary(self, recovered: bool) -> Outage:

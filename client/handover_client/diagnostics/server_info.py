@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from handover_proto import ServerInfo
+from handover_proto import PolicySpec, ServerInfo
 
 from handover_client.connection.policy_client import PolicyClient
 
@@ -36,14 +36,20 @@ def describe(info: ServerInfo, address: str, round_trips_ms: Sequence[float]) ->
         "processor": _short(spec.processor_hash) or _UNKNOWN,
         "embodiment": spec.embodiment_tag or _UNKNOWN,
         "chunk": f"{spec.horizon} steps, {rate}, {spec.denoising_steps} denoising steps",
-        "supports": f"seeds {'yes' if spec.supports_seed else 'no'}, "
-        f"prefix {'yes' if spec.supports_prefix else 'no'}",
+        "supports": f"seeds {'yes' if spec.supports_seed else 'no'}, prefix {_prefix(spec)}",
         "images": f"{', '.join(codec.name for codec in info.image_codecs)}; at most "
         f"{limits.max_image_pixels:,} pixels each",
         "message": f"at most {limits.max_message_bytes / 2**20:g} MiB, "
         f"batches of up to {limits.max_batch}",
     }
     return "\n".join(f"{name:<12}{fact}" for name, fact in [*facts.items(), *_groups(info)])
+
+
+def _prefix(spec: PolicySpec) -> str:
+    if not spec.supports_prefix:
+        return "no"
+    learned = spec.learned_delay_steps
+    return f"learnt up to {learned} steps of delay, guided beyond" if learned else "guided"
 
 
 def _groups(info: ServerInfo) -> list[tuple[str, str]]:

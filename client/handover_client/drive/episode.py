@@ -2,43 +2,23 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
-from handover_client.connection.policy_client import PolicyClient
 from handover_client.control.chunk_sources import ServerChunks
 from handover_client.control.controller import RealTimeController
 from handover_client.control.observation import square_image
-from handover_client.drive.config import DriveConfig
 from handover_client.drive.guard import Guard
-from handover_client.drive.operator import Key, Phase
+from handover_client.drive.operator import Key
 from handover_client.drive.recording import Episode, EpisodeRecorder, Step
-from handover_client.drive.robots.interface import Reading, Robot, Scene
+from handover_client.drive.robots.interface import Reading, Scene
+from handover_client.drive.start_and_stop import Setup, stop
 from handover_client.drive.watch import Watch
 from handover_client.errors import ServerLost
 
 _WAITS_FOR_PERSON = "waiting for the person"
 _STATUS_EVERY = 10  # control steps
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What every episode of a session has in common."""
-
-    config: DriveConfig
-    robot: Robot
-    client: PolicyClient
-    cameras: Mapping[str, str]  # {the policy's name: the robot's}
-    keys: Callable[[Phase, float], list[Key]]
-    status: Callable[[str], None]
-
-    @property
-    def period_s(self) -> float:
-        """Of a control step."""
-        return 1 / self.robot.describe().control_rate_hz
 
 
 class EpisodeRun:
@@ -93,15 +73,24 @@ class EpisodeRun:
             self.episode.ended = self.episode.ended or "max_seconds"
         if self.episode.ended:
             return step
+        row, waits = self._move(step, reading, now_s, late_s)
+        following = max(step + 1, int((time.monotonic() - self._started_s) / setup.period_s))
+        for _ in range(following - step):  # a step that was missed kept the command
+            self._record(row, reading)
+        if step % _STATUS_EVERY == 0:
+            setup.status(self._describe(step, waits))
+        return following
+
+    def _move(self, step: int, reading: Reading, now_s: float, late_s: float) -> tuple[Step, str]:
+        """Command the robot; returns the step as it is recorded, and why the robot holds."""
         target, hold = self._target(step, reading, now_s)
         guarded = self._guard.step(target, reading.joints, hold)
-        if not setup.config.dry_run:
-            setup.robot.command(guarded.command)
-        waits = hold or (self._controller.hold_reason if self._controller else "")
+        if not self._setup.config.dry_run:
+            self._setup.robot.command(guarded.command)
+        controller = self._controller
+        waits = hold or (controller.hold_reason if controller else "")
         if waits:
             self._holds[waits.partition(":")[0]] += 1
-        following = max(step + 1, int((time.monotonic() - self._started_s) / setup.period_s))
-        latency_ms = self._controller.latency_ms if self._controller else None
         row = Step(
             measured=reading.joints,
             target=np.asarray(target, np.float64),
@@ -109,15 +98,11 @@ class EpisodeRun:
             intervention=self._plan is not None,
             guarded=bool(guarded.interventions),
             held=bool(waits),
-            latency_ms=latency_ms or 0.0,
+            latency_ms=(controller.latency_ms if controller else None) or 0.0,
             age_ms=1e3 * (now_s - reading.time_s),
             late_ms=1e3 * late_s,
         )
-        for _ in range(following - step):  # a step that was missed kept the command
-            self._record(row, reading)
-        if step % _STATUS_EVERY == 0:
-            setup.status(self._describe(step, waits))
-        return following
+        return row, waits
 
     def _target(self, step: int, reading: Reading, now_s: float) -> tuple[np.ndarray, str]:
         """What the policy or the person asks for, and why the robot has to hold instead."""
@@ -220,17 +205,3 @@ class EpisodeRun:
             "DRY RUN" if self._setup.config.dry_run else "",
         ]
         return ", ".join(filter(None, parts))
-
-
-def stop(setup: Setup, guard: Guard) -> None:
-    """Brake within the limits, and hold; takes at most a second of control steps."""
-    robot = setup.robot
-    for _ in range(round(1 / setup.period_s)):
-        before = guard.command
-        command = guard.step(before, before, "stop").command
-        if not setup.config.dry_run:
-            robot.command(command)
-        if np.array_equal(command, before):
-            break
-        time.sleep(setup.period_s)
-    robot.hold()

@@ -1,23 +1,20 @@
 """A session of driving: robot and policy are checked, episodes driven, a dataset written."""
 
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from handover_common import HandoverError, UsageError, write_json
+from handover_common import UsageError, write_json
 from handover_proto import ImageCodec
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.control.chunk_sources import ServerChunks
 from handover_client.drive.config import DriveConfig
-from handover_client.drive.episode import EpisodeRun, Setup, stop
+from handover_client.drive.episode import EpisodeRun
 from handover_client.drive.figures import drive_figures
 from handover_client.drive.fit import camera_names, fit_cameras
 from handover_client.drive.guard import Guard
@@ -25,10 +22,10 @@ from handover_client.drive.operator import KEYS_HELP, Automatic, Key, Keyboard, 
 from handover_client.drive.recording import METADATA, DriveFolder, Episode, EpisodeRecorder
 from handover_client.drive.robots.interface import Robot, RobotDescription, Scene
 from handover_client.drive.robots.registry import make_robot, read_settings
+from handover_client.drive.start_and_stop import Setup, connected, go_to_start, interrupts
 from handover_client.results.provenance import rollout_provenance
 
 _POLL_S = 0.02  # between two looks at the keyboard while nothing moves
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -75,58 +72,34 @@ def drive(
         def keys(phase: Phase, seconds: float) -> list[Key]:
             return ["stop", "quit"] if interrupted else operator.keys(phase, seconds)
 
-        spec = client.info.spec
         named = camera_names(config.camera or ())
-        cameras = fit_cameras(described, spec, named, config.policy_rate_hz)
+        cameras = fit_cameras(described, client.info.spec, named, config.policy_rate_hz)
         ServerChunks(client)  # raises where the policy has other joints than an ALOHA
         setup = Setup(config, robot, client, cameras, keys, status)
-        guard = Guard(described.limits, setup.period_s, robot.observe().joints)
-        plan = _plan(config, described, spec.checkpoint_hash)
-        if config.dry_run:
-            session = Session(setup, None, guard)
-            _drive_all(session, described)
-            return _figures(session, plan)
-        with DriveFolder(config.output, plan) as folder:
-            session = Session(setup, folder, guard)
-            _drive_all(session, described)
-            figures = _figures(session, plan)
-            if figures["episodes"]:
-                results = _write_dataset(session, folder, described, plan, figures)
-                write_report(results, figures)
-                folder.move(results)
-                shutil.rmtree(folder.path)
-            return figures
+        return _drive_session(setup, described, write_report)
 
 
-@contextmanager
-def connected(robot: Robot) -> Iterator[RobotDescription]:
-    """Connect a robot; it holds and is released whatever happens."""
-    robot.connect()
-    try:
-        yield robot.describe()
-    finally:
-        try:
-            robot.hold()
-        finally:
-            robot.release()
-
-
-@contextmanager
-def interrupts() -> Iterator[list[int]]:
-    """Collect the signals that end a session, instead of being ended by them; a third one ends."""
-    seen: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        seen.append(number)
-        if len(seen) > 2:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _drive_session(
+    setup: Setup,
+    described: RobotDescription,
+    write_report: Callable[[Path, dict[str, Any]], None],
+) -> dict[str, Any]:
+    guard = Guard(described.limits, setup.period_s, setup.robot.observe().joints)
+    plan = _plan(setup.config, described, setup.client.info.spec.checkpoint_hash)
+    if setup.config.dry_run:
+        session = Session(setup, None, guard)
+        _drive_all(session, described)
+        return _figures(session, plan)
+    with DriveFolder(setup.config.output, plan) as folder:
+        session = Session(setup, folder, guard)
+        _drive_all(session, described)
+        figures = _figures(session, plan)
+        if figures["episodes"]:
+            results = _write_dataset(session, folder, described, plan, figures)
+            write_report(results, figures)
+            folder.move(results)
+            shutil.rmtree(folder.path)
+        return figures
 
 
 def _operator(config: DriveConfig, robot: Robot) -> Keyboard | Automatic:
@@ -162,26 +135,6 @@ def _prepare(session: Session, described: RobotDescription, number: int) -> None
         session.guard = Guard(described.limits, setup.period_s, start)
     elif not setup.config.dry_run:
         go_to_start(setup, session.guard, described.start)
-
-
-def go_to_start(setup: Setup, guard: Guard, start: np.ndarray) -> None:
-    """Move slowly to the start pose, all joints together. Raises HandoverError where it fails."""
-    far = float(np.abs(start - guard.command).max())
-    deadline_s = time.monotonic() + 2 * far / setup.config.start_rad_s + 5
-    setup.status("moving to the start pose; space stops")
-    while float(np.abs(start - guard.command).max()) > 1e-3:
-        if "stop" in setup.keys("moving", 0.0) or time.monotonic() > deadline_s:
-            stop(setup, guard)
-            raise HandoverError(
-                "the robot did not reach its start pose: it was stopped, or something is in its "
-                "way; clear it, or give another start pose in --robot-config"
-            )
-        way = start - guard.command
-        step = setup.config.start_rad_s * setup.period_s / max(float(np.abs(way).max()), 1e-9)
-        reading = setup.robot.observe()
-        command = guard.step(guard.command + min(1.0, step) * way, reading.joints).command
-        setup.robot.command(command)
-        time.sleep(setup.period_s)
 
 
 def _wait_for_start(session: Session) -> bool:

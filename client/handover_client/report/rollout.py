@@ -6,11 +6,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from handover_client.report.charts.rollout import rewards_chart, start_pose_charts
+from handover_client.report.charts.rollout import (
+    rewards_chart,
+    sequence_chart,
+    start_pose_charts,
+)
 from handover_client.report.charts.svg import inline_svg
 from handover_client.report.tables import MOTION, stage_rows
 from handover_client.report.videos import embed_videos
-from handover_client.results.formatting import clock_name, incidents, percent, policy_name
+from handover_client.results.formatting import (
+    answer_to_until,
+    clock_name,
+    incidents,
+    percent,
+    policy_name,
+)
 from handover_client.rollout.figures import reward_meanings
 from handover_client.rollout.record import EpisodeRecord
 
@@ -35,6 +45,8 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "reward_words": reward_meanings(settings["task"]),
         "rewards": Markup(inline_svg(rewards)),
         "reward_keys": rewards.line_labels,
+        "until": answer_to_until(figures),
+        "sequence": _sequence(figures),
         "start_poses": [
             (chart.title, Markup(inline_svg(chart)))
             for chart in start_pose_charts(figures["per_episode"], figures["objects"])
@@ -44,6 +56,14 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "videos": embed_videos(folder, figures["per_episode"]),
         "stages": stage_rows(figures["latency_ms"]),
     }
+
+
+def _sequence(figures: Mapping[str, Any]) -> Markup | None:
+    """Draw the interval as it narrowed; older runs lack it."""
+    if not figures.get("anytime_95"):
+        return None
+    successes = [each["success"] for each in figures["per_episode"]]
+    return Markup(inline_svg(sequence_chart(figures["anytime_95"], successes)))
 
 
 def _records(folder: Path) -> list[EpisodeRecord]:

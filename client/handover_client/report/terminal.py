@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from handover_common import printable
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from handover_client.comparison.comparison import Comparison, Pairing, Section
 from handover_client.replay.baselines import TITLES
 from handover_client.replay.figures import HEADLINE_THRESHOLD
 from handover_client.report.tables import COLUMN_GROUPS, MOTION, score_cells
 from handover_client.results.formatting import (
+    answer_to_until,
     clock_name,
     incidents,
     listed,
@@ -25,9 +28,17 @@ _NAME_WIDTH = 32  # a comparison's tables have their columns below each other, o
 _COLORS = {"better": "green", "worse": "red", "": ""}
 
 
+class PlainConsole(Console):
+    """A console that shows a stranger's control sequences as text, also in a table's cells."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # pyright: ignore
+        """Make a text of a string with markup; ours has no control characters."""
+        return super().render_str(printable(text), **options)
+
+
 def print_replay(figures: Mapping[str, Any]) -> None:
     """Print the run's tables, bars and latency."""
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     console.print(
         f"[bold]Open loop[/]: {escape(policy_name(figures))} on "
         f"{escape(figures['provenance']['dataset']['name'])}"
@@ -116,11 +127,13 @@ def _group_lines(figures: Mapping[str, Any]) -> list[str]:
 
 def print_rollout(figures: Mapping[str, Any]) -> None:
     """Print success, funnel, times, latency and what went wrong."""
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     settings = figures["settings"]
     console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
     count = figures["episodes"]
     console.print(f"{count} episode{'s' * (count != 1)}, {clock_name(figures)}\n")
+    if until := answer_to_until(figures):
+        console.print(f"  [bold]{escape(until)}[/]")
     for name, share in (("success", figures), ("strict success", figures["strict"])):
         console.print(f"  {name:<24}{percent_interval(share)}")
     for reward, share in figures["funnel"].items():
@@ -157,7 +170,7 @@ def print_drive(figures: Mapping[str, Any]) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Print what is compared, what does not fit, and every section."""
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     for name, run in (("before", comparison.before), ("after", comparison.after)):
         console.print(f"[bold]{name:<8}[/]{escape(run)}")
     for mismatch in comparison.mismatches:
@@ -171,6 +184,7 @@ def print_comparison(comparison: Comparison) -> None:
         console.print()
         console.print(_pair_table(pairing))
         console.print(pairing.verdict())
+        console.print(pairing.anytime_verdict())
 
 
 def _table(section: Section) -> Table:

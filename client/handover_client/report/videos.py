@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handover_common import file_within
+
 _MOST_SUCCESSES = 1
 MOST_BYTES = 24_000_000  # of mp4, some 180 episodes; a third more as text
 
@@ -16,21 +18,24 @@ class EmbeddedVideos:
 
     shown: tuple[tuple[Mapping[str, Any], str], ...]  # (episode, data URI)
     left_out: int
-    lost: int  # named by an episode, and not in the folder any more
+    lost: int  # named by an episode, and not in the folder
 
 
 def embed_videos(folder: Path, episodes: Sequence[Mapping[str, Any]]) -> EmbeddedVideos:
-    """Read a success's and the failures' videos from a run's folder."""
+    """Read a success's and the failures' videos from a run's folder, and from nowhere else."""
     filmed = [each for each in episodes if each["video"]]
-    there = [each for each in filmed if (folder / each["video"]).is_file()]
+    paths = {each["video"]: file_within(folder, each["video"]) for each in filmed}
+    there = [each for each in filmed if paths[each["video"]] is not None]
     successes = [each for each in there if each["success"]]
     failures = [each for each in there if not each["success"]]
     shown, room = [], MOST_BYTES
     for each in [*successes[:_MOST_SUCCESSES], *failures]:
-        size = (folder / each["video"]).stat().st_size
+        path = paths[each["video"]]
+        assert path is not None
+        size = path.stat().st_size
         if size <= room:
             room -= size
-            shown.append((each, _data_uri(folder / each["video"])))
+            shown.append((each, _data_uri(path)))
     return EmbeddedVideos(tuple(shown), len(there) - len(shown), len(filmed) - len(there))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from handover_common import track, write_bytes
+from handover_common import file_within, track, write_bytes
 
 from handover_client.report.episodes import Camera, data_uri, shown_episodes
 from handover_client.view.video import film_rows, make_film
@@ -38,8 +38,11 @@ def read_views(folder: Path, episode: int, room: int) -> list[Camera]:
     The cameras are in the order of their names.
     """
     cameras = []
-    for path in sorted((folder / f"views/{episode}").glob("*.mp4")):
-        name, size = unquote(path.stem), path.stat().st_size
+    for found in sorted((folder / f"views/{episode}").glob("*.mp4")):
+        path = file_within(folder, f"views/{episode}/{found.name}")
+        if path is None:  # a link out of a stranger's folder
+            continue
+        name, size = unquote(found.stem), path.stat().st_size
         room -= size
         if room < 0:
             cameras.append(Camera(name, "", f"left out of the page; it is views/{episode}"))

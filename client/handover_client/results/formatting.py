@@ -69,3 +69,13 @@ def listed(episodes: Sequence[int]) -> str:
     """List episodes, at most twelve: "0, 1, 2 …"."""
     more = " …" if len(episodes) > _MOST_LISTED else ""
     return ", ".join(map(str, episodes[:_MOST_LISTED])) + more
+
+
+def answer_to_until(figures: Mapping[str, Any]) -> str:
+    """Write what --until asked of a rollout, and the answer; empty where nothing was asked."""
+    asked = figures.get("until")
+    if not asked:
+        return ""
+    answer = {True: "yes", False: "no", None: "open"}[asked["answer"]]
+    count = f"{figures['episodes']} of at most {asked['episodes_planned']} episodes"
+    return f"{asked['question']}? {answer}, after {count}"

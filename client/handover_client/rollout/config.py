@@ -10,6 +10,7 @@ from handover_common import UsageError, check_range
 from handover_envs.tasks import TaskName
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check_timeouts
+from handover_client.results.stopping import Question
 
 # ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
 
@@ -75,6 +76,10 @@ class RolloutConfig:
     """What decides how an episode comes out."""
     episodes: int = 50
     """Number of episodes."""
+    until: Optional[str] = None
+    """Stop as soon as a question is answered: "success > 0.9", "strict < 0.8". It is asked after
+    every episode and still answered wrongly in at most one of twenty evaluations; after --episodes
+    it stays open."""
     seed: int = 1000
     """Episode i starts from seed + i: the objects' start poses, and the policy's noise."""
     seeds_from: Optional[Path] = None
@@ -127,6 +132,8 @@ def check(config: RolloutConfig) -> None:
     if settings.policy == "scripted" and (config.server or settings.realtime):
         raise UsageError("--policy scripted takes neither --server nor --realtime")
     check_range(config, "episodes", "workers", least=1)
+    if config.until is not None:
+        Question.parse(config.until)
     check_range(settings, "execute_steps", "max_steps", least=1)
     check_range(settings, "image_size", least=16, most=480)
     parse_cameras(settings.camera)

@@ -8,6 +8,7 @@ from handover_envs.tasks import SUCCESS_REWARD, find_task, task_names
 from handover_proto import StageDurations
 
 from handover_client.results.latency import Call, latency_figures, percentiles
+from handover_client.results.sequential import mean_sequence
 from handover_client.results.statistics import wilson_95
 from handover_client.rollout.record import EpisodeRecord
 
@@ -16,6 +17,8 @@ DEFINITIONS = {
     "strict_success": "the object held for good for 10 control steps in a row: the cube off the "
     "table in the left hand alone; the peg in the socket, each hand holding its part off the table",
     "wilson_95": "Wilson's 95 % interval of a share of episodes",
+    "anytime_95": "95 % interval of the success rate after each episode in turn, right however "
+    "often one looks and whenever one stops (a betting confidence sequence, arXiv:2010.09686)",
     "funnel": "episodes that reached a reward at least once",
     "time_to_success_s": "simulated seconds until reward 4, over the successful episodes",
     "jerk_rms": "root mean square third derivative of the arms' joint targets as played, rad/s³",
@@ -26,6 +29,8 @@ DEFINITIONS = {
     "squared; of an episode: the mean over its borders, rad/s²",
     "latency_ms": "from the observation at hand to the chunk at hand; added latency is part of it, "
     "simulated latency is not",
+    "delay_steps": "of the chunks that continue the last one: the policy's steps that they were "
+    "expected to take, those they took, and how often too few or too many were expected",
     "dropped_steps": "chunk steps that had passed when their chunk came",
     "dry_steps": "control steps for which the last target was held, the chunk being over",
     "late_steps": "control steps that began more than a period late (real time)",
@@ -38,6 +43,10 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
         "definitions": DEFINITIONS,
         "episodes": len(records),
         **_share([record.success for record in records]),
+        "anytime_95": [
+            [round(each.low, 5), round(each.high, 5)]
+            for each in mean_sequence(float(record.success) for record in records)
+        ],
         "strict": _share([record.strict_success for record in records]),
         "funnel": {
             str(reward): _share([record.max_reward >= reward for record in records])
@@ -59,6 +68,7 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
         "latency_ms": _latency(records),
         "endings": dict(Counter(record.ended for record in records)),
         "outages": _outages(records),
+        "delay_steps": _delays(records),
         **{
             name: sum(getattr(record, name) for record in records)
             for name in ("dropped_steps", "dry_steps", "late_steps")
@@ -95,6 +105,18 @@ def _latency(records: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
         for k, client_ms in enumerate(record.latency_ms)
     ]
     return latency_figures(calls) if calls else None
+
+
+def _delays(records: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
+    pairs = [pair for record in records for pair in record.delays]
+    if not pairs:
+        return None
+    return {
+        "expected": spread([expected for expected, _ in pairs]),
+        "came": spread([came for _, came in pairs]),
+        "too_short": sum(expected < came for expected, came in pairs) / len(pairs),
+        "too_long": sum(expected > came for expected, came in pairs) / len(pairs),
+    }
 
 
 def _outages(records: Sequence[EpisodeRecord]) -> dict[str, Any]:

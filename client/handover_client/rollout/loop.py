@@ -101,6 +101,7 @@ def play_episode(
         **motion(trace.target_array(), borders, setup.control_rate_hz),
         latency_ms=log.latency_ms,
         stage_ms=log.stage_ms,
+        delays=[list(pair) for pair in log.delays],
         dropped_steps=log.dropped_steps,
         dry_steps=log.dry_steps,
         dry_spells=log.dry_spells,

@@ -73,6 +73,7 @@ class EpisodeRecord:
     borders: list[int] = field(default_factory=list)  # control steps at which chunks took over
     border_jerk_rms: float | None = None  # rad/s³, arms, across the borders
     border_acceleration: float | None = None  # rad/s², arms, mean over the borders
+    delays: list[list[int]] = field(default_factory=list)  # [expected, came], policy steps
     dropped_steps: int = 0  # chunk steps that had passed when their chunk came
     dry_steps: int = 0  # control steps for which the chunk was over and its last target was held
     dry_spells: list[int] = field(default_factory=list)  # the control steps at which they began

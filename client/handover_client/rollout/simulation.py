@@ -19,6 +19,7 @@ from handover_client.control.chunk_sources import ScriptedChunks
 from handover_client.control.joint_layout import GR1_LAYOUT, joint_layout
 from handover_client.control.robot_view import RobotView, view_for
 from handover_client.errors import EvaluationError, NoPlan
+from handover_client.results.stopping import Question
 from handover_client.rollout.config import RolloutConfig, parse_cameras, parse_groups
 from handover_client.rollout.episode import (
     EpisodeTask,
@@ -45,7 +46,9 @@ def prepare_rollout(config: RolloutConfig, security: ChannelSecurity) -> Rollout
     if config.cluster is None:
         check_packages()
     server = find_server(config, security) if config.settings.policy == "server" else None
-    return Rollout(episode_tasks(config, server), find_task(config.settings.task).objects)
+    until = None if config.until is None else Question.parse(config.until)
+    objects = find_task(config.settings.task).objects
+    return Rollout(episode_tasks(config, server), objects, until)
 
 
 @contextmanager

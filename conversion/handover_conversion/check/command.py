@@ -1,6 +1,6 @@
 """The command `handover check`: what is wrong with a dataset, and what is strange in it."""
 
-from handover_common import MissingExtra
+from handover_common import MissingExtra, show
 
 from handover_conversion.check.config import CheckConfig
 from handover_conversion.errors import FaultyDataset
@@ -13,12 +13,12 @@ def main(config: CheckConfig) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyarrow", "convert") from error
     if config.write_statistics:
-        print(f"written: {write_statistics(config.path)}")
+        show(f"written: {write_statistics(config.path)}")
     findings = check_dataset(config.path)
     faults = [one for one in findings if one.severity == "fault"]
     for one in findings:
         if one.severity == "note":
-            print(f"  note, {one.kind}: {one}")
+            show(f"  note, {one.kind}: {one}")
     if faults:
         raise FaultyDataset(summary(config.path, findings), faults)
-    print(summary(config.path, findings))
+    show(summary(config.path, findings))

@@ -1,5 +1,6 @@
 """Check of one episode: its rows, its instructions, the videos of all cameras."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def _columns(
         findings.append(fault(KIND, str(error), index))
         return None
     lengths = {len(values) for values in columns.values()}
-    if lengths != {entry.length}:
+    if lengths and lengths != {entry.length}:
         name = dataset.layout.rows(index).name
         what = f"{name} has {max(lengths)} rows, expected {entry.length}"
         findings.append(fault(KIND, what, index))
@@ -84,7 +85,7 @@ def _width(dataset: GrootDataset, name: str, values: np.ndarray) -> list[Finding
     feature = dataset.info["features"].get(name)
     if feature is None:
         return [note(KIND, f"meta/info.json: features has no {name!r}")]
-    stated = int(np.prod(feature.get("shape") or [1]))
+    stated = math.prod(feature.get("shape") or [1])
     if values.shape[1] == stated:
         return []
     return [note(KIND, f"{name} is {values.shape[1]} wide, expected {stated} by info.json")]

@@ -134,7 +134,7 @@ class GrootDataset:
         names = [*state.columns, *action.columns]
         has_time = "timestamp" in self.column_names(index)
         columns = self.read_columns(index, [*names, *["timestamp"] * has_time])
-        length = len(next(iter(columns.values())))
+        length = max(map(len, columns.values()), default=0)
         if length != entry.length:
             raise DatasetError(
                 f"{self.rows_path(index)} has {length} rows, the list of episodes says "

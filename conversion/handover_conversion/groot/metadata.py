@@ -1,6 +1,7 @@
 """Parsers of a GR00T dataset's metadata: rate, groups of columns, episodes, tasks."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class GroupColumns:
     def join(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """Lay the columns' rows side by side: {column: (L, width)} -> (L, D) float32."""
         parts = [rows[name][:, :width] for name, width in self.columns.items()]
+        if not parts:
+            return np.zeros((max(map(len, rows.values()), default=0), 0), np.float32)
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def problems(self, rows: Mapping[str, np.ndarray]) -> list[str]:
@@ -101,8 +104,8 @@ def read_modality(path: Path) -> dict[str, Any]:
 def plain_modality(features: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Describe a LeRobot dataset as modality.json would: each column a group, every camera.
 
-    Columns that begin with "action" are actions, and those of "observation" that are numbers are
-    states, as LeRobot names them.
+    Columns that begin with "action" are actions, and floats that begin with "observation" or
+    "state" are states, as LeRobot's datasets name them.
     """
     modality: dict[str, Any] = {"state": {}, "action": {}, "video": {}, "annotation": {}}
     for name, feature in features.items():
@@ -110,7 +113,7 @@ def plain_modality(features: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         if dtype in ("video", "image"):
             modality["video"][name.removeprefix("observation.images.")] = {"original_key": name}
         elif dtype.startswith("float") and len(shape) == 1:
-            first = name.split(".")[0]
+            first = re.split("[./]", name)[0].rstrip("s")
             kind = {"observation": "state", "state": "state", "action": "action"}.get(first)
             if kind:
                 modality[kind][name] = {"start": 0, "end": shape[0], "original_key": name}
@@ -139,12 +142,14 @@ def read_groups(path: Path, modality: Mapping[str, Any], kind: str, column: str)
         raise DatasetError(
             f"{path}: meta/modality.json: {kind} is not usable: {str(error)[:200]!r}"
         ) from None
-    return _laid_out(places, column)
+    return _laid_out(places)
 
 
-def _laid_out(places: dict[str, tuple[str, int, int]], column: str) -> GroupColumns:
+def _laid_out(places: dict[str, tuple[str, int, int]]) -> GroupColumns:
     """Give every group its slots; a single column keeps all of its values, used or not."""
-    used = list(dict.fromkeys(name for name, _, _ in places.values())) or [column]
+    used = list(dict.fromkeys(name for name, _, _ in places.values()))
+    if not used:
+        return GroupColumns({}, {}, {})
     if len(used) == 1:
         groups = {name: slice(start, end) for name, (_, start, end) in places.items()}
         return GroupColumns(groups, places, {used[0]: None})

@@ -1,14 +1,15 @@
 """Entry point of the LeRobot readers (2.0, 2.1, 3.0): reads metadata only, no rows, no frames."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from handover_conversion.errors import DatasetError
+from handover_conversion.errors import DatasetError, Fault
 from handover_conversion.features import parse_features
 from handover_conversion.lerobot import v2 as lerobot_v2
 from handover_conversion.lerobot import v3 as lerobot_v3
+from handover_conversion.locations import leads_out
 from handover_conversion.metadata_files import read_json
-from handover_conversion.recordings import Recordings, SourceInfo
+from handover_conversion.recordings import RecordedEpisode, Recordings, SourceInfo
 
 _READERS = {"v2.0": lerobot_v2, "v2.1": lerobot_v2, "v3.0": lerobot_v3}
 
@@ -48,5 +49,14 @@ def open_lerobot(source: SourceInfo, cameras: Collection[str]) -> Recordings:
     reader = _READERS[source.version]
     tasks, task_faults = reader.read_tasks(source.root)
     found = reader.read_episodes(source, tuple(cameras))
-    faults = (*task_faults, *found.faults)
+    faults = (*task_faults, *found.faults, *_links_out(source.root, found.episodes))
     return Recordings(source, found.episodes, tasks, faults, found.notes)
+
+
+def _links_out(root: Path, episodes: Iterable[RecordedEpisode]) -> Iterator[Fault]:
+    """Report files that are links out of the dataset's folder, which are not followed."""
+    for episode in episodes:
+        for path in dict.fromkeys(one.path for one in (episode.rows, *episode.frames.values())):
+            if leads_out(root, path):
+                name = path.relative_to(root).as_posix()
+                yield Fault(name, "is a link out of the dataset's folder", episode.index)

@@ -1,6 +1,6 @@
 """The command `handover convert`: a LeRobot dataset to a GR00T dataset; `--check` validates one."""
 
-from handover_common import MissingExtra
+from handover_common import MissingExtra, show
 
 from handover_conversion.check import command as check_command
 from handover_conversion.check.config import CheckConfig
@@ -17,4 +17,4 @@ def main(config: ConvertConfig) -> None:
     if config.check is not None:
         check_command.main(CheckConfig(config.check))
     else:
-        print(convert(config).summary())
+        show(convert(config).summary())

@@ -1,6 +1,6 @@
 """The command `handover record`: scripted demonstrations in MuJoCo as a LeRobot v2.1 dataset."""
 
-from handover_common import MissingExtra
+from handover_common import MissingExtra, show
 
 from handover_envs.record.config import RecordConfig, check
 
@@ -12,4 +12,4 @@ def main(config: RecordConfig) -> None:
         from handover_envs.record.run import record
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "mujoco", "sim") from error
-    print(record(config).summary())
+    show(record(config).summary())

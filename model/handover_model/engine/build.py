@@ -19,7 +19,9 @@ from handover_model.engine.functional.tables import take_weights
 from handover_model.engine.interface import InferenceEngine
 from handover_model.engine.reference import ReferenceEngine, check_alike
 from handover_model.errors import ModalityError
+from handover_model.network.flow_matching import clean_steps
 from handover_model.network.groot import Gr00tNetwork
+from handover_model.network.real_time_chunking import CleanPrefix
 from handover_model.processing.processor import ByteSample, Processor, RawSample
 
 logger = logging.getLogger(__name__)
@@ -36,13 +38,15 @@ def build_engine(
     *,
     compiled: bool = False,
     scales: Fp8Scales | None = None,
+    continues: bool = False,
 ) -> InferenceEngine:
     """Make the engine of a name: auto, reference or fast.
 
     probe: a sample on which it must agree with the reference. compiled: on a GPU, also compile in
-    the background. scales: compute in FP8. With auto, a network is served by the reference path,
-    and a warning logged, if the fast engine does not support it or disagrees on the probe, or if a
-    GPU cannot capture it; with fast, or with scales, this is an error.
+    the background. scales: compute in FP8. continues: the network has learnt to continue a prefix;
+    the engines have to agree on that too. With auto, a network is served by the reference path, and
+    a warning logged, if the fast engine does not support it or disagrees on the probe, or if a GPU
+    cannot capture it; with fast, or with scales, this is an error.
     """
     if name not in ENGINES:
         raise ModalityError(f"engine is {name!r}, expected {', '.join(ENGINES)}")
@@ -55,7 +59,7 @@ def build_engine(
     try:
         refuse_unknown(network)
         make = _make_cuda_engine if device.type == "cuda" else _make_cpu_engine
-        engine, difference = make(network, processor, probe, scales)
+        engine, difference = make(network, processor, probe, scales, continues)
     except Exception as error:  # ModalityError, or what a GPU's driver raises while it captures
         if name == "fast" or scales is not None:
             raise
@@ -70,7 +74,11 @@ def build_engine(
 
 
 def _make_cuda_engine(
-    network: Gr00tNetwork, processor: Processor, probe: ByteSample, scales: Fp8Scales | None
+    network: Gr00tNetwork,
+    processor: Processor,
+    probe: ByteSample,
+    scales: Fp8Scales | None,
+    continues: bool,
 ) -> tuple[InferenceEngine, float]:
     embodiment, pad = _slot(processor), processor.tokenizer.pad_token
     weights, precision = take_weights(network, embodiment), network.action_head.dtype
@@ -86,21 +94,26 @@ def _make_cuda_engine(
         stack=choose_stack(processor, probe, weights.language.embeddings.device),
         weights=weights,
         precision=precision,
+        continues=continues,
     )
-    return engine, check_engine(engine, network, processor, [probe])
+    return engine, check_engine(engine, network, processor, [probe], continues)
 
 
 def _make_cpu_engine(
-    network: Gr00tNetwork, processor: Processor, probe: ByteSample, scales: Fp8Scales | None
+    network: Gr00tNetwork,
+    processor: Processor,
+    probe: ByteSample,
+    scales: Fp8Scales | None,
+    continues: bool,
 ) -> tuple[InferenceEngine, float]:
     embodiment, pad = _slot(processor), processor.tokenizer.pad_token
     if scales is not None:
         weights = quantize(take_weights(network, embodiment), scales.largest_inputs)
-        rounded = CpuEngine(network, embodiment, pad, weights, FP8)
-        return rounded, check_engine(rounded, network, processor, [probe])
-    engine = CpuEngine(network, embodiment, pad)
-    difference = check_engine(engine, network, processor, [probe])
-    return engine, _use_onnx(engine, network, processor, probe) or difference
+        rounded = CpuEngine(network, embodiment, pad, weights, FP8, continues=continues)
+        return rounded, check_engine(rounded, network, processor, [probe], continues)
+    engine = CpuEngine(network, embodiment, pad, continues=continues)
+    difference = check_engine(engine, network, processor, [probe], continues)
+    return engine, _use_onnx(engine, network, processor, probe, continues) or difference
 
 
 def _slot(processor: Processor) -> int:
@@ -125,7 +138,11 @@ def _log_fp8_error(scales: Fp8Scales) -> None:
 
 
 def _use_onnx(
-    engine: CpuEngine, network: Gr00tNetwork, processor: Processor, probe: ByteSample
+    engine: CpuEngine,
+    network: Gr00tNetwork,
+    processor: Processor,
+    probe: ByteSample,
+    continues: bool,
 ) -> float | None:
     """Let ONNX Runtime compute a small network if it agrees; return its largest difference."""
     weights = sum(weight.numel() for weight in network.parameters())
@@ -138,7 +155,7 @@ def _use_onnx(
         from handover_model.engine.cpu.onnx import OnnxBackend
 
         engine.use_backend(OnnxBackend(engine.weights, example), "fast (ONNX Runtime)")
-        return check_engine(engine, network, processor, [probe])
+        return check_engine(engine, network, processor, [probe], continues)
     except Exception as error:  # whatever a foreign library raises, PyTorch can compute the chunk
         logger.warning("PyTorch computes the rows, ONNX Runtime does not: %s", _first_line(error))
         engine.use_backend(TorchBackend(engine.weights), "fast")
@@ -165,21 +182,34 @@ def check_engine(
     network: Gr00tNetwork,
     processor: Processor,
     samples: Sequence[ByteSample],
+    continues: bool = False,
 ) -> float:
     """Compare an engine with the reference path: the largest difference, in normalized units.
+
+    continues: also with a prefix of one step.
 
     Raises ModalityError when they differ by more than rounding explains.
     """
     config = network.config
     shape = (len(samples), config.action_horizon, config.max_action_dim)
     noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    with torch.inference_mode():
-        want = ReferenceEngine(network, processor).run(samples, noise).chunks
-        got = engine.run(samples, noise)
-    if got is None:
-        raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
     what = "the fast engine and the reference path"
-    try:
-        return check_alike(got.chunks, want, engine.precision, what).difference
-    except ModalityError as error:
-        raise ModalityError(f"{error}; use --engine reference, and report the checkpoint") from None
+    prefixes: list[CleanPrefix | None] = [None]
+    if continues:
+        target = torch.from_numpy(noise).clamp(-1, 1)
+        prefixes.append(CleanPrefix(target, clean_steps(torch.ones(len(samples)), shape[1])))
+    differences: list[float] = []
+    for prefix in prefixes:
+        with torch.inference_mode():
+            want = ReferenceEngine(network, processor).run(samples, noise, prefix).chunks
+            got = engine.run(samples, noise, prefix)
+        if got is None:
+            raise ModalityError("the fast engine finds no layout for this checkpoint's prompts")
+        try:
+            found = check_alike(got.chunks, want, engine.precision, what)
+        except ModalityError as error:
+            raise ModalityError(
+                f"{error}; use --engine reference, and report the checkpoint"
+            ) from None
+        differences.append(found.difference)
+    return max(differences)

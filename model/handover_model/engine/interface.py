@@ -6,10 +6,8 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from handover_model.engine.functional.action_head import Sampler
-from handover_model.network.real_time_chunking import PrefixGuide, Velocity, sample, sample_guided
+from handover_model.network.real_time_chunking import Prefix
 from handover_model.processing.samples import ByteSample
 
 
@@ -42,18 +40,7 @@ class InferenceEngine(Protocol):
         ...
 
     def run(
-        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
+        self, samples: Sequence[ByteSample], noise: np.ndarray, prefix: Prefix | None = None
     ) -> EngineOutput | None:
         """Denoise (B, horizon, max_action_dim) float32; None for what it leaves to the modules."""
         ...
-
-
-def choose_sampler(guide: PrefixGuide | None) -> Sampler:
-    """Return the sampler that follows the velocity, drawn towards the guide if there is one."""
-    if guide is None:
-        return sample
-
-    def guided(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
-        return sample_guided(velocity, noise, steps, guide)
-
-    return guided

@@ -10,7 +10,7 @@ import torch
 from handover_model.engine.interface import EngineOutput
 from handover_model.errors import ModalityError
 from handover_model.network.groot import Gr00tNetwork
-from handover_model.network.real_time_chunking import PrefixGuide
+from handover_model.network.real_time_chunking import Prefix
 from handover_model.processing.processor import Processor
 from handover_model.processing.samples import ByteSample
 
@@ -30,18 +30,18 @@ class ReferenceEngine:
         self._device = network.action_head.action_encoder.W1.W.device
 
     def run(
-        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
+        self, samples: Sequence[ByteSample], noise: np.ndarray, prefix: Prefix | None = None
     ) -> EngineOutput:
-        """Denoise (B, horizon, max_action_dim) float32; with a guide not in inference mode."""
+        """Denoise (B, horizon, max_action_dim) float32; a PrefixGuide: not in inference mode."""
         begin = self._clock()
         scaled = [sample.scaled() for sample in samples]
         inputs = self._processor.collate(scaled).to(self._device, self.precision)
         features = self._network.backbone(inputs.images, inputs.input_ids, inputs.attention_mask)
         middle = self._clock()
         start = torch.from_numpy(noise).to(self._device)
-        guide = guide.to(self._device) if guide is not None else None
+        prefix = prefix.to(self._device) if prefix is not None else None
         chunk = self._network.action_head.generate(
-            features, inputs.state, inputs.embodiment, start, guide
+            features, inputs.state, inputs.embodiment, start, prefix
         )
         chunks = chunk.cpu().numpy()
         return EngineOutput(chunks, 1e3 * (middle - begin), 1e3 * (self._clock() - middle))

@@ -71,6 +71,11 @@ class CleanPrefix:
 Prefix = PrefixGuide | CleanPrefix
 
 
+def no_prefix(noise: Tensor) -> CleanPrefix:
+    """Return the prefix of chunks that continue nothing: noise (B, H, A)."""
+    return CleanPrefix(torch.zeros_like(noise), torch.zeros_like(noise[..., 0], dtype=torch.bool))
+
+
 def choose_sampler(prefix: Prefix | None) -> Sampler:
     """Return the sampler for a prefix; `sample` for none.
 

@@ -8,17 +8,58 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from handover_proto import ActionPrefix, InvalidRequest, PolicyRequest
+from handover_proto import ActionPrefix, InvalidRequest, PolicyRequest, PrefixMethod
 
 from handover_model.errors import ModalityError
-from handover_model.network.real_time_chunking import PrefixGuide, soft_mask
+from handover_model.network.real_time_chunking import (
+    CleanPrefix,
+    Prefix,
+    PrefixGuide,
+    soft_mask,
+)
 from handover_model.processing.padding import pad_action
 from handover_model.processing.processor import Processor
 from handover_model.processing.state_action import Groups
 
 
-def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) -> PrefixGuide:
+def prefix_method(request: PolicyRequest, learned_delay: int) -> PrefixMethod:
+    """Decide how a request's prefix is continued; learned_delay: of the policy, in steps."""
+    if request.prefix is None:
+        return PrefixMethod.NONE
+    if learned_delay and request.prefix.delay_steps <= learned_delay:
+        return PrefixMethod.LEARNED
+    return PrefixMethod.GUIDED
+
+
+def prepare_guide(processor: Processor, prefix: ActionPrefix, state: Groups) -> PrefixGuide:
     """Convert a prefix's absolute actions to the guide of one chunk for `state`, (horizon, dim).
+
+    See prepare_target for the arguments and errors.
+    """
+    length, (target, mask) = prepare_target(processor, prefix, state)
+    weights = soft_mask(prefix.delay_steps, length, len(target))
+    is_frozen = np.arange(len(target)) < prefix.delay_steps
+    return PrefixGuide(
+        torch.from_numpy(target),
+        torch.from_numpy((mask * weights[:, None]).astype(np.float32)),
+        torch.from_numpy((mask > 0) & is_frozen[:, None]),
+    )
+
+
+def prepare_clean(processor: Processor, prefix: ActionPrefix | None, state: Groups) -> CleanPrefix:
+    """Convert the steps that will have been executed to the given ones of one chunk."""
+    config = processor.config
+    target = np.zeros((config.max_action_horizon, config.max_action_dim), np.float32)
+    if prefix is not None:
+        _, (target, _) = prepare_target(processor, prefix, state)
+    delay = 0 if prefix is None else prefix.delay_steps
+    return CleanPrefix(torch.from_numpy(target), torch.arange(len(target)) < delay)
+
+
+def prepare_target(
+    processor: Processor, prefix: ActionPrefix, state: Groups
+) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+    """Return a prefix's length, and its actions in the network's units with the mask of real ones.
 
     state: the raw state groups of the request's observation, {group: (steps, dim)}. Targets are
     clipped as in training: the robot may be where no demonstration was. Raises ModalityError for a
@@ -33,34 +74,32 @@ def prepare_prefix(processor: Processor, prefix: ActionPrefix, state: Groups) ->
     }
     config = processor.config
     normalized = processor.codec.normalize_action(padded, state)
-    target, mask = pad_action(normalized, config.max_action_horizon, config.max_action_dim)
-    weights = soft_mask(prefix.delay_steps, length, config.max_action_horizon)
-    is_frozen = np.arange(config.max_action_horizon) < prefix.delay_steps
-    return PrefixGuide(
-        torch.from_numpy(target),
-        torch.from_numpy((mask * weights[:, None]).astype(np.float32)),
-        torch.from_numpy((mask > 0) & is_frozen[:, None]),
-    )
+    return length, pad_action(normalized, config.max_action_horizon, config.max_action_dim)
 
 
-def make_guide(processor: Processor, requests: Sequence[PolicyRequest]) -> PrefixGuide | None:
-    """Stack the prefixes of a batch in which either all requests have one or none has.
+def make_prefix(
+    processor: Processor, requests: Sequence[PolicyRequest], learned_delay: int
+) -> Prefix | None:
+    """Stack the prefixes of a batch that batches_by_method made; None where it has none.
 
     Raises InvalidRequest for a prefix that the processor cannot use.
     """
-    prepared = []
+    methods = {prefix_method(request, learned_delay) for request in requests}
+    if methods == {PrefixMethod.NONE}:
+        return None
+    prepared: list[Prefix] = []
     for request in requests:
-        if request.prefix is None:
-            continue
+        state = request.observation.state
         try:
-            state = request.observation.state
-            prepared.append(prepare_prefix(processor, request.prefix, state))
+            if PrefixMethod.GUIDED in methods:
+                assert request.prefix is not None
+                prepared.append(prepare_guide(processor, request.prefix, state))
+            else:
+                prepared.append(prepare_clean(processor, request.prefix, state))
         except ModalityError as error:
             raise InvalidRequest("prefix", "what GetInfo describes", str(error)) from error
-    if not prepared:
-        return None
-    parts = ((guide.target, guide.weight, guide.frozen) for guide in prepared)
-    return PrefixGuide(*map(torch.stack, zip(*parts, strict=True)))
+    parts = zip(*(vars(prefix).values() for prefix in prepared), strict=True)
+    return type(prepared[0])(*map(torch.stack, parts))
 
 
 def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarray]:
@@ -78,15 +117,21 @@ def take_over(action: Groups, prefix: ActionPrefix | None) -> dict[str, np.ndarr
     }
 
 
-def batches_by_kind(requests: Sequence[PolicyRequest], size: int) -> list[list[int]]:
-    """Split requests' places into batches without and with a prefix."""
-    batches = []
-    for has_prefix in (False, True):
-        places = [
-            k for k, request in enumerate(requests) if (request.prefix is not None) is has_prefix
-        ]
-        batches += [places[start : start + size] for start in range(0, len(places), size)]
-    return batches
+def batches_by_method(
+    requests: Sequence[PolicyRequest], size: int, learned_delay: int
+) -> list[list[int]]:
+    """Split requests' places into batches whose prefixes are continued in one way.
+
+    Those without a prefix share batches with learnt ones, which are computed by the same graph.
+    """
+    kinds: dict[bool, list[int]] = {False: [], True: []}
+    for place, request in enumerate(requests):
+        kinds[prefix_method(request, learned_delay) is PrefixMethod.GUIDED].append(place)
+    return [
+        places[start : start + size]
+        for places in kinds.values()
+        for start in range(0, len(places), size)
+    ]
 
 
 def _check(processor: Processor, prefix: ActionPrefix) -> int:

@@ -5,11 +5,7 @@ Every error is an InvalidRequest naming the field's path, so both sides use the 
 
 import io
 import math
-import re
-import struct
-import zlib
 from collections.abc import Callable
-from itertools import islice
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -18,6 +14,7 @@ from handover_proto import policy_pb2 as pb
 from handover_proto.errors import InvalidRequest
 from handover_proto.types import EncodedImage, Frame, ImageCodec
 from handover_proto.wire.fields import Part, field
+from handover_proto.wire.image_files import check_pixels, decode_file
 
 _DTYPES = {
     pb.FLOAT32: np.dtype("<f4"),
@@ -35,28 +32,6 @@ _DTYPES = {
 }
 _ENUM_OF = {dtype: number for number, dtype in _DTYPES.items()}
 _MAX_AXES = 8
-
-# Raised by Pillow for files that are cut short or damaged.
-_BROKEN_IMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    PillowImage.DecompressionBombError,
-)
-
-# A progressive JPEG sends its image in passes, usually ten; each costs a walk over all its pixels,
-# so that a small file of a million empty passes would keep a processor busy for hours.
-_MAX_JPEG_SCANS = 100
-_JPEG_SCAN = re.compile(b"\xff\xda")  # a third of the time of bytes.count
-_PNG_BIT_DEPTH = slice(24, 25)  # signature 8, chunk head 8, width 4, height 4
 
 
 def encode_tensor(array: np.ndarray) -> pb.Tensor:
@@ -158,7 +133,7 @@ def decode_image(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
 
 def _decode_raw(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
     height, width, data = image.height, image.width, image.data
-    _check_pixels(height, width, path, max_pixels)
+    check_pixels(height, width, path, max_pixels)
     size = height * width * 3
     if size != len(data):
         raise InvalidRequest(
@@ -167,52 +142,8 @@ def _decode_raw(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
-def _decode_file(image: pb.Image, path: str, max_pixels: int) -> np.ndarray:
-    name, data = ImageCodec(image.codec).name, image.data
-    _check_file(image.codec, data, path)
-    try:
-        with PillowImage.open(io.BytesIO(data), formats=[name]) as file:
-            width, height = file.size
-            _check_pixels(height, width, path, max_pixels)
-            if (image.height or height, image.width or width) != (height, width):
-                raise InvalidRequest(
-                    path,
-                    f"the {name} file's size {height}x{width}, or 0x0",
-                    f"{image.height}x{image.width}",
-                )
-            if file.mode != "RGB":
-                raise InvalidRequest(f"{path}.data", "8-bit RGB", f"{name} of mode {file.mode}")
-            return np.asarray(file)
-    except _BROKEN_IMAGE as error:
-        raise InvalidRequest(
-            f"{path}.data", f"a whole {name} file", f"{len(data)} bytes ({_reason(error)})"
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    """Describe Pillow's error in one line; for an unknown file format its text names an object."""
-    if isinstance(error, PillowImage.UnidentifiedImageError):
-        return "it does not begin like one"
-    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-
-
-def _check_file(codec: int, data: bytes, path: str) -> None:
-    if codec == pb.JPEG:
-        if next(islice(_JPEG_SCAN.finditer(data), _MAX_JPEG_SCANS, None), None) is not None:
-            raise InvalidRequest(
-                f"{path}.data", f"a JPEG file of at most {_MAX_JPEG_SCANS} scans", "more"
-            )
-    elif data[_PNG_BIT_DEPTH] == b"\x10":  # Pillow would drop the lower bits silently
-        raise InvalidRequest(f"{path}.data", "8-bit RGB", "PNG of 16 bits")
-
-
-def _check_pixels(height: int, width: int, path: str, max_pixels: int) -> None:
-    if not 0 < height * width <= max_pixels:
-        raise InvalidRequest(path, f"1 to {max_pixels} pixels", f"{height}x{width}")
-
-
 _IMAGE_DECODERS: dict[int, Callable[[pb.Image, str, int], np.ndarray]] = {
     pb.RAW_RGB8: _decode_raw,
-    pb.JPEG: _decode_file,
-    pb.PNG: _decode_file,
+    pb.JPEG: decode_file,
+    pb.PNG: decode_file,
 }

@@ -17,7 +17,7 @@ from handover_proto.types import (
 _SAME = (  # fields of the same name and type in PolicySpec and in the message
     *("policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag"),
     *("horizon", "rate_hz", "denoising_steps", "supports_seed", "supports_prefix"),
-    *("device", "dtype", "language_key", "first_step"),
+    *("learned_delay_steps", "device", "dtype", "language_key", "first_step"),
 )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from handover_common import printable
 
 from handover_proto import policy_pb2 as pb
 from handover_proto.errors import BY_STATUS, InvalidRequest, Overloaded, PolicyError
@@ -15,6 +16,7 @@ from handover_proto.types import (
     Observation,
     PolicyRequest,
     PolicySpec,
+    PrefixMethod,
     StageDurations,
     StateSpec,
 )
@@ -29,6 +31,7 @@ _OBSERVATION = pb.InferRequest.OBSERVATION_FIELD_NUMBER
 _CAMERAS = pb.Observation.CAMERAS_FIELD_NUMBER
 _FRAMES = pb.CameraFrames.FRAMES_FIELD_NUMBER
 _MAP_KEY, _MAP_VALUE = 1, 2  # fields of a map's entry, which is a message
+_METHODS = frozenset(int(method) for method in PrefixMethod)
 _STAGES = tuple(stage.name for stage in dataclasses.fields(StageDurations))
 
 
@@ -139,6 +142,7 @@ def encode_chunk(chunk: ActionChunk) -> pb.InferReply:
         client_tag=chunk.client_tag,
         durations=pb.StageDurations(**vars(chunk.durations)),
         checkpoint_hash=chunk.checkpoint_hash,
+        prefix_method=int(chunk.prefix_method),  # type: ignore[arg-type]
     )
     for name, values in chunk.action.items():
         fill_tensor(message.action[name], values)
@@ -157,6 +161,9 @@ def decode_chunk(message: pb.InferReply) -> ActionChunk:
         client_tag=message.client_tag,
         durations=StageDurations(**{stage: getattr(durations, stage) for stage in _STAGES}),
         checkpoint_hash=message.checkpoint_hash,
+        prefix_method=PrefixMethod(message.prefix_method)
+        if message.prefix_method in _METHODS
+        else PrefixMethod.NONE,
     )
 
 
@@ -179,12 +186,12 @@ def _cut(text: str) -> str:
 
 def decode_error(detail: pb.ErrorDetail) -> PolicyError:
     """Decode the message to the error that it was encoded from."""
-    kind = BY_STATUS.get(detail.status, PolicyError)
+    kind, message = BY_STATUS.get(detail.status, PolicyError), printable(detail.message)
     if kind is InvalidRequest:
-        return InvalidRequest(detail.field, detail.expected, detail.got)
+        return InvalidRequest(*map(printable, (detail.field, detail.expected, detail.got)))
     if kind is Overloaded:
         retry_s = detail.retry_after_s
         if not 0 <= retry_s <= _LONGEST_RETRY_S:  # nobody sleeps for a NaN or a year
             retry_s = _LONGEST_RETRY_S if retry_s > 0 else 0.0
-        return Overloaded(detail.message, retry_s)
-    return kind(detail.message)
+        return Overloaded(message, retry_s)
+    return kind(message)

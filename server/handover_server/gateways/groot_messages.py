@@ -34,7 +34,8 @@ def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
     check_names("observation.state", map(str, state), [group.name for group in spec.state])
     tasks = _tasks(observation.get("language"))
     count = len(tasks)
-    frames = {name: _video(value, name, count) for name, value in video.items()}
+    steps = {camera.name: camera.steps for camera in spec.cameras}
+    frames = {name: _video(value, name, count, steps[name]) for name, value in video.items()}
     groups = {name: _group(value, name, count) for name, value in state.items()}
     options = data.get("options")
     seed = options.get("seed") if isinstance(options, dict) else None
@@ -129,15 +130,21 @@ def _tasks(language: Any) -> list[str]:
     return tasks
 
 
-def _video(value: Any, name: str, count: int) -> np.ndarray:
+def _video(value: Any, name: str, count: int, steps: int) -> np.ndarray:
+    """Return (count, steps, height, width, 3) uint8, of at least a pixel: its frames are listed."""
     path = f'observation.video["{name}"]'
     frames = read_npy(value, path)
-    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[0] != count:
+    known = (count, steps, 3)
+    if (
+        frames.dtype != np.uint8
+        or frames.ndim != 5
+        or (*frames.shape[:2], frames.shape[-1]) != known
+    ):
         raise InvalidRequest(
-            path, f"uint8 ({count}, steps, height, width, 3)", f"{frames.dtype} {frames.shape}"
+            path, f"uint8 ({count}, {steps}, height, width, 3)", f"{frames.dtype} {frames.shape}"
         )
-    if frames.shape[-1] != 3:
-        raise InvalidRequest(path, "three channels", f"{frames.shape}")
+    if not frames.size:
+        raise InvalidRequest(path, "frames of at least a pixel", f"{frames.shape}")
     return frames
 
 

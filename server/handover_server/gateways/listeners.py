@@ -1,6 +1,7 @@
 """Gateway ports: settings, and opening and closing them with the server."""
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,6 @@ class Gateways:
         try:
             if settings.openpi_port is not None:
                 import websockets  # noqa: F401
-            if settings.groot_zmq_port is not None:
-                import zmq  # noqa: F401
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or "websockets", "gateways") from None
         self._settings = settings
@@ -51,9 +50,16 @@ class Gateways:
         return [f"{name} clients on {host_port(host, port)}" for name, port in named if port]
 
     async def open(
-        self, admission: Admission, tokens: TokenCheck, tls: ssl.SSLContext | None
+        self,
+        admission: Admission,
+        tokens: TokenCheck,
+        tls: ssl.SSLContext | None,
+        delivered: Callable[[str, int], None],
     ) -> None:
-        """Listen on the wanted ports; raises ServingError where one cannot be used."""
+        """Listen on the wanted ports; raises ServingError where one cannot be used.
+
+        delivered: called with a peer's name (connections.peers) and the size of each whole message
+        """
         settings = self._settings
         port = settings.openpi_port
         try:
@@ -61,13 +67,13 @@ class Gateways:
                 from handover_server.gateways.openpi_server import OpenpiServer
 
                 check_rate(admission.info.spec, settings.adaptation.rate_hz)
-                self.openpi = OpenpiServer(admission, tokens, settings.adaptation)
+                self.openpi = OpenpiServer(admission, tokens, settings.adaptation, delivered)
                 self.openpi_port = await self.openpi.open(settings.host, port, tls)
             port = settings.groot_zmq_port
             if port is not None:
                 from handover_server.gateways.groot_server import GrootZmqServer
 
-                self.groot = GrootZmqServer(admission, tokens)
+                self.groot = GrootZmqServer(admission, tokens, delivered)
                 self.groot_zmq_port = await self.groot.open(settings.host, port)
         except OSError as error:
             where = host_port(settings.host, port or 0)

@@ -8,13 +8,16 @@ import asyncio
 import logging
 import ssl
 import time
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
-from handover_proto import MAX_MESSAGE_BYTES, InvalidRequest, NotAuthorised, PolicyError
+from handover_proto import InvalidRequest, NotAuthorised, PolicyError
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from handover_server.connections.peers import peer_name
 from handover_server.gateways.calls import infer_together, refusals_counted, unless_gone
 from handover_server.gateways.msgpack_guard import unpack
 from handover_server.gateways.openpi_messages import (
@@ -35,6 +38,7 @@ _SCHEMES = ("api-key", "bearer")  # openpi-client says "Authorization: Api-Key K
 _CLOSE_S = 1.0  # for a client's closing handshake when the server stops
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013  # iana.org/assignments/websocket
 
+_MAX_FRAGMENTS = 4096  # of a message; clients send one
 _IGNORED = "an openpi client sends images that are no camera of the policy and are ignored: %s"
 logger = logging.getLogger(__name__)
 
@@ -58,8 +62,15 @@ class _Connection(ServerConnection):
 class OpenpiServer:
     """Serves openpi's clients."""
 
-    def __init__(self, admission: Admission, tokens: TokenCheck, adaptation: Adaptation) -> None:
-        self._admission = admission
+    def __init__(
+        self,
+        admission: Admission,
+        tokens: TokenCheck,
+        adaptation: Adaptation,
+        delivered: Callable[[str, int], None],
+    ) -> None:
+        """delivered: called with a peer's name and the size of each whole message."""
+        self._admission, self._delivered = admission, delivered
         self._tokens = tokens
         self._adaptation = adaptation
         self._server: Server | None = None
@@ -75,7 +86,7 @@ class OpenpiServer:
             process_request=self._admit,
             create_connection=_Connection,
             compression=None,
-            max_size=MAX_MESSAGE_BYTES,
+            max_size=self._admission.info.limits.max_message_bytes,
             max_queue=1,
             close_timeout=_CLOSE_S,
             server_header=None,
@@ -124,7 +135,8 @@ class OpenpiServer:
 
     def _client(self, connection: ServerConnection, request: Request) -> Identity:
         return self._tokens.identify(
-            _token(request.headers.get("Authorization")), f"websocket:{connection.remote_address}"
+            _token(request.headers.get("Authorization")),
+            peer_name("websocket", connection.remote_address),
         )
 
     async def _converse(self, connection: ServerConnection) -> None:
@@ -147,11 +159,14 @@ class OpenpiServer:
 
     async def _answer_all(self, connection: ServerConnection, request: Request, lane: Lane) -> None:
         """Answer until the client leaves; raises NotAuthorised once its token is revoked."""
+        peer = peer_name("websocket", connection.remote_address)
         gone = asyncio.create_task(connection.wait_closed())
         previous_ms, told = None, set[str]()
         try:
             while True:
-                data = await connection.recv()
+                data = await _receive(connection)
+                size = len(data)
+                self._delivered(peer, size)
                 self._client(connection, request)
                 began = time.perf_counter()
                 answering = asyncio.create_task(self._answer(data, lane, previous_ms, told))
@@ -159,6 +174,8 @@ class OpenpiServer:
                 try:
                     answer = await unless_gone(answering, gone)
                 except PolicyError as error:
+                    refused = isinstance(error, InvalidRequest)
+                    await self._admission.paces.keep(lane.client, size, refused)
                     await connection.send(str(error))
                     continue
                 except Exception as error:  # an unforeseen error does not end the connection
@@ -166,6 +183,7 @@ class OpenpiServer:
                     continue
                 if answer is None:
                     return
+                await self._admission.paces.keep(lane.client, size)
                 await connection.send(answer)
                 previous_ms = (time.perf_counter() - began) * 1e3
         finally:
@@ -188,6 +206,16 @@ class OpenpiServer:
         rows = actions(output, read.is_joints, spec, self._adaptation)
         infer_ms = (time.perf_counter() - began) * 1e3
         return reply(rows, infer_ms, output.durations.total_ms, previous_ms, read.ignored)
+
+
+async def _receive(connection: ServerConnection) -> bytes | str:
+    """Return the next message; its fragments are few, for an empty one takes memory too."""
+    fragments: list[Any] = []
+    async for fragment in connection.recv_streaming():
+        fragments.append(fragment)
+        if len(fragments) > _MAX_FRAGMENTS:
+            await connection.close(_POLICY_VIOLATION, f"more than {_MAX_FRAGMENTS} fragments")
+    return fragments[0] if len(fragments) == 1 else fragments[0][:0].join(fragments)
 
 
 def _token(header: str | None) -> str | None:

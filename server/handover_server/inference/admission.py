@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from handover_proto import DeadlinePassed, InvalidRequest, Overloaded, ServerInfo, ServerUnavailable
 
 from handover_server.inference.decoder import Decoder
+from handover_server.inference.pace import Paces
 from handover_server.inference.scheduler import Scheduler
+from handover_server.inference.shares import AdmissionLimits, Shares
 from handover_server.requests.fair_queue import superseded_by
 from handover_server.requests.observer import Observer
 from handover_server.requests.outcome import Outcome
@@ -18,21 +18,6 @@ from handover_server.requests.wire_head import RequestHead
 from handover_server.security.tokens import Identity
 
 Admitted = asyncio.Future[tuple[PendingRequest, Outcome]]
-
-_LEAST_RETRY_S = 0.02
-
-
-@dataclass(frozen=True)
-class AdmissionLimits:
-    """What may be in flight at once, over all clients and for each of them.
-
-    A client is a token or, where the server has none, a connection (TokenCheck.identify).
-    """
-
-    requests: int = 64
-    message_bytes: int = 256 * 1024 * 1024  # of these requests, as received
-    client_requests: int = 32
-    client_streams: int = 32
 
 
 class Admission:
@@ -49,12 +34,9 @@ class Admission:
         self.info = info
         self.observer = observer or Observer()
         self._scheduler = scheduler
-        self._limits = limits
         self._decoder = Decoder(info.spec, info.limits, decode_threads, self._pass_on)
-        self._requests = 0
-        self._bytes = 0
-        self._of_client: Counter[Identity] = Counter()
-        self._streams: Counter[Identity] = Counter()
+        self.paces = Paces()
+        self._shares = Shares(limits, scheduler.seconds_for)
         self._in_flight: set[PendingRequest] = set()
         self._closed = False
         self._suspended = ""
@@ -83,10 +65,8 @@ class Admission:
 
         pending = lane.newest = PendingRequest(data, head, lane, deadline, settle_from_thread)
         size = len(data)
-        self._requests += 1
+        self._shares.enter(lane.client, size)
         self._in_flight.add(pending)
-        self._of_client[lane.client] += 1
-        self._bytes += size
         self._idle.clear()
         future.add_done_callback(lambda done: self._leave(pending, size, done.cancelled()))
         self.observer.admitted(pending, data)
@@ -94,9 +74,12 @@ class Admission:
         return future
 
     def read_head(self, head: RequestHead, data: bytes) -> None:
-        """Read what is needed before parsing; raises InvalidRequest for too many fields."""
+        """Read what is needed before parsing; raises InvalidRequest for too much of anything."""
         try:
             head.read(data)
+            limit = self.info.limits.max_message_bytes
+            if len(data) > limit:
+                raise InvalidRequest("message", f"at most {limit} bytes", f"{len(data)}")
         except InvalidRequest:
             self.observer.refused("invalid")
             raise
@@ -111,27 +94,24 @@ class Admission:
         return {
             "decode_queue_depth": self._decoder.waiting,
             "queue_depth": self._scheduler.waiting,
-            "in_flight_requests": self._requests,
-            "in_flight_bytes": self._bytes,
-            "open_streams": sum(list(self._streams.values())),
-            "clients_in_flight": len(self._of_client),
+            "in_flight_requests": self._shares.requests,
+            "in_flight_bytes": self._shares.bytes,
+            "open_streams": self._shares.streams,
+            "clients_in_flight": self._shares.clients,
         }
 
     @contextlib.contextmanager
     def stream(self, client: Identity) -> Iterator[Lane]:
         """Count a stream of `client` while it is open; yields its lane, raises Overloaded."""
-        if self._streams[client] >= self._limits.client_streams:
+        try:
+            self._shares.open_stream(client)
+        except Overloaded:
             self.observer.refused("client_streams")
-            raise Overloaded(
-                f"{client.name} has {self._streams[client]} streams open, the most that one client "
-                "may have; close one",
-                1.0,
-            )
-        self._streams[client] += 1
+            raise
         try:
             yield Lane(client)
         finally:
-            _subtract(self._streams, client)
+            self._shares.close_stream(client)
 
     def suspend(self, reason: str) -> int:
         """Answer everything in flight, and every request until `resume`, with ServerUnavailable.
@@ -173,61 +153,23 @@ class Admission:
         if self._suspended:
             self.observer.refused("stuck")
             raise ServerUnavailable(self._suspended)
-        reason, error = self._share_taken(lane.client) or self._full(size) or ("", None)
-        if error is None:
+        refusal = self._shares.refusal(lane.client, size)
+        if refusal is None:
             return
+        reason, error = refusal
         if lane.newest is not None and lane.newest.withdraw(superseded_by(sequence)):
             return
         self.observer.refused(reason)
         raise error
-
-    def _full(self, size: int) -> tuple[str, Overloaded] | None:
-        """Return the reason and error for a request that the whole server has no room for."""
-        if self._requests >= self._limits.requests:
-            reason, waiting = "requests", f"{self._requests} requests"
-        elif self._bytes + size > self._limits.message_bytes:
-            reason, waiting = "bytes", f"{self._bytes >> 20} MiB of requests"
-        else:
-            return None
-        retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(self._requests))
-        return reason, Overloaded(
-            f"the server is full, with {waiting} in flight; try again in {retry_s:.2f} s", retry_s
-        )
-
-    def _share_taken(self, client: Identity) -> tuple[str, Overloaded] | None:
-        """Return the same where `client` already has its share of the room.
-
-        Beside others, a client may have at most as many requests in flight as there is room left:
-        two clients that flood the server leave a third of it to each other and to newcomers.
-        """
-        mine = self._of_client.get(client, 0)
-        room, others = self._limits.requests - self._requests, self._requests - mine
-        if mine < self._limits.client_requests and not (others and mine > room):
-            return None
-        retry_s = max(_LEAST_RETRY_S, self._scheduler.seconds_for(mine))
-        return "client_requests", Overloaded(
-            f"{client.name} has {mine} requests in flight, the most that one client may have "
-            f"beside {others} of others; try again in {retry_s:.2f} s",
-            retry_s,
-        )
 
     def _leave(self, pending: PendingRequest, size: int, cancelled: bool) -> None:
         if cancelled:
             pending.withdraw(DeadlinePassed("the client went away"))
         self._decoder.discard(pending)
         self._scheduler.discard(pending)
-        self._requests -= 1
+        self._shares.leave(pending.lane.client, size)
         self._in_flight.discard(pending)
         if pending.lane.newest is pending:
             pending.lane.newest = None
-        self._bytes -= size
-        _subtract(self._of_client, pending.lane.client)
-        if not self._requests:
+        if not self._in_flight:
             self._idle.set()
-
-
-def _subtract(counts: "Counter[Identity]", client: Identity) -> None:
-    """Count one less, and forget a client that has none left: addresses are unlimited."""
-    counts[client] -= 1
-    if not counts[client]:
-        del counts[client]

@@ -12,9 +12,11 @@ from typing import Any
 # What PyTorch's CPU allocator and CUDA's libraries say in a plain RuntimeError.
 _SIGNS = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
-# From glibc's malloc.h. 32 MiB is the most that its own adjusting of these comes to.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 32 * 1024 * 1024
+# From glibc's malloc.h. 32 MiB is the most that its own adjusting of these comes to. What is larger
+# than a raw frame of 1080p is mapped and given back by itself: a heap keeps what lies below others.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_HEAPS = 2  # gRPC's threads come and go: each would leave a heap with something in its middle
+_KEPT_BYTES, _MAPPED_BYTES = 32 * 1024 * 1024, 8 * 1024 * 1024
 
 
 def keep_freed_memory() -> None:
@@ -25,7 +27,8 @@ def keep_freed_memory() -> None:
     """
     mallopt = _glibc_function("mallopt")
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_ARENA_MAX, _HEAPS)
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
@@ -46,13 +49,18 @@ def release_memory() -> None:
     Call it where no exception is being handled: a traceback would hold the batch's tensors.
     """
     gc.collect()
-    trim = _glibc_function("malloc_trim")
-    if trim is not None:
-        trim(0)
+    trim_memory()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         with contextlib.suppress(RuntimeError):  # not while a reload's policy captures its graphs
             torch.cuda.empty_cache()
+
+
+def trim_memory() -> None:
+    """Return what was freed on the host to the kernel."""
+    trim = _glibc_function("malloc_trim")
+    if trim is not None:
+        trim(0)
 
 
 def gpu_is_lost() -> bool:

@@ -15,7 +15,7 @@ from handover_server.inference.warm_up import warm_up
 _MAY_CHANGE = frozenset(
     {
         *("checkpoint_name", "checkpoint_hash", "processor_hash", "training"),
-        *("denoising_steps", "device", "dtype", "max_batch"),
+        *("denoising_steps", "device", "dtype", "max_batch", "learned_delay_steps"),
     }
 )
 

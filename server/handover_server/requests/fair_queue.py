@@ -1,11 +1,13 @@
-"""Fair queue: clients take turns, and in a lane the newest request replaces the older one."""
+"""Fair queue: addresses take turns, and their clients; in a lane the newest request wins."""
 
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 
 from handover_proto import PolicyError, ServerUnavailable, Superseded
 
+from handover_server.connections.peers import address_of
 from handover_server.requests.request import Lane, PendingRequest
 from handover_server.security.tokens import Identity
 
@@ -14,12 +16,13 @@ class FairQueue:
     """A queue that threads wait on; each lane has one place in it.
 
     A stream that sends faster than it is served keeps its place and never grows the queue. A client
-    with many lanes only waits for itself: other clients' requests come in between.
+    with many lanes only waits for itself, and so does an address with many connections: others'
+    requests come in between.
     """
 
     def __init__(self) -> None:
-        # Clients in order of their turns, and the lanes of each in order of arrival.
-        self._pending: dict[Identity, dict[Lane, PendingRequest]] = {}
+        # Addresses and their clients in order of their turns, and lanes in order of arrival.
+        self._pending: dict[str, dict[Identity, dict[Lane, PendingRequest]]] = {}
         # Arrival and sequence of each lane's newest request; numbers, because a request would keep
         # its lane, and with it this entry, alive forever.
         self._newest: weakref.WeakKeyDictionary[Lane, tuple[int, int]] = weakref.WeakKeyDictionary()
@@ -44,14 +47,15 @@ class FairQueue:
         if arrival > pending.arrival:
             return pending, superseded_by(sequence)
         self._newest[pending.lane] = (pending.arrival, pending.sequence)
-        lanes = self._pending.setdefault(pending.lane.client, {})
+        client = pending.lane.client
+        lanes = self._pending.setdefault(address_of(client.name), {}).setdefault(client, {})
         replaced = lanes.get(pending.lane)
         lanes[pending.lane] = pending  # a dict keeps the place of the older one
         self._changed.notify()
         return replaced, superseded_by(pending.sequence)
 
     def take(self, limit: int, window_s: float = 0.0) -> list[PendingRequest]:
-        """Wait for requests and take up to `limit`, one from each client in turn.
+        """Wait for requests and take up to `limit`, one from each address and client in turn.
 
         window_s: how much longer to wait for more, once there is one and until there are `limit`
         Returns an empty list once the queue is closed.
@@ -70,17 +74,22 @@ class FairQueue:
     def discard(self, pending: PendingRequest) -> None:
         """Forget a request, if it is still queued."""
         with self._changed:
-            lanes = self._pending.get(pending.lane.client, {})
+            client = pending.lane.client
+            address = address_of(client.name)
+            clients = self._pending.get(address, {})
+            lanes = clients.get(client, {})
             if lanes.get(pending.lane) is pending:
                 del lanes[pending.lane]
                 if not lanes:
-                    del self._pending[pending.lane.client]
+                    del clients[client]
+                if not clients:
+                    del self._pending[address]
 
     def close(self) -> None:
         """Release the waiting threads, and settle what is still queued."""
         with self._changed:
             self._closed = True
-            left = [pending for lanes in self._pending.values() for pending in lanes.values()]
+            left = [pending for lanes in self._lanes() for pending in lanes.values()]
             self._pending.clear()
             self._changed.notify_all()
         for pending in left:
@@ -91,7 +100,10 @@ class FairQueue:
             return self._count()
 
     def _count(self) -> int:
-        return sum(map(len, self._pending.values()))
+        return sum(map(len, self._lanes()))
+
+    def _lanes(self) -> Iterator[dict[Lane, PendingRequest]]:
+        return (lanes for clients in self._pending.values() for lanes in clients.values())
 
     def _wait_for_more(self, limit: int, window_s: float) -> None:
         until = time.monotonic() + window_s
@@ -100,12 +112,16 @@ class FairQueue:
                 return
 
     def _take_next(self) -> PendingRequest:
-        """Take a request of the client whose turn it is, and move that client behind the others."""
-        client = next(iter(self._pending))
-        lanes = self._pending.pop(client)
+        """Take a request of the client whose turn it is; it and its address go behind others."""
+        address = next(iter(self._pending))
+        clients = self._pending.pop(address)
+        client = next(iter(clients))
+        lanes = clients.pop(client)
         pending = lanes.pop(next(iter(lanes)))
         if lanes:
-            self._pending[client] = lanes
+            clients[client] = lanes
+        if clients:
+            self._pending[address] = clients
         return pending
 
 

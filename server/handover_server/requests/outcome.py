@@ -41,6 +41,16 @@ def outcome_name(outcome: Outcome) -> str:
     return _NAMES.get(type(outcome), "unknown") if isinstance(outcome, Exception) else CHUNK
 
 
+def without_frames(outcome: Outcome) -> Outcome:
+    """Drop an error's traceback and what it came from: their frames hold the whole request.
+
+    The frames hold the error in turn, so that nothing would free them but a collection.
+    """
+    if isinstance(outcome, PolicyError):
+        outcome.__traceback__ = outcome.__context__ = outcome.__cause__ = None
+    return outcome
+
+
 def record_incident(what: str, error: BaseException) -> PolicyFailed:
     """Log an unexpected error with its traceback under a new id; returns the client's error.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from handover_proto import DeadlinePassed, PolicyError, PolicyOutput, PolicyRequest, StageDurations
 
-from handover_server.requests.outcome import Outcome
+from handover_server.requests.outcome import Outcome, without_frames
 from handover_server.requests.wire_head import RequestHead
 from handover_server.security.tokens import ANYONE, Identity
 
@@ -108,7 +108,7 @@ class PendingRequest:
                 return
             self._settled = True
         self.data = self.request = None
-        self._on_settled(outcome)
+        self._on_settled(without_frames(outcome))
 
     def durations(self, output: PolicyOutput) -> StageDurations:
         """Return the policy's durations with those of waiting and decoding."""

@@ -10,6 +10,7 @@ from handover_proto import policy_pb2 as pb
 from handover_proto.wire import ERROR_METADATA_KEY, encode_chunk, encode_error
 
 from handover_server.requests.observer import Observer
+from handover_server.requests.outcome import without_frames
 from handover_server.requests.request import PendingRequest
 from handover_server.requests.wire_head import RequestHead
 
@@ -29,6 +30,7 @@ def chunk_reply(
             client_tag=head.client_tag,
             durations=pending.durations(output),
             checkpoint_hash=pending.checkpoint_hash,
+            prefix_method=output.prefix_method,
         )
     )
     encode_ms = (time.perf_counter() - began) * 1e3
@@ -47,6 +49,7 @@ def error_reply(head: RequestHead, error: PolicyError) -> bytes:
 async def abort(context: aio.ServicerContext, error: PolicyError) -> NoReturn:
     """End a call with an error: its status, and its details in the trailing metadata."""
     detail = encode_error(error)
+    without_frames(error)
     await context.abort(
         _CODES[error.status], detail.message, ((ERROR_METADATA_KEY, detail.SerializeToString()),)
     )

@@ -11,11 +11,13 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from handover_common import host_port, package_version
-from handover_proto import Limits, Policy, PolicySpec, ServerInfo
+from handover_proto import Limits, Policy, PolicySpec, ServerInfo, message_limit
 
+from handover_server.connections.guard import ConnectionGuard
 from handover_server.errors import ReloadRefused, ServingError
 from handover_server.gateways.listeners import Gateways
 from handover_server.inference.admission import Admission
+from handover_server.inference.memory import trim_memory
 from handover_server.inference.reload import prepare
 from handover_server.inference.scheduler import Scheduler
 from handover_server.operations.heartbeat import Heartbeat
@@ -24,6 +26,7 @@ from handover_server.operations.watchdog import Watchdog
 from handover_server.requests.observer import Observers
 from handover_server.rpc.service import SERVICE_NAME, PolicyService
 from handover_server.rpc.settings import ServerSettings
+from handover_server.rpc.small_calls import SmallCalls
 from handover_server.rpc.token_interceptor import TokenInterceptor
 from handover_server.security.tls import renewing_context, server_credentials
 
@@ -54,10 +57,13 @@ class PolicyServer:
             self._metrics.follow(self.levels, self.totals)
             observer = self._observer = Observers(observer, self._metrics)
         self._scheduler = Scheduler(load, settings.max_batch, settings.batch_window_s, observer)
-        self._service = PolicyService(settings.tokens)
+        self._guard = ConnectionGuard(settings.connections, trim_memory)
+        self._service = PolicyService(settings.tokens, self._guard)
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
-        guards = [] if settings.tokens.is_open else [TokenInterceptor(settings.tokens, observer)]
-        self._server = aio.server(interceptors=guards, options=settings.grpc_options())
+        checks: list[aio.ServerInterceptor] = [SmallCalls(self._guard, SERVICE_NAME)]
+        if not settings.tokens.is_open:
+            checks.append(TokenInterceptor(settings.tokens, observer))
+        self._server = aio.server(interceptors=checks, options=settings.grpc_options())
         self._admission: Admission | None = None
         self._watching: asyncio.Task[None] | None = None
         self.monitor: Monitor | None = None
@@ -84,6 +90,7 @@ class PolicyServer:
         except RuntimeError as error:
             raise ServingError(f"cannot listen on {address}: {error}") from None
         await self._server.start()
+        self._guard.watch(self.port)
         if settings.monitor is not None:
             self._beating = asyncio.create_task(self._heartbeat.beat())
             self.monitor = open_monitor(
@@ -98,7 +105,8 @@ class PolicyServer:
         """Load and warm up the policy, then serve it; raises what loading raises."""
         self._scheduler.start()
         spec = await asyncio.wrap_future(self._scheduler.ready)
-        info = ServerInfo(spec, Limits(max_batch=spec.max_batch), server_version=_version())
+        limits = Limits(message_limit(spec, Limits()), max_batch=spec.max_batch)
+        info = ServerInfo(spec, limits, server_version=_version())
         self._admission = Admission(
             info,
             self._scheduler,
@@ -107,11 +115,16 @@ class PolicyServer:
             self._observer,
         )
         self._observer.serving(info)
+        self._guard.expect(limits.max_message_bytes)
         self._service.open(self._admission)
         tls = self.settings.tls
         await self.gateways.open(
-            self._admission, self.settings.tokens, None if tls is None else renewing_context(tls)
+            self._admission,
+            self.settings.tokens,
+            None if tls is None else renewing_context(tls),
+            self._guard.delivered,
         )
+        self._guard.watch(self.gateways.openpi_port, self.gateways.groot_zmq_port)
         await self._set_health(_SERVING)
         self._watching = asyncio.create_task(self._watch())
         return spec
@@ -207,6 +220,7 @@ class PolicyServer:
         _, late = await asyncio.wait(set(closing), timeout=_CLOSE_S)
         for task in late:
             task.cancel()
+        self._guard.close()
         stopped = self._scheduler.close(_LAST_REPLIES_S)
         if unanswered:
             logger.warning("%d request(s) were not answered within %g s", unanswered, timeout_s)

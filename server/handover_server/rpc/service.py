@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import grpc
 from grpc import aio
-from handover_proto import PolicyError, ServerUnavailable
+from handover_proto import InvalidRequest, PolicyError, ServerUnavailable
 from handover_proto import policy_pb2 as pb
 from handover_proto.wire import encode_info
 
+from handover_server.connections.guard import ConnectionGuard
 from handover_server.inference.admission import Admission
 from handover_server.requests.outcome import record_incident
 from handover_server.requests.request import Lane
@@ -23,8 +25,8 @@ SERVICE_NAME = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
 class PolicyService:
     """The three calls of policy.proto, on bytes: parsed here, so that errors name the field."""
 
-    def __init__(self, tokens: TokenCheck) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: TokenCheck, guard: ConnectionGuard) -> None:
+        self._tokens, self._guard = tokens, guard
         self._admission: Admission | None = None
         self._info = b""
         self._sessions: set[StreamSession] = set()
@@ -54,6 +56,8 @@ class PolicyService:
 
     async def get_info(self, data: bytes, context: aio.ServicerContext) -> bytes:
         """Return the policy's spec and the server's limits."""
+        del data  # an empty message, whatever its length
+        self._guard.delivered(context.peer())
         try:
             self._client(context)
             self._opened()
@@ -63,22 +67,35 @@ class PolicyService:
 
     async def infer(self, data: bytes, context: aio.ServicerContext) -> bytes:
         """Answer one observation with one chunk."""
+        self._guard.delivered(context.peer(), len(data))
         try:
             client = self._client(context)
             admission = self._opened()
+        except PolicyError as error:
+            del data  # no traceback keeps it
+            await abort(context, error)
+        size = len(data)
+        try:
             head = RequestHead()
             admission.read_head(head, data)
             deadline = head.deadline(time.monotonic(), _deadline(context))
             admitted = admission.admit(data, head, Lane(client), deadline)
-            del data  # the pending request releases it when it is decoded
+            data = b""  # the pending request releases it when it is decoded
             pending, outcome = await admitted
+            answer: bytes | PolicyError
             if isinstance(outcome, PolicyError):
-                raise outcome
-            return chunk_reply(pending, head, outcome, admission.observer)
+                answer = outcome
+            else:
+                answer = chunk_reply(pending, head, outcome, admission.observer)
         except PolicyError as error:
-            await abort(context, error)
+            answer = error
         except Exception as error:
-            await abort(context, record_incident("answering a request failed", error))
+            answer = record_incident("answering a request failed", error)
+        data = b""  # nor is it kept by the traceback of what abort raises
+        await admission.paces.keep(client, size, isinstance(answer, InvalidRequest))
+        if isinstance(answer, bytes):
+            return answer
+        await abort(context, answer)
 
     async def infer_stream(
         self, requests: AsyncIterator[bytes], context: aio.ServicerContext
@@ -90,7 +107,7 @@ class PolicyService:
             admission = self._opened()
             with admission.stream(client) as lane:
                 session = StreamSession(
-                    admission, lane, context, _deadline(context), lambda: self._client(context)
+                    admission, lane, context, _deadline(context), partial(self._arrived, context)
                 )
                 self._sessions.add(session)
                 await session.run(requests)
@@ -100,6 +117,11 @@ class PolicyService:
             await abort(context, record_incident("a stream failed", error))
         finally:
             self._sessions.discard(session)
+
+    def _arrived(self, context: aio.ServicerContext, size: int) -> None:
+        """Note a stream's message of `size` bytes; raises NotAuthorised for a revoked token."""
+        self._guard.delivered(context.peer(), size)
+        self._client(context)
 
     def _client(self, context: aio.ServicerContext) -> Identity:
         """Return whose call it is; raises NotAuthorised."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 from handover_proto import MAX_MESSAGE_BYTES
 
+from handover_server.connections.guard import ConnectionLimits
 from handover_server.gateways.listeners import GatewaySettings
-from handover_server.inference.admission import AdmissionLimits
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.operations.watchdog import WatchdogSettings
 from handover_server.requests.observer import Observer
 from handover_server.security.tls import TlsFiles
@@ -24,6 +25,9 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # a stranger who does not begin to speak HTTP/2, and a client that asks nothing
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 600_000),
 )
 
 
@@ -40,6 +44,7 @@ class ServerSettings:
     batch_window_s: float = 0.0
     decode_threads: int = 2
     limits: AdmissionLimits = field(default_factory=AdmissionLimits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     tokens: TokenCheck = field(default_factory=TokenCheck)
     tls: TlsFiles | None = None
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
@@ -50,4 +55,8 @@ class ServerSettings:
     def grpc_options(self) -> tuple[tuple[str, int], ...]:
         """Return gRPC's options: calls beyond one client's limits wait in the client, not here."""
         calls = self.limits.client_requests + self.limits.client_streams + _CALLS_BESIDE
-        return (*_OPTIONS, ("grpc.max_concurrent_streams", calls))
+        return (
+            *_OPTIONS,
+            ("grpc.max_concurrent_streams", calls),
+            ("grpc.max_allowed_incoming_connections", self.connections.connections),
+        )

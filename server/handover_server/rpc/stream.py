@@ -29,14 +29,16 @@ class StreamSession:
         lane: Lane,
         context: aio.ServicerContext,
         deadline: float | None,
-        check_client: Callable[[], object],
+        arrived: Callable[[int], None],
     ) -> None:
-        """check_client: raises NotAuthorised once the token that opened the stream is revoked."""
+        """arrived: called with the size of each message; raises NotAuthorised once the token that
+        opened the stream is revoked.
+        """
         self._admission = admission
         self._context = context
         self._deadline = deadline
         self._lane = lane
-        self._check_client = check_client
+        self._arrived = arrived
         self._room = asyncio.Semaphore(_MAX_UNANSWERED)
         self.in_flight: set[Admitted] = set()
         self._outbox: asyncio.Queue[_Settled] = asyncio.Queue()
@@ -67,7 +69,7 @@ class StreamSession:
 
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
         async for data in requests:
-            self._check_client()
+            self._arrived(len(data))
             arrived_s = time.monotonic()
             await self._room.acquire()
             head = RequestHead()
@@ -80,7 +82,9 @@ class StreamSession:
             else:
                 self.in_flight.add(admitted)
                 admitted.add_done_callback(partial(self._settled, head))
+            size = len(data)
             del data  # an idle stream holds no image
+            await self._admission.paces.keep(self._lane.client, size)
 
     def _settled(self, head: RequestHead, admitted: Admitted) -> None:
         self.in_flight.discard(admitted)

@@ -54,12 +54,14 @@ class ServeConfig:
     """Listen on the network without encryption or tokens: anyone who reaches the port is served."""
     max_batch: Optional[int] = None
     """Maximum batch size, within what the policy allows."""
-    max_waiting: int = 64
+    max_waiting: int = 128
     """Maximum concurrent requests; clients are asked to retry beyond it."""
     client_requests: int = 32
     """Maximum concurrent requests per client (per token, or per connection without tokens)."""
     client_streams: int = 32
     """Maximum open streams per client."""
+    max_connections: int = 512
+    """Maximum open connections; one address has at most half of them."""
     batch_window_ms: float = 0.0
     """How long a batch that is not full waits for more requests, in ms; 0 to 2."""
     threads: Optional[int] = None
@@ -107,6 +109,7 @@ class ServeConfig:
 _PORTS = ("port", "metrics_port", "openpi_port", "groot_zmq_port")
 _COUNTS = (
     *("max_batch", "max_waiting", "client_requests", "client_streams"),
+    "max_connections",
     *("threads", "decode_threads"),
 )
 

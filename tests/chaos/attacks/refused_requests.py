@@ -13,9 +13,9 @@ ATTACK = Attack("refused requests", "31 MiB each from 6 clients, an unknown came
 CLIENTS, SIDE = 6, 3290  # 3290 x 3290 x 3 bytes
 
 
-def strike(target: Target, compression: grpc.Compression | None = None) -> None:
+def strike(target: Target, compression: grpc.Compression | None = None, side: int = SIDE) -> None:
     """Send them and read the refusals."""
-    frame = np.zeros((SIDE, SIDE, 3), np.uint8)
+    frame = np.zeros((side, side, 3), np.uint8)
     data = serialize_request(PolicyRequest(Observation({"elsewhere": [frame]}, {}, "refuse me")))
     call_for_ever(target.grpc, INFER, data, CLIENTS, compression)
 

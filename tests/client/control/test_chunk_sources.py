@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from handover_client import PolicyClient
 from handover_client.control import ChunkRequest, ServerChunks
-from handover_client.control.chunk_sources import ScriptedChunks, sampler_seed
-from handover_client.errors import EvaluationError
-from handover_proto.embodiment import GR1_DIMS, aloha_state_groups, split_groups, widen
+from handover_client.control.chunk_sources import ScriptedChunks, check_targets, sampler_seed
+from handover_client.errors import EvaluationError, InvalidReply
+from handover_proto.embodiment import (
+    ALOHA_JOINTS,
+    GR1_DIMS,
+    aloha_state_groups,
+    split_groups,
+    widen,
+)
 from handover_proto.errors import UnmetPrecondition
 from handover_proto.types import (
     ActionChunk,
@@ -32,7 +38,7 @@ ALOHA = PolicySpec(
     rate_hz=20.0,
     checkpoint_hash="aa" * 32,
 )
-TARGETS = np.random.default_rng(0).normal(size=(16, 14)).astype(np.float32)
+TARGETS = np.random.default_rng(0).uniform(-1, 1, (16, 14)).astype(np.float32)
 JOINTS = np.linspace(-1, 1, 14)
 FRAME = np.zeros((32, 32, 3), np.uint8)
 REQUEST = ChunkRequest(
@@ -126,3 +132,15 @@ def test_a_script_is_asked_by_time():
     source = ScriptedChunks(chunk, rate_hz=20.0, horizon=16)
     assert source.ask(dataclasses.replace(REQUEST, sequence=8)).durations is None
     assert times == [0.4]
+
+
+@pytest.mark.parametrize(
+    ("joint", "value"),
+    [(0, 7.0), (12, -7.0), (6, 2.5), (13, -1.5), (3, float("nan"))],
+)
+def test_targets_that_no_aloha_could_take_are_refused(joint, value):
+    targets = np.zeros((4, 14), np.float32)
+    check_targets(targets)
+    targets[2, joint] = value
+    with pytest.raises(InvalidReply, match=rf"{ALOHA_JOINTS[joint]}.* at step 2"):
+        check_targets(targets)

@@ -97,12 +97,14 @@ def test_rtc_tells_what_is_still_to_play_and_how_much_of_it_will_be(delay_s, del
     assert played.record.borders == play(Undecided(), delay_s).record.borders
 
 
-def test_rtc_expects_the_longest_of_the_last_ten_lags():
+def test_rtc_expects_a_quantile_of_the_last_lags_that_falls_slowly():
     source = Undecided()
-    play(source, switching="rtc", delays=[0.1, 0.2, 0.1, *[0.0] * 20], max_steps=400)
+    played = play(source, switching="rtc", delays=[0.1, 0.2, 0.1, *[0.0] * 20], max_steps=400)
     told = [request.delay_steps for request in source.requests[1:]]
-    assert told[:4] == [2, 4, 4, 4]
-    assert told[11:13] == [2, 0]  # 0.2 s is forgotten, then 0.1 s
+    assert told[:9] == [2, 4, 4, 4, 4, 4, 4, 4, 4]
+    # of ten lags one may be longer: from 10 control steps down to 5, one with each answer
+    assert told[9:14] == [4, 4, 3, 3, 2]
+    assert played.record.delays[:3] == [[2, 4], [4, 2], [4, 0]]  # expected, came
 
 
 def test_the_ensemble_is_the_weighted_mean_of_what_covers_a_moment():

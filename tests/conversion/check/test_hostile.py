@@ -185,3 +185,15 @@ def test_git_lfs_pointers_are_named_as_such(folder, name):
         f"1 files are Git LFS pointers, not the files themselves ({name}): run git lfs pull in "
         "the repository"
     )
+
+
+def test_a_conversion_follows_no_link_out_either(tmp_path):
+    folder = two_arms(modality={}).make(tmp_path / "made")
+    for name in (ROWS, VIDEO):
+        outside = tmp_path / f"outside{(folder / name).suffix}"
+        (folder / name).rename(outside)
+        (folder / name).symlink_to(outside)
+    recordings = open_lerobot(describe_lerobot(folder), ["observation.images.cam_high"])
+    told = [str(one) for one in recordings.faults]
+    link = "is a link out of the dataset's folder"
+    assert told == [f"episode 1: {ROWS}: {link}", f"episode 1: {VIDEO}: {link}"]

@@ -140,3 +140,17 @@ def test_a_made_dataset_differs_between_episodes():
     made = two_arms()
     assert isinstance(made, MadeDataset)
     assert not np.array_equal(made.values("action", 0)[:20], made.values("action", 1)[:20])
+
+
+def test_columns_of_other_names_and_missing_states_are_looked_at(tmp_path):
+    columns = {"actions": (3, "float32"), "observations/state": (2, "float64")}
+    folder = MadeDataset(columns, {}, {}).make(tmp_path / "named")
+    dataset = GrootDataset.open(folder, plain=True)
+    assert (list(dataset.state_groups), list(dataset.action_groups)) == (
+        ["observations/state"],
+        ["actions"],
+    )
+    alone = MadeDataset({"action": (3, "float32")}, {}, {}).make(tmp_path / "alone")
+    faults = [one.text for one in check_dataset(alone) if one.severity == "fault"]
+    assert faults == ["meta/modality.json: there are no groups of state"]
+    assert GrootDataset.open(alone, plain=True).read_episode(0).state.shape == (30, 0)

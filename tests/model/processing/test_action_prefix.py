@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from handover_model.policy import load_policy
-from handover_model.processing.action_prefix import prepare_prefix
+from handover_model.processing.action_prefix import prepare_guide
 from handover_proto.embodiment import ALOHA_SLOTS, GR1_DIMS, join_groups
 from handover_proto.errors import InvalidRequest
 from handover_proto.types import ActionPrefix, Limits, PolicyOutput
@@ -42,7 +42,7 @@ def test_the_target_is_the_prefix_in_the_units_of_the_new_state(policy, chunk):
     full = np.random.default_rng(0).uniform(-1, 1, (16, 32)).astype(np.float32)
     actions = processor.decode(full, state)  # within the range of the demonstrations
     prefix = ActionPrefix({key: values[:10] for key, values in actions.items()}, 4)
-    prepared = prepare_prefix(processor, prefix, state)
+    prepared = prepare_guide(processor, prefix, state)
     back = processor.decode(prepared.target.numpy(), state)
     for key, values in back.items():
         np.testing.assert_allclose(values[:10], actions[key][:10], atol=1e-6)
@@ -66,7 +66,7 @@ def test_frozen_steps_are_what_the_robot_executes(policy, chunk, length, delay):
 def test_a_prefix_out_of_the_demonstrations_range_guides_within_it(policy, chunk):
     far = {key: values + 100 for key, values in chunk.action.items()}
     prefix = ActionPrefix(far, 2)
-    assert prepare_prefix(policy.processor, prefix, state_groups(1)).target.abs().max() == 1
+    assert prepare_guide(policy.processor, prefix, state_groups(1)).target.abs().max() == 1
     (output,) = policy.infer([with_prefix(5, prefix)])
     np.testing.assert_array_equal(output.action["left_arm"][:2], far["left_arm"][:2])
     assert np.abs(output.action["left_arm"][2:]).max() < 50

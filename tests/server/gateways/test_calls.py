@@ -6,8 +6,9 @@ import pytest
 from handover_proto.errors import Overloaded
 from handover_proto.types import Limits, PolicyRequest, ServerInfo
 from handover_server.gateways.calls import infer_together
-from handover_server.inference.admission import Admission, AdmissionLimits
+from handover_server.inference.admission import Admission
 from handover_server.inference.scheduler import Scheduler
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.request import Lane
 

@@ -229,3 +229,15 @@ def test_a_recorded_observation_is_read_value_for_value():
             np.testing.assert_array_equal(request.observation.cameras[name], frames[row])
         for name, values in recorded["state"].items():
             np.testing.assert_array_equal(request.observation.state[name], values[row])
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 10**7, 0, 1, 3), (1, 10**5, 1, 1, 3), (1, 1, 0, 64, 3), (2, 1, 8, 8, 3)]
+)
+def test_frames_are_counted_before_they_are_listed(groot_client, groot_observation, shape):
+    client = groot_client(HoldPolicy())
+    video = {"ego_view": np.zeros(shape, np.uint8)}
+    data = {"observation": {**groot_observation, "video": video}, "options": None}
+    error = client.call("get_action", data=data)["error"]
+    assert error.startswith('observation.video["ego_view"]: expected')
+    assert client.call("ping")["status"] == "ok"

@@ -12,7 +12,7 @@ import pytest
 from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
 from handover_proto.types import ActionSpec, CameraSpec, StateSpec
 from handover_server.gateways.openpi_messages import Adaptation
-from handover_server.inference.admission import AdmissionLimits
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.security.tokens import TokenCheck
 

@@ -7,8 +7,9 @@ from handover_proto.errors import Overloaded, ServerUnavailable
 from handover_proto.types import ImageCodec, Limits, Observation, PolicyRequest, ServerInfo
 from handover_proto.wire.codec import compress
 from handover_proto.wire.messages import serialize_request
-from handover_server.inference.admission import Admission, AdmissionLimits
+from handover_server.inference.admission import Admission
 from handover_server.inference.scheduler import Scheduler
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.request import Lane
 from handover_server.requests.wire_head import RequestHead

@@ -12,7 +12,7 @@ import types
 import grpc
 import pytest
 from handover_server.errors import ServingError
-from handover_server.inference.admission import AdmissionLimits
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.operations import heartbeat as heartbeat_module
 from handover_server.operations import monitor as monitor_module
 from handover_server.operations.metrics import Metrics

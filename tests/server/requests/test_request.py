@@ -1,10 +1,11 @@
 """A request is settled once, and costs nothing once nobody waits for it."""
 
+import gc
 import time
 import types
 
 import pytest
-from handover_proto.errors import DeadlinePassed, ServerUnavailable, Superseded
+from handover_proto.errors import DeadlinePassed, InvalidRequest, ServerUnavailable, Superseded
 from handover_proto.types import Observation, PolicyOutput, PolicyRequest
 from handover_server.requests import request as module
 from handover_server.requests.request import Lane, PendingRequest
@@ -91,3 +92,33 @@ def test_the_bytes_and_arrays_are_let_go_as_soon_as_they_can_be(pending):
     assert pending.data is None
     pending.settle(PolicyOutput({}))
     assert pending.request is None
+
+
+def test_an_error_that_settles_a_request_keeps_nothing_of_the_frames_it_came_through(outcomes):
+    class Pixels(bytes):
+        """A request's bytes, of which can be told when they are let go."""
+
+        def __del__(self) -> None:
+            gone.append(1)
+
+    def decode(data: bytes) -> None:
+        try:
+            raise ValueError(f"{len(data)} bytes that do not parse")
+        except ValueError:
+            raise InvalidRequest("message", "an InferRequest", "other bytes") from None
+
+    gone: list[int] = []
+    data = Pixels(1000)
+    pending = PendingRequest(data, RequestHead(), Lane(), None, outcomes.append)
+    gc.disable()  # no cycle may wait for a collection
+    try:
+        try:
+            decode(data)
+        except InvalidRequest as error:
+            pending.settle(error)
+        del data
+        assert gone == [1]
+    finally:
+        gc.enable()
+    (outcome,) = outcomes
+    assert (outcome.__traceback__, outcome.__context__) == (None, None)

@@ -6,7 +6,7 @@ import struct
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from handover_server.inference.admission import AdmissionLimits
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.policies.hold import HoldPolicy
 
 TIMEOUT_S = 60

@@ -21,7 +21,7 @@ from handover_proto.errors import (
 from handover_proto.policy_pb2_grpc import PolicyServiceStub
 from handover_proto.types import Limits
 from handover_proto.wire import decode_chunk, decode_info
-from handover_server.inference.admission import AdmissionLimits
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.policies.hold import HoldPolicy
 from handover_server.requests.observer import Observer
 from handover_server.requests.request import PendingRequest
@@ -37,7 +37,9 @@ def test_info_tells_the_spec_and_the_limits(serve, noise):
     assert info.spec.state == noise.spec.state
     assert info.spec.action == noise.spec.action
     assert (info.spec.policy, info.spec.checkpoint_hash) == ("noise", "f00d")
-    assert info.limits == Limits(max_batch=2)
+    limits = info.limits
+    assert limits == Limits(limits.max_message_bytes, max_batch=2)
+    assert 3 * limits.max_image_pixels < limits.max_message_bytes < 3.1 * limits.max_image_pixels
     assert info.protocol_version == 1
     assert info.server_version
 
@@ -197,7 +199,7 @@ def test_a_request_that_got_too_old_is_never_computed(serve, gated, door, messag
 
 def test_more_bytes_than_there_is_room_for_are_refused(serve, noise, message):
     server = serve(noise, limits=AdmissionLimits(message_bytes=1000))
-    with pytest.raises(Overloaded, match="MiB of requests"):
+    with pytest.raises(Overloaded, match=r"MiB\) in flight"):
         server.infer_bytes(message().SerializeToString())
 
 

@@ -21,8 +21,9 @@ from handover_proto.errors import (
 )
 from handover_proto.types import Limits, ServerInfo
 from handover_proto.wire.messages import decode_chunk
-from handover_server.inference.admission import Admission, AdmissionLimits
+from handover_server.inference.admission import Admission
 from handover_server.inference.scheduler import Scheduler
+from handover_server.inference.shares import AdmissionLimits
 from handover_server.policies.hold import HoldPolicy
 from handover_server.requests.observer import Observer
 from handover_server.requests.request import Lane
@@ -269,7 +270,7 @@ async def held_session(client) -> AsyncIterator[StreamSession]:
     spec = await asyncio.wrap_future(scheduler.ready)
     admission = Admission(ServerInfo(spec, Limits()), scheduler, AdmissionLimits(), 0)
     try:
-        yield StreamSession(admission, Lane(), client, None, lambda: None)
+        yield StreamSession(admission, Lane(), client, None, lambda size: None)
     finally:
         scheduler.close(TIMEOUT_S)
 

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from handover_common import MissingExtra, run_command
+from handover_common import MissingExtra, run_command, show
 
 from handover_training.finetuning.config import FinetuneConfig, check
 
@@ -29,7 +29,7 @@ def main(config: FinetuneConfig) -> None:
         raise MissingExtra(error.name or "torch", "train") from error
     summary = finetune(config)
     if first:
-        print(summary)
+        show(summary)
 
 
 def module() -> None:

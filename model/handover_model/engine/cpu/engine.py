@@ -23,9 +23,9 @@ from handover_model.engine.functional.inputs import chunk_input, move, start_ids
 from handover_model.engine.functional.prompt_kv_cache import PromptStarts, split_start
 from handover_model.engine.functional.tables import make_tables, take_weights
 from handover_model.engine.functional.token_layout import TokenLayout, find_layout
-from handover_model.engine.interface import EngineOutput, choose_sampler
+from handover_model.engine.interface import EngineOutput
 from handover_model.network.groot import Gr00tNetwork
-from handover_model.network.real_time_chunking import PrefixGuide
+from handover_model.network.real_time_chunking import Prefix, PrefixGuide, no_prefix
 from handover_model.processing.samples import ByteSample
 
 KEPT_LAYOUTS = 32  # one for each length of instruction and size of frames
@@ -41,7 +41,7 @@ class CpuRequest:
     noise: Tensor
     """(1, horizon, max_action_dim) float32"""
     start: PromptStart | None
-    guide: PrefixGuide | None = None
+    prefix: Prefix | None = None
 
 
 class CpuBackend(Protocol):
@@ -72,7 +72,7 @@ class TorchBackend:
         """See CpuBackend.denoise."""
         head = self.weights.head
         observed = observe(head, request.layout, features, request.inputs, request.start)
-        return denoise(head, observed, request.noise, choose_sampler(request.guide))
+        return denoise(head, observed, request.noise, request.prefix)
 
 
 class CpuEngine:
@@ -91,16 +91,19 @@ class CpuEngine:
         pad_token: int,
         weights: EngineWeights | None = None,
         precision: torch.dtype | None = None,
+        *,
+        continues: bool = False,
     ) -> None:
         """Take a network's weights; most stay shared with it.
 
-        weights: in place of the network's own. Requests with a prefix, which need gradients through
-        them, are then left to the modules. precision: of these weights, if not the network's.
+        weights: in place of the network's own. Requests with a PrefixGuide, which need gradients
+        through them, are then left to the modules. precision: of these weights, if not the
+        network's. continues: the network has learnt to continue a prefix.
         """
         self._network, self._embodiment, self._pad = network, embodiment, pad_token
         self.weights = weights or take_weights(network, embodiment)
         self.precision = precision or network.action_head.dtype
-        self._takes_guides = weights is None
+        self._takes_guides, self._continues = weights is None, continues
         self._device = network.action_head.action_encoder.W1.W.device
         self.starts = PromptStarts(self.weights, network.backbone.model.language_model)
         self.tables: OrderedDict[TokenLayout, Tables] = OrderedDict()
@@ -108,10 +111,10 @@ class CpuEngine:
         self.name = "fast"
 
     def run(
-        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
+        self, samples: Sequence[ByteSample], noise: np.ndarray, prefix: Prefix | None = None
     ) -> EngineOutput | None:
         """Denoise (B, horizon, max_action_dim) float32; None if a sample has no layout."""
-        if guide is not None and not self._takes_guides:
+        if isinstance(prefix, PrefixGuide) and not self._takes_guides:
             return None
         layouts = [self._layout(sample) for sample in samples]
         chunks: list[np.ndarray] = []
@@ -121,8 +124,8 @@ class CpuEngine:
                 return None
             begin = time.perf_counter()
             own_noise = torch.from_numpy(noise[place : place + 1]).to(self._device)
-            own_guide = guide and guide.row(place).to(self._device)
-            request = self._request(sample, layout, own_noise, own_guide)
+            own_prefix = prefix and prefix.row(place).to(self._device)
+            request = self._request(sample, layout, own_noise, own_prefix)
             features = self._backend.read(request)
             middle = time.perf_counter()
             chunks.append(self._backend.denoise(request, features)[0].cpu().numpy())
@@ -137,7 +140,8 @@ class CpuEngine:
             return None
         config = self._network.config
         noise = torch.zeros(1, config.action_horizon, config.max_action_dim, device=self._device)
-        return self._request(sample, layout, noise)
+        prefix = no_prefix(noise) if self._continues else None
+        return self._request(sample, layout, noise, prefix)
 
     def use_backend(self, backend: CpuBackend, name: str) -> None:
         """Compute by another backend than plain PyTorch, under this name."""
@@ -148,13 +152,13 @@ class CpuEngine:
         sample: ByteSample,
         layout: TokenLayout,
         noise: Tensor,
-        guide: PrefixGuide | None = None,
+        prefix: Prefix | None = None,
     ) -> CpuRequest:
         start = self.starts.get(start_ids(sample, layout)) if layout.known else None
         inputs = move(
             chunk_input([sample], layout, self._pad), self._device, self.weights.head.dtype
         )
-        return CpuRequest(layout, self._tables_of(layout), inputs, noise, start, guide)
+        return CpuRequest(layout, self._tables_of(layout), inputs, noise, start, prefix)
 
     def _layout(self, sample: ByteSample) -> TokenLayout | None:
         if sample.embodiment != self._embodiment:

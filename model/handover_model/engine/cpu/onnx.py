@@ -1,8 +1,9 @@
 """ONNX Runtime backend of the CPU engine, for small networks, where PyTorch's calls cost too much.
 
 The engine's two halves are traced and converted when a policy is loaded, for its cameras' sizes and
-any length of instruction; nothing is kept on disk. Requests of other sizes, and those that continue
-a prefix (they need gradients), are computed by PyTorch.
+any length of instruction; nothing is kept on disk. Where the policy has learnt to continue a
+prefix, the second half reads one, which may be empty. Requests of other sizes, and those that are
+guided to a prefix (they need gradients), are computed by PyTorch.
 """
 
 import io
@@ -27,6 +28,7 @@ from handover_model.engine.functional.chunk import (
 )
 from handover_model.engine.functional.language import Rotation
 from handover_model.engine.functional.token_layout import TokenLayout
+from handover_model.network.real_time_chunking import CleanPrefix, no_prefix
 
 OPSET = 20  # the first with GELU's tanh form, the last that PyTorch's tracing exporter writes
 WARNING = 2  # ONNX Runtime's level; it warns about machines that it cannot inspect
@@ -58,12 +60,15 @@ class DenoiseHalf(nn.Module):
         super().__init__()
         self.weights, self.request = weights, request
 
-    def forward(self, features: Tensor, state: Tensor, noise: Tensor, *memory: Tensor) -> Tensor:
+    def forward(self, features: Tensor, state: Tensor, noise: Tensor, *more: Tensor) -> Tensor:
         """Return a chunk, from the tensors of denoise_tensors."""
         request, head = self.request, self.weights.head
-        start = PromptStart((), memory[0] if memory else None)
+        prefix = None
+        if isinstance(request.prefix, CleanPrefix):
+            prefix, more = CleanPrefix(*more[:2]), more[2:]
+        start = PromptStart((), more[0] if more else None)
         inputs = replace(request.inputs, state=state)
-        return denoise(head, observe(head, request.layout, features, inputs, start), noise)
+        return denoise(head, observe(head, request.layout, features, inputs, start), noise, prefix)
 
 
 def read_tensors(request: CpuRequest) -> dict[str, Tensor]:
@@ -86,6 +91,8 @@ def denoise_tensors(request: CpuRequest, features: Tensor) -> dict[str, Tensor]:
     """List DenoiseHalf's inputs, named as in read_tensors."""
     memory = request.start.text_memory if request.start is not None else None
     given = {"features": features, "state": request.inputs.state, "noise": request.noise}
+    if isinstance(request.prefix, CleanPrefix):
+        given |= {"target": request.prefix.target, "clean": request.prefix.clean}
     return given if memory is None else {**given, "axis1_memory": memory}
 
 
@@ -96,6 +103,7 @@ class OnnxBackend:
         """Convert both halves for requests like this one; raises what the libraries raise."""
         assert request.start is not None
         self._plain, self._tail = TorchBackend(weights), tail(request.layout)
+        self._continues = isinstance(request.prefix, CleanPrefix)
         features = self._plain.read(request)
         self._read = _convert(ReadHalf(weights, request), read_tensors(request))
         self._denoise = _convert(DenoiseHalf(weights, request), denoise_tensors(request, features))
@@ -110,10 +118,16 @@ class OnnxBackend:
         """See CpuBackend.denoise."""
         if not self._knows(request):
             return self._plain.denoise(request, features)
+        if self._continues and request.prefix is None:
+            request = replace(request, prefix=no_prefix(request.noise))
         return _run(self._denoise, denoise_tensors(request, features))
 
     def _knows(self, request: CpuRequest) -> bool:
-        if request.guide is not None or request.start is None:
+        if request.start is None:
+            return False
+        if request.prefix is not None and not (
+            self._continues and isinstance(request.prefix, CleanPrefix)
+        ):
             return False
         return tail(request.layout) == self._tail
 

@@ -27,7 +27,7 @@ from handover_model.engine.interface import EngineOutput
 from handover_model.engine.reference import check_alike
 from handover_model.errors import ModalityError
 from handover_model.network.groot import Gr00tNetwork
-from handover_model.network.real_time_chunking import PrefixGuide
+from handover_model.network.real_time_chunking import CleanPrefix, Prefix, PrefixGuide, no_prefix
 from handover_model.processing.samples import ByteSample, RawSample
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,10 @@ class Captured:
 
 
 class CudaGraphEngine:
-    """Computes batches of known shapes; others, and those with a prefix, are left to the modules.
+    """Computes batches of known shapes; others, and guided ones, are left to the modules.
 
-    A batch is filled up to its bucket's size by repeating its last row. For one thread.
+    Where the network has learnt to continue a prefix, all graphs read one, which may be empty. A
+    batch is filled up to its bucket's size by repeating its last row. For one thread.
     """
 
     name = "fast (CUDA graphs)"
@@ -65,15 +66,19 @@ class CudaGraphEngine:
         stack: StackFramesFn = stack_frames,
         weights: EngineWeights | None = None,
         precision: torch.dtype | None = None,
+        *,
+        continues: bool = False,
     ) -> None:
         """Capture the buckets for frames like the probe's, from its length of instruction on.
 
         capture: makes a replay of a function: see handover_model.engine.cuda.cuda_graph. stack:
         joins samples' frames; handover_model.engine.cuda.image_resize also prepares them. weights:
-        in place of the network's own; precision: of these, if not the network's. Raises
-        ModalityError when the probe's prompt has no layout, or a graph disagrees with its function.
+        in place of the network's own; precision: of these, if not the network's. continues: the
+        network has learnt to continue a prefix. Raises ModalityError when the probe's prompt has no
+        layout, or a graph disagrees with its function.
         """
         self._network, self._embodiment, self._pad = network, embodiment, pad_token
+        self._continues = continues
         self._stack, self.prepares_frames = stack, isinstance(probe, RawSample)
         shortest = self.layout([probe])
         if shortest is None:
@@ -90,13 +95,14 @@ class CudaGraphEngine:
         self.compiled: set[Bucket] = set()
 
     def run(
-        self, samples: Sequence[ByteSample], noise: np.ndarray, guide: PrefixGuide | None = None
+        self, samples: Sequence[ByteSample], noise: np.ndarray, prefix: Prefix | None = None
     ) -> EngineOutput | None:
         """Denoise (B, horizon, max_action_dim) float32; None for a batch without a bucket.
 
         One replay is the whole chunk: its duration counts as the action head's.
         """
-        layout = self.layout(samples) if guide is None else None
+        known = prefix is None or (self._continues and isinstance(prefix, CleanPrefix))
+        layout = self.layout(samples) if known else None
         bucket = find_bucket(self.buckets, layout) if layout is not None else None
         if bucket is None:
             return None
@@ -106,7 +112,11 @@ class CudaGraphEngine:
         inputs = chunk_input(filled, bucket.layout, self._pad, self._stack)
         assert inputs.real is not None  # the buckets' layouts are padded
         noises = torch.from_numpy(np.concatenate([noise, np.repeat(noise[-1:], more, axis=0)]))
-        given = [inputs.text_ids, inputs.real, inputs.state, noises, *inputs.frames]
+        given = [inputs.text_ids, inputs.real, inputs.state, noises]
+        if self._continues:
+            assert not isinstance(prefix, PrefixGuide)
+            given += _filled(prefix or no_prefix(torch.from_numpy(noise)), more)
+        given += inputs.frames
         if torch.cuda.is_available():
             given = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in given]
         chunks = self._captured[bucket].replay(given)[: len(samples)].cpu().numpy()
@@ -159,7 +169,9 @@ class CudaGraphEngine:
     def _capture_plain(self, bucket: Bucket, state_steps: int) -> Captured:
         network, config = self._network, self._network.config
         layout, head = bucket.layout, network.action_head
-        chunk = ChunkModule(self.weights, layout, make_tables(network, layout)).eval()
+        chunk = ChunkModule(
+            self.weights, layout, make_tables(network, layout), self._continues
+        ).eval()
         inputs = empty_inputs(
             layout,
             network.eagle.pixels_per_token,
@@ -167,6 +179,7 @@ class CudaGraphEngine:
             (config.action_horizon, config.max_action_dim),
             head.action_encoder.W1.W.device,
             head.dtype,
+            self._continues,
         )
         captured = Captured(chunk, inputs, self._capture_one(chunk, inputs))
         self._check(bucket, captured.replay, lambda given: chunk(*given), inputs)
@@ -199,3 +212,9 @@ class CudaGraphEngine:
             return None
         rows = [sample.input_ids for sample in samples]
         return find_layout(rows, grids.pop(), eagle.image_token_index)
+
+
+def _filled(prefix: CleanPrefix, more: int) -> list[Tensor]:
+    """Return a batch's target and clean steps, with the last row `more` times again."""
+    parts = (prefix.target, prefix.clean)
+    return [torch.cat([part, part[-1:].expand(more, *part.shape[1:])]) for part in parts]

@@ -66,6 +66,8 @@ class SkinnyLinear:
         from handover_model.engine.cuda.triton_kernels.skinny_linear import skinny_linear
 
         layer = self.layer
+        if norm is not None and norm.weight.ndim > 1:  # the kernel knows one scale for all tokens
+            tokens, norm = norm(tokens), None
         rounded = isinstance(layer, Fp8Linear)
         return skinny_linear(
             tokens.contiguous(),
@@ -144,7 +146,7 @@ def use_kernels(chunk: ChunkModule, tokens: int, clock: Clock, known: Known) -> 
         head=replace(head, mix=own),
         vision=replace(vision, mix=_faster_mix(patches, seen, clock, known)),
     )
-    return ChunkModule(weights, chunk.layout, chunk.tables).eval()
+    return ChunkModule(weights, chunk.layout, chunk.tables, chunk.continues).eval()
 
 
 def _faster_linear(

@@ -5,7 +5,6 @@ weights of each norm, and its part of the action encoder is a bias. Whatever dep
 observation (state tokens, keys and values of the features) is computed once, before the steps.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,6 @@ from handover_model.network.dit import Memory
 from handover_model.network.real_time_chunking import Velocity
 
 SELF, TEXT, IMAGE = "self", "text", "image"  # what a block attends to
-Sampler = Callable[[Velocity, Tensor, int], Tensor]  # velocity, noise, steps -> actions
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,32 @@ class BlockWeights:
 
 @dataclass(frozen=True)
 class StepWeights:
-    """Weights of one denoising step, in addition to the shared ones."""
+    """Weights of one timestep, in addition to the shared ones; see `select`."""
 
     encoder_bias: Tensor
     """(width,): the timestep's part of the action encoder, and its first layers' biases"""
     norms: tuple[Norm, ...]
     """Each block's first norm, scaled and shifted by the timestep"""
     output_norm: Norm
+
+    def select(self, clean: "StepWeights", is_clean: Tensor, others: int) -> "StepWeights":
+        """Give each token the weights of its own timestep: these, or those of clean actions.
+
+        is_clean: (B, horizon) bool; others: tokens before a chunk's, which are not clean.
+        """
+        actions = is_clean.flatten()[:, None]
+        tokens = functional.pad(is_clean, (others, 0)).flatten()[:, None]
+
+        def norm(mine: Norm, theirs: Norm, which: Tensor) -> Norm:
+            weight = torch.where(which, theirs.weight, mine.weight)
+            return Norm(weight, torch.where(which, theirs.bias, mine.bias), mine.eps)
+
+        pairs = zip(self.norms, clean.norms, strict=True)
+        return StepWeights(
+            torch.where(actions, clean.encoder_bias, self.encoder_bias),
+            tuple(norm(mine, theirs, tokens) for mine, theirs in pairs),
+            norm(self.output_norm, clean.output_norm, actions),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,8 @@ class HeadWeights:
     """(horizon, width): position embeddings and the encoder's last bias"""
     blocks: tuple[BlockWeights, ...]
     steps: tuple[StepWeights, ...]
+    clean: StepWeights
+    """Those of actions that are given without noise"""
     decode: Mlp
     """From the transformer's normed output; its projection is folded into the first layer"""
     heads: int
@@ -114,12 +133,21 @@ def encode_state(weights: HeadWeights, state: Tensor) -> Tensor:
 
 
 def velocity_of(
-    weights: HeadWeights, state_tokens: Tensor, memories: list[Memory | None]
+    weights: HeadWeights,
+    state_tokens: Tensor,
+    memories: list[Memory | None],
+    is_clean: Tensor | None = None,
 ) -> Velocity:
-    """Return the velocity as a differentiable function of noisy actions and step."""
+    """Return the velocity as a differentiable function of noisy actions and step.
+
+    is_clean: (B, horizon) bool, steps whose actions have no noise.
+    """
 
     def velocity(actions: Tensor, step: int) -> Tensor:
-        return predict_velocity(weights, actions, step, state_tokens, memories)
+        own = weights.steps[step]
+        if is_clean is not None:
+            own = own.select(weights.clean, is_clean, state_tokens.shape[1])
+        return predict_velocity(weights, actions, own, state_tokens, memories)
 
     return velocity
 
@@ -127,13 +155,12 @@ def velocity_of(
 def predict_velocity(
     weights: HeadWeights,
     actions: Tensor,
-    step: int,
+    own: StepWeights,
     state_tokens: Tensor,
     memories: list[Memory | None],
 ) -> Tensor:
     """Predict the velocity of noisy actions: (B, H, A) float32 -> (B, H, A) float32."""
     batch, horizon, _ = actions.shape
-    own = weights.steps[step]
     inner = torch.addmm(
         own.encoder_bias, actions.flatten(0, 1).to(weights.dtype), weights.encode_in
     )

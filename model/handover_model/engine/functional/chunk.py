@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from handover_model.engine.functional.action_head import (
     HeadWeights,
-    Sampler,
     encode_state,
     order_memories,
     split_memory,
@@ -24,7 +23,7 @@ from handover_model.engine.functional.linear import Linear
 from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.engine.functional.vision import VisionWeights, look
 from handover_model.network.dit import Memory
-from handover_model.network.real_time_chunking import sample
+from handover_model.network.real_time_chunking import CleanPrefix, Prefix, choose_sampler
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,12 @@ def make_chunk(
     inputs: ChunkInput,
     noise: Tensor,
     start: PromptStart | None = None,
-    sampler: Sampler = sample,
+    prefix: Prefix | None = None,
 ) -> Tensor:
     """Denoise chunks: noise (B, H, A) float32 -> actions (B, H, A) float32, normalized units."""
     features = read_prompt(weights, layout, tables, inputs, start)
     return denoise(
-        weights.head, observe(weights.head, layout, features, inputs, start), noise, sampler
+        weights.head, observe(weights.head, layout, features, inputs, start), noise, prefix
     )
 
 
@@ -132,11 +131,12 @@ def observe(
 
 
 def denoise(
-    head: HeadWeights, observed: Observed, noise: Tensor, sampler: Sampler = sample
+    head: HeadWeights, observed: Observed, noise: Tensor, prefix: Prefix | None = None
 ) -> Tensor:
     """Run the denoising steps: noise (B, H, A) float32 -> actions, the same."""
-    velocity = velocity_of(head, observed.state_tokens, observed.memories)
-    return sampler(velocity, noise, len(head.steps))
+    clean = prefix.clean if isinstance(prefix, CleanPrefix) else None
+    velocity = velocity_of(head, observed.state_tokens, observed.memories, clean)
+    return choose_sampler(prefix)(velocity, noise, len(head.steps))
 
 
 def cut(rows: Tensor, spans: Sequence[tuple[int, int]], offset: int) -> Tensor:

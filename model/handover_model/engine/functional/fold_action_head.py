@@ -49,6 +49,7 @@ def take_head(head: ActionHead, embodiment: int) -> HeadWeights:
             _step(head, blocks, head.bucket(step), first[1], second)
             for step in range(head.config.num_inference_timesteps)
         ),
+        clean=_step(head, blocks, head.clean_bucket, first[1], second),
         decode=_decoder(head, embodiment),
         heads=head.config.diffusion_model_cfg.num_attention_heads,
     )

@@ -24,16 +24,20 @@ def mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tenso
 
 @dataclass(frozen=True)
 class Norm:
-    """A LayerNorm."""
+    """A LayerNorm, whose scale and shift may be each token's own."""
 
     weight: Tensor
-    """(width,)"""
+    """(width,), or (tokens, width)"""
     bias: Tensor
-    """(width,)"""
+    """(width,), or (tokens, width)"""
     eps: float
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Normalize tokens: (..., width) -> the same shape."""
+        if self.weight.ndim > 1:
+            width = int(self.weight.shape[-1])  # to the exporter's tracer, too, a number
+            normed = functional.layer_norm(tokens, (width,), eps=self.eps)
+            return normed * self.weight + self.bias
         return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
 
 

@@ -1,0 +1,48 @@
+"""Calls beside the policy's: health, reflection and GetInfo, however large their messages are."""
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from handover_proto import policy_pb2 as pb
+from handover_server.policies.hold import HoldPolicy
+
+TIMEOUT_S = 60.0
+CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+GET_INFO = "/handover.policy.v1.PolicyService/GetInfo"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+def status_of(reply: bytes) -> int:
+    return health_pb2.HealthCheckResponse.FromString(reply).status
+
+
+def test_health_answers_by_name_as_its_protocol_says(serve):
+    check = serve(HoldPolicy()).channel.unary_unary(CHECK)
+    ours = health_pb2.HealthCheckRequest(service="handover.policy.v1.PolicyService")
+    assert status_of(check(ours.SerializeToString(), timeout=TIMEOUT_S)) == SERVING
+    other = health_pb2.HealthCheckRequest(service="another")
+    with pytest.raises(grpc.RpcError) as caught:
+        check(other.SerializeToString(), timeout=TIMEOUT_S)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_name_of_megabytes_is_not_looked_at(serve):
+    server = serve(HoldPolicy())
+    long = health_pb2.HealthCheckRequest(service="x" * (3 << 20)).SerializeToString()
+    assert status_of(server.channel.unary_unary(CHECK)(long, timeout=TIMEOUT_S)) == SERVING
+    watching = server.channel.unary_stream(WATCH)(long, timeout=TIMEOUT_S)
+    assert status_of(next(iter(watching))) == SERVING
+    watching.cancel()
+    names = server.channel.stream_stream(REFLECT)
+    request = reflection_pb2.ServerReflectionRequest(file_by_filename="x" * (3 << 20))
+    (reply,) = names(iter([request.SerializeToString()]), timeout=TIMEOUT_S)
+    told = reflection_pb2.ServerReflectionResponse.FromString(reply).error_response
+    assert told.error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+
+
+def test_info_is_told_whatever_the_request_holds(serve):
+    call = serve(HoldPolicy()).channel.unary_unary(GET_INFO)
+    reply = pb.GetInfoReply.FromString(call(b"\xff" * (3 << 20), timeout=TIMEOUT_S))
+    assert reply.policy == "hold"
