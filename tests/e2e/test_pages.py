@@ -70,6 +70,7 @@ def test_every_page_with_commands_of_this_test_has_one():
         "docs/conversion.md",
         "docs/evaluation.md",
         "docs/robot.md",
+        "docs/robustness.md",
         "docs/serving.md",
         "docs/training.md",
         "training/recipes/README.md",
@@ -131,6 +132,15 @@ def test_closed_loop(terminal):
         assert (terminal.folder / page).stat().st_size > 20_000
     result = json.loads((terminal.folder / "benchmarks/results/real_time.json").read_text())
     assert [cell["switching"] for cell in result["cells"]] == ["rtc"]
+
+
+def test_robustness(terminal):
+    flags = f"{SHORT['rollout']} --axes instruction"
+    terminal.short = {**SHORT, "rollout": flags}
+    terminal.run_page("docs/robustness.md")
+    suite = figures(terminal.folder / "SUITE")
+    assert [axis["axis"] for axis in suite["axes"]] == ["instruction"]
+    assert suite["control"]["episodes"] == 1
 
 
 def test_training(terminal, base):
