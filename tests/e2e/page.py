@@ -21,17 +21,31 @@ from .conftest import wait_for_address
 
 _TEST = "tests/e2e/test_pages.py"
 _ADDRESS = re.compile(r"HOST:PORT|127\.0\.0\.1:50051|gpu-host:50051")
-# $SHORT_COMMAND: what makes a command short; a flag that is given twice counts the last time
+# $SHORT_COMMAND: flags that make a command short, in place of the page's: a flag that
+# stands twice is refused
+_SHORTEN = """
+shorten() {
+    short=" $1 " kept=() dropped=
+    shift
+    for one in "$@"; do
+        case "$one" in --*) dropped=; [[ "$short" == *" ${one%%=*} "* ]] && dropped=1 ;; esac
+        [[ $dropped ]] || kept+=("$one")
+    done
+}
+"""
 _PROGRAMS = {
     "handover": """
-        short="SHORT_${1//-/_}"
+        name="SHORT_${1//-/_}"
         case "$1" in convert|finetune|serve) home="$SERVER" ;; *) home="$SIM" ;; esac
-        exec "$home/bin/handover" "$@" ${!short-}""",
+        shorten "${!name-}" "$@"
+        exec "$home/bin/handover" "${kept[@]}" $short""",
     "python": """
         case "$*" in *handover_model*|*handover_training*) home="$SERVER" ;; *) home="$SIM" ;; esac
-        exec "$home/bin/python" "$@" ${SHORT_python-}""",
+        shorten "${SHORT_python-}" "$@"
+        exec "$home/bin/python" "${kept[@]}" $short""",
     "torchrun": """
-        exec "$SERVER/bin/torchrun" "${@/#--nproc_per_node=4/--nproc_per_node=2}" ${SHORT_finetune}
+        shorten "${SHORT_finetune}" "${@/#--nproc_per_node=4/--nproc_per_node=2}"
+        exec "$SERVER/bin/torchrun" "${kept[@]}" $short
         """,
 }
 
@@ -51,7 +65,7 @@ class Terminal:
         programs = self.folder / ".programs"
         programs.mkdir()
         for name, text in _PROGRAMS.items():
-            (programs / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+            (programs / name).write_text(f"#!/usr/bin/env bash\n{_SHORTEN}{text}\n")
             (programs / name).chmod(0o755)
         for name in (".venv-server", ".venv-sim"):
             home = self.server if name == ".venv-server" else self.sim
