@@ -22,11 +22,11 @@ class ServerProcess:
 
 @contextmanager
 def server_process(
-    *command: str, quiet: bool = False, **environment: str
+    *command: str, quiet: bool = False, ready_s: float = READY_S, **environment: str
 ) -> Iterator[ServerProcess]:
     """Run a server that prints a line with its address once it answers; SystemExit without it.
 
-    quiet: leave its messages out
+    quiet: leave its messages out; ready_s: within which the line has to come
     """
     process = subprocess.Popen(
         command,
@@ -36,7 +36,7 @@ def server_process(
         env={**os.environ, **environment},
     )
     assert process.stdout is not None
-    too_late = threading.Timer(READY_S, process.kill)
+    too_late = threading.Timer(ready_s, process.kill)
     too_late.start()
     try:
         words = process.stdout.readline().split()

@@ -1,6 +1,6 @@
 """What a server adds to the policy's own work: from wire to wire, less the policy's stages.
 
-    python -m benchmarks.serving.server_overhead        (extra serve)
+    python -m benchmarks.serving.server_overhead [--checkpoint DIR]        (extra serve)
 
 One client asks again once it is answered. The round trip is the client's; queue, decode and encode
 are the server's own account of what it did beside the policy. Both share this machine's cores.
@@ -8,6 +8,7 @@ are the server's own account of what it did beside the policy. Both share this m
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from benchmarks.harness.machine import OthersAtWork
 from benchmarks.harness.result_file import write_result
 from benchmarks.harness.server_process import server_process
 from benchmarks.inference.timing import percentiles
-from benchmarks.serving.load import SERVERS
+from benchmarks.serving.load import CHECKPOINT, SERVE
 
 POLICY = ("preprocess_ms", "backbone_ms", "action_head_ms")
 SERVER = ("queue_ms", "decode_ms", "encode_ms")
@@ -30,6 +31,11 @@ READY_S = 60.0
 class OverheadBenchmark:
     """Measure what a server adds for a raw 256×256 frame."""
 
+    checkpoint: Path = CHECKPOINT
+    """Served beside the hold policy"""
+    device: str = "auto"
+    start_s: float = 120.0
+    """Within which a server has to answer"""
     warm_up: int = 50
     iterations: int = 500
     name: str = "server_overhead"
@@ -39,9 +45,12 @@ class OverheadBenchmark:
 def main(config: OverheadBenchmark) -> dict[str, Any]:
     """Measure both policies, print and write the figures."""
     others = OthersAtWork()
-    policies = {name: _measure(config, name) for name in SERVERS}
+    shipped = ("--checkpoint", str(config.checkpoint), "--device", config.device)
+    servers = {"hold": ("--policy", "hold"), "shipped": shipped}
+    policies = {name: _measure(config, name, flags) for name, flags in servers.items()}
     result = {
         "what": "one client, raw 256x256 frames, ms; round trips less the policy's own stages",
+        "checkpoint": config.checkpoint.name,
         "iterations": config.iterations,
         "other_processes_cores": others.cores(),
         "policies": policies,
@@ -50,12 +59,12 @@ def main(config: OverheadBenchmark) -> dict[str, Any]:
     return result
 
 
-def _measure(config: OverheadBenchmark, name: str) -> dict[str, Any]:
+def _measure(config: OverheadBenchmark, name: str, flags: tuple[str, ...]) -> dict[str, Any]:
     trips: list[float] = []
     added: list[float] = []
     own: list[float] = []
     with (
-        server_process(*SERVERS[name], quiet=True) as server,
+        server_process(*SERVE, *flags, quiet=True, ready_s=config.start_s) as server,
         PolicyClient.connect(server.address) as client,
     ):
         client.wait_until_ready(READY_S)

@@ -1,4 +1,4 @@
-"""The tables that benchmarks write into docs/serving.md are those of the committed figures."""
+"""The tables that benchmarks write into the pages are those of the committed figures."""
 
 import importlib
 import json
@@ -22,3 +22,14 @@ def test_the_table_is_that_of_the_figures(benchmark_module, name):
     page = docs_table.DOCS.read_text(encoding="utf-8")
     placed = f"<!-- {name}.json -->\n{benchmark.page_part(figures)}\n<!-- end of {name}.json -->"
     assert placed in page, f"run: python -m benchmarks.serving.{name} --table"
+
+
+def test_the_table_of_evaluations_that_stop_is_that_of_the_figures(benchmark_module):
+    benchmark = benchmark_module("benchmarks.evaluation.sequential")
+    figures = json.loads((ROOT / "benchmarks/results/sequential.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/closed_loop.md").read_text(encoding="utf-8")
+    table = benchmark.page_part(figures)
+    assert f"<!-- sequential.json -->\n{table}\n<!-- end of sequential.json -->" in page
+    for row in figures["rows"]:
+        if "saved" not in row:
+            assert row["decided"] <= figures["error"], "more false decisions than promised"

@@ -1,5 +1,6 @@
 """The command `handover compare`: two evaluation runs side by side, before and after."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -7,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import tyro
 from handover_common import UsageError
 
+from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_security
+
 if TYPE_CHECKING:
     from handover_client.comparison.comparison import Comparison
 
 # ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
 _PageFile = Annotated[Optional[Path], tyro.conf.arg(metavar="PAGE.html")]
-_RunA = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_A")]]
-_RunB = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_B")]]
+_RunsFolder = Annotated[Optional[Path], tyro.conf.arg(metavar="DIR")]
+_RunA = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN_A")]]
+_RunB = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN_B")]]
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,27 @@ class CompareConfig:
     """Show two evaluation runs side by side: before, after, and the difference."""
 
     run_a: _RunA
-    """Folder of the run before, or a file in the form of its metrics.json."""
+    """Folder of the run before, or a file in the form of its metrics.json; with --until-decided the
+    address of a policy server, HOST:PORT."""
     run_b: _RunB
-    """Folder of the run after, or such a file."""
+    """Folder of the run after, or such a file, or the other server's address."""
     output: _PageFile = None
     """Also write the comparison as an HTML page to this file."""
     anyway: bool = False
     """Compare runs that are not comparable, too; the differences are listed."""
+    until_decided: bool = False
+    """Play both servers' policies in MuJoCo on the same seeds until one is known to be better; that
+    is looked at after every pair of episodes, and wrong in at most one of twenty comparisons."""
+    runs: _RunsFolder = None
+    """With --until-decided: folder for the two runs, a and b. The same command resumes them."""
+    task: str = "transfer_cube"
+    """With --until-decided: task for the robot."""
+    episodes: int = 200
+    """With --until-decided: the most episodes of each; then it stays open."""
+    seed: int = 1000
+    """With --until-decided: episode i starts from seed + i."""
+    security: SecurityOptions = NO_SECURITY
+    """With --until-decided: how the connections are protected."""
 
 
 def main(config: CompareConfig) -> "Comparison":
@@ -35,15 +53,36 @@ def main(config: CompareConfig) -> "Comparison":
 
     Raises EvaluationError for folders that are no runs, or runs that cannot be compared.
     """
+    if config.until_decided != (config.runs is not None):
+        raise UsageError("--until-decided and --runs DIR belong together: give both or neither")
     if config.output is not None and config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
     from handover_client.comparison.run import compare_runs
     from handover_client.report.comparison import write_comparison
     from handover_client.report.terminal import print_comparison
 
-    comparison, runs = compare_runs(config.run_a, config.run_b, config.anyway)
+    places = _play(config) if config.until_decided else (Path(config.run_a), Path(config.run_b))
+    comparison, runs = compare_runs(*places, config.anyway)
     print_comparison(comparison)
     if config.output is not None:
-        write_comparison(config.output, comparison, (config.run_a, config.run_b), runs)
+        write_comparison(config.output, comparison, places, runs)
         print(f"page: {config.output}")
     return comparison
+
+
+def _play(config: CompareConfig) -> tuple[Path, Path]:
+    """Play both servers' policies; gives the folders of the runs."""
+    from handover_client.comparison.duel import play_until_decided
+    from handover_client.report.page import write_report
+    from handover_client.rollout.config import EpisodeSettings, RolloutConfig
+
+    assert config.runs is not None
+    played = RolloutConfig(
+        config.runs,
+        settings=EpisodeSettings(task=config.task),
+        episodes=config.episodes,
+        seed=config.seed,
+    )
+    security = read_security(config.security, os.environ)
+    play_until_decided((config.run_a, config.run_b), played, security, write_report)
+    return config.runs / "a", config.runs / "b"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handover_client.results.formatting import percent
+from handover_client.results.sequential import Interval, decided_after
 from handover_client.results.statistics import PairedOutcomes
 
 SHARE = "share"
@@ -60,6 +61,7 @@ class Pairing:
 
     outcome: str
     counts: PairedOutcomes
+    sequence: tuple[Interval, ...] = ()  # of b's success rate less a's, pair by pair
 
     def verdict(self) -> str:
         """McNemar's test on the episodes in which only one of the runs succeeded, in words."""
@@ -67,6 +69,25 @@ class Pairing:
         written = f"p = {p_value:.3f}" if p_value >= 0.001 else "p < 0.001"
         meaning = "the runs differ" if p_value < 0.05 else "chance alone would explain it"
         return f"McNemar's exact test, two-sided: {written}; {meaning}"
+
+    @property
+    def decided_after(self) -> int | None:
+        """The pairs after which the runs were known to differ, however often one looked."""
+        return decided_after(self.sequence, 0.0)
+
+    def anytime_verdict(self) -> str:
+        """What may be said by somebody who stops when it is decided, in words."""
+        if not self.sequence:
+            return ""
+        last = self.sequence[-1]
+        written = f"{100 * last.low:+.1f} to {100 * last.high:+.1f} points"
+        if self.decided_after is None:
+            return f"looked at after every pair: {written}; not decided"
+        better = "after" if last.low > 0 else "before"
+        return (
+            f"looked at after every pair: {written}; decided after {self.decided_after} of "
+            f"{last.outcomes} pairs: {better} is better"
+        )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from handover_client.comparison.comparison import (
     settings_that_differ,
 )
 from handover_client.results.formatting import policy_and_hash
+from handover_client.results.sequential import mean_sequence
 from handover_client.results.statistics import pair
 
 _MUST_AGREE = {"task": "task", "max_steps": "most steps"}
@@ -49,10 +50,15 @@ def compare_rollouts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Com
             Section("latency of a chunk, ms", latency_changes(before, after)),
         ),
         pairings=(
-            Pairing("success", pair(_pairs(before, after, "success"))),
-            Pairing("strict success", pair(_pairs(before, after, "strict_success"))),
+            _pairing("success", _pairs(before, after, "success")),
+            _pairing("strict success", _pairs(before, after, "strict_success")),
         ),
     )
+
+
+def _pairing(outcome: str, pairs: list[tuple[bool, bool]]) -> Pairing:
+    gains = (float(second) - float(first) for first, second in pairs)
+    return Pairing(outcome, pair(pairs), tuple(mean_sequence(gains, -1.0, 1.0)))
 
 
 def _by_seed(figures: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:

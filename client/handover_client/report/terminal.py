@@ -14,11 +14,13 @@ from handover_client.replay.baselines import TITLES
 from handover_client.replay.figures import HEADLINE_THRESHOLD
 from handover_client.report.tables import COLUMN_GROUPS, MOTION, score_cells
 from handover_client.results.formatting import (
+    answer_to_until,
     clock_name,
     incidents,
     listed,
     percent,
     percent_interval,
+    points,
     policy_name,
 )
 
@@ -131,6 +133,8 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
     console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
     count = figures["episodes"]
     console.print(f"{count} episode{'s' * (count != 1)}, {clock_name(figures)}\n")
+    if until := answer_to_until(figures):
+        console.print(f"  [bold]{escape(until)}[/]")
     for name, share in (("success", figures), ("strict success", figures["strict"])):
         console.print(f"  {name:<24}{percent_interval(share)}")
     for reward, share in figures["funnel"].items():
@@ -181,6 +185,7 @@ def print_comparison(comparison: Comparison) -> None:
         console.print()
         console.print(_pair_table(pairing))
         console.print(pairing.verdict())
+        console.print(pairing.anytime_verdict())
 
 
 def _table(section: Section) -> Table:
@@ -205,3 +210,22 @@ def _pair_table(pairing: Pairing) -> Table:
     table.add_row("before: yes", str(counts.both), str(counts.only_a))
     table.add_row("before: no", str(counts.only_b), str(counts.neither))
     return table
+
+
+def robustness_lines(figures: Mapping[str, Any]) -> list[str]:
+    """Write the suite as lines of text: the control, then each axis with its strengths."""
+    control = figures["control"]
+    lines = [
+        f"robustness: {policy_name(figures)} on {figures['settings']['task']}, "
+        f"{control['episodes']} seeds a cell",
+        f"{'control':<14}{percent(control['success_rate']):>7}",
+    ]
+    for axis in figures["axes"]:
+        cells = "   ".join(
+            f"{percent(cell['success_rate']):>7} ({points(cell['difference'])})"
+            for cell in axis["cells"]
+        )
+        too_much = axis["falls_below_80_at"]
+        end = f"below 80 % at {too_much}" if too_much else "80 % at every strength"
+        lines.append(f"{axis['axis']:<14}{cells}   {end}")
+    return lines

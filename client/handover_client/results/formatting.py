@@ -69,3 +69,18 @@ def listed(episodes: Sequence[int]) -> str:
     """List episodes, at most twelve: "0, 1, 2 …"."""
     more = " …" if len(episodes) > _MOST_LISTED else ""
     return ", ".join(map(str, episodes[:_MOST_LISTED])) + more
+
+
+def points(share: float) -> str:
+    """Write a difference of shares in percentage points: -0.125 as −12."""
+    return f"{100 * share:+.0f}".replace("-", "−")
+
+
+def answer_to_until(figures: Mapping[str, Any]) -> str:
+    """Write what --until asked of a rollout, and the answer; empty where nothing was asked."""
+    asked = figures.get("until")
+    if not asked:
+        return ""
+    answer = {True: "yes", False: "no", None: "open"}[asked["answer"]]
+    count = f"{figures['episodes']} of at most {asked['episodes_planned']} episodes"
+    return f"{asked['question']}? {answer}, after {count}"

@@ -8,6 +8,7 @@ from handover_envs.tasks import SUCCESS_REWARD, find_task, task_names
 from handover_proto import StageDurations
 
 from handover_client.results.latency import Call, latency_figures, percentiles
+from handover_client.results.sequential import mean_sequence
 from handover_client.results.statistics import wilson_95
 from handover_client.rollout.record import EpisodeRecord
 
@@ -16,6 +17,8 @@ DEFINITIONS = {
     "strict_success": "the object held for good for 10 control steps in a row: the cube off the "
     "table in the left hand alone; the peg in the socket, each hand holding its part off the table",
     "wilson_95": "Wilson's 95 % interval of a share of episodes",
+    "anytime_95": "95 % interval of the success rate after each episode in turn, right however "
+    "often one looks and whenever one stops (a betting confidence sequence, arXiv:2010.09686)",
     "funnel": "episodes that reached a reward at least once",
     "time_to_success_s": "simulated seconds until reward 4, over the successful episodes",
     "jerk_rms": "root mean square third derivative of the arms' joint targets as played, rad/s³",
@@ -40,6 +43,10 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
         "definitions": DEFINITIONS,
         "episodes": len(records),
         **_share([record.success for record in records]),
+        "anytime_95": [
+            [round(each.low, 5), round(each.high, 5)]
+            for each in mean_sequence(float(record.success) for record in records)
+        ],
         "strict": _share([record.strict_success for record in records]),
         "funnel": {
             str(reward): _share([record.max_reward >= reward for record in records])

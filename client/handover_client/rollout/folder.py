@@ -48,6 +48,14 @@ class RolloutFolder(WorkFolder):
             os.fsync(lines.fileno())
         self.finished[record.episode] = record
 
+    def keep_first(self, episodes: int) -> None:
+        """Drop the finished episodes after the first ones, with their videos and traces."""
+        for episode in [each for each in self.finished if each >= episodes]:
+            record = self.finished.pop(episode)
+            self._trace_path(episode).unlink(missing_ok=True)
+            if record.video:
+                (self.path / record.video).unlink(missing_ok=True)
+
     def trace(self, episode: int) -> EpisodeTrace:
         """Read a finished episode's trace; raises EvaluationError where it is not kept."""
         try:

@@ -9,6 +9,8 @@ from handover_common import ProgressBar
 
 from handover_client.errors import EvaluationError
 from handover_client.results.provenance import rollout_provenance
+from handover_client.results.sequential import MeanSequence
+from handover_client.results.stopping import Question
 from handover_client.rollout.episode import EpisodeTask, FinishedEpisode
 from handover_client.rollout.figures import rollout_figures
 from handover_client.rollout.folder import RolloutFolder
@@ -24,11 +26,13 @@ _MOST_LOST_IN_A_ROW = 3  # episodes without a server: then it will not come back
 class Rollout:
     """A rollout that fits its server, before its first episode.
 
-    objects: names of the objects that have a start pose
+    objects: names of the objects that have a start pose; until: a question about the success rate
+    that ends it once it is answered
     """
 
     tasks: Sequence[EpisodeTask]
     objects: Sequence[str]
+    until: Question | None = None
 
     def plan(self) -> dict[str, Any]:
         """List what decides the episodes: a resumed run must have the same."""
@@ -55,13 +59,15 @@ class Rollout:
         waits for a rerun.
         """
         first = self.tasks[0]
-        _play_rest(folder, self.tasks, play_all)
+        answer = _Answer(self.until)
+        _play_rest(folder, self.tasks, play_all, answer)
         if first.settings.videos == "failures":
             _film_a_success(folder, self.tasks, play_all)
         info, address = (first.server.info, first.server.address) if first.server else (None, "")
         return {
             "kind": "rollout",
             **rollout_figures(folder.records(), first.control_rate_hz),
+            "until": answer.figures(len(self.tasks)),
             "settings": self.plan(),
             "instruction": first.view.task,
             "objects": list(self.objects),
@@ -70,7 +76,44 @@ class Rollout:
         }
 
 
-def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll) -> None:
+class _Answer:
+    """Answer to --until from the episodes in their order, whichever end first."""
+
+    def __init__(self, question: Question | None) -> None:
+        self._question = question
+        self._sequence = MeanSequence()
+        self.value: bool | None = None
+
+    def given_by(self, folder: RolloutFolder) -> bool:
+        """Take the episodes that are finished without a gap; tell whether they answer it.
+
+        Then the folder keeps no episode after the one that did: those under way were not asked for.
+        """
+        if self._question is None:
+            return False
+        while self.value is None and (record := folder.finished.get(self._episodes())) is not None:
+            if record.ended == "server_lost":
+                break
+            self.value = self._question.answer(self._sequence.add(self._question.value(record)))
+        if self.value is not None:
+            folder.keep_first(self._episodes())
+        return self.value is not None
+
+    def figures(self, planned: int) -> dict[str, Any] | None:
+        """Give what metrics.json says of it; None without a question."""
+        if self._question is None:
+            return None
+        return {"question": str(self._question), "answer": self.value, "episodes_planned": planned}
+
+    def _episodes(self) -> int:
+        return len(self._sequence.intervals)
+
+
+def _play_rest(
+    folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll, answer: _Answer
+) -> None:
+    if answer.given_by(folder):
+        return
     rest = [task for task in tasks if task.episode not in folder.finished]
     lost_in_a_row = 0
     with ProgressBar("", len(tasks), transient=True) as bar:
@@ -78,6 +121,8 @@ def _play_rest(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: Pl
         for finished in play_all(rest):
             folder.keep(finished.record, finished.video, finished.trace)
             _show(bar, folder.records(), len(tasks))
+            if answer.given_by(folder):
+                return
             lost = finished.record.ended == "server_lost"
             lost_in_a_row = lost_in_a_row + 1 if lost else 0
             if lost_in_a_row == min(_MOST_LOST_IN_A_ROW, len(rest)):

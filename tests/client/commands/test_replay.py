@@ -28,8 +28,9 @@ PARTS = ("joints_14", "slots_29", "arms_12", "grippers_2")
 
 
 def replay_command(server, dataset, output, *more):
-    where = ["--server", server.address, "--dataset-path", str(dataset), "--output", str(output)]
-    return cli.run(["replay", *where, *more])
+    where = {"--server": server.address, "--dataset-path": str(dataset), "--output": str(output)}
+    rest = [word for pair in where.items() if pair[0] not in more for word in pair]
+    return cli.run(["replay", *rest, *more])
 
 
 def leftovers(folder):

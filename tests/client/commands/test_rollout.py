@@ -255,7 +255,8 @@ def start_command(folder, *flags) -> subprocess.Popen:
         "--policy",
         "scripted",
     ]
-    command += ["--videos", "none", "--workers", "1", "--output", str(folder / "run"), *flags]
+    command += ["--videos", "none", "--workers", "1", *flags]
+    command += [] if "--output" in flags else ["--output", str(folder / "run")]
     return subprocess.Popen(
         command,
         env=source_environment(),

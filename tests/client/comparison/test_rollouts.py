@@ -1,5 +1,6 @@
 """`handover compare` on two rollouts: pairs of the same episodes."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rich", reason="handover compare needs the extra replay")
@@ -60,6 +61,18 @@ def test_the_same_seeds_are_paired():
     (success, *_) = comparison.sections[0].changes
     assert success.cells() == ("30.0 %", "90.0 %", "+60.0 points")
     assert success.verdict == "better"
+
+
+def test_pairs_tell_after_how_many_they_were_decided_however_often_one_looks():
+    # with all of n pairs won the capital is the mean of (1 + b)^n over the bets: 40 after 7
+    comparison = compare_rollouts(run_of([False] * 10), run_of([True] * 10))
+    bets = (np.arange(64) + 0.5) / 64
+    needed = next(n for n in range(20) if np.mean((1 + bets) ** n) >= 40)
+    (pairing, _) = comparison.pairings
+    assert pairing.decided_after == needed
+    assert f"decided after {needed} of 10 pairs: after is better" in pairing.anytime_verdict()
+    (undecided, _) = compare_rollouts(run_of(BEFORE), run_of(BEFORE)).pairings
+    assert undecided.anytime_verdict().endswith("points; not decided")
 
 
 def test_episodes_are_known_by_seed_and_not_by_number():

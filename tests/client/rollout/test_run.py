@@ -12,6 +12,7 @@ from handover_client.control.joint_layout import GR1_LAYOUT
 from handover_client.control.robot_view import RobotView
 from handover_client.errors import EvaluationError
 from handover_client.report.page import render_runs, run_section, write_report
+from handover_client.results.stopping import Question
 from handover_client.rollout.config import EpisodeSettings
 from handover_client.rollout.episode import EpisodeTask, ServedPolicy, play_task
 from handover_client.rollout.folder import RolloutFolder
@@ -26,7 +27,7 @@ VIEW = RobotView((), GR1_LAYOUT, {}, "up!", control_steps=2.5)
 UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 
 
-def run(folder, sources, videos="failures", info=None) -> list[list[int]]:
+def run(folder, sources, videos="failures", info=None, until=None) -> list[list[int]]:
     """Roll out an episode for each source; returns which episodes each round played or drew."""
     settings = EpisodeSettings(policy="scripted", max_steps=60, videos=videos)
     server = ServedPolicy("", info, 1.0) if info else None
@@ -42,7 +43,7 @@ def run(folder, sources, videos="failures", info=None) -> list[list[int]]:
         for task in rest:
             yield play_task(task, PointRobot(), sources[task.episode])
 
-    rollout = Rollout(tasks, ["point"])
+    rollout = Rollout(tasks, ["point"], until)
     with RolloutFolder(folder, rollout.plan()) as under_way:
         figures = rollout.run(under_way, play_all)
         write_json(under_way.path / "metrics.json", figures)
@@ -85,6 +86,52 @@ def test_every_episode_keeps_its_trace(tmp_path):
     names = sorted(path.name for path in (tmp_path / "run/traces").iterdir())
     assert names == ["episode_000000.npz", "episode_000001.npz"]
     assert not (tmp_path / "run/videos").exists()
+
+
+def test_a_question_ends_the_rollout_once_it_is_answered(tmp_path):
+    # against a rate of 0.2 the capital of the boldest bets grows five-fold with each success
+    rounds = run(tmp_path / "run", [UP] * 12, "none", until=Question.parse("success > 0.2"))
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert rounds == [list(range(12))]
+    assert figures["until"] == {
+        "question": "success > 0.2",
+        "answer": True,
+        "episodes_planned": 12,
+    }
+    assert 3 <= figures["episodes"] <= 6
+    assert figures["anytime_95"][-1][0] > 0.2 > figures["anytime_95"][-2][0]
+    assert len((tmp_path / "run/episodes.jsonl").read_text().splitlines()) == figures["episodes"]
+    assert "yes, after" in (tmp_path / "run/report.html").read_text()
+
+
+def test_the_answer_goes_by_the_episodes_order_and_not_by_which_ends_first(tmp_path):
+    settings = EpisodeSettings(policy="scripted", max_steps=60, videos="none")
+    tasks = [
+        EpisodeTask(settings, episode, episode, VIEW, 50.0, 20.0, 16, 0.05, None)
+        for episode in range(8)
+    ]
+    played = []
+
+    def play_all(rest):
+        for task in [*list(rest)[1:], tasks[0]]:  # the first one takes longest
+            played.append(task.episode)
+            yield play_task(task, PointRobot(), UP)
+
+    rollout = Rollout(tasks, ["point"], Question.parse("success > 0.2"))
+    with RolloutFolder(tmp_path / "run", rollout.plan()) as folder:
+        figures = rollout.run(folder, play_all)
+        folder.publish()
+    assert played == [1, 2, 3, 4, 5, 6, 7, 0]
+    assert figures["episodes"] < 8
+    kept = sorted(path.name for path in (tmp_path / "run/traces").iterdir())
+    assert len(kept) == figures["episodes"]
+
+
+def test_an_open_question_is_told_so(tmp_path):
+    run(tmp_path / "run", [UP, DOWN], "none", until=Question.parse("success > 0.2"))
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert figures["until"]["answer"] is None
+    assert figures["episodes"] == 2
 
 
 def test_a_log_is_told_of_every_episode(tmp_path, capsys):

@@ -31,6 +31,24 @@ def rewards_chart(
     )
 
 
+def sequence_chart(anytime_95: Sequence[Sequence[float]], successes: Sequence[bool]) -> Chart:
+    """Draw how the success rate's anytime-valid interval narrowed from episode to episode."""
+    played = np.arange(1, len(successes) + 1)
+    ends = 100 * np.asarray(anytime_95, np.float64)
+    rate = 100 * np.cumsum(successes) / played
+    return Chart(
+        "Success rate as it became known",
+        scale("episodes, counted", 1.0, float(max(2, len(successes))), 8),
+        scale("success, %", 0.0, 102.0, 4),
+        (
+            Line(played, ends[:, 0], "hold", "95 % interval"),
+            Line(played, ends[:, 1], "hold", ""),
+            Line(played, rate, "good", "success so far", "strong"),
+        ),
+        height_px=200,
+    )
+
+
 def share_line(
     times_s: Sequence[float], episodes: int, end_s: float, role: str, label: str, style: str = ""
 ) -> Line:
