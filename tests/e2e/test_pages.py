@@ -168,7 +168,7 @@ def test_conversion(terminal):
     terminal.place("lerobot/aloha_sim_insertion_human", RECORDINGS)
     terminal.names[" --revision v2.1"] = ""  # what stands in for the hub's is a folder
     said = terminal.run_page("docs/conversion.md")
-    (found,) = (text for line, text in said.items() if line.startswith("handover check DATASET "))
+    (found,) = (text for line, text in said.items() if line.startswith("handover check DATASET"))
     assert "no faults" in found
     small = terminal.folder / "my/so100_recordings"
     record_small_robot(RECORDINGS, small, joints=6, names=[*"abcde", "gripper"])
