@@ -111,7 +111,7 @@ class Road:
 
     def _play(self, cell: Cell, trained: Path, played: Path) -> float | None:
         if (played / "metrics.json").exists():
-            return _taken(played)
+            return self._taken(played)
         serve = ("serve", "--checkpoint", str(trained), "--port", "0")
         command = [self._server, "-m", "handover_client.cli", *serve]
         with server_process(*command, OMP_NUM_THREADS="1") as server:
@@ -128,10 +128,10 @@ class Road:
         """Run a command unless its result is there; returns its seconds, None if cut in parts."""
         self.commands.append(" ".join(("handover", *command)))
         if result.exists():
-            return _taken(result)
-        note = _note(result)
+            return self._taken(result)
+        note = self._note(result)
         was_begun = note.exists()
-        result.parent.mkdir(parents=True, exist_ok=True)
+        note.parent.mkdir(parents=True, exist_ok=True)
         write_json(note, {"began": True})
         began = time.perf_counter()
         subprocess.run([python, "-m", "handover_client.cli", *command], check=True)
@@ -139,14 +139,13 @@ class Road:
         write_json(note, {"seconds": seconds})
         return seconds
 
+    def _note(self, result: Path) -> Path:
+        """Place of the time that a command took: beside what the commands write, not in it."""
+        return self._work / "notes" / f"{'_'.join(result.relative_to(self._work).parts)}.json"
 
-def _note(result: Path) -> Path:
-    return result.parent / f".{result.name}.seconds.json"
-
-
-def _taken(result: Path) -> float | None:
-    note = _note(result)
-    return json.loads(note.read_text()).get("seconds") if note.exists() else None
+    def _taken(self, result: Path) -> float | None:
+        note = self._note(result)
+        return json.loads(note.read_text()).get("seconds") if note.exists() else None
 
 
 def cells(tasks: list[str], counts: list[int], seeds: list[int]) -> list[Cell]:
