@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "client.view": {"conversion"},
     "client.drive": {"conversion", "envs"},
     "client.rollout": {"conversion", "envs"},
+    "client.robustness": {"envs"},
     "envs": {"conversion"},
     "envs.record": {"client"},  # a served policy drives until the expert takes over
 }
@@ -106,7 +107,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "commands",
         "report",
         "report.charts",
-        "comparison",
+        ("comparison", "robustness"),
         ("rollout", "replay", "diagnostics", "view", "drive"),
         "drive.robots",
         "drive.guard",
@@ -114,7 +115,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("connection", "results"),
         "errors",
     ],
-    "envs": ["record", "experts", "simulator", "tasks", "errors"],
+    "envs": ["record", ("experts", "perturbations"), "simulator", "tasks", "errors"],
 }
 
 

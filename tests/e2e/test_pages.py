@@ -70,6 +70,7 @@ def test_every_page_with_commands_of_this_test_has_one():
         "docs/conversion.md",
         "docs/evaluation.md",
         "docs/robot.md",
+        "docs/robustness.md",
         "docs/serving.md",
         "docs/training.md",
         "training/recipes/README.md",
@@ -133,6 +134,15 @@ def test_closed_loop(terminal):
     assert [cell["switching"] for cell in result["cells"]] == ["rtc"]
 
 
+def test_robustness(terminal):
+    flags = f"{SHORT['rollout']} --axes instruction"
+    terminal.short = {**SHORT, "rollout": flags}
+    terminal.run_page("docs/robustness.md")
+    suite = figures(terminal.folder / "SUITE")
+    assert [axis["axis"] for axis in suite["axes"]] == ["instruction"]
+    assert suite["control"]["episodes"] == 1
+
+
 def test_training(terminal, base):
     terminal.place("lerobot/aloha_sim_transfer_cube_human", RECORDINGS)
     terminal.place("nvidia/GR00T-N1.6-3B", base)
@@ -158,7 +168,7 @@ def test_conversion(terminal):
     terminal.place("lerobot/aloha_sim_insertion_human", RECORDINGS)
     terminal.names[" --revision v2.1"] = ""  # what stands in for the hub's is a folder
     said = terminal.run_page("docs/conversion.md")
-    (found,) = (text for line, text in said.items() if line.startswith("handover check DATASET "))
+    (found,) = (text for line, text in said.items() if line.startswith("handover check DATASET"))
     assert "no faults" in found
     small = terminal.folder / "my/so100_recordings"
     record_small_robot(RECORDINGS, small, joints=6, names=[*"abcde", "gripper"])

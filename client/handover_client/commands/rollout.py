@@ -22,6 +22,8 @@ def main(config: RolloutConfig) -> dict[str, Any]:
     from handover_client.rollout.folder import RolloutFolder
     from handover_client.rollout.simulation import open_simulators, prepare_rollout
 
+    if config.suite:
+        return _play_suite(config)
     check_new(config.output)
     if config.rerun is not None:
         check_rerun(config.rerun)
@@ -38,5 +40,16 @@ def main(config: RolloutConfig) -> dict[str, Any]:
         rate_hz = figures["control_rate_hz"]
         write_rollout_rrd(config.rerun, config.output, folder.records(), rate_hz)
     print_rollout(figures)
+    print(f"report: {config.output / 'report.html'}")
+    return figures
+
+
+def _play_suite(config: RolloutConfig) -> dict[str, Any]:
+    from handover_client.report.page import write_report
+    from handover_client.report.terminal import robustness_lines
+    from handover_client.robustness.suite import play_suite
+
+    figures = play_suite(config, read_security(config.security, os.environ), write_report)
+    print(*robustness_lines(figures), sep="\n")
     print(f"report: {config.output / 'report.html'}")
     return figures

@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from handover_proto import PolicyError
 
 from handover_client.control.chunk_sources import ServerChunks
 from handover_client.control.controller import RealTimeController
@@ -126,8 +127,11 @@ class EpisodeRun:
         try:
             target = self._controller.act(step - self._first_step, lambda: self._observe(reading))
         except ServerLost as error:
-            self.episode.ended = "server_lost"
+            self.episode.ended, self.episode.error = "server_lost", str(error)
             return reading.joints, f"no answer: {error}"
+        except PolicyError as error:  # it would come again
+            self.episode.ended, self.episode.error = "policy_error", str(error)
+            return reading.joints, f"no usable answer: {error}"
         if not self._controller.hold_reason:
             self._dry_since_s = now_s
         elif now_s - self._dry_since_s > self._setup.config.give_up_s:

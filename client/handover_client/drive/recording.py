@@ -54,6 +54,7 @@ class Episode:
     episode: int
     outcome: str = ""  # success, failure, or empty where nobody said
     ended: str = ""
+    error: str = ""  # of a server that was lost, or whose answers cannot be used
     steps: int = 0
     seconds: float = 0.0
     guard: dict[str, int] = field(default_factory=dict)

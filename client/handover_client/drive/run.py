@@ -172,7 +172,8 @@ def _drive_one(session: Session, described: RobotDescription, number: int) -> bo
         if recorder:
             recorder.close()
     words = episode.outcome or "not judged"
-    setup.status(f"episode {number}: {words}, {episode.seconds:.1f} s, {episode.ended}\n")
+    why = f": {' '.join(episode.error.split())}" if episode.error else ""
+    setup.status(f"episode {number}: {words}, {episode.seconds:.1f} s, {episode.ended}{why}\n")
     return quits
 
 

@@ -16,10 +16,15 @@ from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
 from handover_client.report.drive import drive_section
 from handover_client.report.replay import replay_section
-from handover_client.report.rollout import rollout_section
+from handover_client.report.rollout import robustness_section, rollout_section
 from handover_client.results.formatting import percent
 
-_SECTIONS = {"replay": replay_section, "rollout": rollout_section, "drive": drive_section}
+_SECTIONS = {
+    "replay": replay_section,
+    "rollout": rollout_section,
+    "robustness": robustness_section,
+    "drive": drive_section,
+}
 
 
 def write_report(folder: Path, figures: Mapping[str, Any]) -> None:

@@ -1,9 +1,10 @@
-"""Report section of a rollout, read from its folder."""
+"""Report sections of a rollout, and of a suite of them, read from their folders."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from handover_common import file_within
 from markupsafe import Markup
 
 from handover_client.report.charts.rollout import (
@@ -13,12 +14,13 @@ from handover_client.report.charts.rollout import (
 )
 from handover_client.report.charts.svg import inline_svg
 from handover_client.report.tables import MOTION, stage_rows
-from handover_client.report.videos import embed_videos
+from handover_client.report.videos import data_uri, embed_videos
 from handover_client.results.formatting import (
     answer_to_until,
     clock_name,
     incidents,
     percent,
+    points,
     policy_name,
 )
 from handover_client.rollout.figures import reward_meanings
@@ -55,6 +57,27 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "motion": [(name, unit, figures[key]) for name, unit, key in MOTION if figures.get(key)],
         "videos": embed_videos(folder, figures["per_episode"]),
         "stages": stage_rows(figures["latency_ms"]),
+    }
+
+
+_PAIR = ("control", "changed")
+
+
+def robustness_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the content of _robustness.html.j2 for the suite in `folder`."""
+    videos = [
+        (axis, [(kind, data_uri(path)) for kind, path in pair.items() if path])
+        for axis in figures["axes"]
+        if axis["videos"]
+        for pair in ({kind: file_within(folder, axis["videos"][kind]) for kind in _PAIR},)
+    ]
+    return {
+        "template": "_robustness.html.j2",
+        "figures": figures,
+        "name": policy_name(figures),
+        "percent": percent,
+        "points": points,
+        "videos": videos,
     }
 
 

@@ -20,6 +20,7 @@ from handover_client.results.formatting import (
     listed,
     percent,
     percent_interval,
+    points,
     policy_name,
 )
 
@@ -209,3 +210,22 @@ def _pair_table(pairing: Pairing) -> Table:
     table.add_row("before: yes", str(counts.both), str(counts.only_a))
     table.add_row("before: no", str(counts.only_b), str(counts.neither))
     return table
+
+
+def robustness_lines(figures: Mapping[str, Any]) -> list[str]:
+    """Write the suite as lines of text: the control, then each axis with its strengths."""
+    control = figures["control"]
+    lines = [
+        f"robustness: {policy_name(figures)} on {figures['settings']['task']}, "
+        f"{control['episodes']} seeds a cell",
+        f"{'control':<14}{percent(control['success_rate']):>7}",
+    ]
+    for axis in figures["axes"]:
+        cells = "   ".join(
+            f"{percent(cell['success_rate']):>7} ({points(cell['difference'])})"
+            for cell in axis["cells"]
+        )
+        too_much = axis["falls_below_80_at"]
+        end = f"below 80 % at {too_much}" if too_much else "80 % at every strength"
+        lines.append(f"{axis['axis']:<14}{cells}   {end}")
+    return lines

@@ -35,9 +35,10 @@ def embed_videos(folder: Path, episodes: Sequence[Mapping[str, Any]]) -> Embedde
         size = path.stat().st_size
         if size <= room:
             room -= size
-            shown.append((each, _data_uri(path)))
+            shown.append((each, data_uri(path)))
     return EmbeddedVideos(tuple(shown), len(there) - len(shown), len(filmed) - len(there))
 
 
-def _data_uri(video: Path) -> str:
+def data_uri(video: Path) -> str:
+    """Write a video as a URI that holds it."""
     return "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode("ascii")

@@ -21,13 +21,15 @@ MOST_BYTES = 24_000_000  # of mp4 in a page; a third more as text
 
 def write_views(folder: Path, replay: "Replay", figures: Mapping[str, Any]) -> None:
     """Film each camera in the episodes that the page shows, over the steps that were replayed."""
-    dataset = replay.dataset
+    dataset, first = replay.dataset, replay.client.info.spec.first_step
     lengths = {each["episode"]: each["steps"] for each in figures["per_trajectory"]}
     shown = shown_episodes(figures)
     for episode in track(shown, "videos", total=len(shown), transient=True):
         rows, fps = film_rows(lengths[episode], dataset.fps)
         for camera in dataset.cameras:
-            film = make_film(camera, dataset.read_frames(episode, camera, rows), fps)
+            # the curves begin at the step that the policy's first action is for
+            frames = dataset.read_frames(episode, camera, [first + row for row in rows])
+            film = make_film(camera, frames, fps)
             if film.video:
                 write_bytes(folder / f"views/{episode}/{quote(camera, safe='')}.mp4", film.video)
 

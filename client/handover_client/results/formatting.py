@@ -71,6 +71,11 @@ def listed(episodes: Sequence[int]) -> str:
     return ", ".join(map(str, episodes[:_MOST_LISTED])) + more
 
 
+def points(share: float) -> str:
+    """Write a difference of shares in percentage points: -0.125 as −12."""
+    return f"{100 * share:+.0f}".replace("-", "−")
+
+
 def answer_to_until(figures: Mapping[str, Any]) -> str:
     """Write what --until asked of a rollout, and the answer; empty where nothing was asked."""
     asked = figures.get("until")

@@ -69,6 +69,19 @@ def pair(outcomes: Iterable[tuple[bool, bool]]) -> PairedOutcomes:
     )
 
 
+def paired_difference_95(pairs: PairedOutcomes) -> tuple[float, float]:
+    """95 % interval of the share of successes in b minus that in a, on the same episodes.
+
+    Wald's interval with 1/2 added to each of the four counts, as Agresti and Min recommend
+    (Statistics in Medicine 24, 2005), within -1 … 1.
+    """
+    only_a, only_b = pairs.only_a + 0.5, pairs.only_b + 0.5
+    count = pairs.both + pairs.neither + 1 + only_a + only_b
+    center = (only_b - only_a) / count
+    spread = _Z_95 * math.sqrt(only_a + only_b - (only_b - only_a) ** 2 / count) / count
+    return max(-1.0, center - spread), min(1.0, center + spread)
+
+
 def mcnemar_exact(only_a: int, only_b: int) -> float:
     """Two-sided p-value of McNemar's test from the discordant pairs, exactly.
 

@@ -52,6 +52,9 @@ class EpisodeSettings:
     group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """NAME=FIRST:END: which of the 14 joints a group of the policy holds, where its name does not
     say it, as in modality.json; once for each."""
+    change: str = ""
+    """AXIS:STRENGTH: play in a world changed along an axis of --suite robustness, such as light:2;
+    strengths are 1, 2 and 3."""
     image_size: Optional[int] = None
     """Height and width of the frames sent to the server, in pixels; by default the size that the
     policy names for each camera, else 256."""
@@ -82,6 +85,11 @@ class RolloutConfig:
     it stays open."""
     seed: int = 1000
     """Episode i starts from seed + i: the objects' start poses, and the policy's noise."""
+    suite: Optional[Literal["robustness"]] = None
+    """robustness: play the same seeds as a control and at three strengths of each axis (light,
+    camera, colours, distractors, start_pose, instruction, latency); see docs/robustness.md."""
+    axes: tuple[str, ...] = ()
+    """With --suite: the axes to play; by default all of them."""
     seeds_from: Optional[Path] = None
     """Folder of `handover record`: take each episode's seed from it instead of --seed."""
     workers: Optional[int] = None
@@ -143,6 +151,10 @@ def check(config: RolloutConfig) -> None:
     check_range(settings, "policy_rate_hz", least=0.1, most=1000)
     check_range(settings, "latency_ms", "jitter_ms", least=0, most=10_000)
     check_range(config, "seed", least=0, most=2**32 - 1 - config.episodes)
+    if config.axes and not config.suite:
+        raise UsageError("--axes needs --suite robustness; for one world there is --change")
+    if config.suite and (settings.change or config.until is not None or config.rerun):
+        raise UsageError("--suite plays whole worlds: it takes no --change, --until or --rerun")
     check_timeouts(config, "connect_timeout_s", "call_timeout_s", "reconnect_s")
     if not settings.realtime:
         _check_lockstep(settings)

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handover_common import HandoverError
 from handover_common.parallel import open_executor
+from handover_envs.perturbations import parse_change
 from handover_envs.tasks import CONTROL_RATE_HZ, find_task
 from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec, PolicyError, PolicySpec
 
@@ -45,6 +47,7 @@ def prepare_rollout(config: RolloutConfig, security: ChannelSecurity) -> Rollout
 
     if config.cluster is None:
         check_packages()
+    config = delayed(config)
     server = find_server(config, security) if config.settings.policy == "server" else None
     until = None if config.until is None else Question.parse(config.until)
     objects = find_task(config.settings.task).objects
@@ -62,6 +65,25 @@ def open_simulators(config: RolloutConfig) -> Iterator[PlayAll]:
                 yield outcome.unwrap()
 
         yield play_all
+
+
+def delayed(config: RolloutConfig) -> RolloutConfig:
+    """Return the configuration with the latency of its --change. Raises UsageError."""
+    settings = config.settings
+    change = parse_change(settings.change)
+    if change is None:
+        return config
+    delay = change[0].delay(change[1])
+    if not (delay.latency_ms or delay.jitter_ms):
+        return config
+    late = replace(
+        settings,
+        realtime=True,
+        clock=settings.clock if settings.realtime else "simulated",
+        latency_ms=settings.latency_ms + delay.latency_ms,
+        jitter_ms=settings.jitter_ms + delay.jitter_ms,
+    )
+    return replace(config, settings=late)
 
 
 def find_server(config: RolloutConfig, security: ChannelSecurity) -> ServedPolicy:
@@ -116,13 +138,15 @@ def robot_view(config: RolloutConfig, spec: PolicySpec | None, rate_hz: float) -
     """Lay out what the policy is shown. Raises EvaluationError where that is not certain."""
     settings, task = config.settings, find_task(config.settings.task)
     control_steps = CONTROL_RATE_HZ / rate_hz
+    change = parse_change(settings.change)
+    text = change[0].reword(task.text, change[1]) if change else task.text
     if spec is None:
-        return RobotView((), GR1_LAYOUT, {}, task.text, control_steps)
+        return RobotView((), GR1_LAYOUT, {}, text, control_steps)
     try:
         return view_for(
             spec,
             joint_layout(spec, parse_groups(settings.group)),
-            task.text,
+            text,
             control_steps=control_steps,
             cameras=task.cameras,
             told=parse_cameras(settings.camera),
@@ -166,9 +190,9 @@ def recorded_seeds(recording: Path, task: str) -> list[int]:
 def play(task: EpisodeTask) -> FinishedEpisode:
     """Play one episode, in a worker; raises EvaluationError for what would fail every episode."""
     try:
-        robot = _robot(task.settings.task)
+        robot = _robot(task.settings.task, task.settings.change)
         if task.server is None:
-            return play_task(task, robot, _script(task))
+            return play_task(task, robot, _script(task, robot))
         with server_source(task) as source:
             return play_task(task, robot, source)
     except HandoverError as error:  # some of them cannot be sent to another process
@@ -176,19 +200,24 @@ def play(task: EpisodeTask) -> FinishedEpisode:
 
 
 @lru_cache(maxsize=1)
-def _robot(task: "TaskName") -> "AlohaSimulator":
+def _robot(task: "TaskName", change: str) -> "AlohaSimulator":
     """Build the world once in a process; every episode resets it completely."""
     from handover_envs.simulator import AlohaSimulator
 
+    if change:
+        from handover_envs.perturbations import ChangedSimulator
+
+        return ChangedSimulator(task, change)
     return AlohaSimulator(task)
 
 
-def _script(task: EpisodeTask) -> ScriptedChunks:
+def _script(task: EpisodeTask, robot: "AlohaSimulator") -> ScriptedChunks:
     from handover_envs.experts import ScriptedPolicy
 
     expert = ScriptedPolicy(task.settings.task)
     try:
-        expert.reset(task.seed)
+        robot.reset(task.seed)
+        expert.reset(task.seed, robot.start_poses)
     except HandoverError as error:
         reason = str(error)
 

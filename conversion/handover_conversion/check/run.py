@@ -34,6 +34,7 @@ LONGEST_CHUNK = 4096
 
 def check_dataset(path: Path) -> tuple[Finding, ...]:
     """Find what is wrong (faults) and what is strange (notes) in the dataset at `path`."""
+    path = path.absolute()  # so that it stands for nothing else in a text
     inside = f"{path}/"
     found = (replace(one, text=one.text.replace(inside, "")) for one in _find(path))
     return in_reading_order(found)

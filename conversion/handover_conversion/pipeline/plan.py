@@ -9,12 +9,25 @@ from handover_common import NOT_INSTALLED, package_version
 from handover_common.parallel import Executor
 
 from handover_conversion.groot.hashing import hash_files
+from handover_conversion.pipeline.cameras import CameraFormat
 from handover_conversion.pipeline.config import ConvertConfig
 from handover_conversion.pipeline.episode import Target
 from handover_conversion.recordings import Recordings
 from handover_conversion.resampling.grid import METHOD
 from handover_conversion.video.encode import ENCODINGS
 from handover_conversion.video.resize import CROP, FILTER
+
+_PARAMETERS = (
+    "fps",
+    "image_size",
+    "codec",
+    "horizon",
+    "timestamps",
+    "trim_frames",
+    "trim_idle",
+    "task",
+    "task_where_empty",
+)
 
 
 def make_plan(
@@ -43,32 +56,23 @@ def make_plan(
             "episodes": len(recordings.episodes),
             "sha256": _source_hash(recordings, executor),
         },
-        "parameters": {
-            "fps": config.fps,
-            "image_size": config.image_size,
-            "codec": config.codec,
-            "horizon": config.horizon,
-            "timestamps": config.timestamps,
-            "trim_frames": config.trim_frames,
-            "trim_idle": config.trim_idle,
-            "task": config.task,
-            "task_where_empty": config.task_where_empty,
-            "episodes": list(config.episodes),
-        },
-        "cameras": {
-            camera.name: {
-                "key": camera.key,
-                "image_size": camera.image_size,
-                "codec": camera.codec,
-                "swap_colors": camera.swap_colors,
-                "encoder": ENCODINGS[camera.codec].described(),
-            }
-            for camera in target.cameras
-        },
+        "parameters": {name: getattr(config, name) for name in _PARAMETERS},
+        "episodes_asked_for": list(config.episodes),
+        "cameras": {camera.name: _camera(camera) for camera in target.cameras},
         "resampling": METHOD,
         "image": {"crop": CROP, "resize": FILTER},
         "embodiment": target.robot.described(),
         "notes": list(notes),
+    }
+
+
+def _camera(camera: CameraFormat) -> dict[str, Any]:
+    return {
+        "key": camera.key,
+        "image_size": camera.image_size,
+        "codec": camera.codec,
+        "swap_colors": camera.swap_colors,
+        "encoder": ENCODINGS[camera.codec].described(),
     }
 
 

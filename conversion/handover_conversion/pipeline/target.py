@@ -11,8 +11,8 @@ from handover_conversion.errors import DatasetError
 from handover_conversion.pipeline.cameras import CameraFormat
 from handover_conversion.pipeline.config import ConvertConfig
 from handover_conversion.pipeline.episode import Target
-from handover_conversion.pipeline.words import find_words
-from handover_conversion.recordings import Recordings, RowFormat, RowsError
+from handover_conversion.pipeline.words import Words, find_words
+from handover_conversion.recordings import Recordings, RowFormat, RowsError, SourceInfo
 from handover_conversion.resampling.grid import exact_rate
 from handover_conversion.robot.choose import says_nothing_of_time
 from handover_conversion.robot.description import Robot
@@ -37,18 +37,7 @@ def make_target(
         raise DatasetError(
             f"{recordings.root} has no column {_TIME!r}: --timestamps measured needs the times"
         )
-    widths = {
-        column: source.features[column].width
-        for side in (robot.state, robot.action)
-        for column in side.used
-    }
-    row_format = RowFormat(
-        columns=source.columns,
-        widths=widths,
-        task_columns=words.columns,
-        tasks=frozenset(words.tasks),
-        time_column=_TIME if _TIME in source.features else None,
-    )
+    row_format = _row_format(source, robot, words)
     columns = _sample(recordings, row_format)
     if columns is not None:
         name = config.robot or config.embodiment
@@ -68,6 +57,17 @@ def make_target(
         trim_idle_s=config.trim_idle,
     )
     return target, notes
+
+
+def _row_format(source: SourceInfo, robot: Robot, words: Words) -> RowFormat:
+    used = [column for side in (robot.state, robot.action) for column in side.used]
+    return RowFormat(
+        columns=source.columns,
+        widths={column: source.features[column].width for column in used},
+        task_columns=words.columns,
+        tasks=frozenset(words.tasks),
+        time_column=_TIME if _TIME in source.features else None,
+    )
 
 
 def _rate(config: ConvertConfig, cameras: Sequence[CameraFormat]) -> Fraction:

@@ -17,7 +17,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from handover_conversion.locations import is_lfs_pointer
-from handover_conversion.video.frame_index import FrameCountError, FrameIndex, VideoError
+from handover_conversion.video.frame_index import (
+    FrameCountError,
+    FrameIndex,
+    RateClock,
+    VideoError,
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def _read(
         stream = _stream_of(container)
         if index is None:
             _check_stream(stream, span, None)
-        clock = index or _Clock(stream, span)
+        clock = index or RateClock(stream, span)
         if by_group and waiting and clock.pts(waiting[-1]) > (stream.start_time or 0):
             container.seek(clock.pts(waiting[-1]), stream=stream, backward=True)
         groups = _groups(container, stream, clock)
@@ -169,7 +174,7 @@ def _wrong_size(size: tuple[int, int], span: VideoSpan) -> VideoError:
 def _decode(
     decoder: VideoCodecContext,
     packets: Iterator[av.Packet | None],
-    clock: "FrameIndex | _Clock",
+    clock: FrameIndex | RateClock,
     waiting: list[int],
     span: VideoSpan,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -211,7 +216,7 @@ def needed_packets(
 
 
 def _groups(
-    container: InputContainer, stream: VideoStream, clock: "FrameIndex | _Clock"
+    container: InputContainer, stream: VideoStream, clock: FrameIndex | RateClock
 ) -> Iterator[_Group]:
     """Cut the span's packets at the key frames."""
     group: _Group | None = None
@@ -232,27 +237,3 @@ def _groups(
         group.rows.append(row)
     if group is not None:
         yield group
-
-
-class _Clock:
-    """Rows by the video's times alone, where its frames have not been counted."""
-
-    def __init__(self, stream: VideoStream, span: VideoSpan) -> None:
-        if stream.time_base is None:
-            raise VideoError("the video states no time base")
-        self._tick_s = float(stream.time_base)
-        self._start_pts = stream.start_time or 0
-        self._span = span
-
-    def row(self, pts: int | None) -> int:
-        if pts is None:
-            raise VideoError("the video has a frame without a time")
-        time_s = (pts - self._start_pts) * self._tick_s
-        return round((time_s - self._span.from_s) * self._span.fps)
-
-    def pts(self, row: int) -> int:
-        time_s = self._span.from_s + row / self._span.fps
-        return self._start_pts + round(time_s / self._tick_s)
-
-    def is_past(self, row: int) -> bool:
-        return self._span.shared and row >= self._span.length

@@ -92,6 +92,30 @@ class FrameIndex:
         return self.shared and row >= len(self.times)
 
 
+class RateClock:
+    """Rows by the video's times alone, where its frames have not been counted."""
+
+    def __init__(self, stream: VideoStream, span: _Span) -> None:
+        if stream.time_base is None:
+            raise VideoError("the video states no time base")
+        self._tick_s = float(stream.time_base)
+        self._start_pts = stream.start_time or 0
+        self._span = span
+
+    def row(self, pts: int | None) -> int:
+        if pts is None:
+            raise VideoError("the video has a frame without a time")
+        time_s = (pts - self._start_pts) * self._tick_s
+        return round((time_s - self._span.from_s) * self._span.fps)
+
+    def pts(self, row: int) -> int:
+        time_s = self._span.from_s + row / self._span.fps
+        return self._start_pts + round(time_s / self._tick_s)
+
+    def is_past(self, row: int) -> bool:
+        return self._span.shared and row >= self._span.length
+
+
 def _end_s(span: _Span) -> float:
     """Where the part ends: as stated, if that is its length at the file's own rate.
 

@@ -91,14 +91,17 @@ class Expert:
         scene = self.task.scene()
         self._arms = {side: ArmKinematics(side, scene) for side in get_args(Side)}
 
-    def plan(self, seed: int, miss: Mapping[Side, Point] = EXACT) -> Trajectory:
-        """Plan the demonstration for the objects' poses of AlohaSimulator.reset(seed).
+    def plan(
+        self, seed: int, miss: Mapping[Side, Point] = EXACT, poses: np.ndarray | None = None
+    ) -> Trajectory:
+        """Plan the demonstration for the objects' poses of AlohaSimulator.reset(seed), or others.
 
         miss: offset of each hand's grasp from its target, m, as a learner would grasp; apart from
         it, the same seed gives the same demonstration.
         """
         vary = Variation(np.random.default_rng(seed))
-        situation = Situation(self.task.start_poses(seed), self._hands(_HOME), miss=miss)
+        poses = self.task.start_poses(seed) if poses is None else poses
+        situation = Situation(poses, self._hands(_HOME), miss=miss)
         targets = self._follow(self.task.plan(situation, vary), _HOME, DEMONSTRATION_STEPS)
         time_s = np.arange(DEMONSTRATION_STEPS) / CONTROL_RATE_HZ
         targets[:, ARM_JOINTS] += vary.tremor(time_s)
@@ -171,9 +174,9 @@ class ScriptedPolicy:
         self._expert = Expert(task)
         self._plan: Trajectory | None = None
 
-    def reset(self, seed: int) -> None:
-        """Plan the episode that AlohaSimulator.reset(seed) starts."""
-        self._plan = self._expert.plan(seed)
+    def reset(self, seed: int, poses: np.ndarray | None = None) -> None:
+        """Plan the episode that AlohaSimulator.reset(seed) starts, or one of other poses."""
+        self._plan = self._expert.plan(seed, poses=poses)
 
     def chunk(
         self, time_s: float, steps: int = CHUNK_STEPS, rate_hz: float = POLICY_RATE_HZ

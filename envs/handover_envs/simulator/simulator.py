@@ -166,7 +166,15 @@ class AlohaSimulator:
             _ = physics.contexts  # created on the first render, where a missing driver shows
         except Exception as error:  # each OpenGL backend has its own errors
             raise graphics_missing(error) from error
-        return physics.render(height, width, camera_id=camera)
+        return physics.render(
+            height,
+            width,
+            camera_id=camera,
+            scene_callback=lambda physics, scene: self._add_shapes(scene),
+        )
+
+    def _add_shapes(self, scene: Any) -> None:
+        """Add to what is drawn; here nothing."""
 
     def close(self) -> None:
         """Free the rendering contexts."""

@@ -5,15 +5,20 @@ unchanged: the same physics, rewards and starting poses, bit for bit.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from dm_control import mujoco
+from dm_control.mujoco.wrapper import mjbindings
+from dm_control.mujoco.wrapper.mjbindings import enums
 from dm_control.rl import control
 from gym_aloha.constants import DT, START_ARM_POSE
 from gym_aloha.tasks.sim import BimanualViperXTask
 
 from handover_envs.tasks.task import Contacts, Task
+
+_MUJOCO: Any = mjbindings.mjlib  # MuJoCo's functions are compiled and have no type stubs
 
 
 class _SimulatedTask(BimanualViperXTask):
@@ -59,6 +64,29 @@ def contacts(physics: Any) -> Contacts:
         frozenset((names(contact.geom1, "geom"), names(contact.geom2, "geom")))
         for contact in physics.data.contact[: physics.data.ncon]
     )
+
+
+def set_quaternion(quaternion: np.ndarray, axes: np.ndarray) -> None:
+    """Write the quaternion, (4,) w-x-y-z, of a (3, 3) rotation."""
+    _MUJOCO.mju_mat2Quat(quaternion, axes.ravel())
+
+
+def add_shapes(scene: Any, shapes: Sequence[Mapping[str, Any]]) -> None:
+    """Add shapes to a scene that is about to be drawn; they are no part of the physics."""
+    kinds = {"box": enums.mjtGeom.mjGEOM_BOX, "sphere": enums.mjtGeom.mjGEOM_SPHERE}
+    kinds["cylinder"] = enums.mjtGeom.mjGEOM_CYLINDER
+    for shape in shapes:
+        if scene.ngeom >= scene.maxgeom:
+            return
+        scene.ngeom += 1
+        _MUJOCO.mjv_initGeom(
+            scene.geoms[scene.ngeom - 1],
+            kinds[shape["type"]],
+            np.array(shape["size"], np.float64),
+            np.array(shape["pos"], np.float64),
+            np.eye(3).ravel(),
+            np.array(shape["rgba"], np.float32),
+        )
 
 
 def joint_state(world: control.Environment) -> np.ndarray:

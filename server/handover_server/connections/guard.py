@@ -6,23 +6,22 @@ what came on a socket (TCP_INFO), and the server knows which messages it was giv
 is memory that strangers hold. Other systems than Linux tell nothing, and nothing is guarded there.
 """
 
-import contextlib
 import dataclasses
 import logging
 import os
 import socket
 import stat
-import struct
 import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from handover_proto import MAX_MESSAGE_BYTES
 
 from handover_server.connections.peers import Place, network_of, place_of, socket_place
+from handover_server.connections.sockets import borrowed, received_on
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +33,6 @@ _SLACK = MIB  # that may stay unfinished for as long as it likes
 _AROUND = 8 * MIB  # what a client may have sent of a message before that was refused
 _LARGE, _QUIET_S = 4 * MIB, 3.0  # what leaves a heap larger than it was, and a pause after it
 _LOG_S = 10.0  # between two lines in the log
-
-# linux/tcp.h, struct tcp_info: tcpi_last_data_recv (ms), tcpi_bytes_received
-_TCP_INFO = struct.Struct("=52xI72xQ")
 
 
 @dataclass(frozen=True)
@@ -171,7 +167,7 @@ class ConnectionGuard:
 
     def _identify(self, fd: int) -> _Connection | None:
         try:
-            with _borrowed(fd) as peer:
+            with borrowed(fd) as peer:
                 if peer.family not in (socket.AF_INET, socket.AF_INET6):
                     return None
                 ours = peer.getsockname()[1] in self._ports
@@ -187,7 +183,7 @@ class ConnectionGuard:
         for peer, size in delivered:
             credit[place_of(peer)] += size + size // 50 + _OF_A_MESSAGE  # TLS takes a little more
         for each in open_now:
-            counted = _received(each.fd)
+            counted = received_on(each.fd)
             if counted is None:
                 continue
             each.silent_ms, received = counted
@@ -238,33 +234,3 @@ class ConnectionGuard:
             for (address, reason), count in self._closed.most_common(4):
                 logger.warning("closed %d connection(s) of %s: %s", count, address, reason)
             self._closed.clear()
-
-
-@contextlib.contextmanager
-def _borrowed(fd: int, *kind: int) -> Iterator[socket.socket]:
-    """Yield a socket over a file that another part of the process owns, which stays open."""
-    peer = socket.socket(*kind, fileno=fd)
-    try:
-        yield peer
-    finally:
-        peer.detach()
-
-
-def _received(fd: int) -> tuple[int, int] | None:
-    """Return the ms since something came on a TCP socket, and the bytes that came; None: gone."""
-    try:
-        with _borrowed(fd, socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as peer:
-            counts = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    except OSError:  # closed in the meantime
-        return None
-    return _TCP_INFO.unpack(counts) if len(counts) == _TCP_INFO.size else None
-
-
-def raise_file_limit(wanted: int) -> None:
-    """Raise the number of files that this process may open to `wanted`, as far as it may."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

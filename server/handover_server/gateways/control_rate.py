@@ -14,6 +14,12 @@ _JUMPING = re.compile("gripper|hand|quat|rot", re.IGNORECASE)
 
 def check_rate(spec: PolicySpec, control_rate_hz: float | None) -> None:
     """Raise ServingError where rows at the clients' rate cannot be made of the policy's steps."""
+    if spec.first_step:
+        raise ServingError(
+            f"the policy {spec.policy}'s chunks begin {spec.first_step} steps after the "
+            "observation, and openpi's clients play a chunk's first row at once: they would be "
+            "that much early; serve it without --openpi-port"
+        )
     if control_rate_hz is not None and not spec.rate_hz:
         raise ServingError(
             f"the policy {spec.policy} does not say at which rate it acts, so that rows for "

@@ -2,9 +2,7 @@
 
 import asyncio
 import dataclasses
-import errno
 import logging
-import socket
 from collections.abc import Callable
 
 from grpc import aio
@@ -24,6 +22,7 @@ from handover_server.operations.heartbeat import Heartbeat
 from handover_server.operations.monitor import Monitor, open_monitor
 from handover_server.operations.watchdog import Watchdog
 from handover_server.requests.observer import Observers
+from handover_server.rpc.ports import check_free
 from handover_server.rpc.service import SERVICE_NAME, PolicyService
 from handover_server.rpc.settings import ServerSettings
 from handover_server.rpc.small_calls import SmallCalls
@@ -74,7 +73,7 @@ class PolicyServer:
     async def listen(self) -> None:
         """Open the ports, with health NOT_SERVING; raises ServingError when one cannot be used."""
         settings = self.settings
-        _check_free(settings.host, settings.port)
+        check_free(settings.host, settings.port)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -246,26 +245,6 @@ class PolicyServer:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", SERVICE_NAME):
             await self._health.set(name, status)
-
-
-_REMEDIES = {
-    errno.EADDRINUSE: "choose another --port (0 takes a free one) or stop what uses it",
-    errno.EACCES: "only root may listen there: choose a --port from 1024 on",
-}
-
-
-def _check_free(host: str, port: int) -> None:
-    """Raise ServingError unless `host:port` can be used; gRPC's own message is a page long."""
-    try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except OSError as error:
-        raise ServingError(
-            f"cannot listen on {host_port(host, port)}: {error.strerror or error}; "
-            + _REMEDIES.get(error.errno or 0, "expected an address of this machine as --host")
-        ) from None
 
 
 def _version() -> str:

@@ -10,7 +10,8 @@ from typing import Any, NoReturn, TypeVar
 
 from handover_proto import Policy
 
-from handover_server.connections.guard import ConnectionLimits, raise_file_limit
+from handover_server.connections.guard import ConnectionLimits
+from handover_server.connections.sockets import allow_connections
 from handover_server.gateways.listeners import GatewaySettings
 from handover_server.gateways.openpi_messages import Adaptation
 from handover_server.inference.memory import keep_freed_memory
@@ -30,7 +31,6 @@ from handover_server.serve.reloads import Reloads
 logger = logging.getLogger(__name__)
 
 _CLOSING_S = 8.0  # after --drain-s, for ports, streams and the recording
-_OTHER_FILES = 1024  # beside connections: libraries, the recording, the log
 _LOST = 3  # exit status: the policy was given up, and a supervisor should start another server
 
 Announce = Callable[[str], None]  # called with a line for each address, once it answers there
@@ -60,7 +60,6 @@ async def serve_until_stopped(
 ) -> bool:
     """Serve until SIGTERM or SIGINT and close everything; returns whether the policy was lost."""
     keep_freed_memory()
-    raise_file_limit(2 * config.max_connections + _OTHER_FILES)
     server = build_server(config, load)
     with _stop_on_signals(config.drain_s + _CLOSING_S) as stop:
         Reloads(server, load, config.token_file).on_signal(signal.SIGHUP)
@@ -119,6 +118,7 @@ def build_server(config: ServeConfig, load: Callable[[], Policy]) -> PolicyServe
     observer = RequestSummary()
     if config.record is not None:
         observer = Observers(observer, Recorder(config.record, int(config.record_max_gb * 1e9)))
+    connections = allow_connections(config.max_connections)
     settings = ServerSettings(
         host=config.host,
         port=config.port,
@@ -130,7 +130,7 @@ def build_server(config: ServeConfig, load: Callable[[], Policy]) -> PolicyServe
             client_requests=config.client_requests,
             client_streams=config.client_streams,
         ),
-        connections=ConnectionLimits(config.max_connections, (config.max_connections + 1) // 2),
+        connections=ConnectionLimits(connections, (connections + 1) // 2),
         tokens=TokenCheck(read_tokens(config.token_file) if config.token_file else ()),
         tls=tls,
         watchdog=WatchdogSettings(config.watchdog_s, config.watchdog_exit_s),

@@ -108,7 +108,8 @@ def test_a_session_is_a_dataset_that_converts_as_it_is(drive, tmp_path, capsys):
 
 def test_a_hostile_policy_never_moves_the_robot_out_of_its_limits(drive, tmp_path):
     random = np.random.default_rng(0)
-    hostile = Towards(lambda: random.uniform(-1e4, 1e4, 14).astype(np.float32))
+    # as wild as the client lets an answer be: the wire's own limits are tested there
+    hostile = Towards(lambda: random.uniform(-0.95, 1.95, 14).astype(np.float32))
     status, robot = drive(hostile, Keys([[(0.8, "failure")]]))
     assert status == 0
     commands = np.array([np.full(14, 0.1), *robot.commands])
@@ -121,8 +122,21 @@ def test_a_hostile_policy_never_moves_the_robot_out_of_its_limits(drive, tmp_pat
     assert rows_of(tmp_path / "driven")["guarded"].any()
 
 
+@pytest.mark.parametrize("value", [1e4, np.nan, -np.inf])
+def test_an_answer_that_no_robot_could_follow_ends_the_episode_where_it_is(drive, tmp_path, value):
+    policy = Towards(lambda: np.full(14, value, np.float32))
+    status, robot = drive(policy, Keys([[(9.0, "success")]]))
+    assert status == 0
+    assert robot.calls[-2:] == ["hold", "release"]
+    (episode,) = json.loads((tmp_path / "driven/metrics.json").read_text())["per_episode"]
+    assert episode["ended"] == "policy_error"
+    assert "breaks the contract" in episode["error"]
+    rows = rows_of(tmp_path / "driven")
+    np.testing.assert_allclose(rows["action"], 0.0, atol=0.01)  # the start pose
+
+
 def test_a_dry_run_sends_and_keeps_nothing_and_says_what_it_would(drive, tmp_path, capsys):
-    pose = Towards(lambda: np.full(14, 5.0, np.float32))
+    pose = Towards(lambda: np.full(14, 1.8, np.float32))
     status, robot = drive(pose, Keys([[(0.5, "success")]]), "--dry-run")
     assert status == 0
     assert robot.commands == []

@@ -1,6 +1,7 @@
 """Runs that nobody played: their folders, with whatever names a test wants in them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,12 @@ def make_replay(folder: Path, name: str = "mini", episodes: int = 2, error: floa
     }
     write_results(folder, evaluation, everything)
     write_report(folder, everything)
+
+
+def replay_of(dataset: Any, first_step: int = 0) -> Any:
+    """What a report asks of a replay: its dataset, and the step that a chunk begins with."""
+    spec = SimpleNamespace(first_step=first_step)
+    return SimpleNamespace(dataset=dataset, client=SimpleNamespace(info=SimpleNamespace(spec=spec)))
 
 
 def make_evaluation(name: str = "mini", episodes: int = 2, error: float = 0.05) -> Evaluation:

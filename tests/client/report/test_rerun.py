@@ -4,7 +4,6 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +11,21 @@ import pytest
 pytest.importorskip("jinja2", reason="evaluations need the extra replay")
 
 from handover_client.commands import main as cli
-from handover_client.report.rerun import check_rerun, write_replay_rrd, write_rollout_rrd
+from handover_client.report.rerun import (
+    check_rerun,
+    write_replay_rrd,
+    write_rollout_rrd,
+    write_view_rrd,
+)
 from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import encode_h264
+from handover_client.view.content import gather
+from handover_client.view.recordings import Recordings
 from handover_common.errors import UsageError
 
 from ..rollout.test_folder import record
-from .made_up import make_evaluation
+from ..view.datasets import write_v2
+from .made_up import make_evaluation, replay_of
 
 needs_rerun = pytest.mark.skipif(
     importlib.util.find_spec("rerun") is None,
@@ -73,7 +80,7 @@ class Frames:
 
 @needs_rerun
 def test_a_replays_recording_has_joints_and_frames(tmp_path):
-    write_replay_rrd(tmp_path / "run.rrd", make_evaluation(), SimpleNamespace(dataset=Frames()))
+    write_replay_rrd(tmp_path / "run.rrd", make_evaluation(), replay_of(Frames()))
     found = entities(tmp_path / "run.rrd")
     for entity in ("left_waist/target", "left_waist/demonstrated", "right_gripper/target"):
         assert f"/episode_0/joints/{entity}" in found
@@ -97,3 +104,13 @@ def test_a_rollouts_recording_has_joints_rewards_and_its_video(tmp_path):
     found = entities(tmp_path / "run.rrd")
     for entity in ("reward", "camera", "joints/left_waist/measured", "joints/left_waist/target"):
         assert f"/episode_0/{entity}" in found
+
+
+@needs_rerun
+def test_a_datasets_recording_has_every_camera_and_both_sides_of_a_joint(tmp_path):
+    root = write_v2(tmp_path / "arm", {0: 6, 1: 6}, {"observation.images.top": (32, 32)})
+    write_view_rrd(tmp_path / "view.rrd", gather(Recordings.open(root), [1]))
+    found = entities(tmp_path / "view.rrd")
+    for entity in ("top", "joints/waist/state", "joints/waist/action"):
+        assert f"/episode_1/{entity}" in found
+    assert "/episode_0" not in found

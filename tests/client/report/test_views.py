@@ -1,7 +1,6 @@
 """Each camera's view beside a replay's joints: any number of cameras, at the steps' own times."""
 
 import json
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,7 +12,7 @@ from handover_client.report import replay as section
 from handover_client.report.page import write_report
 from handover_client.report.views import write_views
 
-from .made_up import make_replay
+from .made_up import make_replay, replay_of
 from .pages import Page, foreign_addresses
 
 SIZES = {"top": (48, 64), "left/wrist": (32, 32), "<b>low</b>": (400, 800)}
@@ -34,7 +33,7 @@ class Cameras:
 def run(tmp_path):
     make_replay(tmp_path / "run")
     figures = json.loads((tmp_path / "run/metrics.json").read_text())
-    write_views(tmp_path / "run", SimpleNamespace(dataset=Cameras()), figures)
+    write_views(tmp_path / "run", replay_of(Cameras()), figures)
     write_report(tmp_path / "run", figures)
     return tmp_path / "run"
 
@@ -56,6 +55,15 @@ def test_a_views_frames_have_the_times_of_their_steps_and_their_shape(run):
     levels = [float(frame.to_ndarray(format="rgb24").mean()) for frame in frames]
     assert levels == pytest.approx([40 + 5 * row for row in range(0, 40, 2)], abs=4)
     assert (frames[0].height, frames[0].width) == (200, 400)
+
+
+def test_a_policy_whose_chunk_begins_later_is_filmed_from_there(run):
+    figures = json.loads((run / "metrics.json").read_text())
+    write_views(run, replay_of(Cameras(), first_step=1), figures)
+    (path,) = (run / "views/0").glob("*low*.mp4")
+    with av.open(str(path)) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert float(first.mean()) == pytest.approx(45, abs=3)  # of row 1
 
 
 def test_views_beyond_the_pages_bound_are_named(run, monkeypatch):

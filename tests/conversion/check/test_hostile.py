@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from handover_common.errors import HandoverError
@@ -197,3 +198,11 @@ def test_a_conversion_follows_no_link_out_either(tmp_path):
     told = [str(one) for one in recordings.faults]
     link = "is a link out of the dataset's folder"
     assert told == [f"episode 1: {ROWS}: {link}", f"episode 1: {VIDEO}: {link}"]
+
+
+def test_names_are_told_whole_where_the_folder_is_named_like_one_of_its_own(tmp_path, monkeypatch):
+    folder = two_arms().make(tmp_path / "data")
+    (folder / ROWS).unlink()
+    monkeypatch.chdir(tmp_path)
+    (one,) = (one for one in check_dataset(Path("data")) if one.severity == "fault")
+    assert one.text == f"{ROWS}: the file is missing"

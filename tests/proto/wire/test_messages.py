@@ -24,6 +24,7 @@ from handover_proto.types import (
     Observation,
     PolicyRequest,
     PolicySpec,
+    PrefixMethod,
     ServerInfo,
     StageDurations,
     StateSpec,
@@ -59,6 +60,7 @@ SPEC = PolicySpec(
     dtype="bfloat16",
     supports_seed=True,
     supports_prefix=True,
+    learned_delay_steps=2,
     max_batch=8,
     training=(TrainingRecord("set", "ef", (0, 1, 5), (2,)), TrainingRecord("other", "", ())),
 )
@@ -135,11 +137,16 @@ def test_pixels_are_copied_once_into_a_request():
 @given(groups(4), counters, counters, texts)
 def test_a_chunk_comes_back_as_it_was_sent(action, seed, sequence, tag):
     durations = StageDurations(0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-    chunk = ActionChunk(action, seed, sequence, tag, durations, "hash")
+    learned = PrefixMethod.LEARNED
+    chunk = ActionChunk(action, seed, sequence, tag, durations, "hash", learned)
     back = decode_chunk(pb.InferReply.FromString(encode_chunk(chunk).SerializeToString()))
     assert_same_groups(back.action, action)
     assert dataclasses.replace(back, action={}) == dataclasses.replace(chunk, action={})
     assert back.durations.total_ms == pytest.approx(2.1)
+
+
+def test_a_later_version_s_prefix_method_is_none_that_is_known():
+    assert decode_chunk(pb.InferReply(prefix_method=9)).prefix_method is PrefixMethod.NONE  # type: ignore
 
 
 def test_info_comes_back_as_it_was_sent():

@@ -44,3 +44,9 @@ def test_a_rate_can_be_met_by_a_policy_that_tells_its_own_alone():
     check_rate(silent, None)
     with pytest.raises(ServingError, match=r"hold does not say at which rate it acts.*50"):
         check_rate(silent, 50.0)
+
+
+def test_a_policy_whose_chunks_begin_later_is_refused_before_a_robot_plays_them_early():
+    later = dataclasses.replace(ALOHA_HOLD, first_step=1)
+    with pytest.raises(ServingError, match="begin 1 steps after the observation"):
+        check_rate(later, None)

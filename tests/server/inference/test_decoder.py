@@ -118,3 +118,22 @@ def test_what_does_not_parse_is_refused_at_once(decoder, passed_on):
     decoder.submit(PendingRequest(b"\xff", RequestHead(), Lane(), None, outcomes.append))
     assert passed_on == []
     assert [type(outcome) for outcome in outcomes] == [InvalidRequest]
+
+
+def test_files_wait_while_many_decoded_frames_are_held(monkeypatch, observation):
+    monkeypatch.setattr(module, "MOST_DECODED", 100)  # a frame of 8 x 8 has 192 bytes
+    decoded: queue.Queue[PendingRequest] = queue.Queue()
+    decoder = Decoder(ALOHA_HOLD, Limits(), 1, lambda pending, data: decoded.put(pending))
+    data = with_frame(observation, compress(np.zeros((8, 8, 3), np.uint8), ImageCodec.PNG))
+    sent = [pending(data, []) for _ in range(3)]
+    try:
+        for each in sent:
+            decoder.submit(each)
+        assert decoded.get(timeout=TIMEOUT_S) is sent[0]
+        assert decoder.waiting == 2
+        decoder.discard(sent[0])
+        assert decoded.get(timeout=TIMEOUT_S) is sent[1]
+        decoder.discard(sent[1])
+        assert decoded.get(timeout=TIMEOUT_S) is sent[2]
+    finally:
+        decoder.close()

@@ -64,5 +64,5 @@ that has learnt to see gym-aloha's scenes, and a head that has learnt nothing. I
 - Head: {counts[1]:,} weights, random, drawn large enough to be trained from nothing.
 - Chunks of up to {CHUNK_STEPS} steps, up to {WIDTH} numbers of state and of action, one embodiment.
 - None of its weights come from NVIDIA's checkpoint. It has seen the simulator alone.
-- Made by `training/recipes/aloha_mini.sh` (`python -m handover_training.aloha_mini base`).
+- How it was made: `training/recipes/RESULTS.md`; from nothing: `training/recipes/aloha_mini.sh`.
 """

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from handover_common import MissingExtra
+from handover_common import MissingExtra, show
 
 from handover_training.calibrate.config import CalibrateConfig, check
 
@@ -16,7 +16,7 @@ def main(config: CalibrateConfig) -> Path:
         raise MissingExtra(error.name or "torch", "train") from error
     path, scales = calibrate_checkpoint(config)
     error = scales.error
-    print(
+    show(
         f"{path}: {len(scales.largest_inputs)} layers, from {scales.observations} observations\n"
         f"actions on {error.chunks} others, compared with the reference path: cosine "
         f"{error.cosine:.6f}, mean difference {error.mean:.2e}, largest {error.largest:.2e} "

@@ -38,7 +38,7 @@ def sequence_chart(anytime_95: Sequence[Sequence[float]], successes: Sequence[bo
     rate = 100 * np.cumsum(successes) / played
     return Chart(
         "Success rate as it became known",
-        scale("episodes", 1.0, float(max(2, len(successes))), 8),
+        scale("episodes, counted", 1.0, float(max(2, len(successes))), 8),
         scale("success, %", 0.0, 102.0, 4),
         (
             Line(played, ends[:, 0], "hold", "95 % interval"),

@@ -5,6 +5,7 @@ weights of each norm, and its part of the action encoder is a bias. Whatever dep
 observation (state tokens, keys and values of the features) is computed once, before the steps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,16 +51,21 @@ class StepWeights:
         actions = is_clean.flatten()[:, None]
         tokens = functional.pad(is_clean, (others, 0)).flatten()[:, None]
 
-        def norm(mine: Norm, theirs: Norm, which: Tensor) -> Norm:
-            weight = torch.where(which, theirs.weight, mine.weight)
-            return Norm(weight, torch.where(which, theirs.bias, mine.bias), mine.eps)
+        def choose(mine: Sequence[Norm], theirs: Sequence[Norm], which: Tensor) -> tuple[Norm, ...]:
+            rows = torch.where(which, _row(theirs), _row(mine)).split(mine[0].weight.shape[0], 1)
+            pairs = zip(rows[::2], rows[1::2], mine, strict=True)
+            return tuple(Norm(weight, bias, norm.eps) for weight, bias, norm in pairs)
 
-        pairs = zip(self.norms, clean.norms, strict=True)
         return StepWeights(
             torch.where(actions, clean.encoder_bias, self.encoder_bias),
-            tuple(norm(mine, theirs, tokens) for mine, theirs in pairs),
-            norm(self.output_norm, clean.output_norm, actions),
+            choose(self.norms, clean.norms, tokens),
+            choose([self.output_norm], [clean.output_norm], actions)[0],
         )
+
+
+def _row(norms: Sequence[Norm]) -> Tensor:
+    """Lay norms' scales and shifts beside each other: one choice for all costs less than many."""
+    return torch.cat([values for norm in norms for values in (norm.weight, norm.bias)])
 
 
 @dataclass(frozen=True)
