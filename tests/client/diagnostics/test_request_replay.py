@@ -161,8 +161,9 @@ def test_other_shapes_and_groups_are_told_as_such():
 )
 def test_what_makes_no_sense_is_one_line(recorded, capsys, arguments, status, line):
     folder, address = recorded
-    command = ["replay-requests", "--recording", str(folder), "--server", address]
-    assert run([*command, *arguments]) == status
+    recording = [] if "--recording" in arguments else ["--recording", str(folder)]
+    command = ["replay-requests", "--server", address, *recording, *arguments]
+    assert run(command) == status
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
