@@ -87,6 +87,8 @@ class TrainingModule(nn.Module):
     ) -> FlowLoss:
         assert self.frozen_depth is not None
         backbone, head = self.network.backbone, self.network.action_head
+        # as the layers below would give them: FSDP keeps weights in bfloat16 while they are whole
+        hidden = hidden.to(backbone.model.language_model.model.embed_tokens.weight.dtype)
         features = backbone.upper(
             hidden, inputs.input_ids, inputs.attention_mask, self.frozen_depth
         )
