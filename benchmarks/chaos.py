@@ -101,8 +101,9 @@ WHAT = (
 )
 
 WHAT_ATTACKS = (
-    "attacks of 20 s each on a server of its own (policy hold), beside an innocent client that "
-    "asks 40 times a second; resident memory of the server in MiB; after: once it is back within "
+    "attacks of 20 s each on a server of its own (aloha-mini), beside an innocent client that asks "
+    "40 times a second; server and client share all cores but the last, which the attackers have "
+    "to themselves; resident memory of the server in MiB; after: once it is back within "
     "32 MiB, or a minute later; p99 of the innocent client in ms; stop_s: from SIGTERM to the "
     "server's end with --drain-s 3"
 )

@@ -14,16 +14,20 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = Path(__file__).with_name("faulty_policy.py")
+FAULTY = (str(HOST), "--policy", "hold")
+SHIPPED = ("-m", "handover_server.serve.command", "--checkpoint", str(ROOT / "checkpoints/aloha-mini"))
 READY_S = 120.0
 _SERVING = re.compile(r"serving \S+ on (\S+:(\d+))\n")
 
 
 class ServerProcess:
-    """A server with the faulty policy; a context manager that ends it."""
+    """A server, by default with the faulty policy; a context manager that ends it."""
 
-    def __init__(self, *flags: str, wrap: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *flags: str, wrap: Sequence[str] = (), program: Sequence[str] = FAULTY
+    ) -> None:
         """wrap: a command that ends by executing the one that follows it."""
-        self._flags, self._wrap = flags, wrap
+        self._flags, self._wrap, self._program = flags, wrap, program
         self._port = "0"
         self._process: subprocess.Popen[str] | None = None
         self.log: list[str] = []
@@ -31,9 +35,9 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it, on its old port if it had one; returns once it serves."""
-        flags = ["--policy", "hold", "--port", self._port, *self._flags]
+        flags = [*self._program, "--port", self._port, *self._flags]
         self._process = subprocess.Popen(
-            [*self._wrap, sys.executable, str(HOST), *flags],
+            [*self._wrap, sys.executable, *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

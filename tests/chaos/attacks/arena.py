@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..server_process import ROOT, ServerProcess
+from ..server_process import ROOT, SHIPPED, ServerProcess
 
 CALM_S, ATTACK_S, REST_S = 10.0, 20.0, 60.0
 MORE_MIB, BACK_MIB = 512, 64  # what an attack may cost while it lasts, and a minute later
@@ -149,10 +149,23 @@ class Innocent:
             self._asked.append((float(at), float(ms), outcome))
 
 
+@contextlib.contextmanager
+def cores_apart() -> Iterator[None]:
+    """Leave the last core to the attackers, who are on machines of their own in the world."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores[:-1])  # what is started from here on stays there
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@cores_apart()
 def fight(module: str, attack: Attack) -> AttackFinding:
     """Run an attack of this folder against a server of its own."""
     wrap = ("sh", "-c", f'ulimit -S -n {attack.limit} && exec "$@"', "sh") if attack.limit else ()
-    server = ServerProcess("--drain-s", "3", *attack.flags, wrap=wrap)
+    server = ServerProcess("--drain-s", "3", *attack.flags, wrap=wrap, program=SHIPPED)
     with server, contextlib.closing(Innocent(server.address)) as innocent:
         innocent.wait_for_one()
         target = target_of(server)
@@ -202,6 +215,9 @@ def striking(module: str, target: Target) -> Iterator[None]:
 def strike_from_command_line(strike: Callable[[Target], None]) -> None:
     """Run an attack on the target that the command line names, until the process is killed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if (cores := os.cpu_count() or 1) > 1:
+        with contextlib.suppress(OSError):  # not ours: see cores_apart
+            os.sched_setaffinity(0, {cores - 1})
     strike(Target(**json.loads(sys.argv[1])))
 
 
