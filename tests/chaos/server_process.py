@@ -15,7 +15,12 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 HOST = Path(__file__).with_name("faulty_policy.py")
 FAULTY = (str(HOST), "--policy", "hold")
-SHIPPED = ("-m", "handover_server.serve.command", "--checkpoint", str(ROOT / "checkpoints/aloha-mini"))
+SHIPPED = (
+    "-m",
+    "handover_server.serve.command",
+    "--checkpoint",
+    str(ROOT / "checkpoints/aloha-mini"),
+)
 READY_S = 120.0
 _SERVING = re.compile(r"serving \S+ on (\S+:(\d+))\n")
 

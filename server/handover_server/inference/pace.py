@@ -14,6 +14,7 @@ from handover_server.security.tokens import Identity
 _PRESENT_S = 1.0  # after its last request, a client still counts as another beside the others
 _REFUSED = 8  # times as much counts a request that breaks the contract
 _LONGEST_S = 5.0  # that an answer is held back
+_LONGEST_REFUSAL_S = 20.0  # that a refusal is
 MIB = 1024 * 1024
 
 
@@ -25,7 +26,7 @@ class Pace:
         self._free_s: dict[str, float] = {}  # when a name has had its share; in order of requests
         self._seen_s: dict[str, float] = {}  # its last request, in the same order
 
-    def wait_s(self, name: str, size: int, now_s: float) -> float:
+    def wait_s(self, name: str, size: int, now_s: float, longest_s: float = _LONGEST_S) -> float:
         """Count a request of `size` bytes; returns for how long to hold its answer back."""
         self._seen_s.pop(name, None)
         self._seen_s[name] = now_s
@@ -39,7 +40,7 @@ class Pace:
             return 0.0
         began_s = max(now_s, self._free_s.get(name, 0.0))
         self._free_s[name] = began_s + self._request_s + self._byte_s * size
-        return min(began_s - now_s, _LONGEST_S)
+        return min(began_s - now_s, longest_s)
 
 
 class Paces:
@@ -51,12 +52,12 @@ class Paces:
 
     async def keep(self, client: Identity, size: int, refused: bool = False) -> None:
         """Hold the answer to a request of `size` bytes back, if its client sends too much."""
-        now_s = time.monotonic()
+        now_s, longest_s = time.monotonic(), _LONGEST_S
         if refused:
-            size *= _REFUSED
+            size, longest_s = size * _REFUSED, _LONGEST_REFUSAL_S
         wait_s = max(
-            self._clients.wait_s(client.name, size, now_s),
-            self._addresses.wait_s(address_of(client.name), size, now_s),
+            self._clients.wait_s(client.name, size, now_s, longest_s),
+            self._addresses.wait_s(address_of(client.name), size, now_s, longest_s),
         )
         if wait_s:
             await asyncio.sleep(wait_s)

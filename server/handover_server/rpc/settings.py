@@ -25,6 +25,9 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # frames come as JPEG or PNG; a compressed message costs its sender a thousandth of what it
+    # costs here, so that gRPC refuses it (UNIMPLEMENTED). Bit 0: no compression
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     # a stranger who does not begin to speak HTTP/2, and a client that asks nothing
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 600_000),

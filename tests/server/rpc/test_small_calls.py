@@ -6,6 +6,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from handover_proto import policy_pb2 as pb
 from handover_server.policies.hold import HoldPolicy
+from handover_server.rpc import small_calls
 
 TIMEOUT_S = 60.0
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
@@ -28,13 +29,19 @@ def test_health_answers_by_name_as_its_protocol_says(serve):
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_name_of_megabytes_is_not_looked_at(serve):
+def test_a_name_of_megabytes_is_not_looked_at(serve, monkeypatch):
+    monkeypatch.setattr(small_calls, "_PAUSE_S", 0.01)
     server = serve(HoldPolicy())
     long = health_pb2.HealthCheckRequest(service="x" * (3 << 20)).SerializeToString()
-    assert status_of(server.channel.unary_unary(CHECK)(long, timeout=TIMEOUT_S)) == SERVING
-    watching = server.channel.unary_stream(WATCH)(long, timeout=TIMEOUT_S)
-    assert status_of(next(iter(watching))) == SERVING
-    watching.cancel()
+    watching = server.channel.unary_stream(WATCH)
+    for refused in (
+        lambda: server.channel.unary_unary(CHECK)(long, timeout=TIMEOUT_S),
+        lambda: list(watching(long, timeout=TIMEOUT_S)),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            refused()
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "above 4096 bytes" in caught.value.details()
     names = server.channel.stream_stream(REFLECT)
     request = reflection_pb2.ServerReflectionRequest(file_by_filename="x" * (3 << 20))
     (reply,) = names(iter([request.SerializeToString()]), timeout=TIMEOUT_S)
