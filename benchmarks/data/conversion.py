@@ -80,7 +80,7 @@ def main(config: BenchmarkConfig) -> None:
             shutil.rmtree(source)
     result = {
         "what": "recorded frames taken in per second of wall time, from start to exit",
-        "command": " ".join([Path(sys.executable).name, *sys.argv]),
+        "command": " ".join(["python", "-m", "benchmarks.data.conversion", *sys.argv[1:]]),
         "machine": describe_machine(),
         "load_at_start": load,
         "cameras": config.cameras,
