@@ -134,7 +134,7 @@ class EpisodeRecorder:
                     for name, frame in waited[0].items():
                         self._recorders[name].add(frame)
                     self._bytes_out += waited[1]
-        except Exception as error:
+        except Exception as error:  # whatever it is ends the recording, by the caller's next frame
             self._error = error
             while self._waiting.get() is not None:  # nobody waits for a place
                 pass

@@ -13,6 +13,7 @@ from av.error import FFmpegError
 
 from handover_conversion.errors import DatasetError
 from handover_conversion.groot.layout import FilePlace
+from handover_conversion.lerobot.row_groups import groups_of
 from handover_conversion.locations import inner_name, regular_file
 
 _NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
@@ -39,7 +40,7 @@ def read_table(
                     f"{path} has no column {', '.join(map(repr, missing))}; it has "
                     f"{', '.join(file.schema_arrow.names)[:300]}"
                 )
-            groups = _groups_of(file, episode) if place.shared else range(file.num_row_groups)
+            groups = groups_of(file, episode) if place.shared else range(file.num_row_groups)
             _check_size(path, file, columns, groups)
         read = _read if keep and place.shared else _read.__wrapped__
         table = read(path, status.st_mtime_ns, tuple(groups), tuple(columns))
@@ -68,22 +69,6 @@ def column_names(root: Path, place: FilePlace) -> list[str]:
 def _read(path: Path, _stamp: int, groups: tuple[int, ...], columns: tuple[str, ...]) -> pa.Table:
     with pq.ParquetFile(path) as file:
         return file.read_row_groups(list(groups), columns=list(columns))
-
-
-def _groups_of(file: pq.ParquetFile, episode: int) -> list[int]:
-    """Find the row groups that may hold the episode, by the statistics in the file's footer."""
-    leaves = [file.schema.column(place).path for place in range(len(file.schema))]
-    column = leaves.index("episode_index")
-    groups = []
-    for group in range(file.num_row_groups):
-        statistics = file.metadata.row_group(group).column(column).statistics
-        if (
-            statistics is None
-            or not statistics.has_min_max
-            or statistics.min <= episode <= statistics.max
-        ):
-            groups.append(group)
-    return groups
 
 
 def _check_size(

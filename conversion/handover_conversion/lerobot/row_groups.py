@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 
 def groups_of(file: pq.ParquetFile, episode: int) -> list[int]:
     """Find the row groups that may hold the episode, by the statistics in the file's footer."""
-    column = file.metadata.schema.names.index("episode_index") if file.num_row_groups else 0
+    leaves = [file.schema.column(place).path for place in range(len(file.schema))]
+    column = leaves.index("episode_index")
     groups = []
     for group in range(file.num_row_groups):
         statistics = file.metadata.row_group(group).column(column).statistics
