@@ -2,6 +2,9 @@
 
 A thread writes them: a reader that stops (a pager, a full disk behind a pipe) costs lines, which
 are counted, and never a request.
+
+Text of strangers (names, keys, an error's words) cannot write lines of its own nor command the
+terminal that shows the log: control characters become their escapes, line feeds too.
 """
 
 import contextlib
@@ -10,10 +13,13 @@ import logging
 import os
 import queue
 import sys
+import textwrap
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal, TextIO
+
+from handover_common import printable
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning"]
@@ -86,14 +92,15 @@ class BackgroundHandler(logging.Handler):
 
 
 class TextFormatter(logging.Formatter):
-    """2026-01-31T12:00:00.123Z INFO what happened field=value; a traceback follows on new lines."""
+    """2026-01-31T12:00:00.123Z INFO what happened field=value; a traceback follows, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one event."""
         values = "".join(f" {name}={_short(value)}" for name, value in _of(record).items())
-        line = f"{_time(record)} {record.levelname} {record.getMessage()}{values}"
+        line = f"{_time(record)} {record.levelname} {_on_a_line(record.getMessage() + values)}"
         if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
+            trace = printable(self.formatException(record.exc_info))
+            line = f"{line}\n{textwrap.indent(trace, '  ', lambda _: True)}"
         return line
 
 
@@ -105,12 +112,12 @@ class JsonFormatter(logging.Formatter):
         event: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **_of(record),
+            "event": printable(record.getMessage()),
+            **{name: _harmless(value) for name, value in _of(record).items()},
         }
         if record.exc_info:
-            event["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(event, ensure_ascii=False, default=str)
+            event["traceback"] = printable(self.formatException(record.exc_info))
+        return json.dumps(event, ensure_ascii=False)
 
 
 def _of(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -120,6 +127,15 @@ def _of(record: logging.LogRecord) -> Mapping[str, Any]:
 def _time(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _on_a_line(text: str) -> str:
+    return printable(text).replace("\n", r"\n")
+
+
+def _harmless(value: object) -> object:
+    """Return a number as it is, and anything else as printable text."""
+    return value if isinstance(value, bool | int | float | None) else printable(f"{value}")
 
 
 def _short(value: object) -> str:

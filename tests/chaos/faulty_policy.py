@@ -23,7 +23,8 @@ class FaultyPolicy(HoldPolicy):
         for request in requests:
             what, _, file = request.client_tag.partition(" ")
             if what == "raise":
-                raise RuntimeError("the weights in /srv/weights are broken")
+                told = f"the weights in /srv/weights cannot {request.observation.task}"
+                raise RuntimeError(told)
             if what == "memory":
                 np.empty(1 << 60, np.uint8)  # a real MemoryError
             while what == "hang" and Path(file).exists():

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from handover_common import printable
 from handover_proto import PolicyOutput, ServerInfo
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -78,10 +79,11 @@ class Metrics(Observer):
         """Set the checkpoint's names, and remove the former one's."""
         spec = info.spec
         self._checkpoint.clear()
-        self._checkpoint.labels(
+        names = (
             *(spec.policy, spec.checkpoint_name, spec.checkpoint_hash),
             *(spec.processor_hash, spec.device, spec.dtype),
-        ).set(1)
+        )
+        self._checkpoint.labels(*map(printable, names)).set(1)
 
     def refused(self, reason: str) -> None:
         """Count the refusal."""

@@ -1,6 +1,6 @@
 """The command `handover serve`: a policy behind gRPC, until it is stopped."""
 
-from handover_common import MissingExtra, run_command
+from handover_common import MissingExtra, run_command, show
 
 from handover_server.logs import configure_logging
 from handover_server.serve.config import ServeConfig, check
@@ -14,7 +14,7 @@ def main(config: ServeConfig) -> None:
         from handover_server.serve.run import serve_and_exit
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "grpc", "serve") from None
-    serve_and_exit(config, lambda line: print(line, flush=True))
+    serve_and_exit(config, show)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from handover_common import UsageError
+from handover_common import UsageError, show
 from handover_proto import Policy
 
 from handover_server.errors import ReloadRefused, ServingError
@@ -44,7 +44,7 @@ def serve_policy(
         raise UsageError(
             "serve_policy stops on signals, which only the main thread gets; use serve_in_thread"
         )
-    if asyncio.run(serve_until_stopped(config, load, lambda line: print(line, flush=True))):
+    if asyncio.run(serve_until_stopped(config, load, show)):
         raise ServingError("the policy was given up: it is stuck, or its GPU failed")
 
 

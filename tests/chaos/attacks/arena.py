@@ -32,7 +32,7 @@ _LOOK_S = 0.05
 _PORTS = {
     "openpi": re.compile(r"openpi clients on (\S+)\n"),
     "zmq": re.compile(r"Isaac-GR00T clients on (\S+)\n"),
-    "metrics": re.compile(r".*metrics and health: https?://([^\s/]+)"),
+    "metrics": re.compile(r".*metrics and health: https?://([^\s/\"]+)"),
 }
 
 
