@@ -1,17 +1,20 @@
 """Request log of a server: the file format of recorded requests and their chunks.
 
-A recording is a folder of segments, NNNNNNNN.handover in the order in which they were written. A
-segment is _MAGIC followed by records, each of which is
+A recording is a folder of segments, NNNNNNNN-CCCCCCCC.handover: the order in which they were begun,
+and a digest of the client whose requests and answers they hold (older recordings have segments
+NNNNNNNN.handover, of all clients). A segment is _MAGIC followed by records, each of which is
 
     4 bytes   _MARKER, by which a reader finds the next record after a damaged one
     4 bytes   length of the payload, little-endian
     4 bytes   CRC-32 of the payload, little-endian
     payload   a msgpack map, whose "kind" names one of the classes below
 
-A killed server leaves at most one torn record, at the end of its last segment.
+A killed server leaves at most one torn record, at the end of the segment that it wrote to.
 """
 
 import dataclasses
+import hashlib
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -27,6 +30,7 @@ _MAGIC = b"handover recording 1\n"
 _MARKER = b"\xf0\x9f\xa6\xbe"  # arbitrary; as UTF-8 a mechanical arm
 _HEADER = struct.Struct("<4sII")
 _SUFFIX = ".handover"
+_SEGMENT = re.compile(r"[0-9]{8,}(-[0-9a-f]{8})?")
 
 
 class RecordingError(HandoverError):
@@ -95,14 +99,24 @@ _KINDS: dict[str, type[Record]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
-def segment_path(folder: Path, number: int) -> Path:
-    """Return the path of a segment by its number."""
-    return folder / f"{number:08d}{_SUFFIX}"
+def owner_digest(client: str) -> str:
+    """Return the 8 hexadecimal digits that name a client's segments."""
+    return hashlib.blake2b(client.encode(errors="replace"), digest_size=4).hexdigest()
+
+
+def segment_path(folder: Path, number: int, owner: str = "") -> Path:
+    """Return the path of a segment by its number and its owner's digest ("": of all clients)."""
+    return folder / f"{number:08d}{f'-{owner}' if owner else ''}{_SUFFIX}"
+
+
+def segment_owner(path: Path) -> str:
+    """Return the digest of the client whose records a segment holds; "": of all clients."""
+    return path.stem.partition("-")[2]
 
 
 def segments_of(folder: Path) -> list[Path]:
     """List a recording's segments, oldest first."""
-    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
+    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if _SEGMENT.fullmatch(path.stem))
 
 
 def segment_start() -> bytes:

@@ -1,4 +1,4 @@
-"""Control sequences in whatever a client can send: the log and the metrics are only read of them."""
+"""Control sequences in whatever a client can send: log and metrics show them and obey none."""
 
 import http.client
 import json
@@ -20,7 +20,10 @@ from .server_process import ServerProcess
 
 # a title for the window, a cleared screen, C1's CSI, the other direction, and a line of one's own
 EVIL = "\x1b]0;mine\x07\x1b[2J\x9b31m\u202eevil\n2026-01-31T12:00:00.000Z INFO forged"
-FLAGS = ("--log-level", "debug", "--metrics-port", "0", "--openpi-port", "0", "--openpi-rate-hz", "50", "--groot-zmq-port", "0")
+FLAGS = (
+    *("--log-level", "debug", "--metrics-port", "0", "--groot-zmq-port", "0"),
+    *("--openpi-port", "0", "--openpi-rate-hz", "50"),
+)
 _EVENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (DEBUG|INFO|WARNING|ERROR) (?!forged)")
 _ADDRESS = re.compile(r"(openpi|Isaac-GR00T) clients on |serving ")  # on standard output
 

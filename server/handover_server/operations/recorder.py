@@ -20,6 +20,7 @@ from handover_proto import (
 )
 from handover_proto.wire import encode_info
 
+from handover_server.connections.peers import address_of
 from handover_server.logs import fields
 from handover_server.operations.segments import SegmentWriter
 from handover_server.requests.observer import Observer
@@ -29,7 +30,6 @@ from handover_server.requests.request import PendingRequest
 logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 64 * 1024 * 1024
-_LEAST_SEGMENTS = 4  # so that deleting the oldest keeps most of a small recording
 MOST_WAITING_BYTES = 128 * 1024 * 1024
 LEAST_BYTES = 128 * 1024  # as which a smaller record counts: at most 1024 wait
 LAST_S = 2.0  # for the thread to write what waits when the server stops
@@ -47,16 +47,16 @@ class Recorder(Observer):
     """Writes valid requests and their outcomes; a slow disk costs records, never requests.
 
     What waits for the disk is shared: a client may have as much in the queue as it leaves to the
-    others. After a disk error, which is one line in the log, it tries again every RETRY_S.
+    others. So is the disk (SegmentWriter). Without tokens, all connections of an address are one
+    client here. After a disk error, which is one line in the log, it tries again every RETRY_S.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         """Raise ServingError for a folder that cannot be written."""
-        segment_bytes = min(SEGMENT_BYTES, max_bytes // _LEAST_SEGMENTS)
-        self._writer = SegmentWriter(folder, max_bytes, segment_bytes)
+        self._writer = SegmentWriter(folder, max_bytes, SEGMENT_BYTES)
         self._folder = folder
         self._session = secrets.token_hex(8)
-        self._server: RecordedServer | None = None
+        self._server = b""  # what every segment begins with: what is served
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._bytes_of: Counter[str] = Counter()  # of these, each client's
@@ -80,13 +80,13 @@ class Recorder(Observer):
 
     def serving(self, info: ServerInfo) -> None:
         """Record what is served."""
-        self._put(RecordedServer(self._session, encode_info(info).SerializeToString()), 0)
+        self._put(RecordedServer(self._session, encode_info(info).SerializeToString()), 0, "")
 
     def decoded(self, pending: PendingRequest, data: bytes) -> None:
         """Record a request: only a valid one may push out older ones."""
-        client = pending.lane.client.name
-        request = RecordedRequest(self._session, pending.arrival, time.time_ns(), client, data)
-        pending.is_recorded = self._put(request, len(data), client)
+        name = pending.lane.client.name
+        request = RecordedRequest(self._session, pending.arrival, time.time_ns(), name, data)
+        pending.is_recorded = self._put(request, len(data), address_of(name))
 
     def settled(self, pending: PendingRequest, outcome: Outcome) -> None:
         """Record the chunk, or the error, of a recorded request."""
@@ -104,7 +104,8 @@ class Recorder(Observer):
             answer = RecordedAnswer(
                 self._session, pending.arrival, outcome_name(outcome), str(outcome)
             )
-        self._put(answer, sum(values.nbytes for values in answer.action.values()))
+        size = sum(values.nbytes for values in answer.action.values())
+        self._put(answer, size, address_of(pending.lane.client.name))
 
     def close(self) -> None:
         """Write what waits, within the time that a disk may take for it."""
@@ -113,13 +114,13 @@ class Recorder(Observer):
             self._changed.notify()
         self._thread.join(LAST_S)
 
-    def _put(self, record: Record, size: int, client: str = "") -> bool:
+    def _put(self, record: Record, size: int, client: str) -> bool:
         """Leave a record to the thread; returns False where it is dropped."""
         size = max(size, LEAST_BYTES)
         with self._changed:
             if self._stopped and isinstance(record, RecordedServer):
-                self._server = record
-            if self._stopped or not self._has_room(size, client):
+                self._server = encode_record(record)
+            if self._stopped or not self._may_wait(record, size, client):
                 self._dropped += 1
                 return False
             self._waiting.append(_Waiting(record, size, client))
@@ -127,11 +128,12 @@ class Recorder(Observer):
             self._changed.notify()
             return True
 
-    def _has_room(self, size: int, client: str) -> bool:
-        """Whether a record may wait; a client's request leaves as much room as the client takes."""
+    def _may_wait(self, record: Record, size: int, client: str) -> bool:
+        """Whether there is room; a client's request leaves as much of it as the client takes."""
         room = MOST_WAITING_BYTES - self._waiting_bytes - size
-        mine = self._bytes_of[client] + size if client and self._waiting_bytes else 0
-        return mine <= room
+        if isinstance(record, RecordedRequest) and self._waiting_bytes:
+            return self._bytes_of[client] + size <= room
+        return room >= 0 or isinstance(record, RecordedServer)  # one at a reload
 
     def _count(self, size: int, client: str) -> None:
         self._waiting_bytes += size
@@ -163,16 +165,16 @@ class Recorder(Observer):
             self._stopped = self._closing
 
     def _write(self, item: "_Waiting") -> None:
-        record = item.record
-        if isinstance(record, RecordedServer):
-            self._server = record
-        if self._writer.is_full:
-            known = self._server if self._server is not record else None
-            self._writer.begin(encode_record(known) if known else b"")
-        frames = encode_record(record)
-        self._writer.write(frames)
+        frames = encode_record(item.record)
+        if isinstance(item.record, RecordedServer):
+            self._writer.close()  # the next records begin new segments, with this one
+            self._server = frames
+        else:
+            self._writer.write(item.client, frames, self._server)
         with self._changed:
             self._count(-item.size, item.client)
+        if isinstance(item.record, RecordedServer):
+            return
         self._written += 1
         self._written_bytes += len(frames)
         if self._failed:

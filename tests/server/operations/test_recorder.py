@@ -1,5 +1,6 @@
 """The request recording: complete, bounded, and its troubles are not the robots'."""
 
+import dataclasses
 import errno
 import gc
 import os
@@ -18,17 +19,19 @@ from handover_proto.request_log import (
     RecordedRequest,
     RecordedServer,
     read_recording,
+    segment_owner,
     segments_of,
 )
+from handover_proto.types import Limits, ServerInfo
 from handover_proto.wire.messages import decode_chunk
 from handover_server.errors import ServingError
 from handover_server.operations import recorder as recorder_module
 from handover_server.operations.recorder import Recorder
 from handover_server.operations.segments import SegmentWriter
-from handover_server.policies.hold import HoldPolicy
+from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 from handover_server.requests.request import Lane, PendingRequest
 from handover_server.requests.wire_head import RequestHead
-from handover_server.security.tokens import Identity
+from handover_server.security.tokens import Identity, TokenCheck
 
 from ..conftest import Kept, wait_until
 
@@ -101,6 +104,7 @@ def test_the_disk_space_is_bounded_and_the_newest_is_kept(serve, message, record
     recorder.close()
     segments = segments_of(tmp_path / "box")
     assert len(segments) > 1
+    assert len({segment_owner(path) for path in segments}) == 1
     assert sum(path.stat().st_size for path in segments) <= 2 * MB
     requests = by_kind(tmp_path / "box", RecordedRequest)
     sequences = [pb.InferRequest.FromString(each.message).sequence for each in requests]
@@ -129,7 +133,7 @@ def test_two_servers_at_once_keep_to_segments_of_their_own(serve, message, recor
     for recorder in recorders:
         recorder.close()
     requests = by_kind(tmp_path / "box", RecordedRequest)
-    assert len(segments_of(tmp_path / "box")) == 2
+    assert len(segments_of(tmp_path / "box")) == 2  # of the same client
     assert {pb.InferRequest.FromString(each.message).sequence for each in requests} == {0, 1, 2, 3}
 
 
@@ -143,7 +147,7 @@ def test_a_full_disk_or_another_error_ends_the_recording_and_not_the_serving(
     server = serve(HoldPolicy(), observer=recorder)
     gate = threading.Event()
 
-    def full(writer, frames):
+    def full(writer, *record):
         assert gate.wait(60)
         raise error
 
@@ -174,9 +178,9 @@ def slow_disk(monkeypatch):
     """A disk that writes nothing until the gate is opened."""
     gate, write = threading.Event(), SegmentWriter.write
 
-    def slow(writer, frames):
+    def slow(writer, *record):
         assert gate.wait(60)
-        write(writer, frames)
+        write(writer, *record)
 
     monkeypatch.setattr(SegmentWriter, "write", slow)
     yield gate
@@ -197,8 +201,8 @@ def test_a_disk_that_is_too_slow_loses_records_and_is_waited_for_by_nobody(
     recorder.close()
     totals = recorder.totals()
     assert totals["records_dropped"] >= 8
-    # one record names the server; an answer whose request was dropped is none
-    assert totals["records_written"] == 1 + 2 * (10 - totals["records_dropped"])
+    # an answer whose request was dropped is none
+    assert totals["records_written"] == 2 * (10 - totals["records_dropped"])
 
 
 def test_one_that_floods_a_slow_disk_leaves_the_others_their_records(record, slow_disk, tmp_path):
@@ -237,13 +241,12 @@ def test_the_recording_goes_on_once_the_disk_does(
     monkeypatch.setattr(recorder_module, "RETRY_S", 0.01)
     recorder, write = record(), SegmentWriter.write
     server = serve(HoldPolicy(), observer=recorder)
-    wait_until(lambda: recorder.totals()["records_written"] == 1)
     full = threading.Event()
 
-    def sometimes_full(writer, frames):
+    def sometimes_full(writer, *record):
         if full.is_set():
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(writer, frames)
+        write(writer, *record)
 
     monkeypatch.setattr(SegmentWriter, "write", sometimes_full)
     full.set()
@@ -255,7 +258,7 @@ def test_the_recording_goes_on_once_the_disk_does(
     recorder.close()
     (request,) = by_kind(tmp_path / "box", RecordedRequest)
     assert pb.InferRequest.FromString(request.message).sequence == 2
-    assert len(by_kind(tmp_path / "box", RecordedServer)) == 2  # each segment names the server
+    assert len(by_kind(tmp_path / "box", RecordedServer)) == 1  # each segment names the server
     assert caplog.text.count("recording has stopped") == 1
     assert caplog.text.count("recording goes on") == 1
 
@@ -271,11 +274,105 @@ def test_an_idle_recorder_holds_no_image(record):
 def test_a_record_that_is_larger_than_the_recording_may_be_is_kept_until_the_next(tmp_path):
     writer = SegmentWriter(tmp_path, max_bytes=1000, segment_bytes=250)
     for number in (1, 2):
-        assert writer.is_full
-        writer.begin(b"")
-        writer.write(bytes(5000))
-        assert [path.stem for path in segments_of(tmp_path)] == [f"{number:08d}"]
+        writer.write("robot", bytes(5000), b"")
+        assert [path.stem.partition("-")[0] for path in segments_of(tmp_path)] == [f"{number:08d}"]
     writer.close()
+
+
+def sequences_of(folder):
+    """Which sequences a folder still holds of whom: {client: [sequence]}."""
+    found = {}
+    for each in by_kind(folder, RecordedRequest):
+        sequence = pb.InferRequest.FromString(each.message).sequence
+        found.setdefault(each.client.partition(" ")[2] or each.client, []).append(sequence)
+    return found
+
+
+def test_a_flood_of_valid_requests_pushes_out_no_records_but_its_own(
+    serve, message, record, tmp_path
+):
+    robot, flood = "a-robot-of-this-house-0001", "a-token-that-was-stolen-02"
+    recorder = record(max_bytes=4 * MB)
+    server = serve(HoldPolicy(), observer=recorder, tokens=TokenCheck((robot, flood)))
+    infer = server.channel.unary_unary("/handover.policy.v1.PolicyService/Infer")
+
+    def send(token, sequence):  # 200 kB each
+        metadata = (("authorization", f"Bearer {token}"),)
+        infer(message(sequence=sequence).SerializeToString(), metadata=metadata, timeout=60)
+
+    for sequence in range(5):
+        send(robot, sequence)
+    for sequence in range(60):
+        send(flood, sequence)
+    send(robot, 5)
+    recorder.close()
+    by_robot, by_flood = sequences_of(tmp_path / "box").values()
+    assert by_robot == [0, 1, 2, 3, 4, 5]
+    assert by_flood == list(range(60 - len(by_flood), 60))
+    assert len(by_flood) >= 10
+    assert recorder.totals()["records_dropped"] == 0
+    assert sum(path.stat().st_size for path in segments_of(tmp_path / "box")) <= 4 * MB
+    answers = {each.number for each in by_kind(tmp_path / "box", RecordedAnswer)}
+    assert {each.number for each in by_kind(tmp_path / "box", RecordedRequest)} <= answers
+
+
+@pytest.mark.parametrize("begun_anew", [False, True])
+def test_the_connections_of_an_address_share_its_part_of_the_disk(record, tmp_path, begun_anew):
+    recorder = record(max_bytes=MB)
+    recorder.decoded(pending("ipv4:10.0.0.1:1"), bytes(100_000))
+    if begun_anew:  # whose records are there is known after a restart
+        recorder.close()
+        recorder = record(max_bytes=MB)
+    for port in range(100):
+        recorder.decoded(pending(f"ipv4:10.0.0.2:{port}"), bytes(50_000))
+        wait_until(lambda: recorder.levels()["record_waiting_bytes"] == 0)
+    recorder.close()
+    clients = [each.client for each in by_kind(tmp_path / "box", RecordedRequest)]
+    assert clients[0] == "ipv4:10.0.0.1:1"
+    assert set(clients[1:]) == {f"ipv4:10.0.0.2:{port}" for port in range(101 - len(clients), 100)}
+    assert len(clients) > 10
+
+
+def test_every_client_keeps_an_equal_share_however_many_there_are(tmp_path):
+    writer = SegmentWriter(tmp_path, max_bytes=MB, segment_bytes=MB)
+    for number in range(300):
+        for client in range(20):
+            if client == 0 or number < 100:  # the first goes on, and floods
+                writer.write(f"robot {client}", bytes(1000), b"first")
+    writer.close()
+    held = {}
+    for path in segments_of(tmp_path):
+        held[segment_owner(path)] = held.get(segment_owner(path), 0) + path.stat().st_size
+    assert len(held) == 20
+    assert sum(held.values()) <= MB
+    assert min(held.values()) > 0.5 * MB / 20
+    assert max(held.values()) < 1.5 * MB / 20
+
+
+def test_a_segment_that_somebody_deleted_is_begun_anew(record, tmp_path):
+    recorder = record()
+    for number in (1, 2):
+        recorder.decoded(pending("robot"), b"%d" % number)
+        wait_until(lambda number=number: recorder.totals()["records_written"] == number)
+        for path in segments_of(tmp_path / "box")[: 2 - number]:
+            path.unlink()
+    recorder.close()
+    assert [each.message for each in by_kind(tmp_path / "box", RecordedRequest)] == [b"2"]
+
+
+def test_a_reload_begins_new_segments_that_name_what_is_served(record, tmp_path):
+    recorder = record()
+    for name in ("before", "after"):
+        recorder.serving(ServerInfo(dataclasses.replace(ALOHA_HOLD, policy=name), Limits()))
+        recorder.decoded(pending("robot"), name.encode())
+    recorder.close()
+    found = [
+        pb.GetInfoReply.FromString(each.info).policy
+        if isinstance(each, RecordedServer)
+        else each.message
+        for each in read_recording(tmp_path / "box")
+    ]
+    assert found == ["before", b"before", "after", b"after"]
 
 
 def open_files(folder):
@@ -284,18 +381,17 @@ def open_files(folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_a_segment_that_has_ended_is_no_open_file(tmp_path):
+def test_a_recording_is_no_open_file_whoever_is_recorded(tmp_path):
     writer = SegmentWriter(tmp_path, MB, 100)
-    for _ in range(3):
-        writer.begin(b"")
-        assert open_files(tmp_path) == 1
+    for client in range(30):
+        writer.write(f"robot {client}", b"frames", b"")
+        assert open_files(tmp_path) == 0
     writer.close()
-    assert open_files(tmp_path) == 0
 
 
-def test_only_this_user_may_read_a_recording(serve, record, tmp_path):
+def test_only_this_user_may_read_a_recording(serve, message, record, tmp_path):
     recorder = record()
-    serve(HoldPolicy(), observer=recorder)
+    serve(HoldPolicy(), observer=recorder).infer(message())
     recorder.close()
     folder = tmp_path / "box"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
