@@ -15,6 +15,8 @@ from handover_common.faces import read_face
 ROOT = Path(__file__).resolve().parents[1]
 ROLES = ("common", "proto", "model", "conversion", "training", "server", "client", "envs")
 MOST_MODULES = 12  # of a folder
+# distributions of their own in a package's folder: the robot's side for another project's tools
+PLUGINS = {"client/lerobot_policy_handover/lerobot_policy_handover": {"client"}}
 STUBS = {"policy_pb2", "policy_pb2_grpc"}  # generated; anyone may import these two modules
 
 # a package, or one room of it -> the packages that it may import besides common and proto
@@ -194,6 +196,20 @@ def test_other_packages_are_imported_by_their_faces():
                 continue
             if not (is_face(module) and attribute in STUBS | offered_names(module)):
                 wrong.append(f"{name} imports {module}: {attribute}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("place", PLUGINS)
+def test_a_plugin_imports_only_what_faces_offer(place):
+    files = sorted((ROOT / place).glob("*.py"))
+    assert 0 < len(files) <= MOST_MODULES + 1
+    wrong = []
+    for path in files:
+        for module, attribute in imports_of(path.read_text(encoding="utf-8")):
+            roles = PLUGINS[place] | {"common", "proto"}
+            offered = module in modules() and is_face(module) and attribute in offered_names(module)
+            if role_of(module) not in roles or not offered:
+                wrong.append(f"{path.name} imports {module}: {attribute}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         ServerChunks,
     )
     from handover_client.control.controller import RealTimeController
-    from handover_client.control.joint_layout import JointLayout, joint_layout
+    from handover_client.control.joint_layout import JointLayout, RobotJoints, find_joint_layout
     from handover_client.control.observation import square_image
 
 __getattr__, __dir__ = lazy(__name__, __file__)

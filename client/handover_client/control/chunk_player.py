@@ -4,6 +4,7 @@ Times are counted in control steps, and places in a chunk are exact fractions of
 rounding decides which target is played.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
@@ -43,15 +44,21 @@ class ChunkPlayer:
         control_rate_hz: float = 50.0,
         interpolation: Interpolation = "linear",
         blend: Blend = "newest",
+        grippers: Sequence[int] | None = None,
     ) -> None:
-        """`start` is what is held before the first chunk: (14,), rad, grippers 0 … 1."""
+        """`start` is what is held before the first chunk: (14,), rad, grippers 0 … 1.
+
+        grippers: their places among the joints of another robot, which has as many as `start`
+        """
         if interpolation not in get_args(Interpolation):
             raise ValueError(f"interpolation {interpolation!r}: expected linear or hold")
         if blend not in get_args(Blend):
             raise ValueError(f"blend {blend!r}: expected newest, ensemble or crossfade")
         self._steps_per_control_step = chunk_steps_per_control_step(chunk_rate_hz, control_rate_hz)
         self._is_linear, self._blend = interpolation == "linear", blend
-        self._start = _check(np.asarray(start), ndim=1).astype(np.float32)
+        self._grippers = list(GRIPPER_JOINTS if grippers is None else grippers)
+        self._width = len(ALOHA_JOINTS) if grippers is None else np.size(start)
+        self._start = self._check(np.asarray(start), ndim=1).astype(np.float32)
         self._chunks: list[_Chunk] = []  # the newest is the last, and alone if it is played alone
         self.borders: list[int] = []
         """The control steps at which a chunk took over from another, or joined it."""
@@ -66,7 +73,9 @@ class ChunkPlayer:
         being played, changes nothing. Raises ValueError for another shape, and for a chunk from
         the future.
         """
-        chunk = _Chunk(_check(np.asarray(targets), ndim=2).astype(np.float32), observed_at, now)
+        chunk = _Chunk(
+            self._check(np.asarray(targets), ndim=2).astype(np.float32), observed_at, now
+        )
         if observed_at > now:
             raise ValueError(f"a chunk for control step {observed_at} at control step {now}")
         is_older = bool(self._chunks) and observed_at < self._chunks[-1].observed_at
@@ -107,7 +116,7 @@ class ChunkPlayer:
             while self._left(newest, moment) >= 1:
                 rest.append(self.target_at(moment))
                 moment += 1 / self._steps_per_control_step
-        return np.array(rest, np.float32).reshape(-1, len(ALOHA_JOINTS))
+        return np.array(rest, np.float32).reshape(-1, self._width)
 
     @property
     def is_empty(self) -> bool:
@@ -124,7 +133,7 @@ class ChunkPlayer:
         if self._is_linear and index + 1 < len(targets):
             share = np.float32(place - index)
             moved = target + share * (targets[index + 1] - target)
-            moved[list(GRIPPER_JOINTS)] = target[list(GRIPPER_JOINTS)]
+            moved[self._grippers] = target[self._grippers]
             return moved
         return target
 
@@ -135,6 +144,13 @@ class ChunkPlayer:
         """Count a chunk's steps that are to come; 0 or less where it is over."""
         return len(chunk.targets) - self._place(chunk, step)
 
+    def _check(self, targets: np.ndarray, ndim: int) -> np.ndarray:
+        width = self._width
+        if targets.ndim != ndim or targets.shape[-1] != width or 0 in targets.shape:
+            shape = f"(steps, {width})" if ndim == 2 else f"({width},)"
+            raise ValueError(f"targets have shape {targets.shape}, expected {shape}")
+        return targets
+
 
 def chunk_steps_per_control_step(chunk_rate_hz: float, control_rate_hz: float) -> Fraction:
     """Return the ratio of two rates exactly: 20 Hz and 50 Hz -> 2/5."""
@@ -144,11 +160,3 @@ def chunk_steps_per_control_step(chunk_rate_hz: float, control_rate_hz: float) -
         Fraction(rate).limit_denominator(1000) for rate in (chunk_rate_hz, control_rate_hz)
     )
     return chunk_rate / control_rate
-
-
-def _check(targets: np.ndarray, ndim: int) -> np.ndarray:
-    width = len(ALOHA_JOINTS)
-    if targets.ndim != ndim or targets.shape[-1] != width or 0 in targets.shape:
-        shape = f"(steps, {width})" if ndim == 2 else f"({width},)"
-        raise ValueError(f"targets have shape {targets.shape}, expected {shape}")
-    return targets

@@ -17,7 +17,7 @@ from handover_proto import (
 )
 
 from handover_client.connection.policy_client import PolicyClient
-from handover_client.control.joint_layout import JointLayout, joint_layout
+from handover_client.control.joint_layout import JointLayout, find_joint_layout
 from handover_client.errors import EvaluationError, InvalidReply
 
 # beyond any ALOHA's joints and any policy's overshoot: no place to clip, but proof of a fault
@@ -31,7 +31,7 @@ class ChunkRequest:
 
     step: the control step
     sequence: the policy's steps since the episode's start
-    rest: (steps, 14), what the robot has still to play of its last chunk; None where that does not
+    rest: (steps, D), what the robot has still to play of its last chunk; None where that does not
         matter
     delay_steps: how many of them it will have played when the answer is there
     """
@@ -45,7 +45,7 @@ class ChunkRequest:
 
 @dataclass(frozen=True)
 class ChunkReply:
-    """Joint targets (horizon, 14) float32; and, where a server gave them, what that took."""
+    """Joint targets (horizon, D) float32; and, where a server gave them, what that took."""
 
     targets: np.ndarray
     latency_ms: float = 0.0
@@ -81,18 +81,18 @@ class ServerChunks:
         client_tag: str = "",
         same_weights: bool = False,
     ) -> None:
-        """Check that the policy is one for ALOHA; raises UnmetPrecondition otherwise.
+        """Check that the policy is one for the robot; raises UnmetPrecondition otherwise.
 
         spec: what the server serves; None for the client's info. With a spec the client need not be
             connected yet: a server may be away when an episode begins.
-        layout: where the policy has the joints; None where its groups' names say it
+        layout: where the policy has the joints; None for an ALOHA where its groups' names say it
         seed: of the episode, from which each request's follows; None lets the server draw them
         same_weights: refuse answers from another checkpoint than the spec's
         """
         self._client, self.spec = client, client.info.spec if spec is None else spec
         self._seed, self._tag, self._same_weights = seed, client_tag, same_weights
         self._has_met = False
-        self.layout = layout or joint_layout(self.spec)
+        self.layout = layout or find_joint_layout(self.spec)
 
     def ask(self, request: ChunkRequest) -> ChunkReply:
         """Ask the server; the sampler's seed follows from the episode's and the sequence.
@@ -117,7 +117,8 @@ class ServerChunks:
                 f"it served {self.spec.checkpoint_hash[:12]!r}: one run judges one checkpoint"
             )
         targets = self.layout.targets(chunk.action)
-        check_targets(targets)
+        if self.layout.robot.is_aloha:
+            check_targets(targets)
         return ChunkReply(targets, latency_ms, chunk.durations)
 
 

@@ -102,10 +102,12 @@ class RealTimeController:
         """The last received chunk's, as the robot saw it. None before."""
 
     def act(self, step: int, observe: ObserveFn) -> np.ndarray:
-        """Return the joint targets of a control step: (14,) float32, rad, grippers 0 … 1.
+        """Return the joint targets of a control step: (D,) float32, in the robot's units.
+
+        D is 14, rad and grippers 0 … 1, unless the source's layout is another robot's.
 
         step: control steps since the start, by the clock: a loop that missed some skips them
-        observe: called when a request is due, and only then; returns the joints, (14,), and the
+        observe: called when a request is due, and only then; returns the joints, (D,), and the
             camera's frame (or {camera: frame}), or an Observation
 
         It takes as long as `observe` and a little computing; it never waits for the server. Until
@@ -190,7 +192,11 @@ class RealTimeController:
         observation, joints = make_observation(observe(), self._spec, self._layout, self._task)
         if self._player is None:
             self._player = ChunkPlayer(
-                joints, *self._rates, self._interpolation, BLENDS[self._switching]
+                joints,
+                *self._rates,
+                self._interpolation,
+                BLENDS[self._switching],
+                self._layout.robot.grippers,
             )
         sequence = self._schedule.sequence(step)
         rest = self._player.rest(step) if sends_rest(self._switching) else None

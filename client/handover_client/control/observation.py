@@ -1,10 +1,9 @@
 """Observations for an ALOHA policy, made of what a robot's control loop reads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from handover_proto import (
-    ALOHA_JOINTS,
     Frame,
     InvalidRequest,
     Observation,
@@ -14,8 +13,8 @@ from PIL import Image
 
 from handover_client.control.joint_layout import JointLayout
 
-# joints: (14,), rad, grippers 0 … 1; and the frame of the policy's one camera, or frames by name,
-# or a whole observation
+# joints: (D,), of an ALOHA (14,) rad, grippers 0 … 1; and the frame of the policy's one camera, or
+# frames by name, or a whole observation
 JointsAndImage = tuple[np.ndarray, Frame | Mapping[str, Frame] | Observation | None]
 ObserveFn = Callable[[], JointsAndImage | Observation]
 
@@ -23,7 +22,7 @@ ObserveFn = Callable[[], JointsAndImage | Observation]
 def make_observation(
     seen: JointsAndImage | Observation, spec: PolicySpec, layout: JointLayout, task: str
 ) -> tuple[Observation, np.ndarray]:
-    """Return what an ObserveFn returned as an observation, and its joints: (14,).
+    """Return what an ObserveFn returned as an observation, and its joints: (D,).
 
     Raises InvalidRequest for anything else, and for one frame where there are several cameras.
     """
@@ -31,12 +30,13 @@ def make_observation(
         try:
             joints = layout.joints(seen.state)[-1]
         except ValueError as error:
-            raise InvalidRequest("observation.state", "ALOHA's groups", str(error)) from None
-        return seen, _check_joints(joints)
+            whose = "ALOHA's groups" if layout.robot.is_aloha else "the robot's groups"
+            raise InvalidRequest("observation.state", whose, str(error)) from None
+        return seen, _check_joints(joints, layout.robot.names)
     if not (isinstance(seen, tuple) and len(seen) == 2):
         got = type(seen).__name__
         raise InvalidRequest("observe()", "(joints, image) or an Observation", got)
-    joints, image = _check_joints(np.asarray(seen[0])), seen[1]
+    joints, image = _check_joints(np.asarray(seen[0]), layout.robot.names), seen[1]
     if isinstance(image, Observation):
         return image, joints
     if any(part.steps != 1 for part in (*spec.cameras, *spec.state)):
@@ -78,9 +78,9 @@ def square_image(frame: np.ndarray, size: int = 256) -> np.ndarray:
     return np.clip(np.rint(np.stack(planes, axis=-1)), 0, 255).astype(np.uint8)
 
 
-def _check_joints(joints: np.ndarray) -> np.ndarray:
-    expected = f"14 finite numbers: {', '.join(ALOHA_JOINTS)}"
-    if joints.shape != (len(ALOHA_JOINTS),) or joints.dtype.kind not in "fiu":
+def _check_joints(joints: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    expected = f"{len(names)} finite numbers: {', '.join(names)}"
+    if joints.shape != (len(names),) or joints.dtype.kind not in "fiu":
         raise InvalidRequest("joints", expected, f"{joints.dtype} {joints.shape}")
     if not np.isfinite(joints).all():
         raise InvalidRequest("joints", expected, "NaN or infinity")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from handover_common import lazy
 
 if TYPE_CHECKING:
+    from handover_client.drive.fit import unit_misfits
     from handover_client.drive.guard import Guard, Limits
     from handover_client.drive.robots.interface import Reading, Robot, RobotDescription
 

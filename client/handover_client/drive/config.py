@@ -11,6 +11,7 @@ from handover_client.connection.flags import NO_SECURITY, SecurityOptions, check
 
 # ruff: noqa: UP007, UP045, RUF036, as tyro reads types: see handover_common.command
 _Cameras = Annotated[Union[None, tuple[str, ...]], tyro.conf.arg(metavar="NAME=ROBOTCAMERA …")]
+_Groups = Annotated[Union[None, tuple[str, ...]], tyro.conf.arg(metavar="NAME=FIRST:END …")]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class DriveConfig:
     """Address of the policy server, HOST:PORT."""
     camera: _Cameras = None
     """Which of the robot's cameras each of the policy's is, where the names differ."""
+    group: _Groups = None
+    """Which of the robot's joints each group of the policy has, where its name does not say it."""
     operator: Literal["keys", "auto"] = "keys"
     """keys: a person at this terminal; auto: on a simulated robot, its own judge."""
     episodes: Optional[int] = None

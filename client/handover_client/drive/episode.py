@@ -142,14 +142,18 @@ class EpisodeRun:
         size = self._setup.config.image_size
         frames = {
             name: square_image(reading.frames[camera].image, size)
-            for name, camera in self._setup.cameras.items()
+            for name, camera in self._setup.fit.cameras.items()
         }
         return reading.joints, frames
 
     def _begin_controller(self) -> RealTimeController:
         config = self._setup.config
         return RealTimeController(
-            ServerChunks(self._setup.client, client_tag=f"episode={self.episode.episode}"),
+            ServerChunks(
+                self._setup.client,
+                layout=self._setup.fit.layout,
+                client_tag=f"episode={self.episode.episode}",
+            ),
             config.task,
             # slower by making the policy's steps last more of the robot's
             1 / self._setup.period_s / config.speed,

@@ -1,10 +1,13 @@
 """Fit of a robot and a served policy: each misfit is a line with its remedy; none is guessed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from handover_common import HandoverError, UsageError
-from handover_proto import ALOHA_JOINTS, PolicySpec
+from handover_proto import ALOHA_JOINTS, PolicyError, PolicySpec
 
+from handover_client.control.joint_layout import ALOHA, JointLayout, RobotJoints, find_joint_layout
 from handover_client.drive.robots.interface import RobotDescription
 
 
@@ -30,19 +33,67 @@ def camera_names(words: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def fit_cameras(
-    robot: RobotDescription, spec: PolicySpec, named: Mapping[str, str], policy_rate_hz: float
-) -> dict[str, str]:
-    """Return which of the robot's cameras each of the policy's is. Raises Misfit with all reasons.
+def group_places(words: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Read --group NAME=FIRST:END …: {the policy's group: its joints}. Raises UsageError."""
+    told: dict[str, tuple[int, int]] = {}
+    for word in words:
+        name, _, span = word.partition("=")
+        first, _, end = span.partition(":")
+        if not (name and first.isdigit() and end.isdigit() and int(first) < int(end)):
+            raise UsageError(f"--group {word}: expected NAME=FIRST:END, END not in it")
+        if name in told:
+            raise UsageError(f"--group {word}: {name} is named twice")
+        told[name] = int(first), int(end)
+    return told
 
-    A camera without a --camera is the robot's of the same name. Joints are checked by the
-    controller, which knows the policy's layout.
+
+@dataclass(frozen=True)
+class Fit:
+    """How a robot and a policy belong together.
+
+    cameras: {the policy's name: the robot's}; layout: where the policy has the robot's joints
     """
-    reasons, cameras = [], {}
+
+    cameras: Mapping[str, str]
+    layout: JointLayout
+
+
+def fit(
+    robot: RobotDescription,
+    spec: PolicySpec,
+    named: Mapping[str, str],
+    policy_rate_hz: float,
+    told: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+) -> Fit:
+    """Find the policy's cameras and joints at the robot. Raises Misfit with all reasons.
+
+    named: {the policy's camera: the robot's}; another is the robot's of the same name
+    told: {the policy's group: its first joint and the one after its last}
+    """
+    reasons = _unfit_cameras(robot, spec, named)
+    grippers = tuple(place for place, unit in enumerate(robot.units) if _is_fraction(unit))
+    joints = ALOHA if robot.joints == ALOHA_JOINTS else RobotJoints(robot.joints, grippers)
+    try:
+        layout = find_joint_layout(spec, told, joints)
+    except PolicyError as error:
+        layout = None
+        reasons.append(f"  {error}")
+    else:
+        reasons += unit_misfits(robot.units, spec, layout)
+    if not (spec.rate_hz or policy_rate_hz):
+        reasons.append("  the server does not state the policy's rate: --policy-rate-hz HZ")
+    if reasons or layout is None:
+        raise Misfit(list(dict.fromkeys(reasons)))
+    return Fit({each.name: named.get(each.name, each.name) for each in spec.cameras}, layout)
+
+
+def _unfit_cameras(
+    robot: RobotDescription, spec: PolicySpec, named: Mapping[str, str]
+) -> list[str]:
+    reasons = []
     there = ", ".join(robot.cameras) or "none"
     for camera in spec.cameras:
         chosen = named.get(camera.name, camera.name)
-        cameras[camera.name] = chosen
         if chosen not in robot.cameras:
             reasons.append(
                 f"  camera {chosen!r}: the robot has {there}: --camera {camera.name}=ROBOTCAMERA"
@@ -50,18 +101,28 @@ def fit_cameras(
     for name in sorted(set(named) - {camera.name for camera in spec.cameras}):
         wanted = ", ".join(camera.name for camera in spec.cameras) or "none"
         reasons.append(f"  --camera {name}=…: the policy has no such camera; it has: {wanted}")
-    if tuple(robot.joints) != ALOHA_JOINTS:
-        reasons.append(f"  joints: expected ALOHA's 14 in their order, got {list(robot.joints)}")
-    known = set(robot.units)
-    for group in (*spec.state, *spec.action):
-        # fractions of a gripper's travel are worded in several ways: "0 closed … 1 open"
-        if group.unit and group.unit not in known and not group.unit[0].isdigit():
-            reasons.append(
-                f"  group {group.name} is in {group.unit!r}, the robot's joints are in "
-                f"{', '.join(sorted(known))}: convert the recordings to the robot's units"
-            )
-    if not (spec.rate_hz or policy_rate_hz):
-        reasons.append("  the server does not state the policy's rate: --policy-rate-hz HZ")
-    if reasons:
-        raise Misfit(list(dict.fromkeys(reasons)))
-    return cameras
+    return reasons
+
+
+def unit_misfits(units: Sequence[str], spec: PolicySpec, layout: JointLayout) -> list[str]:
+    """Compare each group's unit, where the server states one, with those of its joints: (D,)."""
+    reasons = []
+    for part, groups in ((spec.state, layout.state), (spec.action, layout.action)):
+        for group in part:
+            its = {units[joint] for joint in groups[group.name] if joint >= 0}
+            wrong = sorted(unit for unit in its if group.unit and not _same(unit, group.unit))
+            if wrong:
+                reasons.append(
+                    f"  group {group.name} is in {group.unit!r}, the robot's joints are in "
+                    f"{', '.join(wrong)}: convert the recordings to the robot's units"
+                )
+    return reasons
+
+
+def _same(unit: str, other: str) -> bool:
+    return unit == other or (_is_fraction(unit) and _is_fraction(other))
+
+
+def _is_fraction(unit: str) -> bool:
+    """Whether it is of a gripper's travel, which is worded in several ways: 0 closed … 1 open."""
+    return unit[:1] in ("0", "1")

@@ -22,7 +22,7 @@ from handover_conversion.lerobot import (
     write_recordings,
 )
 
-from handover_client.drive.robots.interface import CameraFrame
+from handover_client.drive.robots.interface import CameraFrame, RobotDescription
 
 MARKS = ("intervention", "guarded", "held")  # and `success`, the operator's word
 MEASURES = ("latency_ms", "age_ms", "late_ms")
@@ -165,18 +165,21 @@ class DriveFolder(WorkFolder):
             Episode(**json.loads((each / "episode.json").read_text())) for each in self._places()
         ]
 
-    def write_dataset(self, task: str, cameras: Mapping[str, tuple[int, int]], fps: int) -> Path:
+    def write_dataset(self, task: str, robot: RobotDescription) -> Path:
         """Put the dataset together of the finished episodes; returns its folder."""
         results = self.fresh_folder("dataset")
         form = RecordingFormat(
             task=task,
-            fps=fps,
-            cameras={f"{_PREFIX}{name}": size for name, size in cameras.items()},
+            fps=round(robot.control_rate_hz),
+            cameras={f"{_PREFIX}{name}": size for name, size in robot.cameras.items()},
             codec=_CODEC,
             marks=(*MARKS, "success"),
             measures=MEASURES,
+            joints=robot.joints,
+            robot_type=robot.kind,
         )
-        write_recordings(results, form, (_recorded(place, cameras) for place in self._places()))
+        recorded = (_recorded(place, robot.cameras) for place in self._places())
+        write_recordings(results, form, recorded)
         return results
 
     def _places(self) -> list[Path]:

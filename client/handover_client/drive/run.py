@@ -12,11 +12,10 @@ from handover_proto import ImageCodec
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
-from handover_client.control.chunk_sources import ServerChunks
 from handover_client.drive.config import DriveConfig
 from handover_client.drive.episode import EpisodeRun
 from handover_client.drive.figures import drive_figures
-from handover_client.drive.fit import camera_names, fit_cameras
+from handover_client.drive.fit import camera_names, fit, group_places
 from handover_client.drive.guard import Guard
 from handover_client.drive.operator import KEYS_HELP, Automatic, Key, Keyboard, Phase
 from handover_client.drive.recording import METADATA, DriveFolder, Episode, EpisodeRecorder
@@ -72,10 +71,9 @@ def drive(
         def keys(phase: Phase, seconds: float) -> list[Key]:
             return ["stop", "quit"] if interrupted else operator.keys(phase, seconds)
 
-        named = camera_names(config.camera or ())
-        cameras = fit_cameras(described, client.info.spec, named, config.policy_rate_hz)
-        ServerChunks(client)  # raises where the policy has other joints than an ALOHA
-        setup = Setup(config, robot, client, cameras, keys, status)
+        named, told = camera_names(config.camera or ()), group_places(config.group or ())
+        fitted = fit(described, client.info.spec, named, config.policy_rate_hz, told)
+        setup = Setup(config, robot, client, fitted, keys, status)
         return _drive_session(setup, described, write_report)
 
 
@@ -200,8 +198,7 @@ def _write_dataset(
     figures: dict[str, Any],
 ) -> Path:
     """Write the finished episodes as a dataset, with the figures beside it; returns its folder."""
-    task, fps = session.setup.config.task, round(described.control_rate_hz)
-    results = folder.write_dataset(task, described.cameras, fps)
+    results = folder.write_dataset(session.setup.config.task, described)
     write_json(results / METADATA, {**plan, "episodes": figures["per_episode"]})
     write_json(results / "metrics.json", figures)
     return results

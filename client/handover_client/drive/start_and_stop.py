@@ -6,7 +6,7 @@ limits and holds.
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from handover_common import HandoverError
 
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.drive.config import DriveConfig
+from handover_client.drive.fit import Fit
 from handover_client.drive.guard import Guard
 from handover_client.drive.operator import Key, Phase
 from handover_client.drive.robots.interface import Robot, RobotDescription
@@ -29,7 +30,7 @@ class Setup:
     config: DriveConfig
     robot: Robot
     client: PolicyClient
-    cameras: Mapping[str, str]  # {the policy's name: the robot's}
+    fit: Fit
     keys: Callable[[Phase, float], list[Key]]
     status: Callable[[str], None]
 

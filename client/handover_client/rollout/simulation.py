@@ -18,7 +18,7 @@ from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.security import ChannelSecurity
 from handover_client.control.blending import sends_rest
 from handover_client.control.chunk_sources import ScriptedChunks
-from handover_client.control.joint_layout import GR1_LAYOUT, joint_layout
+from handover_client.control.joint_layout import GR1_LAYOUT, find_joint_layout
 from handover_client.control.robot_view import RobotView, view_for
 from handover_client.errors import EvaluationError, NoPlan
 from handover_client.results.stopping import Question
@@ -145,7 +145,7 @@ def robot_view(config: RolloutConfig, spec: PolicySpec | None, rate_hz: float) -
     try:
         return view_for(
             spec,
-            joint_layout(spec, parse_groups(settings.group)),
+            find_joint_layout(spec, parse_groups(settings.group)),
             text,
             control_steps=control_steps,
             cameras=task.cameras,

@@ -18,10 +18,7 @@ from handover_conversion.video.encode import PIXEL_FORMAT
 
 VERSION = "v2.1"
 
-_JOINTS = pa.list_(pa.float32(), len(ALOHA_JOINTS))
 _COLUMNS = {
-    "observation.state": _JOINTS,
-    "action": _JOINTS,
     "next.done": pa.bool_(),
     "timestamp": pa.float32(),
     "frame_index": pa.int64(),
@@ -36,7 +33,7 @@ _DTYPES = {"bool": "bool", "float": "float32", "int64": "int64"}  # Arrow's name
 class RecordedSteps:
     """One recorded episode: the state before each step, its action, and its cameras' videos.
 
-    `state` and `action` are (L, 14) float32, rad, grippers 0 … 1. `videos` are files by camera, as
+    `state` and `action` are (L, joints) float32. `videos` are files by camera, as
     in the format; each shows its camera at the times of the states. `image_statistics` are
     VideoRecorder's, by camera. `marks` are columns of their own, (L,) bool, such as `intervention`;
     `measures` the same, float32.
@@ -63,6 +60,8 @@ class RecordingFormat:
     codec: RecordingCodec
     marks: tuple[str, ...] = ()  # names of every episode's marks
     measures: tuple[str, ...] = ()
+    joints: tuple[str, ...] = ALOHA_JOINTS  # of state and action
+    robot_type: str = "aloha"
 
 
 def write_recordings(
@@ -123,8 +122,11 @@ def _columns(episode: RecordedSteps, index: int, first_row: int, fps: int) -> di
 
 def _kinds(form: RecordingFormat) -> dict[str, pa.DataType]:
     """Arrow's types of the columns."""
+    joints = dict.fromkeys(
+        ("observation.state", "action"), pa.list_(pa.float32(), len(form.joints))
+    )
     marks = dict.fromkeys(form.marks, pa.bool_())
-    return _COLUMNS | marks | dict.fromkeys(form.measures, pa.float32())
+    return joints | _COLUMNS | marks | dict.fromkeys(form.measures, pa.float32())
 
 
 def _write_rows(
@@ -132,7 +134,7 @@ def _write_rows(
 ) -> None:
     arrays = [
         pa.FixedSizeListArray.from_arrays(pa.array(columns[name].ravel()), type=kind)
-        if kind == _JOINTS
+        if pa.types.is_fixed_size_list(kind)
         else pa.array(columns[name], kind)
         for name, kind in kinds.items()
     ]
@@ -145,9 +147,9 @@ def _datasets_schema(kinds: Mapping[str, pa.DataType]) -> str:
     """Describe the columns to the `datasets` package, through which lerobot reads them."""
     features: dict[str, Any] = {}
     for name, kind in kinds.items():
-        if kind == _JOINTS:
+        if pa.types.is_fixed_size_list(kind):
             value = {"dtype": "float32", "_type": "Value"}
-            features[name] = {"feature": value, "length": len(ALOHA_JOINTS), "_type": "Sequence"}
+            features[name] = {"feature": value, "length": kind.list_size, "_type": "Sequence"}
         else:
             features[name] = {"dtype": _DTYPES[str(kind)], "_type": "Value"}
     return json.dumps({"info": {"features": features}})
@@ -157,7 +159,7 @@ def _describe(form: RecordingFormat, lengths: Sequence[int]) -> dict[str, Any]:
     count = len(lengths)
     return {
         "codebase_version": VERSION,
-        "robot_type": "aloha",
+        "robot_type": form.robot_type,
         "total_episodes": count,
         "total_frames": sum(lengths),
         "total_tasks": 1,
@@ -192,9 +194,9 @@ def _features(form: RecordingFormat) -> dict[str, Any]:
         for camera, (height, width) in form.cameras.items()
     }
     for name, kind in _kinds(form).items():
-        if kind == _JOINTS:
-            names = {"motors": list(ALOHA_JOINTS)}
-            features[name] = {"dtype": "float32", "shape": [len(ALOHA_JOINTS)], "names": names}
+        if pa.types.is_fixed_size_list(kind):
+            names = {"motors": list(form.joints)}
+            features[name] = {"dtype": "float32", "shape": [len(form.joints)], "names": names}
         else:
             features[name] = {"dtype": _DTYPES[str(kind)], "shape": [1], "names": None}
     return features

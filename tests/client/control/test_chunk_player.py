@@ -188,3 +188,14 @@ def test_rates_are_above_zero_and_their_ratio_is_exact():
     for rates in ((0, 50), (20, 0), (-20, -50), (float("nan"), 50)):
         with pytest.raises(ValueError, match="above 0"):
             chunk_steps_per_control_step(*rates)
+
+
+def test_another_robots_chunks_are_as_wide_as_its_start_and_its_grippers_jump():
+    player = ChunkPlayer(np.zeros(6, np.float32), 20.0, 50.0, grippers=(5,))
+    player.add(ramp()[:, :6], observed_at=0, now=0)
+    target = player.target_at(1)
+    assert target.shape == (6,)
+    assert target[[4, 5]].tolist() == pytest.approx([0.4, 0.0])
+    assert player.rest(0).shape == (HORIZON, 6)
+    with pytest.raises(ValueError, match=r"expected \(steps, 6\)"):
+        player.add(ramp(), observed_at=1, now=1)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from handover_client.control.joint_layout import joint_layout
+from handover_client.control.joint_layout import find_joint_layout
 from handover_client.control.robot_view import RobotView, view_for
 from handover_proto.errors import UnmetPrecondition
 from handover_proto.types import ActionSpec, CameraSpec, PolicySpec, StateSpec
@@ -19,7 +19,7 @@ def view(cameras: tuple[CameraSpec, ...], told=None, size=None, **state) -> Robo
     spec = dataclasses.replace(SPEC, cameras=cameras, state=(StateSpec("j", 14, **state),))
     return view_for(
         spec,
-        joint_layout(spec),
+        find_joint_layout(spec),
         "move",
         control_steps=2.5,
         cameras=SIMULATED,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from handover_client.drive.guard import Limits
 from handover_client.drive.robots.interface import CameraFrame, Reading, RobotDescription
-from handover_proto.embodiment import ALOHA_JOINTS
+from handover_proto.embodiment import ALOHA_JOINTS, GRIPPER_JOINTS
 
 LIMITS = Limits(
     low=np.full(14, -1.0),
@@ -49,7 +49,9 @@ class PointRobot:
     def describe(self):
         return RobotDescription(
             joints=ALOHA_JOINTS,
-            units=("rad",) * 14,
+            units=tuple(
+                "0 closed … 1 open" if joint in GRIPPER_JOINTS else "rad" for joint in range(14)
+            ),
             cameras={"top": (32, 48)},
             control_rate_hz=50.0,
             limits=LIMITS,

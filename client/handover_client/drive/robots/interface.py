@@ -15,7 +15,11 @@ from handover_client.drive.guard import Limits
 
 @dataclass(frozen=True)
 class RobotDescription:
-    """What a robot is: ALOHA's 14 joints in their order, cameras, rate, limits, start pose."""
+    """What a robot is: its joints in their order, cameras, rate, limits, start pose.
+
+    Joints named as ALOHA's 14 fit policies of an ALOHA; others need --group where the policy has
+    several groups.
+    """
 
     joints: tuple[str, ...]
     units: tuple[str, ...]  # of each joint, as the server states units: "rad"
@@ -24,6 +28,7 @@ class RobotDescription:
     limits: Limits
     start: np.ndarray  # (D,), where every episode begins
     pictures_have_noise: bool = False  # as real cameras' do: one that never changes is frozen
+    kind: str = "aloha"  # the dataset's robot_type
 
 
 @dataclass(frozen=True)

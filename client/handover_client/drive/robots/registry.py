@@ -13,7 +13,10 @@ from handover_client.drive.robots.interface import Robot
 
 GROUP = "handover.robots"
 _METHODS = ("connect", "observe", "command", "hold", "release", "describe")
-_BUILT_IN = {"sim": "handover_client.drive.robots.sim:SimRobot"}
+_BUILT_IN = {
+    "lerobot": "handover_client.drive.robots.lerobot:LeRobotRobot",
+    "sim": "handover_client.drive.robots.sim:SimRobot",
+}
 
 
 def robot_names() -> list[str]:
