@@ -20,15 +20,15 @@ MODALITY = ModalityConfig(
 )
 
 
-def recording(length, index=0):
+def recording(length, index=0, modality=MODALITY):
     rows = np.arange(length, dtype=np.float32)[:, None]
     tasks = ("first",) * (length // 2) + ("second",) * (length - length // 2)
-    return EpisodeRows(0, index, {"arm": rows}, {"arm": rows + 100}, tasks)
+    return EpisodeRows(0, index, {"arm": rows}, {"arm": rows + 100}, tasks, modality)
 
 
 @pytest.fixture
 def table():
-    return WindowTable([recording(5), recording(3, index=7)], MODALITY)
+    return WindowTable([recording(5), recording(3, index=7)])
 
 
 def test_every_row_of_every_episode_starts_a_window(table):
@@ -47,7 +47,7 @@ def test_a_window_in_the_middle_holds_the_rows_around_it(table):
 
 def test_frames_and_states_are_of_their_own_rows_and_stay_within_the_episode():
     ahead = dataclasses.replace(MODALITY, state=Modality(("arm",), (0, 1)))
-    table = WindowTable([recording(5), recording(3, index=7)], ahead)
+    table = WindowTable([recording(5, modality=ahead), recording(3, index=7, modality=ahead)])
     assert [table[number].frame_rows for number in (0, 3, 6)] == [(0, 0), (1, 3), (0, 1)]
     assert [table[number].state["arm"].ravel().tolist() for number in (3, 4)] == [[3, 4], [4, 4]]
 

@@ -246,8 +246,8 @@ def _settings(settings, base, layout, tmp_path):
         settings,
         dataset_path=(layout.made.make(tmp_path / "made"),),
         base_model_path=str(base),
-        embodiment_tag="NEW_EMBODIMENT",
-        modality_config_path=layout.config(tmp_path),
+        embodiment_tag=("NEW_EMBODIMENT",),
+        modality_config_path=(str(layout.config(tmp_path)),),
         max_steps=1,
         global_batch_size=2,
         save_steps=1,
@@ -376,7 +376,7 @@ def test_empty_instructions_are_told_at_the_start_for_all_episodes(settings, bas
     assert "episode 0, step 12" in str(raised.value)
     told = [one for one in check_dataset(run.dataset_path[0]) if one.severity == "note"]
     assert any(EMPTY_INSTRUCTION in one.text for one in told)
-    make_plan(replace(run, modality_config_path=_coarse(tmp_path)))
+    make_plan(replace(run, modality_config_path=(str(_coarse(tmp_path)),)))
 
 
 def _coarse(tmp_path):

@@ -56,8 +56,8 @@ def own(settings, one_arm):
     return replace(
         settings,
         dataset_path=(one_arm / "dataset",),
-        embodiment_tag="NEW_EMBODIMENT",
-        modality_config_path=one_arm / "modality.py",
+        embodiment_tag=("NEW_EMBODIMENT",),
+        modality_config_path=(str(one_arm / "modality.py"),),
         max_steps=2,
     )
 
@@ -92,9 +92,9 @@ def test_statistics_of_another_horizon_are_computed_from_the_rows(own):
 
 def test_only_gr1_has_a_default_layout(own):
     with pytest.raises(UsageError, match="--modality-config-path"):
-        make_plan(replace(own, modality_config_path=None))
+        make_plan(replace(own, modality_config_path=()))
     with pytest.raises(TrainingError, match=r"no state group 'left_arm'.*it has arm, gripper"):
-        make_plan(replace(own, embodiment_tag="gr1", modality_config_path=None))
+        make_plan(replace(own, embodiment_tag=("gr1",), modality_config_path=()))
 
 
 def test_two_datasets_are_mixed_and_both_are_named(settings, dataset, tmp_path):

@@ -179,7 +179,7 @@ def test_what_is_written_can_be_served_and_says_how_it_was_made(settings, datase
     assert output.action["left_arm"].shape == (16, 7)
     told = json.loads((settings.output_dir / "training_record.json").read_text())
     assert told["trained_on"][0]["dataset_hash"] == record.dataset_hash
-    assert told["modality_config"]["action"]["action_configs"][0]["rep"] == "RELATIVE"
+    assert told["modality_configs"]["gr1"]["action"]["action_configs"][0]["rep"] == "RELATIVE"
     assert told["settings"]["learning_rate"] == settings.learning_rate
     best = json.loads((settings.output_dir / "best_checkpoint.json").read_text())
     assert (settings.output_dir / "best").resolve().name == best["checkpoint"]

@@ -82,6 +82,6 @@ def test_a_delay_of_the_whole_chunk_is_refused(settings, plan):
     with pytest.raises(UsageError, match="--max-delay-steps 16: expected fewer"):
         read_base(
             dataclasses.replace(settings, max_delay_steps=16),
-            plan.modality,
-            plan.base.processor_config.statistics["gr1"],
+            plan.base.processor_config.modalities,
+            plan.base.processor_config.statistics,
         )

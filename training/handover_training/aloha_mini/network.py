@@ -38,6 +38,8 @@ class NetworkSize:
     """Language layers that finetuning trains by default"""
     from_scratch: bool
     """Whether the head is drawn to be trained from nothing, not to be finetuned"""
+    embodiments: int = 1
+    """Slots for embodiments"""
 
     def eagle(self, tokenizer: Tokenizer) -> EagleConfig:
         """Size the backbone for a tokenizer, which must have the image tokens."""
@@ -48,7 +50,7 @@ class NetworkSize:
         return EagleConfig(self.vision, text, image_token)
 
     def model(self, horizon: int) -> ModelConfig:
-        """Size the action head; one slot, for the one embodiment."""
+        """Size the action head."""
         return ModelConfig(
             diffusion_model_cfg=self.dit,
             model_name="handover/eagle-mini",
@@ -60,7 +62,7 @@ class NetworkSize:
             max_action_dim=WIDTH,
             action_horizon=horizon,
             max_seq_len=64,
-            max_num_embodiments=1,
+            max_num_embodiments=self.embodiments,
             tune_top_llm_layers=self.tune_top_llm_layers,
         )
 
@@ -102,6 +104,7 @@ RANDOM = NetworkSize(
     DitConfig(num_layers=8, num_attention_heads=4, attention_head_dim=16, output_dim=64),
     tune_top_llm_layers=LANGUAGE_LAYERS,
     from_scratch=False,
+    embodiments=4,
 )
 
 

@@ -12,7 +12,12 @@ from handover_model.engine.fp8 import SCALES_FILE, Fp8Scales, save_scales
 from handover_model.processing import ByteSample, Processor
 
 from handover_training.calibrate.config import CalibrateConfig
-from handover_training.data.episodes import DatasetSplit, open_sources, read_recordings
+from handover_training.data.episodes import (
+    DatasetSplit,
+    Embodiment,
+    open_sources,
+    read_recordings,
+)
 from handover_training.data.windows import Window, WindowTable
 
 
@@ -35,9 +40,9 @@ def calibrate_checkpoint(config: CalibrateConfig) -> tuple[Path, Fp8Scales]:
 
 def read_observations(path: Path, processor: Processor, count: int) -> tuple[list[ByteSample], str]:
     """Prepare observations at equal distances through a dataset; returns its name as well."""
-    modality = processor.codec.modality
-    (source,) = open_sources([path], modality, 0, 0)
-    table = WindowTable(read_recordings([source], modality, held_out=False), modality)
+    embodiment = Embodiment(processor.tag, processor.codec.modality)
+    (source,) = open_sources([path], [embodiment], 0, 0)
+    table = WindowTable(read_recordings([source], held_out=False))
     numbers = np.unique(np.linspace(0, len(table) - 1, count).astype(int))
     return [_prepare(source, table, table[number], processor) for number in numbers], source.name
 
@@ -54,7 +59,7 @@ def _prepare(
     rows = sorted(set(window.frame_rows))
     episode = table.recordings[window.recording].index
     cameras: dict[str, list[np.ndarray]] = {}
-    for camera in table.modality.video.keys:
+    for camera in source.embodiment.modality.video.keys:
         read = dict(zip(rows, source.dataset.read_frames(episode, camera, rows), strict=True))
         cameras[camera] = [read[row] for row in window.frame_rows]
     return processor.prepare(cameras, window.state, window.task)

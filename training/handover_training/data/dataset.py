@@ -47,7 +47,7 @@ class FrameReader:
         """Return {camera: frames, oldest first}, each (H, W, 3) uint8, not yet read from disk."""
         return {
             camera: [self._map(window.recording, camera)[row] for row in window.frame_rows]
-            for camera in self._table.modality.video.keys
+            for camera in self._table.recordings[window.recording].modality.video.keys
         }
 
     def _map(self, place: int, camera: str) -> np.ndarray:
@@ -61,16 +61,29 @@ class FrameReader:
 
 
 @dataclass(frozen=True)
+class EmbodimentPreparation:
+    """What the preparation of one embodiment's samples depends on."""
+
+    processor: Processor
+    trained_slots: np.ndarray
+    """(horizon, max_action_dim) float32: 1 where an action counts in the loss"""
+    state_noise: StateNoise | None
+
+    @property
+    def open_slots(self) -> np.ndarray:
+        """Which action slots are trained at any step: (max_action_dim,) float32."""
+        return np.asarray(self.trained_slots.any(axis=0), np.float32)
+
+
+@dataclass(frozen=True)
 class SamplePreparation:
     """What the preparation of every training sample depends on."""
 
-    processor: Processor
+    embodiments: Sequence[EmbodimentPreparation]
+    """Of each dataset"""
     config: ModelConfig
-    trained_slots: np.ndarray
-    """(horizon, max_action_dim) float32: 1 where an action counts in the loss"""
     seed: int
     views: ImageViews
-    state_noise: StateNoise | None
     max_delay_steps: int = 0
     """The most steps at a chunk's start that are given clean; see clean_steps"""
 
@@ -109,16 +122,16 @@ class TrainingWindows(Dataset[BatchItem]):
         """features: of each dataset; none to prepare images"""
         self._table, self._reader, self._how, self._features = table, reader, how, features
         self._prompts: dict[tuple[int, str], NetworkSample] = {}
-        self._open_slots = how.trained_slots.any(axis=0).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self._table)
 
     def __getitem__(self, slot: BatchSlot) -> BatchItem:
         how, window = self._how, self._table[slot.window]
-        if how.state_noise is not None:
+        recording, mine = self._table.recordings[window.recording], self._of(window)
+        if mine.state_noise is not None:
             noise = generator(how.seed, STATE, slot.step, slot.slot)
-            window = how.state_noise.disturb(window, noise)
+            window = mine.state_noise.disturb(window, noise)
         view, hidden = how.views.draw(how.seed, slot), None
         if self._features:
             inputs = self._inputs(window)
@@ -128,12 +141,11 @@ class TrainingWindows(Dataset[BatchItem]):
         else:
             inputs = self._prepare(window, how.views.augmentation(how.seed, slot))
         flow = generator(how.seed, FLOW, slot.step, slot.slot)
-        draw = draw_flow(how.config, 1, flow, state_steps=self._table.modality.state.steps)
-        draw = replace(draw, noise=draw.noise * torch.from_numpy(self._open_slots))
+        draw = draw_flow(how.config, 1, flow, state_steps=recording.modality.state.steps)
+        draw = replace(draw, noise=draw.noise * torch.from_numpy(mine.open_slots))
         if how.max_delay_steps:
             draw = replace(draw, delay=torch.tensor([how.delay(slot)]))
         key = generator(how.seed, DROPOUT, slot.step, slot.slot).integers(-(2**31), 2**31)
-        recording = self._table.recordings[window.recording]
         source = (recording.dataset, recording.index)
         return BatchItem(slot, self._target(inputs, window), hidden, draw, int(key), source)
 
@@ -149,7 +161,7 @@ class TrainingWindows(Dataset[BatchItem]):
 
     def _prepare(self, window: Window, augmentation: Augmentation) -> NetworkSample:
         frames = self._reader.frames(window)
-        processor = self._how.processor
+        processor = self._of(window).processor
         return processor.prepare(frames, window.state, window.task, augmentation).scaled()
 
     def _inputs(self, window: Window) -> NetworkSample:
@@ -157,18 +169,22 @@ class TrainingWindows(Dataset[BatchItem]):
         key = (window.recording, window.task)  # frames of a recording have one size
         if key not in self._prompts:
             self._prompts[key] = replace(self._prepare(window, Augmentation()), images=())
-        processor = self._how.processor
+        processor = self._of(window).processor
         state = processor.codec.normalize_state(window.state)
         return replace(self._prompts[key], state=pad_state(state, processor.config.max_state_dim))
 
     def _target(self, inputs: NetworkSample, window: Window) -> TrainingSample:
         """Add the chunk; untrained slots are 0 and masked, steps beyond the end are masked."""
-        config, codec = self._how.processor.config, self._how.processor.codec
+        mine = self._of(window)
+        config, codec = mine.processor.config, mine.processor.codec
         normalized = codec.normalize_action(window.action, window.state)
         action, mask = pad_action(normalized, config.max_action_horizon, config.max_action_dim)
-        mask = mask * self._how.trained_slots
+        mask = mask * mine.trained_slots
         mask[: len(window.real_steps)] *= window.real_steps[:, None]
-        return TrainingSample(inputs, action * self._open_slots, mask)
+        return TrainingSample(inputs, action * mine.open_slots, mask)
+
+    def _of(self, window: Window) -> EmbodimentPreparation:
+        return self._how.embodiments[self._table.recordings[window.recording].dataset]
 
     def _hidden(self, window: Window, view: int, tokens: int) -> Tensor:
         recording = self._table.recordings[window.recording]
@@ -181,12 +197,12 @@ class Collator:
 
     def __init__(self, table: WindowTable, plan: BatchPlan, how: SamplePreparation) -> None:
         self._table, self._plan, self._how = table, plan, how
-        horizon = table.modality.action.steps
-        self._slots_per_step = how.trained_slots[:horizon].sum(axis=1)
+        self._collate = how.embodiments[0].processor.collate_training  # alike for all
+        self._slots_per_step = [one.trained_slots.sum(axis=1) for one in how.embodiments]
 
     def __call__(self, samples: Sequence[BatchItem]) -> dict[str, Tensor | list[Tensor]]:
         """Collate a micro-batch."""
-        inputs, target = self._how.processor.collate_training([one.sample for one in samples])
+        inputs, target = self._collate([one.sample for one in samples])
         batch: dict[str, Tensor | list[Tensor]] = {
             **vars(inputs),
             "action": target.action,
@@ -209,12 +225,13 @@ class Collator:
 
     def _mask_total(self, step: int) -> float:
         """Count the action numbers that the global batch's loss is averaged over."""
-        real = sum(self._counted(slot) for slot in self._plan.step(step))
-        return float((np.asarray(real) * self._slots_per_step).sum())
+        return float(sum(self._counted(slot) for slot in self._plan.step(step)))
 
-    def _counted(self, slot: BatchSlot) -> np.ndarray:
+    def _counted(self, slot: BatchSlot) -> float:
         real = self._table.real_mask(slot.window)
-        return real & (np.arange(len(real)) >= self._how.delay(slot))
+        real &= np.arange(len(real)) >= self._how.delay(slot)
+        recording = self._table.recordings[self._table.locate(slot.window)[0]]
+        return self._slots_per_step[recording.dataset][: len(real)][real].sum()
 
 
 def _pad_left(rows: Sequence[Tensor], length: int) -> Tensor:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from handover_common import UsageError
 from handover_conversion import DatasetError, FaultyDataset, fault
 from handover_conversion.groot import GrootDataset
-from handover_model.processing import ModalityConfig
+from handover_model.processing import ModalityConfig, modality_config_json
 from handover_proto import TrainingRecord
 
 from handover_training.errors import TrainingError
@@ -30,9 +31,19 @@ class EpisodeRows:
     """{group: (rows, dim) float32}, raw"""
     tasks: tuple[str, ...]
     """The instruction in force at each row"""
+    modality: ModalityConfig
+    """What the network reads of its embodiment"""
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """A robot as the network knows it: the tag of its slot, and what is read of it."""
+
+    tag: str
+    modality: ModalityConfig
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class DatasetSplit:
     """One dataset of a run, and how its episodes are split."""
 
     dataset: GrootDataset
+    embodiment: Embodiment
     content_hash: str
     train_episodes: tuple[int, ...]
     held_out_episodes: tuple[int, ...]
@@ -57,23 +69,25 @@ class DatasetSplit:
 
 
 def open_sources(
-    paths: Sequence[Path], modality: ModalityConfig, held_out: int | None, seed: int
+    paths: Sequence[Path], embodiments: Sequence[Embodiment], held_out: int | None, seed: int
 ) -> list[DatasetSplit]:
     """Open the datasets of a run and split their episodes.
 
-    held_out: episodes of each dataset to keep for validation; None for a tenth of them.
+    embodiments: of each dataset; held_out: episodes of each to keep for validation; None for a
+    tenth of them.
     Raises DatasetError, TrainingError for groups or cameras that a dataset lacks, UsageError.
     """
     if not paths:
         raise UsageError("expected a dataset's folder (--dataset-path)")
     sources = []
-    for path in paths:
+    for path, embodiment in zip(paths, embodiments, strict=True):
         dataset = GrootDataset.open(path)
+        modality = embodiment.modality
         _check_fits(dataset, modality)
         episodes = [entry.index for entry in dataset.episodes if entry.length > 0]
         _check_instructions(dataset, episodes, language_key(modality))
         train, kept = divide(episodes, held_out, seed)
-        sources.append(DatasetSplit(dataset, dataset.content_hash(), train, kept))
+        sources.append(DatasetSplit(dataset, embodiment, dataset.content_hash(), train, kept))
     rates = {source.dataset.fps for source in sources}
     if len(rates) != 1:
         raise TrainingError(f"the datasets run at {sorted(rates)} Hz, expected one rate for all")
@@ -99,13 +113,11 @@ def divide(
     return tuple(one for one in episodes if one not in kept), tuple(sorted(kept))
 
 
-def read_recordings(
-    sources: Sequence[DatasetSplit], modality: ModalityConfig, *, held_out: bool
-) -> list[EpisodeRows]:
+def read_recordings(sources: Sequence[DatasetSplit], *, held_out: bool) -> list[EpisodeRows]:
     """Read the rows of all episodes trained on, or of all held out."""
     recordings = []
     for place, source in enumerate(sources):
-        dataset = source.dataset
+        dataset, modality = source.dataset, source.embodiment.modality
         for index in source.held_out_episodes if held_out else source.train_episodes:
             episode = dataset.read_episode(index, language_key(modality))
             state, action = dataset.state_groups, dataset.action_groups
@@ -116,9 +128,16 @@ def read_recordings(
                     state={key: episode.state[:, state[key]] for key in _state_keys(modality)},
                     action={key: episode.action[:, action[key]] for key in modality.action.keys},
                     tasks=episode.tasks,
+                    modality=modality,
                 )
             )
     return recordings
+
+
+def modality_configs(sources: Sequence[DatasetSplit]) -> dict[str, Any]:
+    """Return the modality configs of a run's embodiments as JSON values, by tag."""
+    found = {source.embodiment.tag: source.embodiment.modality for source in sources}
+    return {tag: modality_config_json(modality) for tag, modality in found.items()}
 
 
 def _state_keys(modality: ModalityConfig) -> list[str]:

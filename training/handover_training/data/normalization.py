@@ -11,7 +11,6 @@ import numpy as np
 from handover_conversion.groot import StatisticsCache
 from handover_model.processing import (
     EmbodimentStatistics,
-    ModalityConfig,
     StateActionCodec,
     bounds,
     merge_statistics,
@@ -22,15 +21,13 @@ from handover_training.data.episodes import DatasetSplit
 from handover_training.errors import TrainingError
 
 
-def dataset_statistics(
-    sources: Sequence[DatasetSplit], modality: ModalityConfig, cache: Path
-) -> EmbodimentStatistics:
-    """Read and merge the statistics of a run's datasets, each weighing as much as it has rows.
+def dataset_statistics(sources: Sequence[DatasetSplit], cache: Path) -> EmbodimentStatistics:
+    """Read and merge the statistics of one embodiment's datasets, weighed by their rows.
 
     cache: folder of statistics that had to be computed. Raises DatasetError for rows that cannot be
     read, StatisticsError for statistics that do not fit.
     """
-    parts = [_of_source(source, modality, cache) for source in sources]
+    parts = [_of_source(source, cache) for source in sources]
     rows = [sum(entry.length for entry in source.dataset.episodes) for source in sources]
     return merge_statistics(parts, rows)
 
@@ -63,8 +60,9 @@ def trained_slots(
     return slots
 
 
-def _of_source(source: DatasetSplit, modality: ModalityConfig, cache: Path) -> EmbodimentStatistics:
-    dataset, action = source.dataset, modality.action
+def _of_source(source: DatasetSplit, cache: Path) -> EmbodimentStatistics:
+    dataset, modality = source.dataset, source.embodiment.modality
+    action = modality.action
     own = StatisticsCache(dataset, source.content_hash, cache)
     references = {
         key: modality.action_config(key).state_key or key for key in modality.relative_keys()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from handover_model.processing import ModalityConfig
 
 from handover_training.data.episodes import EpisodeRows
 
@@ -34,12 +33,9 @@ class Window:
 class WindowTable:
     """All windows of some episodes, numbered consecutively."""
 
-    def __init__(self, recordings: Sequence[EpisodeRows], modality: ModalityConfig) -> None:
+    def __init__(self, recordings: Sequence[EpisodeRows]) -> None:
         self.recordings = recordings
-        self.modality = modality
-        self._deltas = np.asarray(modality.action.delta_indices)
-        first = max(0, int(self._deltas[0]))  # rows at the end have no action that follows
-        self._ends = np.cumsum([max(0, len(recording) - first) for recording in recordings])
+        self._ends = np.cumsum([_windows(recording) for recording in recordings])
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -53,8 +49,9 @@ class WindowTable:
     def real_mask(self, number: int) -> np.ndarray:
         """Mark the steps of a window's chunk that lie within its episode: (horizon,) bool."""
         recording, row = self.locate(number)
-        rows = row + self._deltas
-        return (rows >= 0) & (rows < len(self.recordings[recording]))
+        source = self.recordings[recording]
+        rows = row + np.asarray(source.modality.action.delta_indices)
+        return (rows >= 0) & (rows < len(source))
 
     def __getitem__(self, number: int) -> Window:
         recording, row = self.locate(number)
@@ -62,11 +59,12 @@ class WindowTable:
 
     def window(self, recording: int, row: int) -> Window:
         """Cut the window that starts at a row of a recording."""
-        source, modality = self.recordings[recording], self.modality
+        source = self.recordings[recording]
+        modality = source.modality
         last = len(source) - 1
         state_rows = np.clip(row + np.asarray(modality.state.delta_indices), 0, last)
         frame_rows = np.clip(row + np.asarray(modality.video.delta_indices), 0, last)
-        wanted = row + self._deltas
+        wanted = row + np.asarray(modality.action.delta_indices)
         rows = np.clip(wanted, 0, last)
         return Window(
             recording=recording,
@@ -77,3 +75,9 @@ class WindowTable:
             real_steps=rows == wanted,
             task=source.tasks[row],
         )
+
+
+def _windows(recording: EpisodeRows) -> int:
+    """Count an episode's windows; no action follows the last rows if chunks start later."""
+    first = recording.modality.action.delta_indices[0]
+    return max(0, len(recording) - max(0, first))

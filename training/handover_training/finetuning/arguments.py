@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from accelerate import DistributedType, PartialState
 from handover_common import UsageError
-from handover_model.processing import ModalityConfig, modality_config_json
 from transformers.training_args import TrainingArguments
 
-from handover_training.data.episodes import DatasetSplit
+from handover_training.data.episodes import DatasetSplit, modality_configs
 from handover_training.finetuning.config import FinetuneConfig
 
 logger = logging.getLogger(__name__)
@@ -129,7 +128,6 @@ def micro_batch(settings: FinetuneConfig, world: int) -> int:
 
 def run_identity(
     settings: FinetuneConfig,
-    modality: ModalityConfig,
     sources: list[DatasetSplit],
     base: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -144,11 +142,11 @@ def run_identity(
     }
     return {
         **chosen,
-        "tag": settings.tag,
         **base,
         "views": settings.views,
         "datasets": [source.content_hash for source in sources],
-        "modality_config": modality_config_json(modality),
+        "tags": [source.embodiment.tag for source in sources],
+        "modality_configs": modality_configs(sources),
     }
 
 

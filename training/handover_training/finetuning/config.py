@@ -33,11 +33,13 @@ class FinetuneConfig:
     """Folder of a GR00T dataset (made by handover convert), or several to mix."""
     base_model_path: str = "nvidia/GR00T-N1.6-3B"
     """Checkpoint to start from: a folder, or a name on the Hub."""
-    embodiment_tag: str = "GR1"
-    """Embodiment whose slot is trained; new_embodiment for your own robot."""
-    modality_config_path: Optional[Path] = None
-    """File that lists the groups, their order, and which are relative. It is read as data and never
-    executed. The default, for the tag GR1 alone, is ALOHA's."""
+    embodiment_tag: tuple[str, ...] = ("GR1",)
+    """Embodiment whose slot is trained; new_embodiment for your own robot. Datasets of several are
+    trained on together by DATASET=TAG for each, by the folders' names."""
+    modality_config_path: tuple[str, ...] = ()
+    """File that lists the groups, their order, and which are relative; TAG=FILE where there are
+    several embodiments. It is read as data and never executed. The default, for the tag GR1 alone,
+    is ALOHA's."""
     output_dir: Path = Path("outputs/finetune")
     """Folder for checkpoint-N, the finished checkpoint, and the logs."""
     resume: bool = False
@@ -143,10 +145,41 @@ class FinetuneConfig:
     deepspeed: Optional[Path] = None
     """JSON file with DeepSpeed's configuration."""
 
-    @property
-    def tag(self) -> str:
-        """The embodiment's tag as checkpoints write it."""
-        return self.embodiment_tag.lower()
+    def tags(self) -> tuple[str, ...]:
+        """Return the embodiment's tag of each dataset, as checkpoints write it.
+
+        Raises UsageError for what is neither one TAG, nor NAME=TAG for every dataset once.
+        """
+        names = self._folder_names()
+        if len(self.embodiment_tag) == 1 and "=" not in self.embodiment_tag[0]:
+            return (self.embodiment_tag[0].lower(),) * len(names)
+        parts = [part.rpartition("=") for part in self.embodiment_tag]
+        tags = {name: tag.lower() for name, _, tag in parts}
+        if sorted(name for name, _, _ in parts) != sorted(names) or not all(tags.values()):
+            raise UsageError(
+                f"--embodiment-tag {' '.join(self.embodiment_tag)}: expected one TAG, or NAME=TAG "
+                f"once for each of the folders {', '.join(names)}"
+            )
+        return tuple(tags[name] for name in names)
+
+    def modality_files(self) -> dict[str, Path]:
+        """Return the modality configs' files by embodiment tag.
+
+        Raises UsageError for what is neither one FILE for one embodiment, nor TAG=FILE.
+        """
+        tags = set(self.tags())
+        files: dict[str, Path] = {}
+        for one in self.modality_config_path:
+            tag, equals, path = str(one).partition("=")
+            if not equals or tag.lower() not in tags:
+                tag, path = (next(iter(tags)) if len(tags) == 1 else ""), str(one)
+            if not tag or not path or tag.lower() in files:
+                raise UsageError(
+                    f"--modality-config-path {one}: expected TAG=FILE, once for each of "
+                    f"{', '.join(sorted(tags))}"
+                )
+            files[tag.lower()] = Path(path)
+        return files
 
     @property
     def views(self) -> int:
@@ -170,7 +203,7 @@ class FinetuneConfig:
         Raises UsageError for what is not NAME=SHARE, or does not name every dataset once.
         """
         parts = [part.rpartition("=") for part in self.mix]
-        names = [path.resolve().name for path in self.dataset_path]
+        names = self._folder_names()
         try:
             shares = {name: float(share) for name, _, share in parts}
         except ValueError:
@@ -182,6 +215,9 @@ class FinetuneConfig:
                 f"the folders {', '.join(names)}"
             )
         return {name: shares[name] / sum(shares.values()) for name in names}
+
+    def _folder_names(self) -> list[str]:
+        return [path.resolve().name for path in self.dataset_path]
 
 
 CACHED_VIEWS = 8

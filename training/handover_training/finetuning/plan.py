@@ -13,7 +13,7 @@ from handover_model.processing import TAG, TOKENIZER_FILES, ModalityConfig, aloh
 from handover_proto import CHUNK_STEPS
 from transformers.training_args import TrainingArguments
 
-from handover_training.data.episodes import DatasetSplit, open_sources
+from handover_training.data.episodes import DatasetSplit, Embodiment, open_sources
 from handover_training.data.normalization import dataset_statistics
 from handover_training.finetuning.arguments import run_identity, training_arguments
 from handover_training.finetuning.config import FinetuneConfig
@@ -27,7 +27,6 @@ class RunPlan:
 
     settings: FinetuneConfig
     arguments: TrainingArguments
-    modality: ModalityConfig
     sources: list[DatasetSplit]
     base: BaseModel
     identity: dict[str, Any]
@@ -35,15 +34,21 @@ class RunPlan:
 
 def make_plan(settings: FinetuneConfig) -> RunPlan:
     """Read the datasets and the base checkpoint's settings, and check that they fit together."""
-    modality = _modality(settings)
-    sources = open_sources(settings.dataset_path, modality, settings.val_episodes, settings.seed)
+    embodiments = _embodiments(settings)
+    sources = open_sources(settings.dataset_path, embodiments, settings.val_episodes, settings.seed)
     evaluates = any(source.held_out_episodes for source in sources)
     arguments = training_arguments(settings, evaluates=evaluates)
-    statistics = dataset_statistics(sources, modality, settings.cache_dir)
-    base = read_base(settings, modality, statistics)
+    modalities = {one.tag: one.modality for one in embodiments}
+    statistics = {
+        tag: dataset_statistics(
+            [source for source in sources if source.embodiment.tag == tag], settings.cache_dir
+        )
+        for tag in modalities
+    }
+    base = read_base(settings, modalities, statistics)
     _check_kept(settings, base)
-    identity = run_identity(settings, modality, sources, _base_identity(base))
-    return RunPlan(settings, arguments, modality, sources, base, identity)
+    identity = run_identity(settings, sources, _base_identity(base))
+    return RunPlan(settings, arguments, sources, base, identity)
 
 
 def _base_identity(base: BaseModel) -> dict[str, str]:
@@ -63,16 +68,29 @@ def _base_identity(base: BaseModel) -> dict[str, str]:
     }
 
 
-def _modality(settings: FinetuneConfig) -> ModalityConfig:
-    path = settings.modality_config_path
+def _embodiments(settings: FinetuneConfig) -> list[Embodiment]:
+    """Return the embodiment of each dataset. Raises UsageError."""
+    tags = settings.tags()
+    files = settings.modality_files()
+    modalities = {tag: _modality(tag, files.get(tag)) for tag in dict.fromkeys(tags)}
+    steps = {modality.state.steps for modality in modalities.values()}
+    if len(steps) > 1:
+        raise UsageError(
+            f"the embodiments' states have {sorted(steps)} steps, expected one number for all "
+            "(delta_indices of state, --modality-config-path)"
+        )
+    return [Embodiment(tag, modalities[tag]) for tag in tags]
+
+
+def _modality(tag: str, path: Path | None) -> ModalityConfig:
     if path is None:
-        if settings.tag != TAG:
+        if tag != TAG:
             raise UsageError(
-                f"--modality-config-path: expected the file for {settings.embodiment_tag}; only "
-                "GR1 has a default, ALOHA's"
+                f"--modality-config-path: expected the file for {tag}; only GR1 has a default, "
+                "ALOHA's"
             )
         return aloha_modality(CHUNK_STEPS)
-    modality = read_modality_file(path, settings.tag)
+    modality = read_modality_file(path, tag)
     deltas = modality.action.delta_indices
     if not deltas or deltas[0] < 0 or deltas != tuple(range(deltas[0], deltas[-1] + 1)):
         raise UsageError(

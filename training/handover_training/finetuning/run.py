@@ -86,7 +86,7 @@ def make_trainer(plan: RunPlan, start: RunStart) -> FinetuneTrainer:
     if start.checkpoint is not None and not arguments.deepspeed:
         load_trained(module, start.checkpoint)
     data = make_data(plan, start, module)
-    record = RunRecord(plan.sources, plan.modality, settings.tag, plan.identity)
+    record = RunRecord(plan.sources, plan.identity)
     writer = CheckpointWriter(plan.base, record)
     keep = settings.save_total_limit
     return FinetuneTrainer(module, arguments, data, writer, keep, settings.ema_decay)

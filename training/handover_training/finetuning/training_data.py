@@ -7,10 +7,17 @@ import os
 
 import torch
 from accelerate.state import PartialState
+from handover_model.processing import modality_config_json
 
 from handover_training.checkpoints import folders
 from handover_training.checkpoints.run_folder import RunStart
-from handover_training.data.dataset import Collator, FrameReader, SamplePreparation, TrainingWindows
+from handover_training.data.dataset import (
+    Collator,
+    EmbodimentPreparation,
+    FrameReader,
+    SamplePreparation,
+    TrainingWindows,
+)
 from handover_training.data.episodes import read_recordings
 from handover_training.data.feature_cache import FeatureCache, FeatureJob, fill
 from handover_training.data.frame_cache import HASH_CHARS, FrameCache, open_cache
@@ -36,7 +43,7 @@ def make_data(plan: RunPlan, start: RunStart, module: TrainingModule | None = No
     module: computes the features of its frozen part; without one, images are prepared.
     """
     caches = _fill_caches(plan)
-    table = WindowTable(read_recordings(plan.sources, plan.modality, held_out=False), plan.modality)
+    table = WindowTable(read_recordings(plan.sources, held_out=False))
     how = _preparation(plan)
     if module is not None:
         _close_inputs(plan, how, module)
@@ -61,21 +68,29 @@ def _preparation(plan: RunPlan) -> SamplePreparation:
     shape = (base.config.action_horizon, base.config.max_action_dim)
     varying = settings.trained_slots == "varying"
     image = base.processor_config.image
+    embodiments = {
+        tag: EmbodimentPreparation(
+            processor,
+            trained_slots(processor.codec, *shape, varying=varying),
+            make_state_noise(processor.codec, settings.state_noise),
+        )
+        for tag, processor in base.processors.items()
+    }
     return SamplePreparation(
-        base.processor,
+        [embodiments[source.embodiment.tag] for source in plan.sources],
         base.config,
-        trained_slots(base.processor.codec, *shape, varying=varying),
         settings.seed,
         ImageViews(image, settings.random_crop, settings.views),
-        make_state_noise(base.processor.codec, settings.state_noise),
         settings.max_delay_steps,
     )
 
 
 def _close_inputs(plan: RunPlan, how: SamplePreparation, module: TrainingModule) -> None:
-    if plan.base.config.tune_projector:
-        slot = plan.base.processor_config.embodiment_ids[plan.settings.tag]
-        close_inputs(module.network, slot, torch.from_numpy(how.trained_slots.any(axis=0)))
+    if not plan.base.config.tune_projector:
+        return
+    for source, mine in zip(plan.sources, how.embodiments, strict=True):
+        slot = plan.base.processor_config.embodiment_ids[source.embodiment.tag]
+        close_inputs(module.network, slot, torch.from_numpy(mine.trained_slots.any(axis=0)))
 
 
 def _plan_batches(
@@ -109,12 +124,13 @@ def _mixture(plan: RunPlan, table: WindowTable) -> Mixture | None:
 
 
 def _open_loop(plan: RunPlan, caches: list[FrameCache], batches: ProcessBatches) -> OpenLoop | None:
-    held_out = read_recordings(plan.sources, plan.modality, held_out=True)
+    held_out = read_recordings(plan.sources, held_out=True)
     if not held_out:
         return None
-    table = WindowTable(held_out, plan.modality)
+    table = WindowTable(held_out)
     reader = FrameReader(table, caches)
-    return OpenLoop(table, reader, plan.base.processor, plan.base.config, batches.batch)
+    processors = [plan.base.processors[source.embodiment.tag] for source in plan.sources]
+    return OpenLoop(table, reader, processors, plan.base.config, batches.batch)
 
 
 def _fill_caches(plan: RunPlan) -> list[FrameCache]:
@@ -129,7 +145,7 @@ def _fill_caches(plan: RunPlan) -> list[FrameCache]:
         for source, cache in zip(plan.sources, caches, strict=True):
             episodes = source.train_episodes + source.held_out_episodes
             workers = max(1, settings.dataloader_num_workers)
-            cache.fill(episodes, plan.modality.video.keys, workers)
+            cache.fill(episodes, source.embodiment.modality.video.keys, workers)
     return caches
 
 
@@ -139,9 +155,8 @@ def _fill_features(
     """Compute frozen features; each process of a machine its share of the episodes."""
     settings, arguments = plan.settings, plan.arguments
     backbone = module.network.backbone.to(arguments.device)
-    frozen = FrozenFeatures(
-        module, plan.base.processor, arguments.device, mixed=bool(arguments.bf16)
-    )
+    processor = next(iter(plan.base.processors.values()))  # they collate alike
+    frozen = FrozenFeatures(module, processor, arguments.device, mixed=bool(arguments.bf16))
     caches = [_feature_cache(plan, place, frozen) for place in range(len(plan.sources))]
     jobs = [
         FeatureJob(place, view, caches[one.dataset], one.index, len(one))
@@ -163,7 +178,8 @@ def _feature_cache(plan: RunPlan, place: int, frozen: FrozenFeatures) -> Feature
     settings, identity, source = plan.settings, plan.identity, plan.sources[place]
     key = [
         *(identity["base_weights"], identity["base_config"], identity["tokenizer"]),
-        *(source.content_hash, identity["modality_config"], frozen.depth, str(frozen.dtype)),
+        *(source.content_hash, modality_config_json(source.embodiment.modality)),
+        *(frozen.depth, str(frozen.dtype)),
         *(settings.seed, settings.random_crop, settings.color_jitter_params),
         *(settings.random_rotation_angle, plan.arguments.bf16),
     ]

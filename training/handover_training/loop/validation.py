@@ -14,7 +14,7 @@ from operator import add
 import numpy as np
 import torch
 from handover_model.network import ModelConfig
-from handover_model.processing import ModalityConfig, Processor
+from handover_model.processing import Processor
 from torch import Tensor, nn
 
 from handover_training.data.dataset import FrameReader
@@ -58,19 +58,19 @@ class ErrorSums:
 
 def evaluation_rows(table: WindowTable) -> list[tuple[int, int]]:
     """List the (recording, row) pairs that chunks are predicted from."""
-    horizon = table.modality.action.steps
     return [
         (place, row)
         for place, recording in enumerate(table.recordings)
-        for row in range(0, len(recording), horizon)
+        for row in range(0, len(recording), recording.modality.action.steps)
     ]
 
 
-def critical_rows(recording: EpisodeRows, modality: ModalityConfig) -> np.ndarray:
+def critical_rows(recording: EpisodeRows) -> np.ndarray:
     """Mark the rows around gripper events: (rows,) bool.
 
     Grippers are the groups whose actions are absolute. Contacts are not in the data.
     """
+    modality = recording.modality
     relative = modality.relative_keys()
     critical = np.zeros(len(recording), bool)
     for key in modality.action.keys:
@@ -111,7 +111,8 @@ class OpenLoop:
 
     table: WindowTable
     reader: FrameReader
-    processor: Processor
+    processors: Sequence[Processor]
+    """Of each dataset"""
     config: ModelConfig
     batch: int
 
@@ -135,17 +136,17 @@ class OpenLoop:
     ) -> ErrorSums:
         windows = [self.table.window(*place) for place in rows]
         samples = [
-            self.processor.prepare(self.reader.frames(window), window.state, window.task).scaled()
+            self._of(window).prepare(self.reader.frames(window), window.state, window.task).scaled()
             for window in windows
         ]
-        inputs = self.processor.collate(samples).to(device, torch.float32)
+        inputs = self.processors[0].collate(samples).to(device, torch.float32)
         noise = torch.cat([self._noise(*place) for place in rows]).to(device)
         with torch.no_grad():
             chunks = model(**vars(inputs), noise=noise)["chunk"].float().cpu().numpy()
         if not counts:
             return ErrorSums()
         decoded = [
-            self.processor.decode(chunk, window.state)
+            self._of(window).decode(chunk, window.state)
             for chunk, window in zip(chunks, windows, strict=True)
         ]
         compared = [
@@ -154,11 +155,14 @@ class OpenLoop:
         ]
         return sum(compared, ErrorSums())
 
+    def _of(self, window: Window) -> Processor:
+        return self.processors[self.table.recordings[window.recording].dataset]
+
     def _critical(self, window: Window) -> np.ndarray:
         """Mark a window's critical steps: (horizon,) bool."""
         recording = self.table.recordings[window.recording]
-        rows = window.row + np.asarray(self.table.modality.action.delta_indices)
-        return critical_rows(recording, self.table.modality)[rows.clip(0, len(recording) - 1)]
+        rows = window.row + np.asarray(recording.modality.action.delta_indices)
+        return critical_rows(recording)[rows.clip(0, len(recording) - 1)]
 
     def _noise(self, recording: int, row: int) -> Tensor:
         draw = np.random.default_rng([NOISE_SEED, recording, row])

@@ -1,11 +1,12 @@
-"""Base checkpoint of a run: its network, and a processor for the run's data.
+"""Base checkpoint of a run: its network, and processors for the run's data.
 
-The base brings the weights and the image and text options. The modality config and the statistics
-are the run's own, stated for the embodiment tag that is trained and for no other: a base's
-statistics of the same tag are of other robots' data, and never win unless asked for.
+The base brings the weights and the image and text options. Modality configs and statistics are the
+run's own, stated for the embodiment tags that are trained and for no other: a base's statistics of
+the same tag are of other robots' data, and never win unless asked for.
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,8 @@ class BaseModel:
     config: ModelConfig
     eagle: EagleConfig
     processor_config: ProcessorConfig
-    processor: Processor
+    processors: dict[str, Processor]
+    """By embodiment tag"""
     tokenizer: Path
     """The folder of the tokenizer's files"""
 
@@ -103,43 +105,43 @@ class BaseModel:
 
 
 def read_base(
-    settings: FinetuneConfig, modality: ModalityConfig, statistics: EmbodimentStatistics
+    settings: FinetuneConfig,
+    modalities: Mapping[str, ModalityConfig],
+    statistics: Mapping[str, EmbodimentStatistics],
 ) -> BaseModel:
     """Read the base checkpoint's settings and replace them with the run's.
 
+    modalities, statistics: by embodiment tag.
     Raises CheckpointError, TokenizerError, or TrainingError when the data does not fit the sizes.
     """
     folder = resolve(settings.base_model_path)
     config = load_config(folder)
     eagle = load_eagle(folder, config.model_name)
     base = load_processor_config(folder)
-    tag = settings.tag
     if settings.use_base_statistics:
-        statistics = _base_statistics(base, tag)
+        statistics = {tag: _base_statistics(base, tag) for tag in modalities}
+    relative = any(modality.relative_keys() for modality in modalities.values())
     processor_config = dataclasses.replace(
         base,
-        modalities={tag: modality},
-        statistics={tag: statistics},
-        embodiment_ids={**base.embodiment_ids, tag: _slot(base, tag, config)},
+        modalities=dict(modalities),
+        statistics=dict(statistics),
+        embodiment_ids={**base.embodiment_ids, **_slots(base, modalities, config)},
         image=_image_options(base.image, settings),
         normalize=dataclasses.replace(
-            base.normalize,
-            use_relative_action=base.normalize.use_relative_action
-            or bool(modality.relative_keys()),
+            base.normalize, use_relative_action=base.normalize.use_relative_action or relative
         ),
     )
-    tokenizer = find_tokenizer(folder, settings.tokenizer)
-    processor = make_processor(
-        processor_config,
-        load_tokenizer(tokenizer, eagle.image_token_index),
-        tag,
-        eagle.pixels_per_token,
-    )
-    _check_sizes(processor, config)
-    _check_delay(settings.max_delay_steps, processor.horizon)
-    return BaseModel(
-        folder, _model_config(config, settings), eagle, processor_config, processor, tokenizer
-    )
+    folder_of_tokens = find_tokenizer(folder, settings.tokenizer)
+    tokenizer = load_tokenizer(folder_of_tokens, eagle.image_token_index)
+    processors = {
+        tag: make_processor(processor_config, tokenizer, tag, eagle.pixels_per_token)
+        for tag in modalities
+    }
+    for processor in processors.values():
+        _check_sizes(processor, config)
+        _check_delay(settings.max_delay_steps, processor.horizon)
+    model_config = _model_config(config, settings)
+    return BaseModel(folder, model_config, eagle, processor_config, processors, folder_of_tokens)
 
 
 def weight_types(folder: Path) -> dict[str, torch.dtype]:
@@ -161,15 +163,25 @@ def _image_options(base: ImageOptions, settings: FinetuneConfig) -> ImageOptions
     )
 
 
-def _slot(base: ProcessorConfig, tag: str, config: ModelConfig) -> int:
-    """Return the tag's slot in the network; the last one where a small network has fewer."""
+def _slots(base: ProcessorConfig, tags: Iterable[str], config: ModelConfig) -> dict[str, int]:
+    """Return the tags' slots in the network; from the last one down where it has too few."""
     ids = {**EMBODIMENT_IDS, **base.embodiment_ids}
-    if tag not in ids:
-        raise TrainingError(
-            f"--embodiment-tag {tag}: the base checkpoint has no slot for it; it has "
-            f"{', '.join(sorted(ids))}; your own robot takes new_embodiment"
-        )
-    return min(ids[tag], config.max_num_embodiments - 1)
+    slots: dict[str, int] = {}
+    for tag in tags:
+        if tag not in ids:
+            raise TrainingError(
+                f"--embodiment-tag {tag}: the base checkpoint has no slot for it; it has "
+                f"{', '.join(sorted(ids))}; your own robot takes new_embodiment"
+            )
+        slot = min(ids[tag], config.max_num_embodiments - 1)
+        free = [one for one in range(slot, -1, -1) if one not in slots.values()]
+        if not free:
+            raise TrainingError(
+                f"the base checkpoint has {config.max_num_embodiments} slots for embodiments, "
+                f"expected one for each of {', '.join(tags)} (--embodiment-tag)"
+            )
+        slots[tag] = free[0]
+    return slots
 
 
 def _base_statistics(base: ProcessorConfig, tag: str) -> EmbodimentStatistics:
