@@ -24,13 +24,14 @@ class DriveConfig:
     task: str
     """The instruction, word for word as in the recordings."""
     robot: str = "sim"
-    """Robot: sim, the name of an installed one, or module:Class."""
+    """Robot: sim, trossen, the name of an installed one, or module:Class."""
     robot_config: Optional[Path] = None
-    """JSON file with the robot's settings."""
+    """File with the robot's settings: JSON, or YAML where its name ends with .yaml."""
     server: str = "127.0.0.1:50051"
     """Address of the policy server, HOST:PORT."""
     camera: _Cameras = None
-    """Which of the robot's cameras each of the policy's is, where the names differ."""
+    """Which of the robot's cameras each of the policy's is, where the names differ; or for trossen
+    where its pictures come from: a device, a file or an address, with a slash."""
     group: _Groups = None
     """Which of the robot's joints each group of the policy has, where its name does not say it."""
     operator: Literal["keys", "auto"] = "keys"

@@ -40,6 +40,7 @@ class EpisodeRun:
         self._plan_step = 0
         self._controller: RealTimeController | None = None
         self._first_step = 0  # of the controller
+        self._status_due = 0  # step; those that are missed show nothing
         self._dry_since_s = self._started_s = time.monotonic()
         self.late_ms: list[float] = []
 
@@ -78,7 +79,8 @@ class EpisodeRun:
         following = max(step + 1, int((time.monotonic() - self._started_s) / setup.period_s))
         for _ in range(following - step):  # a step that was missed kept the command
             self._record(row, reading)
-        if step % _STATUS_EVERY == 0:
+        if step >= self._status_due:
+            self._status_due = step + _STATUS_EVERY
             setup.status(self._describe(step, waits))
         return following
 

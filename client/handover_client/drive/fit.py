@@ -22,15 +22,19 @@ class Misfit(HandoverError):
         return str(self).splitlines()
 
 
-def camera_names(words: Sequence[str]) -> dict[str, str]:
-    """Read --camera NAME=ROBOTCAMERA …: {the policy's name: the robot's}. Raises UsageError."""
+def camera_names(words: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Read --camera NAME=ROBOTCAMERA …, and NAME=SOURCE, which has a slash. Raises UsageError.
+
+    Returns {the policy's name: the robot's}, and {the policy's name: device, file or address}.
+    """
     named: dict[str, str] = {}
     for word in words:
         name, equals, camera = word.partition("=")
         if not (name and equals and camera) or name in named:
             raise UsageError(f"--camera {word}: expected POLICYCAMERA=ROBOTCAMERA, each name once")
         named[name] = camera
-    return named
+    sources = {name: camera for name, camera in named.items() if "/" in camera}
+    return {name: camera for name, camera in named.items() if name not in sources}, sources
 
 
 def group_places(words: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -1,5 +1,7 @@
 """Operators: a person at the keyboard, or on a simulated robot none, who starts and judges."""
 
+import contextlib
+import os
 import select
 import sys
 import termios
@@ -51,14 +53,18 @@ class Keyboard:
 
     def keys(self, phase: Phase, seconds: float) -> list[Key]:
         """Return the keys that mean something, in their order."""
-        pressed = []
+        letters = b""
         while select.select([self._file], [], [], 0)[0]:
-            letter = sys.stdin.read(1)
-            if not letter:  # the terminal is gone
+            # not sys.stdin: it would take all that is there, and give one letter
+            try:
+                came = os.read(self._file, 64)
+            except OSError:  # the terminal was closed
+                came = b""
+            if not came:
                 return ["stop", "quit"]
-            if letter.lower() in _KEYS:
-                pressed.append(_KEYS[letter.lower()])
-        return pressed
+            letters += came
+        words = letters.decode(errors="replace").lower()
+        return [_KEYS[letter] for letter in words if letter in _KEYS]
 
     def __enter__(self) -> "Keyboard":
         self._before = termios.tcgetattr(self._file)
@@ -66,7 +72,8 @@ class Keyboard:
         return self
 
     def __exit__(self, *_: object) -> None:
-        termios.tcsetattr(self._file, termios.TCSADRAIN, self._before)
+        with contextlib.suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(self._file, termios.TCSADRAIN, self._before)
 
 
 class Automatic:

@@ -19,7 +19,12 @@ from handover_client.drive.fit import camera_names, fit, group_places
 from handover_client.drive.guard import Guard
 from handover_client.drive.operator import KEYS_HELP, Automatic, Key, Keyboard, Phase
 from handover_client.drive.recording import METADATA, DriveFolder, Episode, EpisodeRecorder
-from handover_client.drive.robots.interface import Robot, RobotDescription, Scene
+from handover_client.drive.robots.interface import (
+    Robot,
+    RobotDescription,
+    Scene,
+    TakesCameras,
+)
 from handover_client.drive.robots.registry import make_robot, read_settings
 from handover_client.drive.start_and_stop import Setup, connected, go_to_start, interrupts
 from handover_client.results.provenance import rollout_provenance
@@ -51,9 +56,12 @@ def drive(
     """Drive the session, and write its folder; returns the figures. Raises HandoverError.
 
     status: shows a line to the operator; write_report: writes the report into a folder. Ctrl-C,
-    SIGTERM and a closed terminal brake the robot and end the session as `q` does.
+    SIGTERM and a closed terminal brake the robot and end the session as `q` does; the figures then
+    say so ("interrupted").
     """
     robot = make_robot(config.robot, read_settings(config.robot_config))
+    named, sources = camera_names(config.camera or ())
+    _add_cameras(robot, config, sources)
     operator = _operator(config, robot)
     with (
         PolicyClient.connect(
@@ -71,10 +79,11 @@ def drive(
         def keys(phase: Phase, seconds: float) -> list[Key]:
             return ["stop", "quit"] if interrupted else operator.keys(phase, seconds)
 
-        named, told = camera_names(config.camera or ()), group_places(config.group or ())
+        told = group_places(config.group or ())
         fitted = fit(described, client.info.spec, named, config.policy_rate_hz, told)
         setup = Setup(config, robot, client, fitted, keys, status)
-        return _drive_session(setup, described, write_report)
+        figures = _drive_session(setup, described, write_report)
+        return {**figures, "interrupted": bool(interrupted)}
 
 
 def _drive_session(
@@ -98,6 +107,17 @@ def _drive_session(
             folder.move(results)
             shutil.rmtree(folder.path)
         return figures
+
+
+def _add_cameras(robot: Robot, config: DriveConfig, sources: dict[str, str]) -> None:
+    if not sources:
+        return
+    if not isinstance(robot, TakesCameras):
+        raise UsageError(
+            f"--camera {', '.join(sources)}: the robot {config.robot} has cameras of its own: "
+            "expected POLICYCAMERA=ROBOTCAMERA, without a slash"
+        )
+    robot.add_cameras(sources)
 
 
 def _operator(config: DriveConfig, robot: Robot) -> Keyboard | Automatic:

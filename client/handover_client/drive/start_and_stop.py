@@ -4,6 +4,7 @@ Whatever ends a session (an error, a signal, the operator), the robot is braked 
 limits and holds.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +61,8 @@ def interrupts() -> Iterator[list[int]]:
 
     def note(number: int, _: object) -> None:
         seen.append(number)
+        if number == signal.SIGHUP:  # the terminal is gone, and writing to it would be an error
+            _write_nowhere()
         if len(seen) > 2:
             raise KeyboardInterrupt
 
@@ -71,24 +74,39 @@ def interrupts() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _write_nowhere() -> None:
+    """Send what is written to a terminal that was closed nowhere; files and pipes stay."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for file in (1, 2):
+        try:
+            os.write(file, b"")
+        except OSError:
+            os.dup2(nowhere, file)
+    os.close(nowhere)
+
+
 def go_to_start(setup: Setup, guard: Guard, start: np.ndarray) -> None:
     """Move slowly to the start pose, all joints together. Raises HandoverError where it fails."""
+    config, period_s = setup.config, setup.period_s
     far = float(np.abs(start - guard.command).max())
-    deadline_s = time.monotonic() + 2 * far / setup.config.start_rad_s + 5
+    # in steps, which on a busy machine take longer than their period, and not in seconds
+    steps_left = round((2 * far / config.start_rad_s + 5) / period_s)
     setup.status("moving to the start pose; space stops")
     while float(np.abs(start - guard.command).max()) > 1e-3:
-        if "stop" in setup.keys("moving", 0.0) or time.monotonic() > deadline_s:
+        steps_left -= 1
+        if "stop" in setup.keys("moving", 0.0) or steps_left < 0:
             stop(setup, guard)
             raise HandoverError(
                 "the robot did not reach its start pose: it was stopped, or something is in its "
                 "way; clear it, or give another start pose in --robot-config"
             )
         way = start - guard.command
-        step = setup.config.start_rad_s * setup.period_s / max(float(np.abs(way).max()), 1e-9)
+        step = config.start_rad_s * period_s / max(float(np.abs(way).max()), 1e-9)
         reading = setup.robot.observe()
-        command = guard.step(guard.command + min(1.0, step) * way, reading.joints).command
-        setup.robot.command(command)
-        time.sleep(setup.period_s)
+        hold = "old joints" if time.monotonic() - reading.time_s > config.stale_s else ""
+        target = guard.command + min(1.0, step) * way
+        setup.robot.command(guard.step(target, reading.joints, hold).command)
+        time.sleep(period_s)
 
 
 def stop(setup: Setup, guard: Guard) -> None:

@@ -1,5 +1,6 @@
 """A robot in memory that does at once what it is told, and an operator with a list of keys."""
 
+import json
 import time
 from dataclasses import dataclass, field
 
@@ -112,3 +113,21 @@ class Keys:
 
     def __exit__(self, *_):
         pass
+
+
+class LoggedRobot(TableRobot):
+    """The same in a process that a test does not see into: a line of a file for each call."""
+
+    def __init__(self, log, start=0.1):
+        super().__init__(start)
+        self.log = open(log, "a", buffering=1)  # noqa: SIM115, closed with the process
+
+    def command(self, target):
+        super().command(target)
+        self.log.write(json.dumps(["command", time.monotonic(), target[0]]) + "\n")
+
+    def hold(self):
+        self.log.write(json.dumps(["hold", time.monotonic(), self.joints[0]]) + "\n")
+
+    def release(self):
+        self.log.write(json.dumps(["release", time.monotonic(), self.joints[0]]) + "\n")

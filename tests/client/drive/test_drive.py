@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from handover_client.drive.robots import registry
 from handover_common import HandoverError
 from handover_conversion.pipeline.command import main as convert
 from handover_conversion.pipeline.config import ConvertConfig
-from handover_proto import GR1_DIMS, PolicyOutput, ServerUnavailable
+from handover_proto import GR1_DIMS, PolicyOutput, ServerUnavailable, aloha_targets
 from handover_proto.embodiment import split_groups, widen
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
@@ -144,6 +145,40 @@ def test_a_dry_run_sends_and_keeps_nothing_and_says_what_it_would(drive, tmp_pat
     assert "guard: joint limit" in capsys.readouterr().out
 
 
+class Rises(Towards):
+    """Asks for half a radian a second more than where the robot is."""
+
+    def infer(self, requests):
+        ramp = np.linspace(0, 0.4, 16)[:, None]
+        now = [aloha_targets({n: v[-1:] for n, v in r.observation.state.items()}) for r in requests]
+        return [PolicyOutput(split_groups(widen((pose + ramp).astype("f4")))) for pose in now]
+
+
+def test_a_tenth_of_the_speed_is_a_tenth_of_the_way(drive, tmp_path):
+    ways = {}
+    for speed in ("1", "0.1"):
+        status, _ = drive(Rises(None), Keys([[(2.0, "failure")]]), "--speed", speed)
+        assert status == 0
+        rows = rows_of(tmp_path / "driven")["action"][:, 0]
+        ways[speed] = rows.max() - rows.min()
+        shutil.rmtree(tmp_path / "driven")
+    assert ways["1"] > 0.15
+    assert 0 < ways["0.1"] < 0.3 * ways["1"]
+
+
+@pytest.mark.parametrize(
+    ("camera", "said"),
+    [
+        ("ego_view=/dev/video0", "has cameras of its own"),
+        ("ego_view", "expected POLICYCAMERA=ROBOTCAMERA"),
+    ],
+)
+def test_a_robot_with_cameras_of_its_own_takes_no_others(drive, capsys, camera, said):
+    status, _ = drive(HoldPolicy(), Keys([SUCCESS]), "--camera", camera)
+    assert status == 2
+    assert said in capsys.readouterr().err
+
+
 def test_what_does_not_fit_is_a_line_each_with_its_remedy(drive, tmp_path, capsys):
     policy = HoldPolicy(replace(ALOHA_HOLD, rate_hz=0.0))
     status, robot = drive(policy, Keys([SUCCESS]), "--camera", "ego_view=wrist", "other=top")
@@ -178,7 +213,7 @@ def test_a_signal_stops_the_robot_and_keeps_what_was_driven(drive, tmp_path, num
             return super().keys(phase, seconds)
 
     status, robot = drive(HoldPolicy(), Interrupted([[(9.0, "success")]]))
-    assert status == 0
+    assert status == 130
     assert robot.calls[-2:] == ["hold", "release"]
     figures = json.loads((tmp_path / "driven/metrics.json").read_text())
     assert figures["per_episode"][0]["ended"] == "stopped"
@@ -279,7 +314,7 @@ def test_what_makes_no_sense_is_one_line_before_anything_moves(drive, capsys, wo
 def test_a_robot_may_be_installed_by_its_entry_point(drive, monkeypatch):
     entry = SimpleNamespace(name="point", load=lambda: PointRobot)
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
-    assert set(registry.robot_names()) >= {"point", "lerobot", "sim"}
+    assert set(registry.robot_names()) >= {"point", "lerobot", "sim", "trossen"}
     status, robot = drive(HoldPolicy(), Keys([SUCCESS]), robot="point")
     assert status == 0
     assert robot.commands

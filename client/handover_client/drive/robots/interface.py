@@ -91,3 +91,12 @@ class Scene(Protocol):
     def take_over(self, command: np.ndarray) -> np.ndarray:
         """Plan what a person would do from here on: (L, D) targets, one each control step."""
         ...
+
+
+@runtime_checkable
+class TakesCameras(Protocol):
+    """What a robot offers besides whose cameras may be given as --camera NAME=SOURCE."""
+
+    def add_cameras(self, sources: Mapping[str, str]) -> None:
+        """Add cameras, {name: device, file or address}, before it is connected."""
+        ...

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from handover_common import HandoverError, UsageError
+from handover_common import HandoverError, MissingExtra, UsageError
 
 from handover_client.drive.robots.interface import Robot
 
@@ -16,6 +16,7 @@ _METHODS = ("connect", "observe", "command", "hold", "release", "describe")
 _BUILT_IN = {
     "lerobot": "handover_client.drive.robots.lerobot:LeRobotRobot",
     "sim": "handover_client.drive.robots.sim:SimRobot",
+    "trossen": "handover_client.drive.robots.trossen:TrossenRobot",
 }
 
 
@@ -37,16 +38,42 @@ def make_robot(name: str, settings: Mapping[str, Any]) -> Robot:
 
 
 def read_settings(path: Path | None) -> dict[str, Any]:
-    """Read --robot-config, a JSON object. Raises UsageError."""
+    """Read --robot-config, an object of JSON, or of YAML (*.yaml, *.yml). Raises UsageError."""
     if path is None:
         return {}
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+    form = "YAML" if is_yaml else "JSON"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        settings = _read_yaml(text) if is_yaml else json.loads(text)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--robot-config {path} is no JSON that can be read: {error}") from None
-    if not isinstance(settings, dict):
-        raise UsageError(f"--robot-config {path}: expected a JSON object of settings")
+        raise UsageError(f"--robot-config {path} is no {form} that can be read: {error}") from None
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise UsageError(f"--robot-config {path}: expected {form} with an object of settings")
     return settings
+
+
+def _read_yaml(text: str) -> Any:
+    """Read YAML without tags that make objects. Raises ValueError; for a key given twice too."""
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyyaml", "trossen") from error
+
+    class Loader(yaml.SafeLoader):
+        """Refuses what SafeLoader takes in silence: the last of two equal keys."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key) for key, _ in node.value]  # pyright: ignore
+            twice = [key for key in keys if keys.count(key) > 1]
+            if twice:
+                raise ValueError(f"the key {twice[0]!r} is there twice")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def _find(name: str) -> Any:
