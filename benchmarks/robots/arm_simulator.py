@@ -30,6 +30,7 @@ class Ledger:
         self.commands = self.outside = self.not_finite = 0
         self.low, self.high = [math.inf] * 7, [-math.inf] * 7
         self.course: list[list[float]] = []  # time.monotonic, then seven positions
+        self.last: list[float] = []
         self._next_s = 0.0
 
     def add(self, positions: Sequence[float]) -> None:
@@ -40,6 +41,7 @@ class Ledger:
             return
         pairs = zip(positions, self._limits, strict=True)
         self.outside += any(not low <= value <= high for value, (low, high) in pairs)
+        self.last = list(positions)
         self.low = list(map(min, self.low, positions))
         self.high = list(map(max, self.high, positions))
         now_s = time.monotonic()

@@ -37,7 +37,7 @@ class OpenCvCamera:
     def __init__(self, name: str, settings: CameraSettings) -> None:
         """Open nothing yet. Raises MissingExtra without OpenCV."""
         try:
-            import cv2
+            import cv2  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError as error:
             raise MissingExtra("opencv-python-headless", "trossen") from error
         self._cv2: Any = cv2

@@ -98,7 +98,7 @@ class _Arm:
     def __init__(self, side: str, address: str, settings: TrossenSettings) -> None:
         """Connect to nothing yet. Raises MissingExtra without the vendor's driver."""
         try:
-            import trossen_arm
+            import trossen_arm  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError as error:
             raise MissingExtra("trossen_arm", "trossen") from error
         self._vendor: Any = trossen_arm
@@ -112,8 +112,9 @@ class _Arm:
     def connect(self) -> None:
         """Connect, check limits and pose, and hold. Raises HandoverError."""
         vendor, settings = self._vendor, self._settings
-        vendor.TrossenArmDriver.set_logger_backend(_no_log)  # errors are raised as well
         self._driver = vendor.TrossenArmDriver()
+        # off the operator's screen; a logger backend of ours would crash at the process's end
+        self._driver.set_log_level(vendor.LogLevel.critical)
         end_effector = getattr(vendor.StandardEndEffector, settings.end_effector)
 
         def configure() -> None:
@@ -211,12 +212,9 @@ class _Arm:
             raise HandoverError(
                 f"{self._name}: {name} is at {self.joints[place]:.3f}, outside its limits "
                 f"{low[place]:.3f} to {high[place]:.3f} of --robot-config (a gripper's 0 is "
-                f"{gripper.closed_m:g} m, its 1 {gripper.open_m:g} m): move the arm by hand, or correct the limits"
+                f"{gripper.closed_m:g} m, its 1 {gripper.open_m:g} m): move the arm by hand, or "
+                "correct the limits"
             )
-
-
-def _no_log(*_: object) -> None:
-    """Keep the vendor's log lines off the operator's screen."""
 
 
 def _first(error: BaseException) -> str:
