@@ -24,7 +24,7 @@ class DriveConfig:
     task: str
     """The instruction, word for word as in the recordings."""
     robot: str = "sim"
-    """Robot: sim, trossen, the name of an installed one, or module:Class."""
+    """Robot: sim, trossen, lerobot, the name of an installed one, or module:Class."""
     robot_config: Optional[Path] = None
     """File with the robot's settings: JSON, or YAML where its name ends with .yaml."""
     server: str = "127.0.0.1:50051"

@@ -1,6 +1,9 @@
 """The settings of --robot trossen: every key, unit and order is said; nothing is guessed."""
 
 import copy
+import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from handover_client.drive.robots.trossen import TrossenRobot
 from handover_client.drive.robots.trossen_settings import trossen_settings
 from handover_common import MissingExtra, UsageError
 
+PAGE = Path(__file__).resolve().parents[3] / "docs/robot.md"
 ARM = {"address": "192.168.1.4", "start_rad": [0.0, 1.0, 0.5, 0.6, 0, 0], "start_gripper_m": 0.02}
 SETTINGS = {
     "left": ARM,
@@ -120,8 +124,16 @@ def test_a_file_of_yaml_is_read_strictly(tmp_path):
         assert said in str(raised.value)
 
 
+def test_the_pages_settings_are_ones(tmp_path):
+    pytest.importorskip("yaml", reason="needs the extra trossen")
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    (tmp_path / "arms.yaml").write_text(block)
+    described = TrossenRobot(**registry.read_settings(tmp_path / "arms.yaml")).describe()
+    assert set(described.cameras) == {"cam_high", "cam_left_wrist"}
+
+
 def test_without_the_vendors_driver_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "trossen_arm", None)
+    monkeypatch.setitem(sys.modules, "trossen_arm", None)
     settings = changed("cameras", {})
     with pytest.raises(MissingExtra, match="needs the extra 'trossen'"):
         TrossenRobot(**settings).connect()
