@@ -28,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "client.view": {"conversion"},
     "client.drive": {"conversion", "envs"},
     "client.rollout": {"conversion", "envs"},
-    "client.robustness": {"envs"},
+    "client.suites": {"envs"},
     "envs": {"conversion"},
     "envs.record": {"client"},  # a served policy drives until the expert takes over
 }
@@ -109,7 +109,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "commands",
         "report",
         "report.charts",
-        ("comparison", "robustness"),
+        ("comparison", "suites"),
         ("rollout", "replay", "diagnostics", "view", "drive"),
         "drive.robots",
         "drive.guard",

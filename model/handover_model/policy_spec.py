@@ -48,6 +48,7 @@ def policy_spec(
         supports_seed=True,
         supports_prefix=starts_now,
         learned_delay_steps=min(metadata.max_delay_steps, processor.horizon) if starts_now else 0,
+        latency_envelopes=metadata.latency_envelopes,
         max_batch=1 if device.type == "cpu" else GPU_BATCH,
         training=metadata.training,
         language_key=codec.modality.language.keys[0] if codec.modality.language.keys else "",

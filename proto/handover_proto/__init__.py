@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         EncodedImage,
         Frame,
         ImageCodec,
+        LatencyEnvelope,
         Limits,
         Observation,
         PolicyOutput,

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhandover_proto/policy.proto\x12\x12handover.policy.v1\"O\n\x06Tensor\x12(\n\x05\x64type\x18\x01 \x01(\x0e\x32\x19.handover.policy.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"c\n\x05Image\x12-\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"9\n\x0c\x43\x61meraFrames\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.handover.policy.v1.Image\"\xb1\x02\n\x0bObservation\x12=\n\x07\x63\x61meras\x18\x01 \x03(\x0b\x32,.handover.policy.v1.Observation.CamerasEntry\x12\x39\n\x05state\x18\x02 \x03(\x0b\x32*.handover.policy.v1.Observation.StateEntry\x12\x0c\n\x04task\x18\x03 \x01(\t\x1aP\n\x0c\x43\x61merasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0b\x32 .handover.policy.v1.CameraFrames:\x02\x38\x01\x1aH\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xac\x01\n\x0c\x41\x63tionPrefix\x12<\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32,.handover.policy.v1.ActionPrefix.ActionEntry\x12\x13\n\x0b\x64\x65lay_steps\x18\x02 \x01(\r\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xe0\x01\n\x0cInferRequest\x12\x34\n\x0bobservation\x18\x01 \x01(\x0b\x32\x1f.handover.policy.v1.Observation\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x30\n\x06prefix\x18\x05 \x01(\x0b\x32 .handover.policy.v1.ActionPrefix\x12\x17\n\nmax_age_ms\x18\x06 \x01(\rH\x01\x88\x01\x01\x42\x07\n\x05_seedB\r\n\x0b_max_age_ms\"\x8c\x01\n\x0eStageDurations\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x11\n\tdecode_ms\x18\x02 \x01(\x01\x12\x15\n\rpreprocess_ms\x18\x03 \x01(\x01\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x04 \x01(\x01\x12\x16\n\x0e\x61\x63tion_head_ms\x18\x05 \x01(\x01\x12\x11\n\tencode_ms\x18\x06 \x01(\x01\"\x80\x03\n\nInferReply\x12:\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32*.handover.policy.v1.InferReply.ActionEntry\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x35\n\tdurations\x18\x05 \x01(\x0b\x32\".handover.policy.v1.StageDurations\x12\x17\n\x0f\x63heckpoint_hash\x18\x06 \x01(\t\x12.\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1f.handover.policy.v1.ErrorDetail\x12\x37\n\rprefix_method\x18\x08 \x01(\x0e\x32 .handover.policy.v1.PrefixMethod\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"s\n\x0b\x45rrorDetail\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0b\n\x03got\x18\x05 \x01(\t\x12\x15\n\rretry_after_s\x18\x06 \x01(\x01\"\x10\n\x0eGetInfoRequest\"_\n\nCameraSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12\x15\n\rdelta_indices\x18\x05 \x03(\x11\"Z\n\tStateSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x15\n\rdelta_indices\x18\x05 \x03(\x11\"w\n\nActionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12@\n\x0erepresentation\x18\x03 \x01(\x0e\x32(.handover.policy.v1.ActionRepresentation\x12\x0c\n\x04unit\x18\x04 \x01(\t\"h\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x16\n\x0emax_task_chars\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\"o\n\x0eTrainingRecord\x12\x14\n\x0c\x64\x61taset_name\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x61taset_hash\x18\x02 \x01(\t\x12\x16\n\x0etrain_episodes\x18\x03 \x03(\r\x12\x19\n\x11held_out_episodes\x18\x04 \x03(\r\"\xaa\x05\n\x0cGetInfoReply\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x17\n\x0f\x63heckpoint_name\x18\x04 \x01(\t\x12\x17\n\x0f\x63heckpoint_hash\x18\x05 \x01(\t\x12\x16\n\x0eprocessor_hash\x18\x06 \x01(\t\x12\x16\n\x0e\x65mbodiment_tag\x18\x07 \x01(\t\x12/\n\x07\x63\x61meras\x18\x08 \x03(\x0b\x32\x1e.handover.policy.v1.CameraSpec\x12,\n\x05state\x18\t \x03(\x0b\x32\x1d.handover.policy.v1.StateSpec\x12.\n\x06\x61\x63tion\x18\n \x03(\x0b\x32\x1e.handover.policy.v1.ActionSpec\x12\x0f\n\x07horizon\x18\x0b \x01(\r\x12\x0f\n\x07rate_hz\x18\x0c \x01(\x01\x12\x17\n\x0f\x64\x65noising_steps\x18\r \x01(\r\x12\x34\n\x0cimage_codecs\x18\x0e \x03(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12*\n\x06limits\x18\x0f \x01(\x0b\x32\x1a.handover.policy.v1.Limits\x12\x15\n\rsupports_seed\x18\x10 \x01(\x08\x12\x17\n\x0fsupports_prefix\x18\x11 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x12 \x01(\t\x12\r\n\x05\x64type\x18\x13 \x01(\t\x12\x34\n\x08training\x18\x14 \x03(\x0b\x32\".handover.policy.v1.TrainingRecord\x12\x14\n\x0clanguage_key\x18\x15 \x01(\t\x12\x12\n\nfirst_step\x18\x16 \x01(\r\x12\x1b\n\x13learned_delay_steps\x18\x17 \x01(\r*\xa9\x01\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT64\x10\x02\x12\x0b\n\x07\x46LOAT16\x10\x03\x12\t\n\x05UINT8\x10\x04\x12\x08\n\x04INT8\x10\x05\x12\n\n\x06UINT16\x10\x06\x12\t\n\x05INT16\x10\x07\x12\n\n\x06UINT32\x10\x08\x12\t\n\x05INT32\x10\t\x12\n\n\x06UINT64\x10\n\x12\t\n\x05INT64\x10\x0b\x12\x08\n\x04\x42OOL\x10\x0c*J\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x0c\n\x08RAW_RGB8\x10\x01\x12\x08\n\x04JPEG\x10\x02\x12\x07\n\x03PNG\x10\x03*?\n\x0cPrefixMethod\x12\x16\n\x12PREFIX_METHOD_NONE\x10\x00\x12\n\n\x06GUIDED\x10\x01\x12\x0b\n\x07LEARNED\x10\x02*Y\n\x14\x41\x63tionRepresentation\x12%\n!ACTION_REPRESENTATION_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x42SOLUTE\x10\x01\x12\x0c\n\x08RELATIVE\x10\x02\x32\x80\x02\n\rPolicyService\x12O\n\x07GetInfo\x12\".handover.policy.v1.GetInfoRequest\x1a .handover.policy.v1.GetInfoReply\x12I\n\x05Infer\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply\x12S\n\x0bInferStream\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhandover_proto/policy.proto\x12\x12handover.policy.v1\"O\n\x06Tensor\x12(\n\x05\x64type\x18\x01 \x01(\x0e\x32\x19.handover.policy.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"c\n\x05Image\x12-\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"9\n\x0c\x43\x61meraFrames\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.handover.policy.v1.Image\"\xb1\x02\n\x0bObservation\x12=\n\x07\x63\x61meras\x18\x01 \x03(\x0b\x32,.handover.policy.v1.Observation.CamerasEntry\x12\x39\n\x05state\x18\x02 \x03(\x0b\x32*.handover.policy.v1.Observation.StateEntry\x12\x0c\n\x04task\x18\x03 \x01(\t\x1aP\n\x0c\x43\x61merasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0b\x32 .handover.policy.v1.CameraFrames:\x02\x38\x01\x1aH\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xbc\x01\n\x0c\x41\x63tionPrefix\x12<\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32,.handover.policy.v1.ActionPrefix.ActionEntry\x12\x13\n\x0b\x64\x65lay_steps\x18\x02 \x01(\r\x12\x0e\n\x06guided\x18\x03 \x01(\x08\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"\xe0\x01\n\x0cInferRequest\x12\x34\n\x0bobservation\x18\x01 \x01(\x0b\x32\x1f.handover.policy.v1.Observation\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x30\n\x06prefix\x18\x05 \x01(\x0b\x32 .handover.policy.v1.ActionPrefix\x12\x17\n\nmax_age_ms\x18\x06 \x01(\rH\x01\x88\x01\x01\x42\x07\n\x05_seedB\r\n\x0b_max_age_ms\"\x8c\x01\n\x0eStageDurations\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x11\n\tdecode_ms\x18\x02 \x01(\x01\x12\x15\n\rpreprocess_ms\x18\x03 \x01(\x01\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x04 \x01(\x01\x12\x16\n\x0e\x61\x63tion_head_ms\x18\x05 \x01(\x01\x12\x11\n\tencode_ms\x18\x06 \x01(\x01\"\x80\x03\n\nInferReply\x12:\n\x06\x61\x63tion\x18\x01 \x03(\x0b\x32*.handover.policy.v1.InferReply.ActionEntry\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nclient_tag\x18\x04 \x01(\t\x12\x35\n\tdurations\x18\x05 \x01(\x0b\x32\".handover.policy.v1.StageDurations\x12\x17\n\x0f\x63heckpoint_hash\x18\x06 \x01(\t\x12.\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1f.handover.policy.v1.ErrorDetail\x12\x37\n\rprefix_method\x18\x08 \x01(\x0e\x32 .handover.policy.v1.PrefixMethod\x1aI\n\x0b\x41\x63tionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.handover.policy.v1.Tensor:\x02\x38\x01\"s\n\x0b\x45rrorDetail\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0b\n\x03got\x18\x05 \x01(\t\x12\x15\n\rretry_after_s\x18\x06 \x01(\x01\"\x10\n\x0eGetInfoRequest\"_\n\nCameraSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12\x15\n\rdelta_indices\x18\x05 \x03(\x11\"Z\n\tStateSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x15\n\rdelta_indices\x18\x05 \x03(\x11\"w\n\nActionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12@\n\x0erepresentation\x18\x03 \x01(\x0e\x32(.handover.policy.v1.ActionRepresentation\x12\x0c\n\x04unit\x18\x04 \x01(\t\"h\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x16\n\x0emax_task_chars\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\"o\n\x0eTrainingRecord\x12\x14\n\x0c\x64\x61taset_name\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x61taset_hash\x18\x02 \x01(\t\x12\x16\n\x0etrain_episodes\x18\x03 \x03(\r\x12\x19\n\x11held_out_episodes\x18\x04 \x03(\r\"k\n\x0fLatencyEnvelope\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tswitching\x18\x02 \x01(\t\x12\x12\n\nlatency_ms\x18\x03 \x01(\x01\x12\x11\n\tjitter_ms\x18\x04 \x01(\x01\x12\x10\n\x08\x65pisodes\x18\x05 \x01(\r\"\xea\x05\n\x0cGetInfoReply\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x17\n\x0f\x63heckpoint_name\x18\x04 \x01(\t\x12\x17\n\x0f\x63heckpoint_hash\x18\x05 \x01(\t\x12\x16\n\x0eprocessor_hash\x18\x06 \x01(\t\x12\x16\n\x0e\x65mbodiment_tag\x18\x07 \x01(\t\x12/\n\x07\x63\x61meras\x18\x08 \x03(\x0b\x32\x1e.handover.policy.v1.CameraSpec\x12,\n\x05state\x18\t \x03(\x0b\x32\x1d.handover.policy.v1.StateSpec\x12.\n\x06\x61\x63tion\x18\n \x03(\x0b\x32\x1e.handover.policy.v1.ActionSpec\x12\x0f\n\x07horizon\x18\x0b \x01(\r\x12\x0f\n\x07rate_hz\x18\x0c \x01(\x01\x12\x17\n\x0f\x64\x65noising_steps\x18\r \x01(\r\x12\x34\n\x0cimage_codecs\x18\x0e \x03(\x0e\x32\x1e.handover.policy.v1.ImageCodec\x12*\n\x06limits\x18\x0f \x01(\x0b\x32\x1a.handover.policy.v1.Limits\x12\x15\n\rsupports_seed\x18\x10 \x01(\x08\x12\x17\n\x0fsupports_prefix\x18\x11 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x12 \x01(\t\x12\r\n\x05\x64type\x18\x13 \x01(\t\x12\x34\n\x08training\x18\x14 \x03(\x0b\x32\".handover.policy.v1.TrainingRecord\x12\x14\n\x0clanguage_key\x18\x15 \x01(\t\x12\x12\n\nfirst_step\x18\x16 \x01(\r\x12\x1b\n\x13learned_delay_steps\x18\x17 \x01(\r\x12>\n\x11latency_envelopes\x18\x18 \x03(\x0b\x32#.handover.policy.v1.LatencyEnvelope*\xa9\x01\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT64\x10\x02\x12\x0b\n\x07\x46LOAT16\x10\x03\x12\t\n\x05UINT8\x10\x04\x12\x08\n\x04INT8\x10\x05\x12\n\n\x06UINT16\x10\x06\x12\t\n\x05INT16\x10\x07\x12\n\n\x06UINT32\x10\x08\x12\t\n\x05INT32\x10\t\x12\n\n\x06UINT64\x10\n\x12\t\n\x05INT64\x10\x0b\x12\x08\n\x04\x42OOL\x10\x0c*J\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x0c\n\x08RAW_RGB8\x10\x01\x12\x08\n\x04JPEG\x10\x02\x12\x07\n\x03PNG\x10\x03*?\n\x0cPrefixMethod\x12\x16\n\x12PREFIX_METHOD_NONE\x10\x00\x12\n\n\x06GUIDED\x10\x01\x12\x0b\n\x07LEARNED\x10\x02*Y\n\x14\x41\x63tionRepresentation\x12%\n!ACTION_REPRESENTATION_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x42SOLUTE\x10\x01\x12\x0c\n\x08RELATIVE\x10\x02\x32\x80\x02\n\rPolicyService\x12O\n\x07GetInfo\x12\".handover.policy.v1.GetInfoRequest\x1a .handover.policy.v1.GetInfoReply\x12I\n\x05Infer\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply\x12S\n\x0bInferStream\x12 .handover.policy.v1.InferRequest\x1a\x1e.handover.policy.v1.InferReply(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,14 +29,14 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_options = b'8\001'
   _globals['_INFERREPLY_ACTIONENTRY']._options = None
   _globals['_INFERREPLY_ACTIONENTRY']._serialized_options = b'8\001'
-  _globals['_DTYPE']._serialized_start=2882
-  _globals['_DTYPE']._serialized_end=3051
-  _globals['_IMAGECODEC']._serialized_start=3053
-  _globals['_IMAGECODEC']._serialized_end=3127
-  _globals['_PREFIXMETHOD']._serialized_start=3129
-  _globals['_PREFIXMETHOD']._serialized_end=3192
-  _globals['_ACTIONREPRESENTATION']._serialized_start=3194
-  _globals['_ACTIONREPRESENTATION']._serialized_end=3283
+  _globals['_DTYPE']._serialized_start=3071
+  _globals['_DTYPE']._serialized_end=3240
+  _globals['_IMAGECODEC']._serialized_start=3242
+  _globals['_IMAGECODEC']._serialized_end=3316
+  _globals['_PREFIXMETHOD']._serialized_start=3318
+  _globals['_PREFIXMETHOD']._serialized_end=3381
+  _globals['_ACTIONREPRESENTATION']._serialized_start=3383
+  _globals['_ACTIONREPRESENTATION']._serialized_end=3472
   _globals['_TENSOR']._serialized_start=51
   _globals['_TENSOR']._serialized_end=130
   _globals['_IMAGE']._serialized_start=132
@@ -50,33 +50,35 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_OBSERVATION_STATEENTRY']._serialized_start=526
   _globals['_OBSERVATION_STATEENTRY']._serialized_end=598
   _globals['_ACTIONPREFIX']._serialized_start=601
-  _globals['_ACTIONPREFIX']._serialized_end=773
-  _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_start=700
-  _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_end=773
-  _globals['_INFERREQUEST']._serialized_start=776
-  _globals['_INFERREQUEST']._serialized_end=1000
-  _globals['_STAGEDURATIONS']._serialized_start=1003
-  _globals['_STAGEDURATIONS']._serialized_end=1143
-  _globals['_INFERREPLY']._serialized_start=1146
-  _globals['_INFERREPLY']._serialized_end=1530
-  _globals['_INFERREPLY_ACTIONENTRY']._serialized_start=700
-  _globals['_INFERREPLY_ACTIONENTRY']._serialized_end=773
-  _globals['_ERRORDETAIL']._serialized_start=1532
-  _globals['_ERRORDETAIL']._serialized_end=1647
-  _globals['_GETINFOREQUEST']._serialized_start=1649
-  _globals['_GETINFOREQUEST']._serialized_end=1665
-  _globals['_CAMERASPEC']._serialized_start=1667
-  _globals['_CAMERASPEC']._serialized_end=1762
-  _globals['_STATESPEC']._serialized_start=1764
-  _globals['_STATESPEC']._serialized_end=1854
-  _globals['_ACTIONSPEC']._serialized_start=1856
-  _globals['_ACTIONSPEC']._serialized_end=1975
-  _globals['_LIMITS']._serialized_start=1977
-  _globals['_LIMITS']._serialized_end=2081
-  _globals['_TRAININGRECORD']._serialized_start=2083
-  _globals['_TRAININGRECORD']._serialized_end=2194
-  _globals['_GETINFOREPLY']._serialized_start=2197
-  _globals['_GETINFOREPLY']._serialized_end=2879
-  _globals['_POLICYSERVICE']._serialized_start=3286
-  _globals['_POLICYSERVICE']._serialized_end=3542
+  _globals['_ACTIONPREFIX']._serialized_end=789
+  _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_start=716
+  _globals['_ACTIONPREFIX_ACTIONENTRY']._serialized_end=789
+  _globals['_INFERREQUEST']._serialized_start=792
+  _globals['_INFERREQUEST']._serialized_end=1016
+  _globals['_STAGEDURATIONS']._serialized_start=1019
+  _globals['_STAGEDURATIONS']._serialized_end=1159
+  _globals['_INFERREPLY']._serialized_start=1162
+  _globals['_INFERREPLY']._serialized_end=1546
+  _globals['_INFERREPLY_ACTIONENTRY']._serialized_start=716
+  _globals['_INFERREPLY_ACTIONENTRY']._serialized_end=789
+  _globals['_ERRORDETAIL']._serialized_start=1548
+  _globals['_ERRORDETAIL']._serialized_end=1663
+  _globals['_GETINFOREQUEST']._serialized_start=1665
+  _globals['_GETINFOREQUEST']._serialized_end=1681
+  _globals['_CAMERASPEC']._serialized_start=1683
+  _globals['_CAMERASPEC']._serialized_end=1778
+  _globals['_STATESPEC']._serialized_start=1780
+  _globals['_STATESPEC']._serialized_end=1870
+  _globals['_ACTIONSPEC']._serialized_start=1872
+  _globals['_ACTIONSPEC']._serialized_end=1991
+  _globals['_LIMITS']._serialized_start=1993
+  _globals['_LIMITS']._serialized_end=2097
+  _globals['_TRAININGRECORD']._serialized_start=2099
+  _globals['_TRAININGRECORD']._serialized_end=2210
+  _globals['_LATENCYENVELOPE']._serialized_start=2212
+  _globals['_LATENCYENVELOPE']._serialized_end=2319
+  _globals['_GETINFOREPLY']._serialized_start=2322
+  _globals['_GETINFOREPLY']._serialized_end=3068
+  _globals['_POLICYSERVICE']._serialized_start=3475
+  _globals['_POLICYSERVICE']._serialized_end=3731
 # @@protoc_insertion_point(module_scope)

@@ -117,7 +117,7 @@ class Observation(_message.Message):
     def __init__(self, cameras: _Optional[_Mapping[str, CameraFrames]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., task: _Optional[str] = ...) -> None: ...
 
 class ActionPrefix(_message.Message):
-    __slots__ = ("action", "delay_steps")
+    __slots__ = ("action", "delay_steps", "guided")
     class ActionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -127,9 +127,11 @@ class ActionPrefix(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
     ACTION_FIELD_NUMBER: _ClassVar[int]
     DELAY_STEPS_FIELD_NUMBER: _ClassVar[int]
+    GUIDED_FIELD_NUMBER: _ClassVar[int]
     action: _containers.MessageMap[str, Tensor]
     delay_steps: int
-    def __init__(self, action: _Optional[_Mapping[str, Tensor]] = ..., delay_steps: _Optional[int] = ...) -> None: ...
+    guided: bool
+    def __init__(self, action: _Optional[_Mapping[str, Tensor]] = ..., delay_steps: _Optional[int] = ..., guided: bool = ...) -> None: ...
 
 class InferRequest(_message.Message):
     __slots__ = ("observation", "seed", "sequence", "client_tag", "prefix", "max_age_ms")
@@ -274,8 +276,22 @@ class TrainingRecord(_message.Message):
     held_out_episodes: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, dataset_name: _Optional[str] = ..., dataset_hash: _Optional[str] = ..., train_episodes: _Optional[_Iterable[int]] = ..., held_out_episodes: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class LatencyEnvelope(_message.Message):
+    __slots__ = ("task", "switching", "latency_ms", "jitter_ms", "episodes")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    SWITCHING_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    JITTER_MS_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_FIELD_NUMBER: _ClassVar[int]
+    task: str
+    switching: str
+    latency_ms: float
+    jitter_ms: float
+    episodes: int
+    def __init__(self, task: _Optional[str] = ..., switching: _Optional[str] = ..., latency_ms: _Optional[float] = ..., jitter_ms: _Optional[float] = ..., episodes: _Optional[int] = ...) -> None: ...
+
 class GetInfoReply(_message.Message):
-    __slots__ = ("protocol_version", "server_version", "policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag", "cameras", "state", "action", "horizon", "rate_hz", "denoising_steps", "image_codecs", "limits", "supports_seed", "supports_prefix", "device", "dtype", "training", "language_key", "first_step", "learned_delay_steps")
+    __slots__ = ("protocol_version", "server_version", "policy", "checkpoint_name", "checkpoint_hash", "processor_hash", "embodiment_tag", "cameras", "state", "action", "horizon", "rate_hz", "denoising_steps", "image_codecs", "limits", "supports_seed", "supports_prefix", "device", "dtype", "training", "language_key", "first_step", "learned_delay_steps", "latency_envelopes")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +315,7 @@ class GetInfoReply(_message.Message):
     LANGUAGE_KEY_FIELD_NUMBER: _ClassVar[int]
     FIRST_STEP_FIELD_NUMBER: _ClassVar[int]
     LEARNED_DELAY_STEPS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_ENVELOPES_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     server_version: str
     policy: str
@@ -322,4 +339,5 @@ class GetInfoReply(_message.Message):
     language_key: str
     first_step: int
     learned_delay_steps: int
-    def __init__(self, protocol_version: _Optional[int] = ..., server_version: _Optional[str] = ..., policy: _Optional[str] = ..., checkpoint_name: _Optional[str] = ..., checkpoint_hash: _Optional[str] = ..., processor_hash: _Optional[str] = ..., embodiment_tag: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[CameraSpec, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[StateSpec, _Mapping]]] = ..., action: _Optional[_Iterable[_Union[ActionSpec, _Mapping]]] = ..., horizon: _Optional[int] = ..., rate_hz: _Optional[float] = ..., denoising_steps: _Optional[int] = ..., image_codecs: _Optional[_Iterable[_Union[ImageCodec, str]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., supports_seed: bool = ..., supports_prefix: bool = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., training: _Optional[_Iterable[_Union[TrainingRecord, _Mapping]]] = ..., language_key: _Optional[str] = ..., first_step: _Optional[int] = ..., learned_delay_steps: _Optional[int] = ...) -> None: ...
+    latency_envelopes: _containers.RepeatedCompositeFieldContainer[LatencyEnvelope]
+    def __init__(self, protocol_version: _Optional[int] = ..., server_version: _Optional[str] = ..., policy: _Optional[str] = ..., checkpoint_name: _Optional[str] = ..., checkpoint_hash: _Optional[str] = ..., processor_hash: _Optional[str] = ..., embodiment_tag: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[CameraSpec, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[StateSpec, _Mapping]]] = ..., action: _Optional[_Iterable[_Union[ActionSpec, _Mapping]]] = ..., horizon: _Optional[int] = ..., rate_hz: _Optional[float] = ..., denoising_steps: _Optional[int] = ..., image_codecs: _Optional[_Iterable[_Union[ImageCodec, str]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., supports_seed: bool = ..., supports_prefix: bool = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., training: _Optional[_Iterable[_Union[TrainingRecord, _Mapping]]] = ..., language_key: _Optional[str] = ..., first_step: _Optional[int] = ..., learned_delay_steps: _Optional[int] = ..., latency_envelopes: _Optional[_Iterable[_Union[LatencyEnvelope, _Mapping]]] = ...) -> None: ...

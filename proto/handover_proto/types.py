@@ -74,10 +74,12 @@ class ActionPrefix:
 
     action: {group: (steps, dim) float32}, absolute
     delay_steps: steps that will have been executed when the new chunk arrives
+    guided: guide the chunk even where the policy has learnt to continue the prefix
     """
 
     action: Mapping[str, np.ndarray]
     delay_steps: int
+    guided: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,21 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True)
+class LatencyEnvelope:
+    """Largest latency at which a task's success was measured to stay within 2 points of none.
+
+    task: the instruction; switching: of chunks, as in `handover rollout --switching`
+    jitter_ms: uniform variation of the latency, plus or minus; episodes: at each latency
+    """
+
+    task: str
+    switching: str
+    latency_ms: float
+    jitter_ms: float
+    episodes: int
+
+
+@dataclass(frozen=True)
 class PolicySpec:
     """A policy's identity, inputs and outputs; the server sends it with its limits as GetInfo.
 
@@ -206,6 +223,7 @@ class PolicySpec:
     supports_prefix: bool = False
     learned_delay_steps: int = 0
     """Largest delay of a prefix that the policy has learnt to continue; 0: all are guided"""
+    latency_envelopes: tuple[LatencyEnvelope, ...] = ()
     max_batch: int = 1
     training: tuple[TrainingRecord, ...] = ()
     language_key: str = ""

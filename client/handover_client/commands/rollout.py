@@ -46,10 +46,18 @@ def main(config: RolloutConfig) -> dict[str, Any]:
 
 def _play_suite(config: RolloutConfig) -> dict[str, Any]:
     from handover_client.report.page import write_report
-    from handover_client.report.terminal import robustness_lines
-    from handover_client.robustness.suite import play_suite
+    from handover_client.report.terminal import latency_lines, robustness_lines
+    from handover_client.suites.latency import LatencySuite
+    from handover_client.suites.robustness import RobustnessSuite
+    from handover_client.suites.suite import Suite, play_suite
 
-    figures = play_suite(config, read_security(config.security, os.environ), write_report)
-    print(*robustness_lines(figures), sep="\n")
+    suite: Suite
+    if config.suite == "latency":
+        suite, lines = LatencySuite(config.latencies_ms, config.switchings), latency_lines
+    else:
+        suite, lines = RobustnessSuite(config.axes, config.settings.videos), robustness_lines
+    security = read_security(config.security, os.environ)
+    figures = play_suite(suite, config, security, write_report)
+    print(*lines(figures), sep="\n")
     print(f"report: {config.output / 'report.html'}")
     return figures

@@ -8,8 +8,9 @@ import numpy as np
 # ensemble: the mean of all chunks that cover a moment, as in ACT (Zhao et al., arXiv:2304.13705)
 # crossfade: from the old chunk to the new one, little by little until the old one is over
 # rtc: the newest chunk alone, which the policy made to go on from the last one
-# rtc_crossfade: both
-Switching = Literal["naive", "ensemble", "crossfade", "rtc", "rtc_crossfade"]
+# rtc_guided: the same, guided even where the policy has learnt to go on
+# rtc_crossfade: rtc and crossfade
+Switching = Literal["naive", "ensemble", "crossfade", "rtc", "rtc_guided", "rtc_crossfade"]
 Blend = Literal["newest", "ensemble", "crossfade"]
 
 BLENDS: dict[Switching, Blend] = {
@@ -17,6 +18,7 @@ BLENDS: dict[Switching, Blend] = {
     "ensemble": "ensemble",
     "crossfade": "crossfade",
     "rtc": "newest",
+    "rtc_guided": "newest",
     "rtc_crossfade": "crossfade",
 }
 
@@ -26,7 +28,7 @@ ENSEMBLE_DECAY = 0.01
 
 def sends_rest(switching: Switching) -> bool:
     """Return whether requests carry what is still to play of the last chunk."""
-    return switching in ("rtc", "rtc_crossfade")
+    return switching in ("rtc", "rtc_guided", "rtc_crossfade")
 
 
 def ensemble_weights(chunks: int) -> np.ndarray:

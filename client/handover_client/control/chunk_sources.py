@@ -13,6 +13,7 @@ from handover_proto import (
     ActionPrefix,
     Observation,
     PolicySpec,
+    PrefixMethod,
     StageDurations,
 )
 
@@ -34,6 +35,7 @@ class ChunkRequest:
     rest: (steps, D), what the robot has still to play of its last chunk; None where that does not
         matter
     delay_steps: how many of them it will have played when the answer is there
+    guided: whether the policy is to be guided even where it has learnt to continue them
     """
 
     step: int
@@ -41,6 +43,7 @@ class ChunkRequest:
     observation: Observation
     rest: np.ndarray | None = None
     delay_steps: int = 0
+    guided: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class ChunkReply:
     targets: np.ndarray
     latency_ms: float = 0.0
     durations: StageDurations | None = None
+    prefix_method: PrefixMethod = PrefixMethod.NONE
 
 
 class ChunkSource(Protocol):
@@ -119,7 +123,7 @@ class ServerChunks:
         targets = self.layout.targets(chunk.action)
         if self.layout.robot.is_aloha:
             check_targets(targets)
-        return ChunkReply(targets, latency_ms, chunk.durations)
+        return ChunkReply(targets, latency_ms, chunk.durations, chunk.prefix_method)
 
 
 class ScriptedChunks:
@@ -137,7 +141,8 @@ class ScriptedChunks:
 def _prefix(request: ChunkRequest, layout: JointLayout) -> ActionPrefix | None:
     if request.rest is None:
         return None
-    return ActionPrefix(layout.action_groups(request.rest), request.delay_steps)
+    groups = layout.action_groups(request.rest)
+    return ActionPrefix(groups, request.delay_steps, request.guided)
 
 
 def check_targets(targets: np.ndarray) -> None:

@@ -5,6 +5,7 @@ dropped, chunks are blended or continue each other (real-time chunking), and wit
 robot holds its last target.
 """
 
+import warnings
 from collections.abc import Callable
 from math import ceil, inf
 from typing import Literal, get_args
@@ -24,7 +25,7 @@ from handover_client.control.joint_layout import GR1_LAYOUT, JointLayout
 from handover_client.control.observation import ObserveFn, make_observation
 from handover_client.control.real_time import RealTimeRequester
 from handover_client.control.request_log import RequestLog
-from handover_client.control.requester import DelayEstimate, RequestSchedule
+from handover_client.control.requester import DelayEstimate, EnvelopeWatch, RequestSchedule
 from handover_client.control.simulated_time import SimulatedTimeRequester
 
 Clock = Literal["wall", "simulated"]
@@ -53,6 +54,7 @@ class RealTimeController:
         reconnect_s: float = inf,
         clock: Clock = "wall",
         added_latency_s: Callable[[], float] = lambda: 0.0,
+        delay_error_steps: int = 0,
     ) -> None:
         """The arguments are `handover rollout`'s flags of the same names, for any robot.
 
@@ -65,7 +67,9 @@ class RealTimeController:
         reconnect_s: how long to go on without an answer; then `act` raises ServerLost
         clock: `wall` for a robot; `simulated` for a simulation that waits for each answer, and
             gets it `added_latency_s` after its observation
+        delay_error_steps: added to the expected delay, to see what a wrong one does
 
+        Where the checkpoint says up to which latency it succeeds, a longer one is warned of, once.
         Raises UnmetPrecondition for a policy that is not one for ALOHA, or that has no real-time
         chunking where it is asked for; InvalidRequest for an empty task; ValueError otherwise.
         """
@@ -93,7 +97,9 @@ class RealTimeController:
             source, 1 / control_rate_hz, reconnect_s, added_latency_s, self.log.outages
         )
         self._player: ChunkPlayer | None = None  # from the first observation on
-        self._delay = DelayEstimate()
+        self._delay, self._delay_error_steps = DelayEstimate(), delay_error_steps
+        self._envelope = EnvelopeWatch(spec, task, switching, 1 / control_rate_hz)
+        self._measures = clock == "wall"  # a simulation's latency is chosen
         self._step, self._due = -1, 0
         self._closed = False
         self.sequence: int | None = None
@@ -146,6 +152,11 @@ class RealTimeController:
         return f"{reason}: {error}" if error else reason
 
     @property
+    def latency_warning(self) -> str:
+        """That chunks take longer than the checkpoint was measured at; empty while they do not."""
+        return self._envelope.warning
+
+    @property
     def dropped_steps(self) -> int:
         """How many of the chunks' steps had passed when their chunk came, since the start."""
         return self.log.dropped_steps
@@ -182,6 +193,8 @@ class RealTimeController:
         self.log.dropped_steps += self._player.add(reply.targets, request.step, now=step)
         lag = step - request.step
         self._delay.add(lag)
+        if self._measures and self._envelope.watch(self._delay.control_steps):
+            warnings.warn(self._envelope.warning, stacklevel=3)
         came = ceil(lag * self._schedule.steps_per_control_step)
         if request.rest is not None:
             self.log.delays.append((request.delay_steps, came))
@@ -204,7 +217,9 @@ class RealTimeController:
             return ChunkRequest(step, sequence, observation)
         # a chunk that comes sooner than expected has nothing to make up for
         delay = self._delay.policy_steps(self._schedule.steps_per_control_step)
-        return ChunkRequest(step, sequence, observation, rest, min(delay, len(rest)))
+        delay = min(max(0, delay + self._delay_error_steps), len(rest))
+        is_guided = self._switching == "rtc_guided"
+        return ChunkRequest(step, sequence, observation, rest, delay, is_guided)
 
 
 def _check(

@@ -1,6 +1,9 @@
 """Log of what happened between robot and policy during one episode."""
 
+from collections import Counter
 from dataclasses import dataclass, field
+
+from handover_proto import PrefixMethod
 
 from handover_client.control.chunk_player import ChunkPlayer
 from handover_client.control.chunk_sources import ChunkReply
@@ -19,13 +22,17 @@ class RequestLog:
     outages: list[Outage] = field(default_factory=list)
     delays: list[tuple[int, int]] = field(default_factory=list)
     """Of each continued chunk: the policy's steps it was expected to take, and those it took"""
+    prefix_methods: Counter[str] = field(default_factory=Counter)
+    """How the policy continued what was left to play: {"guided" or "learned": chunks}"""
     dropped_steps: int = 0
     dry_steps: int = 0
     dry_spells: list[int] = field(default_factory=list)
     _was_dry: bool = False
 
     def add(self, answer: ChunkReply) -> None:
-        """Note a server's latency, as the robot saw it and as the server reports it."""
+        """Note how it was continued, and a server's latency as the robot and as it measured it."""
+        if answer.prefix_method is not PrefixMethod.NONE:
+            self.prefix_methods[answer.prefix_method.name.lower()] += 1
         if answer.durations is None:
             return
         self.latency_ms.append(round(answer.latency_ms, 3))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
+from handover_proto import PolicySpec
+
 from handover_client.control.chunk_sources import ChunkReply, ChunkRequest, ChunkSource
 from handover_client.control.retries import Outage
 
@@ -105,6 +107,45 @@ class DelayEstimate:
         quantile = ordered[ceil(LAG_QUANTILE * len(ordered)) - 1]
         self._expected = max(quantile, self._expected - 1)
 
+    @property
+    def control_steps(self) -> int:
+        """The expected delay; 0 before any."""
+        return self._expected
+
     def policy_steps(self, steps_per_control_step: Fraction) -> int:
         """Return the expected delay in whole steps of the policy, rounded up; 0 before any."""
         return ceil(self._expected * steps_per_control_step)
+
+
+class EnvelopeWatch:
+    """Whether chunks take longer than a checkpoint's success was measured at."""
+
+    def __init__(self, spec: PolicySpec, task: str, switching: str, period_s: float) -> None:
+        """Find the envelopes of a way of switching: the instruction's own, else those of all tasks.
+
+        period_s: of a control step
+        """
+        same = [each for each in spec.latency_envelopes if each.switching == switching]
+        same = [each for each in same if each.task == task] or same
+        self._envelope = min(same, key=lambda each: each.latency_ms, default=None)
+        self._period_ms, self._checkpoint = 1e3 * period_s, spec.checkpoint_name
+        self.warning = ""
+        """What is wrong, from the first answer on that was too late; empty before it."""
+
+    def watch(self, control_steps: int) -> bool:
+        """Note the delay that is expected; tells whether the warning is new.
+
+        An answer is there at the first control step after it: it took more than a step less.
+        """
+        envelope, took_ms = self._envelope, (control_steps - 1) * self._period_ms
+        if envelope is None or self.warning:
+            return False
+        most_ms = envelope.latency_ms + envelope.jitter_ms
+        if took_ms >= most_ms and control_steps > 1:
+            self.warning = (
+                f"chunks take more than {took_ms:.0f} ms; {self._checkpoint} was measured to "
+                f"succeed as without latency up to {envelope.latency_ms:g} ± "
+                f"{envelope.jitter_ms:g} ms ({envelope.switching}, {envelope.episodes} episodes, "
+                f'"{envelope.task}")'
+            )
+        return bool(self.warning)

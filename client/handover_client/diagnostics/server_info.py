@@ -71,6 +71,12 @@ def _groups(info: ServerInfo) -> list[tuple[str, str]]:
         )
         fact = f"{record.dataset_name} ({_short(record.dataset_hash)}): {episodes}"
         facts.append(("trained on", fact))
+    for each in spec.latency_envelopes:
+        fact = (
+            f"up to {each.latency_ms:g} ± {each.jitter_ms:g} ms as without "
+            f'({each.switching}, {each.episodes} episodes each, "{each.task}")'
+        )
+        facts.append(("latency", fact))
     return facts
 
 

@@ -204,6 +204,7 @@ class EpisodeRun:
     def _describe(self, step: int, waits: str) -> str:
         who = "person" if self._plan is not None else "policy"
         latency = self._controller.latency_ms if self._controller else None
+        beyond = self._controller.latency_warning if self._controller else ""
         guarded = sum(self._guard.counts.values())
         parts = [
             f"episode {self.episode.episode}",
@@ -211,6 +212,7 @@ class EpisodeRun:
             f"{who} drives" if not waits else f"holds: {waits}",
             f"latency {latency:.0f} ms" if latency else "",
             f"late {self.late_ms[-1]:.1f} ms",
+            "latency beyond what was measured" if beyond else "",
             f"guard {guarded}" if guarded else "",
             "DRY RUN" if self._setup.config.dry_run else "",
         ]

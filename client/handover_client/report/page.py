@@ -16,13 +16,18 @@ from handover_client.errors import EvaluationError
 from handover_client.report.charts.svg import chart_style
 from handover_client.report.drive import drive_section
 from handover_client.report.replay import replay_section
-from handover_client.report.rollout import robustness_section, rollout_section
+from handover_client.report.rollout import (
+    latency_section,
+    robustness_section,
+    rollout_section,
+)
 from handover_client.results.formatting import percent
 
 _SECTIONS = {
     "replay": replay_section,
     "rollout": rollout_section,
     "robustness": robustness_section,
+    "latency": latency_section,
     "drive": drive_section,
 }
 

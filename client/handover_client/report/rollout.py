@@ -19,6 +19,7 @@ from handover_client.results.formatting import (
     answer_to_until,
     clock_name,
     incidents,
+    median,
     percent,
     points,
     policy_name,
@@ -78,6 +79,18 @@ def robustness_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, An
         "percent": percent,
         "points": points,
         "videos": videos,
+    }
+
+
+def latency_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the content of _latency.html.j2 for the suite in `folder`."""
+    return {
+        "template": "_latency.html.j2",
+        "figures": figures,
+        "name": policy_name(figures),
+        "percent": percent,
+        "points": points,
+        "median": median,
     }
 
 

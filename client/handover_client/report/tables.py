@@ -19,7 +19,9 @@ COLUMN_GROUPS = (
 MOTION = (
     ("jerk", "rad/s³", "jerk_rms"),
     ("jerk at borders", "rad/s³", "border_jerk_rms"),
+    ("jerk within chunks", "rad/s³", "within_jerk_rms"),
     ("acceleration at borders", "rad/s²", "border_acceleration"),
+    ("acceleration within chunks", "rad/s²", "within_acceleration"),
 )
 
 _STAGES = {

@@ -18,6 +18,7 @@ from handover_client.results.formatting import (
     clock_name,
     incidents,
     listed,
+    median,
     percent,
     percent_interval,
     points,
@@ -136,14 +137,14 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
     if until := answer_to_until(figures):
         console.print(f"  [bold]{escape(until)}[/]")
     for name, share in (("success", figures), ("strict success", figures["strict"])):
-        console.print(f"  {name:<24}{percent_interval(share)}")
+        console.print(f"  {name:<28}{percent_interval(share)}")
     for reward, share in figures["funnel"].items():
-        console.print(f"  reward {reward:<17}{_bar(share['success_rate'])}")
+        console.print(f"  reward {reward:<21}{_bar(share['success_rate'])}")
     for title, unit, name in (("time to success", "s", "time_to_success_s"), *MOTION):
         if figures[name]:
             values = figures[name]
             console.print(
-                f"  {title:<24}median {values['p50']:.4g} {unit}, 95 % within {values['p95']:.4g}"
+                f"  {title:<28}median {values['p50']:.4g} {unit}, 95 % within {values['p95']:.4g}"
             )
     for line in incidents(figures):
         console.print(f"  [yellow]{escape(line)}[/]")
@@ -228,4 +229,33 @@ def robustness_lines(figures: Mapping[str, Any]) -> list[str]:
         too_much = axis["falls_below_80_at"]
         end = f"below 80 % at {too_much}" if too_much else "80 % at every strength"
         lines.append(f"{axis['axis']:<14}{cells}   {end}")
+    return lines
+
+
+def latency_lines(figures: Mapping[str, Any]) -> list[str]:
+    """Write the suite as lines of text: a row for each latency and way of switching."""
+    episodes = figures["control"]["episodes"]
+    lines = [
+        f"latency: {policy_name(figures)} on {figures['settings']['task']}, "
+        f"{episodes} seeds a cell",
+        f"{'switching':<18}{'latency, ms':>12}{'success':>9}{'strict':>9}"
+        f"{'acceleration':>14}{'jerk':>12}   (at borders / within chunks, rad/s² and rad/s³)",
+    ]
+    for row in figures["rows"]:
+        error = row["delay_error_steps"]
+        pairs = (
+            "/".join(median(row[f"{where}_{what}"]) for where in ("border", "within"))
+            for what in ("acceleration", "jerk_rms")
+        )
+        acceleration, jerk = pairs
+        lines.append(
+            f"{row['switching'] + (f' {error:+d} steps' if error else ''):<18}"
+            f"{row['latency_ms']:>6g} ± {row['jitter_ms']:<3g}"
+            f"{percent(row['success_rate']):>9}{percent(row['strict']['success_rate']):>9}"
+            f"{acceleration:>14}{jerk:>12}"
+        )
+    lines += [
+        f"{each['switching']}: as without latency up to {each['latency_ms']:g} ms"
+        for each in figures["envelopes"]
+    ]
     return lines

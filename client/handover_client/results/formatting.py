@@ -76,6 +76,11 @@ def points(share: float) -> str:
     return f"{100 * share:+.0f}".replace("-", "−")
 
 
+def median(spread: Mapping[str, float] | None) -> str:
+    """Write the median of a figure over the episodes; a dash where it has none."""
+    return f"{spread['p50']:.4g}" if spread else "–"
+
+
 def answer_to_until(figures: Mapping[str, Any]) -> str:
     """Write what --until asked of a rollout, and the answer; empty where nothing was asked."""
     asked = figures.get("until")

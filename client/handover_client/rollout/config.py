@@ -15,6 +15,10 @@ from handover_client.results.stopping import Question
 # ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
 
 
+# as control.blending has them, which needs numpy: too slow for --help
+Switching = Literal["naive", "ensemble", "crossfade", "rtc", "rtc_guided", "rtc_crossfade"]
+
+
 @dataclass(frozen=True)
 class EpisodeSettings:
     """What decides how an episode comes out."""
@@ -37,14 +41,17 @@ class EpisodeSettings:
     clock: Literal["wall", "simulated"] = "wall"
     """With --realtime. wall: paced by the wall clock, with --latency-ms added to the server's
     latency; simulated: every chunk takes exactly --latency-ms, whatever the machine does."""
-    switching: Literal["naive", "ensemble", "crossfade", "rtc", "rtc_crossfade"] = "naive"
+    switching: Switching = "naive"
     """How chunks are blended, with --realtime. naive: newest chunk only; ensemble: mean of all
     chunks that cover a moment, as in ACT; crossfade: from the old chunk to the new one where they
-    overlap; rtc: real-time chunking, the policy continues the last chunk; rtc_crossfade: both."""
+    overlap; rtc: real-time chunking, the policy continues the last chunk, as it has learnt or else
+    guided; rtc_guided: guided even where it has learnt; rtc_crossfade: rtc and crossfade."""
     latency_ms: float = 0.0
     """Latency added to each chunk, with --realtime."""
     jitter_ms: float = 0.0
     """Uniform random variation of the added latency, plus or minus, with --realtime."""
+    delay_error_steps: int = 0
+    """With rtc: steps of the policy by which the expected delay is wrong, to see what that does."""
     camera: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """NAME=SIMCAMERA: a camera of the policy, and the simulator's camera that stands for it; once
     for each. A policy's only camera is the top one unless told; real ALOHAs' cam_high,
@@ -85,11 +92,17 @@ class RolloutConfig:
     it stays open."""
     seed: int = 1000
     """Episode i starts from seed + i: the objects' start poses, and the policy's noise."""
-    suite: Optional[Literal["robustness"]] = None
+    suite: Optional[Literal["robustness", "latency"]] = None
     """robustness: play the same seeds as a control and at three strengths of each axis (light,
-    camera, colours, distractors, start_pose, instruction, latency); see docs/robustness.md."""
+    camera, colours, distractors, start_pose, instruction, latency); see docs/robustness.md.
+    latency: play them at six latencies with every way of switching; see docs/closed_loop.md."""
     axes: tuple[str, ...] = ()
-    """With --suite: the axes to play; by default all of them."""
+    """With --suite robustness: the axes to play; by default all of them."""
+    latencies_ms: tuple[int, ...] = ()
+    """With --suite latency: the latencies to play; by default 0, 50, 100, 200, 300 and 400. 0 is
+    always played, and each of the others varies by a tenth of it."""
+    switchings: tuple[Switching, ...] = ()
+    """With --suite latency: the ways of switching; by default all that the policy supports."""
     seeds_from: Optional[Path] = None
     """Folder of `handover record`: take each episode's seed from it instead of --seed."""
     workers: Optional[int] = None
@@ -151,13 +164,33 @@ def check(config: RolloutConfig) -> None:
     check_range(settings, "policy_rate_hz", least=0.1, most=1000)
     check_range(settings, "latency_ms", "jitter_ms", least=0, most=10_000)
     check_range(config, "seed", least=0, most=2**32 - 1 - config.episodes)
-    if config.axes and not config.suite:
+    if config.axes and config.suite != "robustness":
         raise UsageError("--axes needs --suite robustness; for one world there is --change")
+    _check_latency_suite(config)
     if config.suite and (settings.change or config.until is not None or config.rerun):
         raise UsageError("--suite plays whole worlds: it takes no --change, --until or --rerun")
     check_timeouts(config, "connect_timeout_s", "call_timeout_s", "reconnect_s")
+    check_range(settings, "delay_error_steps", least=-100, most=100)
+    if settings.delay_error_steps and not settings.switching.startswith("rtc"):
+        raise UsageError("--delay-error-steps needs --switching rtc: nothing else expects a delay")
     if not settings.realtime:
         _check_lockstep(settings)
+
+
+def _check_latency_suite(config: RolloutConfig) -> None:
+    settings = config.settings
+    if config.suite != "latency":
+        for flag, value in (
+            ("--latencies-ms", config.latencies_ms),
+            ("--switchings", config.switchings),
+        ):
+            if value:
+                raise UsageError(f"{flag} needs --suite latency")
+        return
+    if settings.policy == "scripted" or settings.realtime:
+        raise UsageError("--suite latency needs a server, and sets --realtime and --clock itself")
+    if any(not 0 <= ms <= 10_000 for ms in config.latencies_ms):
+        raise UsageError("--latencies-ms: expected 0 to 10000 each")
 
 
 def _check_lockstep(settings: EpisodeSettings) -> None:

@@ -105,6 +105,7 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
         reconnect_s=task.reconnect_s,
         clock="wall" if in_real_time else "simulated",  # without latency this is lockstep
         added_latency_s=_added_latency(task),
+        delay_error_steps=settings.delay_error_steps,
     )
     clock = WallClock(1 / task.control_rate_hz) if in_real_time else None
 

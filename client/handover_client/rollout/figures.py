@@ -27,14 +27,23 @@ DEFINITIONS = {
     "border_acceleration": "of a border: the larger Euclidean norm, over the arms' joints, of the "
     "two second differences of the targets that hold targets of both sides, times the control rate "
     "squared; of an episode: the mean over its borders, rad/s²",
+    "within_jerk_rms": "the same over the other windows, within chunks, rad/s³",
+    "within_acceleration": "as border_acceleration, of all control steps that are away from "
+    "borders: the mean of the larger of the two second differences around each, rad/s²",
     "latency_ms": "from the observation at hand to the chunk at hand; added latency is part of it, "
     "simulated latency is not",
     "delay_steps": "of the chunks that continue the last one: the policy's steps that they were "
     "expected to take, those they took, and how often too few or too many were expected",
+    "prefix_methods": "chunks that continue the last one: guided, or as the policy has learnt",
     "dropped_steps": "chunk steps that had passed when their chunk came",
     "dry_steps": "control steps for which the last target was held, the chunk being over",
     "late_steps": "control steps that began more than a period late (real time)",
 }
+
+_MOTION = (
+    *("jerk_rms", "border_jerk_rms", "border_acceleration"),
+    *("within_jerk_rms", "within_acceleration"),
+)
 
 
 def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) -> dict[str, Any]:
@@ -63,17 +72,19 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
             name: spread(
                 [value for record in records if (value := getattr(record, name)) is not None]
             )
-            for name in ("jerk_rms", "border_jerk_rms", "border_acceleration")
+            for name in _MOTION
         },
         "latency_ms": _latency(records),
         "endings": dict(Counter(record.ended for record in records)),
         "outages": _outages(records),
         "delay_steps": _delays(records),
+        "prefix_methods": dict(sum((Counter(each.prefix_methods) for each in records), Counter())),
         **{
             name: sum(getattr(record, name) for record in records)
             for name in ("dropped_steps", "dry_steps", "late_steps")
         },
         "wall_s": round(sum(record.wall_s for record in records), 1),
+        "cpu_s": round(sum(record.cpu_s for record in records), 1),
         "per_episode": [_episode(record, control_rate_hz) for record in records],
     }
 
@@ -141,9 +152,7 @@ def _episode(record: EpisodeRecord, control_rate_hz: float) -> dict[str, Any]:
         "steps": record.steps,
         "ended": record.ended,
         "outages": len(record.outages),
-        "jerk_rms": record.jerk_rms,
-        "border_jerk_rms": record.border_jerk_rms,
-        "border_acceleration": record.border_acceleration,
+        **{name: getattr(record, name) for name in _MOTION},
         "start_poses": record.start_poses,
         "video": record.video,
         "error": record.error,

@@ -78,7 +78,7 @@ def play_episode(
     that diverge and a script without a plan are recorded as the way it ended; errors that would
     recur in every episode are raised.
     """
-    start_s = time.perf_counter()
+    start_s, start_cpu_s = time.perf_counter(), time.process_time()
     score, trace = EpisodeScore(), EpisodeTrace()
 
     def next_target(step: int) -> np.ndarray:
@@ -101,6 +101,7 @@ def play_episode(
         **motion(trace.target_array(), borders, setup.control_rate_hz),
         latency_ms=log.latency_ms,
         stage_ms=log.stage_ms,
+        prefix_methods=dict(log.prefix_methods),
         delays=[list(pair) for pair in log.delays],
         dropped_steps=log.dropped_steps,
         dry_steps=log.dry_steps,
@@ -108,6 +109,7 @@ def play_episode(
         late_steps=clock.late_steps if clock else 0,
         outages=log.outages,
         wall_s=round(time.perf_counter() - start_s, 3),
+        cpu_s=round(time.process_time() - start_cpu_s, 3),
         error=error,
     )
     return PlayedEpisode(record, trace)

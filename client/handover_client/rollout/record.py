@@ -73,6 +73,9 @@ class EpisodeRecord:
     borders: list[int] = field(default_factory=list)  # control steps at which chunks took over
     border_jerk_rms: float | None = None  # rad/s³, arms, across the borders
     border_acceleration: float | None = None  # rad/s², arms, mean over the borders
+    within_jerk_rms: float | None = None  # rad/s³, arms, within chunks
+    within_acceleration: float | None = None  # rad/s², arms, mean within chunks
+    prefix_methods: dict[str, int] = field(default_factory=dict)  # {"guided", "learned": chunks}
     delays: list[list[int]] = field(default_factory=list)  # [expected, came], policy steps
     dropped_steps: int = 0  # chunk steps that had passed when their chunk came
     dry_steps: int = 0  # control steps for which the chunk was over and its last target was held
@@ -80,6 +83,7 @@ class EpisodeRecord:
     late_steps: int = 0  # real time: control steps that began more than one period late
     outages: list[Outage] = field(default_factory=list)
     wall_s: float = 0.0
+    cpu_s: float = 0.0  # of the process that played it, its graphics driver too
     error: str = ""
     video: str = ""  # path inside the run's folder
 

@@ -117,7 +117,7 @@ class AlohaSimulator:
 
     def contacts(self) -> Contacts:
         """Return what touches what: unordered pairs of geom names."""
-        return self._world_module.contacts(self._world.physics)
+        return self._world_module.contacts(self._world)
 
     def render(
         self,

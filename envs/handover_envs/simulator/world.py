@@ -24,9 +24,9 @@ _MUJOCO: Any = mjbindings.mjlib  # MuJoCo's functions are compiled and have no t
 class _SimulatedTask(BimanualViperXTask):
     """A task for dm_control: gym-aloha's robot, the task's objects and rewards, no images."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, geoms: Sequence[str]) -> None:
         super().__init__()
-        self._task = task
+        self._task, self.geoms = task, geoms
         self.poses = np.zeros((len(task.objects), 7))
 
     def initialize_episode(self, physics: Any) -> None:
@@ -40,14 +40,16 @@ class _SimulatedTask(BimanualViperXTask):
         return OrderedDict()
 
     def get_reward(self, physics: Any) -> int:
-        return self._task.reward(contacts(physics))
+        return self._task.reward(_touching(physics, self.geoms))
 
 
 def build_world(task: Task) -> control.Environment:
     """Build a task's dm_control environment as gym-aloha does, without rendering in its steps."""
     physics = mujoco.Physics.from_xml_path(task.scene())
+    # looking a name up takes MuJoCo's wrapper longer than a tenth of a step, for each contact
+    geoms = [physics.model.id2name(geom, "geom") for geom in range(physics.model.ngeom)]
     return control.Environment(
-        physics, _SimulatedTask(task), time_limit=float("inf"), control_timestep=DT
+        physics, _SimulatedTask(task, geoms), time_limit=float("inf"), control_timestep=DT
     )
 
 
@@ -57,13 +59,14 @@ def reset_world(world: control.Environment, poses: np.ndarray) -> None:
     world.reset()
 
 
-def contacts(physics: Any) -> Contacts:
+def contacts(world: control.Environment) -> Contacts:
     """Return what touches what: unordered pairs of geom names."""
-    names = physics.model.id2name
-    return frozenset(
-        frozenset((names(contact.geom1, "geom"), names(contact.geom2, "geom")))
-        for contact in physics.data.contact[: physics.data.ncon]
-    )
+    return _touching(world.physics, world.task.geoms)
+
+
+def _touching(physics: Any, geoms: Sequence[str]) -> Contacts:
+    pairs = physics.data.contact.geom[: physics.data.ncon].tolist()
+    return frozenset(frozenset((geoms[one], geoms[other])) for one, other in pairs)
 
 
 def set_quaternion(quaternion: np.ndarray, axes: np.ndarray) -> None:

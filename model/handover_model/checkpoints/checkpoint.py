@@ -79,7 +79,8 @@ class Checkpoint:
         sizes and learnt delay; all as they were loaded.
         """
         meaning = dataclasses.asdict(self.metadata)
-        del meaning["training"]
+        for what_is_told in ("training", "latency_envelopes"):
+            del meaning[what_is_told]
         return settings_hash(
             processor_files(self.processor_config),
             processor.tag,

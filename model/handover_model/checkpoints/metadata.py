@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from handover_proto import TrainingRecord
+from handover_proto import LatencyEnvelope, TrainingRecord
 
 from handover_model.errors import CheckpointError
 from handover_model.network.json_settings import read_json
@@ -18,6 +18,7 @@ from handover_model.processing.aloha import UNITS
 
 METADATA_FILE = "handover.json"
 MAX_RATE_HZ = 10_000
+MAX_LATENCY_MS = 10_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class CheckpointMetadata:
     training: tuple[TrainingRecord, ...] = ()
     max_delay_steps: int = 0
     """The most given steps that its chunks have learnt to continue; 0 if none"""
+    latency_envelopes: tuple[LatencyEnvelope, ...] = ()
+    """Up to which latency each task succeeds, where that was measured; no answer depends on them"""
 
 
 def load_metadata(folder: Path) -> CheckpointMetadata:
@@ -54,6 +57,9 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
             },
             training=tuple(_record(record) for record in values.get("training", [])),
             max_delay_steps=int(values.get("max_delay_steps", 0)),
+            latency_envelopes=tuple(
+                _envelope(each) for each in values.get("latency_envelopes", [])
+            ),
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path} is not in Handover's format: {error!r}") from error
@@ -78,6 +84,19 @@ def dataset_metadata(dataset: Path) -> CheckpointMetadata:
 def save_metadata(metadata: CheckpointMetadata, folder: Path) -> None:
     """Write handover.json into a folder."""
     (folder / METADATA_FILE).write_text(json.dumps(asdict(metadata), indent=2), encoding="utf-8")
+
+
+def _envelope(values: Mapping[str, Any]) -> LatencyEnvelope:
+    latency_ms, jitter_ms = float(values["latency_ms"]), float(values["jitter_ms"])
+    if not (0 <= latency_ms <= MAX_LATENCY_MS and 0 <= jitter_ms <= MAX_LATENCY_MS):
+        raise ValueError(f"latency {latency_ms} ± {jitter_ms} ms, expected 0 to {MAX_LATENCY_MS}")
+    return LatencyEnvelope(
+        str(values["task"]),
+        str(values["switching"]),
+        latency_ms,
+        jitter_ms,
+        int(values["episodes"]),
+    )
 
 
 def _record(values: Mapping[str, Any]) -> TrainingRecord:

@@ -26,7 +26,8 @@ def prefix_method(request: PolicyRequest, learned_delay: int) -> PrefixMethod:
     """Decide how a request's prefix is continued; learned_delay: of the policy, in steps."""
     if request.prefix is None:
         return PrefixMethod.NONE
-    if learned_delay and request.prefix.delay_steps <= learned_delay:
+    is_learned = bool(learned_delay) and request.prefix.delay_steps <= learned_delay
+    if is_learned and not request.prefix.guided:
         return PrefixMethod.LEARNED
     return PrefixMethod.GUIDED
 

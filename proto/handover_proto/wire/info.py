@@ -7,6 +7,7 @@ from handover_proto.types import (
     ActionSpec,
     CameraSpec,
     ImageCodec,
+    LatencyEnvelope,
     Limits,
     PolicySpec,
     ServerInfo,
@@ -42,6 +43,9 @@ def encode_info(info: ServerInfo) -> pb.GetInfoReply:
         image_codecs=[int(codec) for codec in info.image_codecs],  # type: ignore[arg-type]
         limits=pb.Limits(**dataclasses.asdict(info.limits)),
         training=[pb.TrainingRecord(**dataclasses.asdict(record)) for record in spec.training],
+        latency_envelopes=[
+            pb.LatencyEnvelope(**dataclasses.asdict(each)) for each in spec.latency_envelopes
+        ],
     )
 
 
@@ -79,6 +83,12 @@ def _decode_spec(message: pb.GetInfoReply) -> PolicySpec:
         ),
         max_batch=message.limits.max_batch,
         training=tuple(_decode_training(record) for record in message.training),
+        latency_envelopes=tuple(
+            LatencyEnvelope(
+                each.task, each.switching, each.latency_ms, each.jitter_ms, each.episodes
+            )
+            for each in message.latency_envelopes
+        ),
     )
 
 

@@ -51,6 +51,7 @@ def serialize_request(request: PolicyRequest) -> bytes:
         fill_tensor(message.observation.state[name], values)
     if request.prefix is not None:
         message.prefix.delay_steps = request.prefix.delay_steps
+        message.prefix.guided = request.prefix.guided
         for name, values in request.prefix.action.items():
             fill_tensor(message.prefix.action[name], values)
     parts: list[Part] = [message.SerializeToString()]
@@ -75,7 +76,9 @@ def decode_request(message: pb.InferRequest, spec: PolicySpec, limits: Limits) -
         if spec.supports_prefix:
             check_names("prefix.action", message.prefix.action, _names(spec.action))
         prefix = ActionPrefix(
-            _decode_groups(message.prefix.action, "prefix.action"), message.prefix.delay_steps
+            _decode_groups(message.prefix.action, "prefix.action"),
+            message.prefix.delay_steps,
+            message.prefix.guided,
         )
     request = PolicyRequest(
         observation=Observation(

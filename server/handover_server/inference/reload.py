@@ -16,6 +16,7 @@ _MAY_CHANGE = frozenset(
     {
         *("checkpoint_name", "checkpoint_hash", "processor_hash", "training"),
         *("denoising_steps", "device", "dtype", "max_batch", "learned_delay_steps"),
+        "latency_envelopes",
     }
 )
 

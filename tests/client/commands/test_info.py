@@ -4,7 +4,7 @@ import re
 
 import pytest
 from handover_client.commands.main import run
-from handover_proto.types import Limits, ServerInfo, TrainingRecord
+from handover_proto.types import LatencyEnvelope, Limits, ServerInfo, TrainingRecord
 from handover_proto.wire import encode_info
 
 
@@ -12,7 +12,9 @@ def test_info_tells_what_is_served_and_the_round_trip(start_server, spec, capsys
     from dataclasses import replace
 
     record = TrainingRecord("cubes", "ab" * 32, (0, 1, 2), (3,))
-    info = encode_info(ServerInfo(replace(spec, training=(record,)), Limits()))
+    envelope = LatencyEnvelope("hand over", "rtc", 300.0, 30.0, 100)
+    served = replace(spec, training=(record,), latency_envelopes=(envelope,))
+    info = encode_info(ServerInfo(served, Limits()))
     server = start_server(info=info)
     assert run(["info", "--server", server.address]) == 0
     printed = capsys.readouterr().out
@@ -20,6 +22,9 @@ def test_info_tells_what_is_served_and_the_round_trip(start_server, spec, capsys
     assert "checkpoint  tiny (c0ffeec0ffee)" in printed
     assert "chunk       4 steps, 20 Hz, 0 denoising steps" in printed
     assert "action      arm: 3 values, relative, rad" in printed
+    assert (
+        'latency     up to 300 ± 30 ms as without (rtc, 100 episodes each, "hand over")' in printed
+    )
     assert "trained on  cubes (abababababab): 3 episodes, 1 held out" in printed
 
 

@@ -82,7 +82,7 @@ def test_a_served_policy_is_asked_and_its_results_repeat(hold_server, tmp_path):
     for first, second in zip(*runs, strict=True):
         assert len(first["latency_ms"]) == len(second["latency_ms"]) == 2  # 30 steps, 20 a chunk
         for values in (first, second):
-            for measured in ("latency_ms", "stage_ms", "wall_s"):
+            for measured in ("latency_ms", "stage_ms", "wall_s", "cpu_s"):
                 del values[measured]
         assert first == second
     assert first["success"] is False
@@ -332,7 +332,7 @@ def test_an_interrupted_and_a_killed_run_leave_no_process_and_go_on(tmp_path):
 
 
 def without_times(episodes):
-    times = {"latency_ms", "stage_ms", "wall_s"}
+    times = {"latency_ms", "stage_ms", "wall_s", "cpu_s"}
     return [{key: value for key, value in each.items() if key not in times} for each in episodes]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from handover_client import ImageCodec, Observation, PolicyClient, RealTimeContr
 from handover_client.errors import ServerLost
 from handover_proto.embodiment import aloha_state_groups, narrow, widen
 from handover_proto.errors import InvalidRequest, ServerUnavailable, UnmetPrecondition
-from handover_proto.types import CameraSpec
+from handover_proto.types import CameraSpec, LatencyEnvelope
 from handover_server.policies.hold import ALOHA_HOLD, HoldPolicy
 
 from ..stand_ins import SEEING, RampSource
@@ -283,3 +284,19 @@ def test_what_is_no_observation_is_refused_before_anything_is_sent(seen, words):
     ):
         controller.act(0, lambda: seen)
     assert source.requests == []
+
+
+def test_a_latency_beyond_the_checkpoints_is_warned_of_once_on_the_screen():
+    spec = dataclasses.replace(SLOW, latency_envelopes=(LatencyEnvelope(TASK, "naive", 0, 0, 9),))
+    with (
+        warnings.catch_warnings(record=True) as seen,
+        RealTimeController(RampSource(spec=spec), TASK, switching="naive") as controller,
+    ):
+        warnings.simplefilter("always")
+        for answers, start in enumerate((0, 12 * STEP, 24 * STEP), start=1):
+            controller.act(start, observe)
+            step = start + 100  # the answer is looked for 2 s after its request
+            act_until(controller, lambda n=answers: len(controller.log.latency_ms) == n, step)
+    assert [str(each.message) for each in seen] == [controller.latency_warning]
+    assert "chunks take more than" in controller.latency_warning
+    assert "was measured to succeed as without latency up to 0" in controller.latency_warning

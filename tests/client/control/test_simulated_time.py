@@ -37,6 +37,7 @@ def play(
     max_steps=100,
     execute_steps=8,
     bound_s=60.0,
+    wrong_by=0,
 ):
     """Play one episode whose answers take so long in simulated time: 0 is lockstep."""
     robot = PointRobot(goals=(9.0, 9.0, 9.0, 9.0))
@@ -51,6 +52,7 @@ def play(
         reconnect_s=bound_s,
         clock="simulated",
         added_latency_s=lambda: next(left),
+        delay_error_steps=wrong_by,
     )
 
     def observe():

@@ -1,6 +1,12 @@
 import numpy as np
 import pytest
-from handover_client.rollout.smoothness import border_acceleration, border_jerk_rms, jerk_rms
+from handover_client.rollout.smoothness import (
+    border_acceleration,
+    border_jerk_rms,
+    jerk_rms,
+    within_acceleration,
+    within_jerk_rms,
+)
 from handover_proto.embodiment import ARM_JOINTS, GRIPPER_JOINTS
 
 
@@ -42,3 +48,29 @@ def test_without_a_border_in_the_episode_there_is_no_figure(borders, length):
     targets = np.zeros((length, 14))
     assert border_jerk_rms(targets, borders, 50.0) is None
     assert border_acceleration(targets, borders, 50.0) is None
+
+
+def test_what_is_within_chunks_is_what_borders_leave():
+    targets = jump_at(8, 0.1) + jump_at(14, 0.3)  # 20 steps, so 17 third differences
+    assert within_jerk_rms(targets, [8, 14], 50.0) == 0
+    assert within_acceleration(targets, [8, 14], 50.0) == 0
+    assert within_jerk_rms(targets, [], 50.0) == pytest.approx(jerk_rms(targets, 50.0))
+    # around the jump at 8: 3 of the 14 third differences that do not span the border at 14
+    assert within_jerk_rms(targets, [14], 50.0) == pytest.approx(0.1 * 50**3 * np.sqrt(6 / 14))
+    # of the 20 control steps 1 … 18 have both second differences; 13, 14 and 15 see the border,
+    # and 7, 8 and 9 the jump at 8
+    pull = 0.1 * 50**2 * np.sqrt(12)
+    pairs = [max(a, b) for a, b in within_pairs(targets, 14)]
+    assert within_acceleration(targets, [14], 50.0) == pytest.approx(np.mean(pairs))
+    assert pairs.count(pytest.approx(pull)) == 3
+
+
+def within_pairs(targets, border):
+    """(k - 1, k) norms of second differences, none of which holds both sides of the border."""
+    rows = targets[:, list(ARM_JOINTS)]
+    pulls = {
+        k: np.linalg.norm(rows[k + 1] - 2 * rows[k] + rows[k - 1]) * 50**2
+        for k in range(1, len(rows) - 1)
+        if k not in (border - 1, border)
+    }
+    return [(pulls[k - 1], pulls[k]) for k in range(2, len(rows) - 1) if {k - 1, k} <= set(pulls)]

@@ -239,6 +239,14 @@ CHANGES = {  # what is changed: whether the weights' hash, the processor's and t
         lambda at: change_json(at / "handover.json", max_delay_steps=3),
         (False, True, True),
     ),
+    "what was measured of it": (
+        lambda at: change_json(at / "handover.json", latency_envelopes=[ENVELOPE]),
+        (False, False, False),
+    ),
+}
+ENVELOPE = {
+    **{"task": "pick it up", "switching": "rtc", "latency_ms": 300, "jitter_ms": 30},
+    "episodes": 100,
 }
 
 

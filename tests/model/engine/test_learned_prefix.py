@@ -72,6 +72,12 @@ def test_each_answer_says_how_its_prefix_was_continued(reference, mini):
     asked = requests(reference)
     methods = [output.prefix_method for output in reference.infer(asked)]
     assert methods == [NONE, LEARNT, LEARNT, LEARNT, GUIDED]
+    guided = [
+        dataclasses.replace(one, prefix=dataclasses.replace(one.prefix, guided=True))
+        for one in asked[1:]
+    ]
+    methods = [output.prefix_method for output in reference.infer(guided)]
+    assert methods == [GUIDED, GUIDED, GUIDED, GUIDED]
     unlearned = load_policy(mini, engine="reference")
     methods = [output.prefix_method for output in unlearned.infer(asked)]
     assert methods == [NONE, GUIDED, GUIDED, GUIDED, GUIDED]

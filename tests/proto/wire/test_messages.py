@@ -20,6 +20,7 @@ from handover_proto.types import (
     ActionSpec,
     CameraSpec,
     ImageCodec,
+    LatencyEnvelope,
     Limits,
     Observation,
     PolicyRequest,
@@ -61,6 +62,7 @@ SPEC = PolicySpec(
     supports_seed=True,
     supports_prefix=True,
     learned_delay_steps=2,
+    latency_envelopes=(LatencyEnvelope("pick it up", "rtc", 300.0, 30.0, 100),),
     max_batch=8,
     training=(TrainingRecord("set", "ef", (0, 1, 5), (2,)), TrainingRecord("other", "", ())),
 )
@@ -93,7 +95,9 @@ def requests(draw: st.DrawFn) -> PolicyRequest:
         seed=draw(st.none() | counters),
         sequence=draw(counters),
         client_tag=draw(texts),
-        prefix=draw(st.none() | st.builds(ActionPrefix, groups(3), st.integers(0, 3))),
+        prefix=draw(
+            st.none() | st.builds(ActionPrefix, groups(3), st.integers(0, 3), st.booleans())
+        ),
         max_age_ms=draw(st.none() | st.integers(1, 2**32 - 1)),
     )
 

@@ -1,18 +1,16 @@
-"""Figures of a robustness suite: each cell's success, and its paired difference to the control."""
+"""Figures of the robustness suite: each cell's success, and its difference to the control."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from handover_envs.perturbations import Axis
 
-from handover_client.results.statistics import pair, paired_difference_95
+from handover_client.suites.pairs import PAIRED, difference_figures
 
 ENOUGH = 0.8  # an axis's strength is too much where success is below it
 
 DEFINITIONS = {
-    "difference": "success of the changed world minus that of the control on the same seeds",
-    "difference_95": "95 % interval of a paired difference (Agresti and Min, 2005)",
-    "p_value": "McNemar's exact two-sided test on the seeds on which the two differ",
+    **PAIRED,
     "falls_below_80_at": "the weakest strength at which the success rate is below 80 %",
 }
 _KEPT = ("episodes", "successes", "success_rate", "wilson_95", "strict", "wall_s")
@@ -27,7 +25,7 @@ def axis_figures(
             "strength": strength,
             "means": axis.strengths[strength - 1],
             **cell_figures(cell),
-            **_difference(control, cell),
+            **difference_figures(control, cell),
         }
         for strength, cell in cells.items()
     ]
@@ -51,18 +49,3 @@ def failed_beside_control(control: Mapping[str, Any], cell: Mapping[str, Any]) -
         if theirs["success"] and not ours["success"]:
             return ours["episode"]
     return None
-
-
-def _difference(control: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:
-    pairs = pair(zip(_outcomes(control), _outcomes(cell), strict=True))
-    return {
-        "difference": cell["success_rate"] - control["success_rate"],
-        "difference_95": list(paired_difference_95(pairs)),
-        "only_control": pairs.only_a,
-        "only_changed": pairs.only_b,
-        "p_value": pairs.p_value,
-    }
-
-
-def _outcomes(figures: Mapping[str, Any]) -> Sequence[bool]:
-    return [each["success"] for each in sorted(figures["per_episode"], key=lambda e: e["seed"])]

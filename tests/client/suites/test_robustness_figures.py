@@ -3,7 +3,7 @@
 import pytest
 from handover_client.results.formatting import points
 from handover_client.results.statistics import PairedOutcomes, paired_difference_95
-from handover_client.robustness.figures import axis_figures, failed_beside_control
+from handover_client.suites.robustness_figures import axis_figures, failed_beside_control
 from handover_envs.perturbations import AXES
 
 SHARE = {"successes": 0, "success_rate": 0.0, "wilson_95": [0.0, 0.5]}

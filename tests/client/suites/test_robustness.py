@@ -25,7 +25,7 @@ def episodes(folder) -> list[dict]:
     found = []
     for line in (folder / "episodes.jsonl").read_text().splitlines():
         record = json.loads(line)
-        del record["wall_s"], record["latency_ms"]
+        del record["wall_s"], record["cpu_s"], record["latency_ms"]
         found.append(record)
     return found
 
