@@ -18,7 +18,7 @@ from benchmarks.harness.result_file import write_result
 
 # environment -> the commands that are at home there
 COMMANDS = {
-    "server": ("convert", "finetune", "calibrate", "serve"),
+    "server": ("convert", "finetune", "calibrate", "card", "serve"),
     "sim": (
         *("record", "info", "replay", "rollout", "compare", "report", "completion"),
         *("bench", "replay-requests"),

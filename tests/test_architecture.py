@@ -86,7 +86,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "aloha_mini",
         "aloha_mini.data",
         "finetune",
-        ("finetuning", "calibrate"),
+        ("finetuning", "calibrate", "card"),
         "loop",
         "checkpoints",
         "network",

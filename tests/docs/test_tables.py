@@ -33,3 +33,21 @@ def test_the_table_of_evaluations_that_stop_is_that_of_the_figures(benchmark_mod
     for row in figures["rows"]:
         if "saved" not in row:
             assert row["decided"] <= figures["error"], "more false decisions than promised"
+
+
+def test_the_table_of_latencies_is_that_of_the_figures(benchmark_module):
+    pytest.importorskip("mujoco", reason="needs the extra 'sim'")
+    benchmark = benchmark_module("benchmarks.evaluation.latency")
+    results = {
+        task: json.loads(path.read_text(encoding="utf-8"))
+        for task in benchmark.TASKS
+        if (path := ROOT / f"benchmarks/results/latency_{task}.json").exists()
+    }
+    if not results:
+        pytest.skip("the suites have not been played: the page has an older table")
+    page = benchmark.PAGE.read_text(encoding="utf-8")
+    part = benchmark.page_part(results)
+    assert f"<!-- latency.json -->\n{part}\n<!-- end of latency.json -->" in page
+    drawn = next((each["joint"] for each in results.values() if each["joint"]), None)
+    if drawn:
+        assert benchmark.PLOT.read_text(encoding="utf-8") == benchmark.draw(drawn)

@@ -75,6 +75,12 @@ COMMANDS = {
         "FP8 scales of a checkpoint, from a dataset",
         extra="train",
     ),
+    "card": Command(
+        "handover_training.card.command",
+        "handover_training.card.config:CardConfig",
+        "what was measured of a checkpoint, into its metadata and card",
+        extra="train",
+    ),
     "serve": Command(
         "handover_server.serve.command",
         "handover_server.serve.config:ServeConfig",
