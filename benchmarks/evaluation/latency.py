@@ -133,9 +133,9 @@ def page_part(results: Mapping[str, Mapping[str, Any]]) -> str:
             f"`{each['switching']}` {each['latency_ms']:g}" for each in result["envelopes"]
         )
         parts += [
-            f"**{task}**, {result['control']['episodes']} seeds a row, checkpoint `{hashed}`, which "
-            f"{how} ([latency_{task}.json](../benchmarks/results/latency_{task}.json)). Up to which "
-            f"latency success stays within 2 points, in ms: {best}.",
+            f"**{task}**, {result['control']['episodes']} seeds a row, checkpoint `{hashed}`, "
+            f"which {how} ([latency_{task}.json](../benchmarks/results/latency_{task}.json)). "
+            f"Up to which latency success stays within 2 points, in ms: {best}.",
             markdown(_COLUMNS, map(_row, result["rows"])),
         ]
     drawn = next((result["joint"] for result in results.values() if result["joint"]), None)

@@ -62,6 +62,8 @@ class ChunkPlayer:
         self._chunks: list[_Chunk] = []  # the newest is the last, and alone if it is played alone
         self.borders: list[int] = []
         """The control steps at which a chunk took over from another, or joined it."""
+        self.began = 0
+        """The control step of the first chunk: until then the start is held."""
 
     def add(self, targets: np.ndarray, observed_at: int, now: int) -> int:
         """Play this chunk from control step `now` on; returns how many of its steps had passed.
@@ -83,6 +85,8 @@ class ChunkPlayer:
             return len(targets)
         if self._chunks:
             self.borders.append(now)
+        else:
+            self.began = now
         kept = [] if self._blend == "newest" else self._chunks
         self._chunks = [*(old for old in kept if self._left(old, now) > 0), chunk]
         return int(self._place(chunk, now))

@@ -166,6 +166,11 @@ class RealTimeController:
         """Control steps at which a chunk took over from another, or joined it."""
         return self._player.borders if self._player else []
 
+    @property
+    def began(self) -> int:
+        """Control step of the first chunk: until then the robot holds still."""
+        return self._player.began if self._player else 0
+
     def close(self) -> None:
         """Stop asking; returns at once.
 

@@ -27,9 +27,10 @@ DEFINITIONS = {
     "border_acceleration": "of a border: the larger Euclidean norm, over the arms' joints, of the "
     "two second differences of the targets that hold targets of both sides, times the control rate "
     "squared; of an episode: the mean over its borders, rad/s²",
-    "within_jerk_rms": "the same over the other windows, within chunks, rad/s³",
-    "within_acceleration": "as border_acceleration, of all control steps that are away from "
-    "borders: the mean of the larger of the two second differences around each, rad/s²",
+    "within_jerk_rms": "the same over the other windows from the first chunk on, rad/s³",
+    "within_acceleration": "as border_acceleration, of all control steps from the first "
+    "chunk on that are away from borders: the mean of the larger of the two second differences "
+    "around each, rad/s²",
     "latency_ms": "from the observation at hand to the chunk at hand; added latency is part of it, "
     "simulated latency is not",
     "delay_steps": "of the chunks that continue the last one: the policy's steps that they were "

@@ -98,7 +98,7 @@ def play_episode(
         **score.outcome(),
         start_poses=robot.start_poses.tolist(),
         borders=borders,
-        **motion(trace.target_array(), borders, setup.control_rate_hz),
+        **motion(trace.target_array(), borders, controller.began, setup.control_rate_hz),
         latency_ms=log.latency_ms,
         stage_ms=log.stage_ms,
         prefix_methods=dict(log.prefix_methods),

@@ -7,14 +7,20 @@ import numpy as np
 from handover_proto import ARM_JOINTS
 
 
-def motion(targets: np.ndarray, borders: Sequence[int], control_rate_hz: float) -> dict[str, Any]:
-    """The figures of an episode's motion, by their names in an EpisodeRecord."""
+def motion(
+    targets: np.ndarray, borders: Sequence[int], began: int, control_rate_hz: float
+) -> dict[str, Any]:
+    """The figures of an episode's motion, by their names in an EpisodeRecord.
+
+    began: control step of the first chunk; before it the start is held
+    """
+    played, within = targets[began:], [border - began for border in borders]
     return {
         "jerk_rms": jerk_rms(targets, control_rate_hz),
         "border_jerk_rms": border_jerk_rms(targets, borders, control_rate_hz),
         "border_acceleration": border_acceleration(targets, borders, control_rate_hz),
-        "within_jerk_rms": within_jerk_rms(targets, borders, control_rate_hz),
-        "within_acceleration": within_acceleration(targets, borders, control_rate_hz),
+        "within_jerk_rms": within_jerk_rms(played, within, control_rate_hz),
+        "within_acceleration": within_acceleration(played, within, control_rate_hz),
     }
 
 

@@ -4,6 +4,7 @@ from handover_client.rollout.smoothness import (
     border_acceleration,
     border_jerk_rms,
     jerk_rms,
+    motion,
     within_acceleration,
     within_jerk_rms,
 )
@@ -74,3 +75,10 @@ def within_pairs(targets, border):
         if k not in (border - 1, border)
     }
     return [(pulls[k - 1], pulls[k]) for k in range(2, len(rows) - 1) if {k - 1, k} <= set(pulls)]
+
+
+def test_the_leap_with_which_the_first_chunk_begins_is_not_within_one():
+    figures = motion(jump_at(8), [12], 8, 50.0)
+    assert figures["within_jerk_rms"] == figures["within_acceleration"] == 0
+    assert motion(jump_at(8), [12], 7, 50.0)["within_jerk_rms"] > 0
+    assert figures["jerk_rms"] == jerk_rms(jump_at(8), 50.0)
