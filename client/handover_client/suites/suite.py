@@ -94,7 +94,8 @@ def play_suite(
     check_new(config.output)
     rollouts = _prepare(suite, config, security)
     control = next(iter(rollouts))
-    plan = rollouts[control].plan() | {"cells": list(rollouts)} | suite.plan(config.settings)
+    own = {"cells": list(rollouts), **suite.plan(config.settings)}
+    plan = {**rollouts[control].plan(), **own}
     began = time.monotonic()
     with open_simulators(config) as play_all, SuiteFolder(config.output, plan, "suite") as folder:
         run = SuiteRun(folder, rollouts, play_all)

@@ -47,7 +47,8 @@ def build_world(task: Task) -> control.Environment:
     """Build a task's dm_control environment as gym-aloha does, without rendering in its steps."""
     physics = mujoco.Physics.from_xml_path(task.scene())
     # looking a name up takes MuJoCo's wrapper longer than a tenth of a step, for each contact
-    geoms = [physics.model.id2name(geom, "geom") for geom in range(physics.model.ngeom)]
+    model: Any = physics.model
+    geoms: list[str] = [model.id2name(geom, "geom") for geom in range(model.ngeom)]
     return control.Environment(
         physics, _SimulatedTask(task, geoms), time_limit=float("inf"), control_timestep=DT
     )
@@ -65,7 +66,7 @@ def contacts(world: control.Environment) -> Contacts:
 
 
 def _touching(physics: Any, geoms: Sequence[str]) -> Contacts:
-    pairs = physics.data.contact.geom[: physics.data.ncon].tolist()
+    pairs: list[tuple[int, int]] = physics.data.contact.geom[: physics.data.ncon].tolist()
     return frozenset(frozenset((geoms[one], geoms[other])) for one, other in pairs)
 
 
