@@ -197,6 +197,7 @@ def test_a_real_time_episode_without_any_answer_has_lost_its_server(hangs):
 def test_a_server_is_lost_that_never_answered_not_one_that_went_later(since, recovered, ended):
     class Unanswered:
         borders: ClassVar = []
+        began = 0
 
         def __init__(self):
             self.log = RequestLog()
