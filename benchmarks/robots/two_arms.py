@@ -110,15 +110,16 @@ class Arm:
 
 
 @contextmanager
-def two_arms(folder: Path) -> Iterator[tuple[Arm, Arm]]:
-    """Run two arms on loopback addresses that nobody else has, until the block is left."""
+def two_arms(folder: Path, addresses: Sequence[str] | None = None) -> Iterator[tuple[Arm, Arm]]:
+    """Run two arms until the block is left, on loopback addresses that nobody else has."""
     # the driver's ports are fixed; all of 127.0.0.0/8 is this machine
     network = f"127.{random.randint(10, 250)}.{random.randint(0, 250)}"
+    addresses = addresses or [f"{network}.1", f"{network}.2"]
     limits = [*zip(LOW_RAD, HIGH_RAD, strict=True), (0.0, OPEN_M)]
     arms = []
     with ExitStack() as stack:
-        for number in (1, 2):
-            address, path = f"{network}.{number}", folder / f"arm{number}.json"
+        for number, address in enumerate(addresses, 1):
+            path = folder / f"arm{number}.json"
             command = [sys.executable, HERE / "arm_simulator.py", address, path]
             process = stack.enter_context(
                 subprocess.Popen(

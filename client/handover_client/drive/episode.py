@@ -40,6 +40,7 @@ class EpisodeRun:
         self._plan_step = 0
         self._controller: RealTimeController | None = None
         self._first_step = 0  # of the controller
+        self._answers = 0  # that it has had
         self._status_due = 0  # step; those that are missed show nothing
         self._dry_since_s = self._started_s = time.monotonic()
         self.late_ms: list[float] = []
@@ -110,6 +111,8 @@ class EpisodeRun:
     def _target(self, step: int, reading: Reading, now_s: float) -> tuple[np.ndarray, str]:
         """What the policy or the person asks for, and why the robot has to hold instead."""
         problem = self._watch.problem(reading, now_s)
+        if problem or self._planning is not None or self._plan is not None:
+            self._dry_since_s = now_s  # nobody asks the server meanwhile
         if problem:
             return reading.joints, problem
         if self._planning is not None:
@@ -125,6 +128,7 @@ class EpisodeRun:
     def _ask(self, step: int, reading: Reading, now_s: float) -> tuple[np.ndarray, str]:
         if self._controller is None:
             self._controller, self._first_step = self._begin_controller(), step
+            self._answers = 0
             self._dry_since_s = now_s
         try:
             target = self._controller.act(step - self._first_step, lambda: self._observe(reading))
@@ -134,8 +138,10 @@ class EpisodeRun:
         except PolicyError as error:  # it would come again
             self.episode.ended, self.episode.error = "policy_error", str(error)
             return reading.joints, f"no usable answer: {error}"
-        if not self._controller.hold_reason:
-            self._dry_since_s = now_s
+        answers = len(self._controller.log.latency_ms)
+        if answers != self._answers or not self._controller.hold_reason:
+            # an answer whose steps have all passed is a late one, and the server is not lost
+            self._answers, self._dry_since_s = answers, now_s
         elif now_s - self._dry_since_s > self._setup.config.give_up_s:
             self.episode.ended = "server_lost"
         return target, ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from handover_common import UsageError, write_json
 from handover_proto import ImageCodec
 
@@ -240,6 +241,10 @@ def _plan(config: DriveConfig, described: RobotDescription, checkpoint: str) -> 
         "joints": list(described.joints),
         "cameras": {name: list(size) for name, size in described.cameras.items()},
         "control_rate_hz": described.control_rate_hz,
+        "limits": {  # null where there is none
+            name: [float(value) if np.isfinite(value) else None for value in values]
+            for name, values in vars(described.limits).items()
+        },
         "speed": config.speed,
         "dry_run": config.dry_run,
         "execute_steps": config.execute_steps,

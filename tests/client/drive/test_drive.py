@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -275,6 +276,38 @@ def test_a_server_that_does_not_answer_ends_the_episode_and_not_the_session(
     figures = json.loads((tmp_path / "driven/metrics.json").read_text())
     assert [each["ended"] for each in figures["per_episode"]] == ["server_lost"] * 2
     assert rows_of(tmp_path / "driven")["held"].all()
+
+
+def test_a_server_that_is_late_is_not_a_lost_one(drive, tmp_path):
+    class Late(HoldPolicy):
+        """Answers when all 0.8 s of its chunk have passed."""
+
+        def infer(self, requests):
+            time.sleep(0.9)
+            return super().infer(requests)
+
+    give_up = ("--give-up-s", "2", "--call-timeout-s", "30")
+    status, _ = drive(Late(), Keys([[(5.0, "failure")]]), *give_up)
+    assert status == 0
+    (episode,) = json.loads((tmp_path / "driven/metrics.json").read_text())["per_episode"]
+    assert episode["ended"] == "operator"
+    assert rows_of(tmp_path / "driven")["held"].all()
+
+
+class Freezes(Keys):
+    """The camera is frozen for a second of the episode."""
+
+    def keys(self, phase, seconds):
+        PointRobot.made[-1].frame_age_s = 2.0 if 0.3 < seconds < 1.5 else 0.0
+        return super().keys(phase, seconds)
+
+
+def test_time_in_which_nobody_asks_the_server_is_not_its(drive, tmp_path):
+    status, _ = drive(HoldPolicy(), Freezes([[(3.0, "failure")]]), "--give-up-s", "0.7")
+    assert status == 0
+    (episode,) = json.loads((tmp_path / "driven/metrics.json").read_text())["per_episode"]
+    assert episode["ended"] == "operator"
+    assert episode["holds"]["camera top is frozen"]
 
 
 def test_a_frozen_camera_is_held_for(drive, tmp_path):
