@@ -27,8 +27,8 @@ from benchmarks.robots import two_arms
 from benchmarks.robots.film_server import FilmServer
 from benchmarks.robots.told import Finding, told
 
-LONG_S = 300.0  # on a busy machine
-STALE_S, FROZEN_S, GIVE_UP_S = 1.0, 3.0, 30.0
+LONG_S = 150.0  # on a busy machine
+STALE_S, FROZEN_S, GIVE_UP_S = 1.0, 3.0, 120.0
 FAULT_S = 4.0  # how long a fault lasts, where it does
 
 
