@@ -42,6 +42,7 @@ PLOT = ROOT / "docs/images/latency.svg"
 TASKS = ("transfer_cube", "insertion")
 DRAWN = ("naive", "rtc")  # ways of switching, one above the other
 DRAWN_MS = 300
+_DRAWN_STEPS = 100  # control steps around the hardest take-over: more would hide what happens there
 _WIDTH, _HEIGHT, _LEFT, _TOP = 760, 170, 52, 34  # pixels of the figure, of a chart in it, margins
 _COLUMNS = (
     *("switching", "latency, ms", "success", "to 0 ms", "strict"),
@@ -81,8 +82,8 @@ def write_result(suite: Path, task: str) -> None:
 def joint_series(suite: Path) -> dict[str, Any] | None:
     """Read the targets of one joint in one episode, by way of switching; None where not played.
 
-    The first episode that succeeds in all drawn ways, and the arm joint that naive switching pulls
-    at most where chunks take over.
+    Of the first episode that succeeds in all drawn ways the arm joint that naive switching pulls
+    most where chunks take over, around the border where it does so most.
     """
     cells = {way: suite / "cells" / f"{way}_{DRAWN_MS}ms" for way in DRAWN}
     if not all(cell.is_dir() for cell in cells.values()):
@@ -97,14 +98,18 @@ def joint_series(suite: Path) -> dict[str, Any] | None:
     for way, cell in cells.items():
         with np.load(cell / f"traces/episode_{episode:06d}.npz", allow_pickle=False) as arrays:
             targets[way] = arrays["targets"]
-    joint = _most_pulled(targets[DRAWN[0]], records[DRAWN[0]][episode]["borders"])
+    joint, border = _most_pulled(targets[DRAWN[0]], records[DRAWN[0]][episode]["borders"])
+    shortest = min(map(len, targets.values()))
+    first = max(0, min(border - _DRAWN_STEPS // 2, shortest - _DRAWN_STEPS))
     return {
         "seed": records[DRAWN[0]][episode]["seed"],
         "joint": ALOHA_JOINTS[joint],
         "latency_ms": DRAWN_MS,
         "control_rate_hz": 50.0,
+        "first_step": first,
         "targets_rad": {
-            way: [round(float(each), 5) for each in rows[:, joint]] for way, rows in targets.items()
+            way: [round(float(each), 5) for each in rows[first : first + _DRAWN_STEPS, joint]]
+            for way, rows in targets.items()
         },
         "borders": {way: records[way][episode]["borders"] for way in DRAWN},
     }
@@ -115,11 +120,13 @@ def _records(cell: Path) -> dict[int, dict[str, Any]]:
     return {record["episode"]: record for record in map(json.loads, lines)}
 
 
-def _most_pulled(targets: np.ndarray, borders: Sequence[int]) -> int:
+def _most_pulled(targets: np.ndarray, borders: Sequence[int]) -> tuple[int, int]:
+    """Return the joint, and the border at which it is pulled most."""
     pulls = np.abs(np.diff(targets.astype(np.float64), n=2, axis=0))
-    around_borders = [k for b in borders for k in (b - 2, b - 1) if 0 <= k < len(pulls)]
+    at_borders = np.stack([pulls[max(0, border - 2) : border].max(axis=0) for border in borders])
     arms = list(ARM_JOINTS)
-    return arms[int(pulls[around_borders][:, arms].sum(axis=0).argmax())]
+    joint = arms[int(at_borders[:, arms].sum(axis=0).argmax())]
+    return joint, borders[int(at_borders[:, joint].argmax())]
 
 
 def page_part(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -167,20 +174,21 @@ def _row(row: Mapping[str, Any]) -> Sequence[str]:
 
 def draw(joint: Mapping[str, Any]) -> str:
     """Draw one joint's targets, a chart for each way of switching: an SVG document."""
-    rate_hz, drawn = joint["control_rate_hz"], joint["targets_rad"]
+    rate_hz, drawn, first = joint["control_rate_hz"], joint["targets_rad"], joint["first_step"]
     every = [value for targets in drawn.values() for value in targets]
-    end_s = max(map(len, drawn.values())) / rate_hz
+    start_s, end_s = (step / rate_hz for step in (first, first + max(map(len, drawn.values()))))
     charts = []
     for place, (way, role) in enumerate(zip(drawn, ("bad", "good"), strict=True)):
-        targets, borders = np.array(drawn[way]), joint["borders"][way]
-        borders = [border for border in borders if border < len(targets)]
+        targets = np.array(drawn[way])
+        borders = (border - first for border in joint["borders"][way])
+        seen = [border for border in borders if 0 <= border < len(targets)]
         chart = Chart(
             f"{way}, {joint['latency_ms']} ms: {joint['joint']}, seed {joint['seed']}",
-            scale("simulated time, s", 0.0, end_s, 8),
-            around(f"{way}: {joint['joint']}, rad", every, 0.1),
+            scale("simulated time, s", start_s, end_s, 8),
+            around(f"{way}: {joint['joint']}, rad", every, 0.01),
             (
-                Line(np.arange(len(targets)) / rate_hz, targets, role),
-                Dots(np.array(borders) / rate_hz, targets[borders], role),
+                Line(start_s + np.arange(len(targets)) / rate_hz, targets, role),
+                Dots(start_s + np.array(seen) / rate_hz, targets[seen], role),
             ),
             height_px=_HEIGHT,
         )
