@@ -2,7 +2,8 @@
 
     make chaos           (or: python -m benchmarks.chaos; extras serve and dev)
     python -m benchmarks.chaos --only attacks
-    python -m benchmarks.chaos --table        bring the tables in docs/serving.md up to the JSON
+    python -m benchmarks.chaos --only drive    robots under fault (docs/robot.md)
+    python -m benchmarks.chaos --table        bring the tables in the pages up to the JSON
 
 Each line is a test. Where one fails, the tables are printed and nothing is written.
 """
@@ -27,14 +28,16 @@ ATTACK_HEADER = (
     *("innocent p99 before, ms", "during", "answered", "newcomers"),
 )
 
+DRIVE_HEADER = ("robot", "fault", "injected", "what it was told", "ended", "outside its limits")
+
 
 @dataclass(frozen=True)
 class ChaosConfig:
     """Try a policy server under fault."""
 
     table: bool = False
-    """Only write the tables of the last results into docs/serving.md."""
-    only: Literal["faults", "attacks"] | None = None
+    """Only write the tables of the last results into the pages."""
+    only: Literal["faults", "attacks", "drive"] | None = None
     """Run these alone, and write their table."""
     select: str = ""
     """Run the tests that match this pytest expression, and write nothing."""
@@ -46,6 +49,7 @@ class FindingCollector:
     def __init__(self) -> None:
         self.findings: list[dict] = []
         self.attacks: list[dict] = []
+        self.drives: list[dict] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test found, passed or not, and every test that failed before it did."""
@@ -54,7 +58,14 @@ class FindingCollector:
         found: list[object] = [value for name, value in report.user_properties if name == "finding"]
         attacks = [value for name, value in report.user_properties if name == "attack"]
         self.attacks += [{**attack, "outcome": report.outcome} for attack in attacks]
-        if not found and not attacks and report.failed:
+        drives: list[dict] = [
+            finding
+            for name, value in report.user_properties
+            if name == "drive"
+            for finding in value
+        ]
+        self.drives += [{**finding, "outcome": report.outcome} for finding in drives]
+        if not found and not attacks and not drives and report.failed:
             found = [{"fault": report.nodeid.rpartition("::")[2]}]
         for finding in found:
             assert isinstance(finding, dict)
@@ -64,24 +75,36 @@ class FindingCollector:
 def main(config: ChaosConfig) -> int:
     """Run the faults; returns pytest's exit status."""
     if config.table:
-        _write_tables(_read("chaos"), _read("attacks"))
+        _write_tables()
         return 0
     collector = FindingCollector()
     arguments = ["-q", "-m", "slow or not slow", "-p", "no:cacheprovider"]
-    attacks = str(TESTS / "test_attacks.py")
-    arguments += [attacks if config.only == "attacks" else str(TESTS)]
+    apart = {
+        "attacks": str(TESTS / "test_attacks.py"),
+        "drive": str(TESTS / "test_drive_faults.py"),
+    }
+    arguments += [apart.get(config.only or "", str(TESTS))]
     arguments += ["--ignore", str(TESTS / "test_table.py")]  # that is about the last run
-    arguments += ["--ignore", attacks] if config.only == "faults" else []
+    if config.only == "faults":
+        arguments += [word for path in apart.values() for word in ("--ignore", path)]
     arguments += ["-k", config.select] if config.select else []
     status = int(pytest.main(arguments, plugins=[collector]))
     print(markdown(HEADER, map(row, collector.findings)))
     print(markdown(ATTACK_HEADER, map(attack_row, collector.attacks)))
+    print(markdown(DRIVE_HEADER, map(drive_row, collector.drives)))
     if status == 0 and not config.select:
-        if config.only != "attacks":
+        if config.only in (None, "faults"):
             print(write_result("chaos", {"what": WHAT, "findings": collector.findings}))
-        if config.only != "faults":
+        if config.only in (None, "attacks"):
             print(write_result("attacks", {"what": WHAT_ATTACKS, "findings": collector.attacks}))
-        _write_tables(_read("chaos"), _read("attacks"))
+        if collector.drives:  # of robots that this machine has; the others' stay
+            ran = {finding["robot"] for finding in collector.drives}
+            path = FOLDER / "drive_faults.json"
+            kept = _read("drive_faults") if path.exists() else []
+            drives = [finding for finding in kept if finding["robot"] not in ran]
+            drives += collector.drives
+            print(write_result("drive_faults", {"what": WHAT_DRIVE, "findings": drives}))
+        _write_tables()
     return status
 
 
@@ -89,9 +112,11 @@ def _read(name: str) -> list[dict]:
     return json.loads((FOLDER / f"{name}.json").read_text())["findings"]
 
 
-def _write_tables(faults: list[dict], attacks: list[dict]) -> None:
-    write_table("chaos", markdown(HEADER, map(row, faults)))
-    write_table("attacks", markdown(ATTACK_HEADER, map(attack_row, attacks)))
+def _write_tables() -> None:
+    write_table("chaos", markdown(HEADER, map(row, _read("chaos"))))
+    write_table("attacks", markdown(ATTACK_HEADER, map(attack_row, _read("attacks"))))
+    drives = markdown(DRIVE_HEADER, map(drive_row, _read("drive_faults")))
+    write_table("drive_faults", drives, ROOT / "docs" / "robot.md")
 
 
 WHAT = (
@@ -106,6 +131,13 @@ WHAT_ATTACKS = (
     "to themselves; resident memory of the server in MiB; after: once it is back within "
     "32 MiB, or a minute later; p99 of the innocent client in ms; stop_s: from SIGTERM to the "
     "server's end with --drain-s 3"
+)
+
+WHAT_DRIVE = (
+    "handover drive under faults, an episode for each, on gym-aloha (sim) and on two simulated "
+    "WidowX AI arms (trossen); told: when commands followed the policy and when the robot held; "
+    "outside: commands beyond the limits of position, velocity or acceleration; steps: what the "
+    "joint that moved most was told"
 )
 
 
@@ -134,6 +166,13 @@ def attack_row(finding: dict) -> tuple[str, ...]:
         f"{finding['attacked'].get('answered', 0)} of {asked}",
         f"{came.get('newcomer', 0)} of {sum(came.values())}",
     )
+
+
+def drive_row(finding: dict) -> tuple[str, ...]:
+    """One line of the table of robots under fault."""
+    failed = "" if finding["outcome"] == "passed" else " (TEST FAILED)"
+    names = ("injected", "told", "ended", "outside")
+    return finding["robot"], finding["fault"] + failed, *(str(finding[name]) for name in names)
 
 
 if __name__ == "__main__":

@@ -97,10 +97,14 @@ def main(config: FaultsConfig) -> None:
         if session.again is not None:
             findings.append(cut_arm(session, config.output))
         arms = ledgers()
+    load = round(os.getloadavg()[1], 1)  # of the last five minutes
     outside = sum(ledger["outside"] + ledger["not_finite"] for ledger in arms)
     write_json(
         config.output / "findings.json",
-        {"findings": [asdict(finding) for finding in findings], "outside_at_the_arms": outside},
+        {
+            "findings": [{**asdict(finding), "load_average": load} for finding in findings],
+            "outside_at_the_arms": outside,
+        },
     )
 
 
@@ -189,9 +193,7 @@ _FAULTS = (
 
 
 def _end(session: Session) -> None:
-    """Quit: the dataset is written."""
-    session.wait(two_arms.READY)
-    session.terminal.press("q")
+    """Wait for its end, after as many episodes as it was told: the dataset is written."""
     if status := session.terminal.wait(LONG_S):
         raise SystemExit(f"handover drive ended with {status}:\n{session.terminal.screen[-4000:]}")
 
@@ -216,7 +218,10 @@ def cut_arm(session: Session, folder: Path) -> Finding:
         words,
         f"status {status}; the session goes on with the same command",
         left["outside"] + left["not_finite"],
-        [[round(row[0] - last_s, 2), 0, 0, row[1], row[1]] for row in left["course"][-40:]],
+        [
+            f"{row[0] - last_s:.1f} s: left_waist told {row[1]:.3f}"
+            for row in left["course"][-40::2]
+        ],
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_EVERY = 5  # rows of the dataset between two of a finding's
+_EVERY = 10  # rows of the dataset between two of a finding's
 _SHORT_S = 0.1  # what is left out of the words
 _SLACK = 1e-6  # of single precision
 
@@ -27,9 +27,8 @@ class Finding:
     """How the episode ended, as `handover drive` names it."""
     outside: int
     """Commands outside the limits of position, velocity or acceleration."""
-    steps: list[list[float]]
-    """Each tenth of a second: seconds, held (1), changed by the guard (1), and of the joint that
-    moved most the command and the measurement (rad)."""
+    steps: list[str]
+    """Fifths of a second of the joint that moved most, in rad: what it was told, where it was."""
 
 
 def told(robot: str, fault: str, injected: str, driven: Path, number: int) -> Finding:
@@ -43,13 +42,10 @@ def told(robot: str, fault: str, injected: str, driven: Path, number: int) -> Fi
     outside = count_outside(rows["action"], rows["late_ms"], about["limits"], period_s)
     joint = int(np.argmax(np.ptp(rows["action"], axis=0)))
     steps = [
-        [
-            round(row * period_s, 2),
-            int(rows["held"][row]),
-            int(rows["guarded"][row]),
-            round(float(rows["action"][row, joint]), 4),
-            round(float(rows["observation.state"][row, joint]), 4),
-        ]
+        f"{row * period_s:.1f} s {'held' if rows['held'][row] else 'driven'}"
+        f"{', guarded' if rows['guarded'][row] else ''}: "
+        f"{about['joints'][joint]} told {rows['action'][row, joint]:.3f}, "
+        f"at {rows['observation.state'][row, joint]:.3f}"
         for row in range(0, len(rows["action"]), _EVERY)
     ]
     guard = ", ".join(f"{name} {count}" for name, count in episode["guard"].items())
@@ -68,7 +64,7 @@ def course(held: np.ndarray, period_s: float) -> str:
             parts[-1][1] += seconds
         else:
             parts.append([word, seconds])
-    return ", ".join(f"{word} {seconds:.1f} s" for word, seconds in parts)
+    return ", ".join(f"{word} {seconds:.1f} s" for word, seconds in parts if seconds >= _SHORT_S)
 
 
 def count_outside(
@@ -81,7 +77,7 @@ def count_outside(
         np.array([np.inf if value is None else value for value in limits[name]])
         for name in ("low", "high", "velocity", "acceleration")
     )
-    slack = _SLACK * np.maximum(1.0, np.abs(commands).max())
+    slack = _SLACK * max(1.0, float(np.abs(np.nan_to_num(commands)).max()))
     wrong = ~np.isfinite(commands) | (commands < low - slack) | (commands > high + slack)
     speed = np.diff(commands, axis=0) / period_s
     wrong[1:] |= np.abs(speed) > velocity + 2 * slack / period_s

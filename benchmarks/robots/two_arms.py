@@ -32,6 +32,7 @@ START_RAD, START_GRIPPER_M, OPEN_M = [0.0, 1.0, 0.5, 0.6, 0.0, 0.0], 0.02, 0.04
 LOW_RAD, HIGH_RAD = [-1.5, 0.0, 0.0, -1.5, -1.5, -2.0], [1.5, 2.5, 2.3, 1.5, 1.5, 2.0]
 VELOCITY_RAD_S, ACCELERATION_RAD_S2 = [1.5] * 3 + [2.0] * 3, [10.0] * 3 + [15.0] * 3
 HEIGHT, WIDTH = 120, 160  # of the film that stands in for a camera
+_FILM = {"height": HEIGHT, "width": WIDTH, "timeout_s": 60.0}  # on a busy machine
 READY = "enter starts an episode"
 
 
@@ -84,7 +85,7 @@ def settings(addresses: Sequence[str], camera: str, **more: Any) -> dict[str, An
             "acceleration_m_s2": 4.0,
             "lead_m": 0.04,
         },
-        "cameras": {"cam_high": {"source": camera, "height": HEIGHT, "width": WIDTH}},
+        "cameras": {"cam_high": {"source": camera, **_FILM}},
         **more,
     }
 

@@ -1,6 +1,9 @@
 """gym-aloha as a robot: it runs by itself in wall time, and is driven as any other robot."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -13,6 +16,9 @@ from handover_client.commands import main as cli
 from handover_client.drive.robots.sim import SimRobot
 from handover_common import HandoverError, UsageError
 from handover_server.policies.hold import HoldPolicy
+
+from ...e2e.left_behind import marked, none_left
+from ..serving import source_environment
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -63,6 +69,21 @@ def test_a_robot_that_has_ended_says_so():
     robot.release()
     with pytest.raises(HandoverError, match="does not answer"):
         robot.set_up(0)
+
+
+def test_it_goes_down_with_a_client_that_is_killed(tmp_path):
+    mark = f"SIM_ROBOT_TEST_{tmp_path.name}_{os.getpid()}"
+    program = (
+        "import time; from handover_client.drive.robots.sim import SimRobot\n"
+        "robot = SimRobot(look='plain'); robot.connect(); print('up', flush=True); time.sleep(900)"
+    )
+    command = [sys.executable, "-c", program]
+    environment = {**source_environment(), mark: "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as client:
+        assert client.stdout.readline() == b"up\n"
+        assert len(marked(mark)) >= 3  # physics, cameras
+        client.kill()
+    assert none_left(mark), marked(mark)
 
 
 @pytest.mark.parametrize("settings", [{"look": "pretty"}, {"camera_rate_hz": 0}])

@@ -81,7 +81,7 @@ class OpenCvCamera:
             capture = self._open()
             if capture.isOpened():
                 self._read(capture)
-            elif self._newest is None:
+            elif self._newest is None and "://" not in self.settings.source:
                 self._problem = "it cannot be opened"
             capture.release()
             # a file begins again; a device was pulled, or a stream ended
