@@ -63,6 +63,8 @@ def test_features_are_computed_once(settings, monkeypatch, tmp_path):
         "handover_training.network.frozen_features.FrozenFeatures.compute", forbidden
     )
     finetune(replace(settings, output_dir=tmp_path / "again"))
+    trained = str(settings.output_dir)  # its frozen part is the base's
+    finetune(replace(settings, output_dir=tmp_path / "further", base_model_path=trained))
     with pytest.raises(AssertionError, match="computed again"):  # the crops are other ones
         finetune(replace(settings, output_dir=tmp_path / "other", seed=7))
 

@@ -157,7 +157,8 @@ def _fill_features(
     backbone = module.network.backbone.to(arguments.device)
     processor = next(iter(plan.base.processors.values()))  # they collate alike
     frozen = FrozenFeatures(module, processor, arguments.device, mixed=bool(arguments.bf16))
-    caches = [_feature_cache(plan, place, frozen) for place in range(len(plan.sources))]
+    weights = frozen.weights_hash()
+    caches = [_feature_cache(plan, place, frozen, weights) for place in range(len(plan.sources))]
     jobs = [
         FeatureJob(place, view, caches[one.dataset], one.index, len(one))
         for place, one in enumerate(table.recordings)
@@ -173,11 +174,11 @@ def _fill_features(
     return caches
 
 
-def _feature_cache(plan: RunPlan, place: int, frozen: FrozenFeatures) -> FeatureCache:
-    """Name a dataset's folder by all that decides its features."""
+def _feature_cache(plan: RunPlan, place: int, frozen: FrozenFeatures, weights: str) -> FeatureCache:
+    """Name a dataset's folder by all that decides its features: of the base, what stays frozen."""
     settings, identity, source = plan.settings, plan.identity, plan.sources[place]
     key = [
-        *(identity["base_weights"], identity["base_config"], identity["tokenizer"]),
+        *(weights, identity["base_config"], identity["tokenizer"]),
         *(source.content_hash, modality_config_json(source.embodiment.modality)),
         *(frozen.depth, str(frozen.dtype)),
         *(settings.seed, settings.random_crop, settings.color_jitter_params),

@@ -1,5 +1,6 @@
 """Computation of frozen features: the backbone's states below its first trained layer."""
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -24,6 +25,15 @@ class FrozenFeatures:
         self._backbone, self._processor = module.network.backbone, processor
         self._device, self._mixed = device, mixed
         self.dtype = self._backbone.model.language_model.model.embed_tokens.weight.dtype
+
+    def weights_hash(self) -> str:
+        """Return the SHA-256 of the weights that the features depend on: those that stay frozen."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self._backbone.named_parameters()):
+            if not weight.requires_grad:
+                digest.update(name.encode())
+                digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def compute(self, samples: Sequence[NetworkSample]) -> Tensor:
         """Compute the states of N observations' tokens: (N, S, hidden), left-padded, on the CPU."""
