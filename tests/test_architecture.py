@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "client.drive": {"conversion", "envs"},
     "client.rollout": {"conversion", "envs"},
     "client.suites": {"envs"},
+    "client.vla_eval": {"envs"},
     "envs": {"conversion"},
     "envs.record": {"client"},  # a served policy drives until the expert takes over
 }
@@ -43,7 +44,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         ("network", "versions", "faces", "terminal"),
     ],
     "proto": [
-        ("wire", "request_log"),
+        ("wire", "request_log", "msgpack_wire"),
         "validation",
         "policy",
         ("types", "embodiment"),
@@ -109,7 +110,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "commands",
         "report",
         "report.charts",
-        ("comparison", "suites"),
+        ("comparison", "suites", "vla_eval"),
         ("rollout", "replay", "diagnostics", "view", "drive"),
         "drive.robots",
         "drive.guard",

@@ -7,7 +7,7 @@ import msgpack
 import numpy as np
 import zmq
 from handover_proto.embodiment import GR1_DIMS
-from handover_server.gateways.arrays import npy, openpi_array
+from handover_proto.msgpack_wire import npy, openpi_array
 from websockets.sync.client import connect
 
 TIMEOUT_S = 20.0

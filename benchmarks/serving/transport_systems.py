@@ -18,8 +18,8 @@ import numpy as np
 from handover_client.connection.channel import CHANNEL_OPTIONS
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.connection.requests import seal
+from handover_proto.msgpack_wire import npy, openpi_array
 from handover_proto.types import EncodedImage, ImageCodec, Observation, PolicyRequest
-from handover_server.gateways.arrays import npy, openpi_array
 
 from benchmarks.harness.server_process import ServerProcess, server_process
 from benchmarks.serving.transport_peers import MAX_BYTES, pack_npy, pack_raw, unpack_npy, unpack_raw

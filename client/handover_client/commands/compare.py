@@ -26,7 +26,7 @@ class CompareConfig:
 
     run_a: _RunA
     """Folder of the run before, or a file in the form of its metrics.json; with --until-decided the
-    address of a policy server, HOST:PORT."""
+    address of a policy server, as rollout's --server."""
     run_b: _RunB
     """Folder of the run after, or such a file, or the other server's address."""
     output: _PageFile = None
@@ -44,6 +44,11 @@ class CompareConfig:
     """With --until-decided: the most episodes of each; then it stays open."""
     seed: int = 1000
     """With --until-decided: episode i starts from seed + i."""
+    spec: Optional[Path] = None
+    """With --until-decided: JSON file with what openpi's or Isaac-GR00T's protocol does not tell of
+    RUN_A's policy, and of RUN_B's unless --spec-b tells it."""
+    spec_b: Optional[Path] = None
+    """With --until-decided: such a file for RUN_B."""
     security: SecurityOptions = NO_SECURITY
     """With --until-decided: how the connections are protected."""
 
@@ -84,5 +89,6 @@ def _play(config: CompareConfig) -> tuple[Path, Path]:
         seed=config.seed,
     )
     security = read_security(config.security, os.environ)
-    play_until_decided((config.run_a, config.run_b), played, security, write_report)
+    specs = config.spec, config.spec_b or config.spec
+    play_until_decided((config.run_a, config.run_b), played, security, write_report, specs)
     return config.runs / "a", config.runs / "b"

@@ -115,10 +115,15 @@ def settings_that_differ(
 
 
 def latency_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Compare the latency of a chunk, in ms; missing where a run had no server."""
+    """Compare the latency of a chunk, in ms; missing where a run had no server.
+
+    A stage that neither run's server reports, as other projects' do, is left out.
+    """
+    known = {stage for figures in (before, after) for stage in figures["latency_ms"] or {}}
 
     def figure(figures: Mapping[str, Any], stage: str, name: str) -> float | None:
-        return figures["latency_ms"][stage][name] if figures["latency_ms"] else None
+        latency = figures["latency_ms"] or {}
+        return latency[stage][name] if stage in latency else None
 
     return tuple(
         Change(
@@ -129,6 +134,7 @@ def latency_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tupl
             ".2f",
         )
         for stage in ("client", "server_total")
+        if stage in known or not known
         for name in ("p50", "p95", "p99")
     )
 

@@ -48,18 +48,24 @@ def play_until_decided(
     config: RolloutConfig,
     security: ChannelSecurity,
     write_report: WriteReport,
+    specs: tuple[Path | None, Path | None] = (None, None),
 ) -> None:
     """Play both servers' policies into config.output/a and config.output/b.
 
     After each round (an episode of both, on every core) the interval of the difference in success
     is looked at; the play ends once it leaves 0 out, or after config.episodes. An interrupted play
-    goes on. Raises what a rollout raises.
+    goes on. Raises what a rollout raises. specs: each one's file of --spec
     """
     for name in "ab":
         check_new(config.output / name)
     sides = [
-        replace(config, server=server, output=config.output / name)
-        for server, name in zip(servers, "ab", strict=True)
+        replace(
+            config,
+            server=server,
+            spec=spec if "://" in server else None,
+            output=config.output / name,
+        )
+        for server, spec, name in zip(servers, specs, "ab", strict=True)
     ]
     for side in sides:
         check(side)

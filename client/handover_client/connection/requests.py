@@ -98,7 +98,8 @@ def read_chunk(reply: pb.InferReply, request: SealedRequest, spec: PolicySpec) -
     Raises InvalidReply unless it has exactly the spec's groups, each (horizon, dim) float32 and
     finite, and echoes the request's sequence and tag.
     """
-    chunk = _decode(reply, spec)
+    chunk = _decode(reply)
+    check_chunk(chunk, spec)
     for name in ("sequence", "client_tag"):
         sent, got = getattr(request, name), getattr(reply, name)
         if got != sent:
@@ -113,17 +114,25 @@ def read_answer(reply: pb.InferReply, spec: PolicySpec) -> StreamAnswer:
         error = decode_error(reply.error)
     else:
         try:
-            chunk = _decode(reply, spec)
+            chunk = _decode(reply)
+            check_chunk(chunk, spec)
         except InvalidReply as invalid:
-            error = invalid
+            chunk, error = None, invalid
     return StreamAnswer(reply.sequence, reply.client_tag, chunk, error)
 
 
-def _decode(reply: pb.InferReply, spec: PolicySpec) -> ActionChunk:
+def _decode(reply: pb.InferReply) -> ActionChunk:
     try:
-        chunk = decode_chunk(reply)
+        return decode_chunk(reply)
     except InvalidRequest as error:  # the codec's word for bytes that do not fit their shape
         raise InvalidReply(error.field, error.expected, error.got) from None
+
+
+def check_chunk(chunk: ActionChunk, spec: PolicySpec) -> None:
+    """Raise InvalidReply unless a chunk, of whichever protocol, is one to play.
+
+    It has exactly the spec's groups, each (horizon, dim) float32, finite and of a target's size.
+    """
     wanted = {group.name: group.dim for group in spec.action}
     if set(chunk.action) != set(wanted):
         raise InvalidReply(
@@ -145,4 +154,3 @@ def _decode(reply: pb.InferReply, spec: PolicySpec) -> ActionChunk:
         if not 0 <= took_ms <= LONGEST_MS:  # NaN is neither
             raise InvalidReply(f"durations.{stage}", f"0 to {LONGEST_MS:g} ms", f"{took_ms}")
     check_text("checkpoint_hash", chunk.checkpoint_hash)
-    return chunk

@@ -17,7 +17,7 @@ from handover_proto import (
     StageDurations,
 )
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.open import AnyClient
 from handover_client.control.joint_layout import JointLayout, find_joint_layout
 from handover_client.errors import EvaluationError, InvalidReply
 
@@ -77,7 +77,7 @@ class ServerChunks:
 
     def __init__(
         self,
-        client: PolicyClient,
+        client: AnyClient,
         spec: PolicySpec | None = None,
         *,
         layout: JointLayout | None = None,

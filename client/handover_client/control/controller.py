@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from handover_proto import InvalidRequest, PolicySpec, ServerUnavailable, UnmetPrecondition
 
+from handover_client.connection.foreign.base import ForeignClient
 from handover_client.connection.policy_client import PolicyClient
 from handover_client.control.blending import BLENDS, Switching, sends_rest
 from handover_client.control.chunk_player import (
@@ -43,7 +44,7 @@ class RealTimeController:
 
     def __init__(
         self,
-        policy: PolicyClient | ChunkSource,
+        policy: PolicyClient | ForeignClient | ChunkSource,
         task: str,
         control_rate_hz: float = 50.0,
         switching: Switching | None = None,
@@ -73,7 +74,8 @@ class RealTimeController:
         Raises UnmetPrecondition for a policy that is not one for ALOHA, or that has no real-time
         chunking where it is asked for; InvalidRequest for an empty task; ValueError otherwise.
         """
-        source = ServerChunks(policy) if isinstance(policy, PolicyClient) else policy
+        is_client = isinstance(policy, PolicyClient | ForeignClient)
+        source = ServerChunks(policy) if is_client else policy
         spec = source.spec
         if switching is None:
             switching = "rtc_crossfade" if spec.supports_prefix else "crossfade"

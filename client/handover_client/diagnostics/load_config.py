@@ -16,7 +16,9 @@ class BenchConfig:
     """Load a policy server and measure its latency, throughput and refusals."""
 
     server: str
-    """Address of the server, HOST:PORT."""
+    """Address of the server: HOST:PORT, openpi://HOST:PORT or groot://HOST:PORT."""
+    spec: Optional[Path] = None
+    """JSON file with what openpi's or Isaac-GR00T's protocol does not tell of a policy."""
     clients: int = 1
     """Concurrent connections."""
     rate: Optional[float] = None

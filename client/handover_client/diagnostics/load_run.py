@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from handover_common import HandoverError
 from handover_common.parallel import ctrl_c_held_back, end_with_parent
-from handover_proto import ImageCodec, ServerInfo, example_request
+from handover_proto import ImageCodec, PolicyRequest, ServerInfo, example_request
 from handover_proto.wire import compress, serialize_request
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.base import ForeignClient
+from handover_client.connection.foreign.open import connect_server
+from handover_client.connection.foreign.spec_file import read_spec_file
 from handover_client.connection.security import ChannelSecurity
 from handover_client.diagnostics.load_clients import Answered, Share, run_clients
 from handover_client.diagnostics.load_config import BenchConfig
@@ -44,13 +46,16 @@ class Load:
 
 def run_load(config: BenchConfig, security: ChannelSecurity) -> Load:
     """Load the server until the time is up or Ctrl-C ends it; no process outlives the call."""
-    with PolicyClient.connect(config.server, security=security) as client:
+    told = None if config.spec is None else read_spec_file(config.spec)
+    with connect_server(config.server, security=security, spec=config.spec) as client:
         info = client.info
-    message = random_message(info, config)
+        request = random_request(info, config)
+        foreign = isinstance(client, ForeignClient)
+        message = client.seal(request) if foreign else serialize_request(request)
     count = min(config.clients, config.processes or -(-config.clients // _CLIENTS_PER_PROCESS))
     total_s = config.warm_up + config.seconds
     start_s = time.time() + _START_S * (1 + count) / 2
-    share = Share(config.server, security, message, start_s, total_s, config.timeout_s)
+    share = Share(config.server, security, message, start_s, total_s, config.timeout_s, told)
     plans = [
         LoadSchedule(
             tuple(range(index, config.clients, count)),
@@ -73,12 +78,12 @@ def run_load(config: BenchConfig, security: ChannelSecurity) -> Load:
     return Load(counted, info, interrupted)
 
 
-def random_message(info: ServerInfo, config: BenchConfig) -> bytes:
-    """Serialize a request with a random image for each camera and a zero state."""
+def random_request(info: ServerInfo, config: BenchConfig) -> PolicyRequest:
+    """Make a request with a random image for each camera and a zero state."""
     rng = np.random.default_rng(config.seed)
     frame = rng.integers(0, 256, (config.image_height, config.image_width, 3), dtype=np.uint8)
     sent = compress(frame, ImageCodec.JPEG) if config.codec == "jpeg" else frame
-    return serialize_request(example_request(info.spec, sent))
+    return example_request(info.spec, sent)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from handover_proto import PolicySpec, ServerInfo
 
+from handover_client.connection.foreign.open import AnyClient
 from handover_client.connection.policy_client import PolicyClient
 
 _UNKNOWN = "not reported"
 
 
-def ping_ms(client: PolicyClient, count: int) -> list[float]:
+def ping_ms(client: AnyClient, count: int) -> list[float]:
     """Measure `count` round trips of GetInfo, in milliseconds."""
     round_trips_ms = []
     for _ in range(count):
@@ -21,16 +22,20 @@ def ping_ms(client: PolicyClient, count: int) -> list[float]:
     return round_trips_ms
 
 
-def describe(info: ServerInfo, address: str, round_trips_ms: Sequence[float]) -> str:
+def describe(client: AnyClient, round_trips_ms: Sequence[float]) -> str:
     """Describe a server, one fact per line."""
+    info = client.info
     spec, limits = info.spec, info.limits
+    is_ours = isinstance(client, PolicyClient)
+    protocol = f"protocol {info.protocol_version}" if is_ours else f"{client.protocol}'s protocol"
+    version = f"handover {info.server_version or _UNKNOWN}, " if is_ours else ""
+    asked = "GetInfo calls" if is_ours else "pings"
     rate = f"{spec.rate_hz:g} Hz" if spec.rate_hz else f"rate {_UNKNOWN}"
     facts = {
-        "server": f"{address}, handover {info.server_version or _UNKNOWN}, "
-        f"protocol {info.protocol_version}",
+        "server": f"{client.address}, {version}{protocol}",
         "round trip": f"{statistics.median(round_trips_ms):.2f} ms "
-        f"(median of {len(round_trips_ms)} GetInfo calls)",
-        "policy": f"{spec.policy} on {spec.device}, {spec.dtype}",
+        f"(median of {len(round_trips_ms)} {asked})",
+        "policy": f"{spec.policy} on {spec.device or _UNKNOWN}, {spec.dtype or _UNKNOWN}",
         "checkpoint": f"{spec.checkpoint_name or _UNKNOWN} "
         f"({_short(spec.checkpoint_hash) or 'no hash'})",
         "processor": _short(spec.processor_hash) or _UNKNOWN,

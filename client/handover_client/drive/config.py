@@ -28,7 +28,9 @@ class DriveConfig:
     robot_config: Optional[Path] = None
     """File with the robot's settings: JSON, or YAML where its name ends with .yaml."""
     server: str = "127.0.0.1:50051"
-    """Address of the policy server, HOST:PORT."""
+    """Address of the policy server: HOST:PORT, openpi://HOST:PORT or groot://HOST:PORT."""
+    spec: Optional[Path] = None
+    """JSON file with what openpi's or Isaac-GR00T's protocol does not tell of a policy."""
     camera: _Cameras = None
     """Which of the robot's cameras each of the policy's is, where the names differ; or for trossen
     where its pictures come from: a device, a file or an address, with a slash."""

@@ -11,7 +11,7 @@ import numpy as np
 from handover_common import UsageError, write_json
 from handover_proto import ImageCodec
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.open import connect_server
 from handover_client.connection.security import ChannelSecurity
 from handover_client.drive.config import DriveConfig
 from handover_client.drive.episode import EpisodeRun
@@ -65,12 +65,13 @@ def drive(
     _add_cameras(robot, config, sources)
     operator = _operator(config, robot)
     with (
-        PolicyClient.connect(
+        connect_server(
             config.server,
             timeout_s=config.connect_timeout_s,
             call_timeout_s=config.call_timeout_s,
             image_codec=ImageCodec.parse(config.image_codec),
             security=security,
+            spec=config.spec,
         ) as client,
         connected(robot) as described,
         operator,

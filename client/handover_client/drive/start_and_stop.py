@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from handover_common import HandoverError
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.open import AnyClient
 from handover_client.drive.config import DriveConfig
 from handover_client.drive.fit import Fit
 from handover_client.drive.guard import Guard
@@ -30,7 +30,7 @@ class Setup:
 
     config: DriveConfig
     robot: Robot
-    client: PolicyClient
+    client: AnyClient
     fit: Fit
     keys: Callable[[Phase, float], list[Key]]
     status: Callable[[str], None]

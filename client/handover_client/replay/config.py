@@ -19,7 +19,8 @@ class ReplayConfig:
     """Evaluate a policy open loop: compare its chunks with the actions of recorded episodes."""
 
     server: str
-    """Address of the policy server, HOST:PORT; replicas: IP:PORT,IP:PORT,…"""
+    """Address of the policy server: HOST:PORT, openpi://HOST:PORT or groot://HOST:PORT; replicas:
+    IP:PORT,IP:PORT,…"""
     dataset_path: Path
     """Folder of the GR00T dataset (made by handover convert)."""
     output: Path
@@ -33,6 +34,8 @@ class ReplayConfig:
     """Steps of each chunk to use before the next is requested; by default the whole chunk."""
     seed: int = 0
     """Seed of the policy's noise; each request's is derived from it, the episode and the step."""
+    spec: Optional[Path] = None
+    """JSON file with what openpi's or Isaac-GR00T's protocol does not tell of a policy."""
     image_codec: Literal["raw", "jpeg", "png"] = "raw"
     """Encoding of the camera frames; jpeg is lossy, png lossless."""
     rerun: _RerunFile = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from handover_proto import ActionChunk, Observation, Overloaded, PolicySpec
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.open import AnyClient
 from handover_client.errors import EvaluationError
 from handover_client.replay.action_groups import ActionColumns
 from handover_client.replay.baselines import HOLD, MEAN_TRAJECTORY, MeanTrajectory, hold_state
@@ -72,7 +72,7 @@ class Replayer:
     """Replays episodes of one dataset against one server."""
 
     def __init__(
-        self, client: PolicyClient, dataset: "GrootDataset", layout: ActionColumns, plan: ReplayPlan
+        self, client: AnyClient, dataset: "GrootDataset", layout: ActionColumns, plan: ReplayPlan
     ) -> None:
         self._client, self._dataset = client, dataset
         self._layout, self._plan = layout, plan

@@ -9,7 +9,7 @@ import numpy as np
 from handover_common import ProgressBar, track
 from handover_proto import ImageCodec
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.open import AnyClient, connect_server
 from handover_client.connection.security import ChannelSecurity
 from handover_client.replay.action_groups import ActionColumns, parts_of
 from handover_client.replay.baselines import MeanTrajectory
@@ -42,7 +42,7 @@ class Replay:
 
     requests: ReplayPlan
     dataset: "GrootDataset"
-    client: PolicyClient
+    client: AnyClient
     entries: "Sequence[EpisodeEntry]"
     layout: ActionColumns
     dataset_hash: str
@@ -117,12 +117,13 @@ def open_replay(config: ReplayConfig, security: ChannelSecurity) -> Iterator[Rep
     from handover_conversion.groot import GrootDataset
 
     dataset = GrootDataset.open(config.dataset_path)
-    with PolicyClient.connect(
+    with connect_server(
         config.server,
         timeout_s=config.connect_timeout_s,
         call_timeout_s=config.call_timeout_s,
         image_codec=ImageCodec.parse(config.image_codec),
         security=security,
+        spec=config.spec,
     ) as client:
         horizon = config.action_horizon or client.info.spec.horizon
         plan = ReplayPlan(config.steps, horizon, config.seed)
@@ -130,7 +131,7 @@ def open_replay(config: ReplayConfig, security: ChannelSecurity) -> Iterator[Rep
 
 
 def prepare_replay(
-    dataset: "GrootDataset", client: PolicyClient, plan: ReplayPlan, traj_ids: Sequence[int] = ()
+    dataset: "GrootDataset", client: AnyClient, plan: ReplayPlan, traj_ids: Sequence[int] = ()
 ) -> Replay:
     """Check that plan, dataset and server fit; no ids means every episode of the dataset.
 

@@ -23,10 +23,13 @@ def latency_figures(calls: Sequence[Call]) -> dict[str, dict[str, float]]:
     """Summarize calls by stage: {stage: p50, p95, p99, mean, max}, in milliseconds.
 
     `client` is how long the robot waits; `server_total` is the sum of the server's stages;
-    `elsewhere` is the difference: encoding, the network, the server's transport.
+    `elsewhere` is the difference: encoding, the network, the server's transport. Of a server that
+    reports no stages there is `client` alone.
     """
-    stages = {
-        "client": [call.client_ms for call in calls],
+    stages = {"client": [call.client_ms for call in calls]}
+    if not any(call.server.total_ms for call in calls):
+        return {name: percentiles(values) for name, values in stages.items()}
+    stages |= {
         "server_total": [call.server.total_ms for call in calls],
         "elsewhere": [call.client_ms - call.server.total_ms for call in calls],
     }

@@ -104,4 +104,5 @@ def _server(info: ServerInfo, address: str) -> dict[str, Any]:
         "denoising_steps": spec.denoising_steps,
         "horizon": spec.horizon,
         "rate_hz": spec.rate_hz,
+        "takes_seeds": spec.supports_seed,  # without, a second run draws other noise
     }

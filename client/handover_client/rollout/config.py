@@ -81,7 +81,10 @@ class RolloutConfig:
     """Folder for metrics.json, report.html, episodes.jsonl and videos; must not exist yet. The same
     command resumes an interrupted run."""
     server: str = ""
-    """Address of the policy server, HOST:PORT; required for --policy server."""
+    """Address of the policy server: HOST:PORT, openpi://HOST:PORT or groot://HOST:PORT; required
+    for --policy server."""
+    spec: Optional[Path] = None
+    """JSON file with what openpi's or Isaac-GR00T's protocol does not tell of a policy."""
     settings: Annotated[EpisodeSettings, tyro.conf.OmitArgPrefixes] = EpisodeSettings()
     """What decides how an episode comes out."""
     episodes: int = 50

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from handover_proto import ImageCodec, ServerInfo
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.open import open_server
+from handover_client.connection.foreign.spec_file import ToldSpec
 from handover_client.connection.security import UNPROTECTED, ChannelSecurity
 from handover_client.control.chunk_sources import ChunkSource, ServerChunks
 from handover_client.control.controller import RealTimeController
@@ -31,6 +32,7 @@ class ServedPolicy:
     info: ServerInfo
     call_timeout_s: float
     security: ChannelSecurity = UNPROTECTED
+    told: ToldSpec | None = None  # what its protocol does not tell
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
     server = task.server
     assert server is not None
     codec = ImageCodec.parse(task.settings.image_codec)
-    with PolicyClient(server.address, codec, server.call_timeout_s, server.security) as client:
+    limits = server.call_timeout_s, server.security, server.told
+    with open_server(server.address, codec, *limits) as client:
         yield ServerChunks(
             client,
             server.info.spec,

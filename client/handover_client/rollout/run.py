@@ -38,6 +38,7 @@ class Rollout:
         """List what decides the episodes: a resumed run must have the same."""
         first = self.tasks[0]
         spec = first.server.info.spec if first.server else None
+        address = first.server.address if first.server else ""
         return {
             **dataclasses.asdict(first.settings),
             "camera": list(first.settings.camera),
@@ -46,6 +47,8 @@ class Rollout:
             "horizon": first.horizon,
             "chunk_rate_hz": first.chunk_rate_hz,
             "checkpoint_hash": spec.checkpoint_hash if spec else "",
+            # without a hash nothing else tells another policy's episodes from this one's
+            **({"server": address} if spec and not spec.checkpoint_hash else {}),
             "processor_hash": spec.processor_hash if spec else "",
             "dtype": spec.dtype if spec else "",
             "denoising_steps": spec.denoising_steps if spec else 0,

@@ -14,7 +14,8 @@ from handover_envs.perturbations import parse_change
 from handover_envs.tasks import CONTROL_RATE_HZ, find_task
 from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec, PolicyError, PolicySpec
 
-from handover_client.connection.policy_client import PolicyClient
+from handover_client.connection.foreign.open import connect_server
+from handover_client.connection.foreign.spec_file import read_spec_file
 from handover_client.connection.security import ChannelSecurity
 from handover_client.control.blending import sends_rest
 from handover_client.control.chunk_sources import ScriptedChunks
@@ -89,11 +90,12 @@ def delayed(config: RolloutConfig) -> RolloutConfig:
 def find_server(config: RolloutConfig, security: ChannelSecurity) -> ServedPolicy:
     """Ask the server what it serves; raises EvaluationError unless a rollout can use it."""
     settings = config.settings
-    with PolicyClient.connect(
+    with connect_server(
         config.server,
         timeout_s=config.connect_timeout_s,
         image_codec=ImageCodec.parse(settings.image_codec),
         security=security,
+        spec=config.spec,
     ) as client:
         info = client.info
     if sends_rest(settings.switching) and not info.spec.supports_prefix:
@@ -103,7 +105,8 @@ def find_server(config: RolloutConfig, security: ChannelSecurity) -> ServedPolic
         )
     # one call may take no longer than the episode may go without an answer
     timeout_s = min(config.call_timeout_s, config.reconnect_s)
-    return ServedPolicy(config.server, info, timeout_s, security)
+    told = None if config.spec is None else read_spec_file(config.spec)
+    return ServedPolicy(config.server, info, timeout_s, security, told)
 
 
 def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[EpisodeTask]:

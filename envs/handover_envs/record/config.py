@@ -37,7 +37,7 @@ class RecordConfig:
     """NAME=SIMCAMERA: film one of the simulator's cameras as observation.images.NAME; once for
     each. By default top=top alone is filmed."""
     server: str = ""
-    """Policy server, HOST:PORT, that drives until the expert takes over; needs --takeover."""
+    """Policy server, as rollout's, that drives until the expert takes over; needs --takeover."""
     takeover: bool = False
     """Let the policy behind --server drive; the expert takes over and finishes. The expert's part
     is an episode of the dataset, marked `intervention`."""
@@ -48,6 +48,8 @@ class RecordConfig:
     """With --takeover: steps of each chunk to play before asking for the next."""
     group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """With --takeover: NAME=FIRST:END, as for rollout."""
+    spec: Optional[Path] = None
+    """With --takeover: what openpi's or Isaac-GR00T's protocol does not tell, as for rollout."""
     security: SecurityOptions = NO_SECURITY
     """How the connection is protected."""
     workers: Optional[int] = None

@@ -29,6 +29,7 @@ def prepare_takeover(
     rollout = RolloutConfig(
         config.output,
         config.server,
+        config.spec,
         EpisodeSettings(
             task=config.task,
             execute_steps=config.execute_steps,

@@ -4,8 +4,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from handover_proto import InvalidRequest, PolicyError, PolicyOutput, PolicyRequest
+from handover_proto import (
+    InvalidRequest,
+    PolicyError,
+    PolicyOutput,
+    PolicyRequest,
+    StageDurations,
+)
 from handover_proto.wire import serialize_request
 
 from handover_server.inference.admission import Admission, Admitted
@@ -15,9 +23,27 @@ from handover_server.requests.wire_head import RequestHead
 DEADLINE_S = 30.0  # neither protocol carries one, and nothing here waits forever
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A policy's output, and what gRPC's replies say beside it; neither protocol asks for that."""
+
+    output: PolicyOutput
+    seed: int
+    checkpoint_hash: str
+    durations: StageDurations
+
+    def described(self) -> dict[str, Any]:
+        """Return the rest for a message, for Handover's own clients."""
+        return {
+            "seed": self.seed,
+            "checkpoint_hash": self.checkpoint_hash,
+            "durations": asdict(self.durations),
+        }
+
+
 async def infer_together(
     admission: Admission, requests: Sequence[PolicyRequest], lanes: Sequence[Lane]
-) -> list[PolicyOutput]:
+) -> list[Answer]:
     """Compute requests that belong together, each in its own lane; raises the first PolicyError.
 
     They are passed on as messages of policy.proto, so that every rule for those applies here too.
@@ -25,20 +51,22 @@ async def infer_together(
     """
     deadline = time.monotonic() + DEADLINE_S
     admitted: list[Admitted] = []
-    outputs = []
+    answers = []
     try:
         for request, lane in zip(requests, lanes, strict=True):
             data = serialize_request(request)
             head = RequestHead(request.sequence)  # arrays: no image is compressed
             admitted.append(admission.admit(data, head, lane, deadline))
-        for _, outcome in [await future for future in admitted]:
+        for pending, outcome in [await future for future in admitted]:
             if isinstance(outcome, PolicyError):
                 raise outcome
-            outputs.append(outcome)
+            answers.append(
+                Answer(outcome, pending.seed, pending.checkpoint_hash, pending.durations(outcome))
+            )
     finally:
         for future in admitted:
             future.cancel()  # without effect on one that is done
-    return outputs
+    return answers
 
 
 @contextlib.contextmanager

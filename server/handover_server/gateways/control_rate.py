@@ -34,6 +34,11 @@ def jumping_columns(spec: PolicySpec) -> list[int]:
     return np.flatnonzero(np.repeat(jumps, [group.dim for group in spec.action])).tolist()
 
 
+def steps_at_rate(steps: int, rate_hz: float, control_rate_hz: float) -> int:
+    """Return how many targets at another rate a chunk's steps make."""
+    return int(steps * control_rate_hz / rate_hz + 1e-9)
+
+
 def at_rate(
     targets: np.ndarray, rate_hz: float, control_rate_hz: float, jumping: Sequence[int]
 ) -> np.ndarray:
@@ -43,7 +48,7 @@ def at_rate(
     the next, those that are `jumping` do not: as handover_client.control.chunk_player plays arms
     and grippers. float32.
     """
-    count = int(len(targets) * control_rate_hz / rate_hz + 1e-9)
+    count = steps_at_rate(len(targets), rate_hz, control_rate_hz)
     places = np.arange(count) * (rate_hz / control_rate_hz)
     index = np.minimum((places + 1e-9).astype(int), len(targets) - 1)
     following = np.minimum(index + 1, len(targets) - 1)

@@ -3,9 +3,12 @@
 in:  {"video": {camera: (B, T, H, W, 3) uint8}, "state": {group: (B, T, D) float}, "language":
       {key: B lists of one sentence}}, and in `options` a "seed" for the batch's first, if wanted
 out: [{group: (B, horizon, D) float32}, {}]
+
+Handover's own client says so ({"handover": True} in the options of `reset` and `get_action`) and
+gets GetInfo's reply, and what gRPC's replies say beside the action; Isaac-GR00T's ignore it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,7 @@ from handover_proto import (
     PolicySpec,
     check_names,
 )
-
-from handover_server.gateways.arrays import as_float32, npy, read_npy, read_seed
-from handover_server.gateways.msgpack_guard import pack
+from handover_proto.msgpack_wire import as_float32, npy, pack, read_npy, read_seed
 
 _MAX_BATCH = 64
 
@@ -39,7 +40,7 @@ def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
     groups = {name: _group(value, name, count) for name, value in state.items()}
     options = data.get("options")
     seed = options.get("seed") if isinstance(options, dict) else None
-    seed = read_seed(seed, "options.seed", 62)
+    seed = read_seed(seed, "options.seed", 64)
     return [
         PolicyRequest(
             Observation(
@@ -47,20 +48,28 @@ def read_batch(data: Any, spec: PolicySpec) -> list[PolicyRequest]:
                 {name: rows[row] for name, rows in groups.items()},
                 tasks[row],
             ),
-            seed=None if seed is None else seed + row,
+            seed=None if seed is None else (seed + row) % 2**64,
             sequence=row,
         )
         for row in range(count)
     ]
 
 
-def action_reply(outputs: Sequence[PolicyOutput], spec: PolicySpec) -> bytes:
-    """Serialize the reply to a batch: a pair of actions and an empty map."""
+def is_ours(data: Any) -> bool:
+    """Return whether an endpoint's `data` is from Handover's own client."""
+    options = data.get("options") if isinstance(data, dict) else None
+    return isinstance(options, dict) and options.get("handover") is True
+
+
+def action_reply(
+    outputs: Sequence[PolicyOutput], spec: PolicySpec, described: Mapping[str, Any] | None = None
+) -> bytes:
+    """Serialize the reply to a batch: a pair of actions and a map, empty for Isaac-GR00T's."""
     groups = {
         group.name: npy(np.stack([output.action[group.name] for output in outputs]))
         for group in spec.action
     }
-    return pack((groups, {}))
+    return pack((groups, described or {}))
 
 
 def modality_config_reply(spec: PolicySpec) -> bytes:

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from handover_proto import MAX_MESSAGE_BYTES, InvalidRequest, NotAuthorised, PolicyError
+from handover_proto.msgpack_wire import pack, unpack
+from handover_proto.wire import encode_info
 
 from handover_server.gateways.calls import infer_together, refusals_counted
 from handover_server.gateways.groot_messages import (
     action_reply,
     error_reply,
+    is_ours,
     modality_config_reply,
     read_batch,
 )
-from handover_server.gateways.msgpack_guard import pack, unpack
 from handover_server.gateways.zmtp import ZmtpServer
 from handover_server.inference.admission import Admission
 from handover_server.requests.outcome import record_incident
@@ -37,6 +39,7 @@ class GrootZmqServer:
         """delivered: called with a peer's name and the size of each whole message."""
         self._admission = admission
         self._tokens = tokens
+        self._get_info = encode_info(admission.info).SerializeToString()
         self._server = ZmtpServer(self._respond, MAX_MESSAGE_BYTES, delivered)
         self.in_flight = 0  # messages being answered
 
@@ -85,13 +88,13 @@ class GrootZmqServer:
         endpoint = message.get("endpoint", "get_action")
         if endpoint == "get_action":
             return await self._get_action(message.get("data"), client)
-        return self._small_answer(endpoint)
+        return self._small_answer(endpoint, message.get("data"))
 
-    def _small_answer(self, endpoint: Any) -> bytes:
+    def _small_answer(self, endpoint: Any, data: Any) -> bytes:
         if endpoint == "ping":
             return pack({"status": "ok", "message": "Server is running"})
         if endpoint == "reset":  # nothing to reset: the server keeps no client's state
-            return pack({})
+            return pack({"get_info": self._get_info} if is_ours(data) else {})
         if endpoint == "get_modality_config":
             return modality_config_reply(self._admission.info.spec)
         if endpoint == "kill":
@@ -103,4 +106,6 @@ class GrootZmqServer:
         with refusals_counted(self._admission):
             requests = read_batch(data, spec)
         lanes = [Lane(client) for _ in requests]
-        return action_reply(await infer_together(self._admission, requests, lanes), spec)
+        answers = await infer_together(self._admission, requests, lanes)
+        described = answers[0].described() if is_ours(data) else None
+        return action_reply([answer.output for answer in answers], spec, described)

@@ -3,7 +3,7 @@
 in:  {"state": (14,) | (width,) | {group: (dim,)}, "images": {camera: uint8 CHW or HWC},
       "prompt": str[, "seed": int]}; "observation/state", "observation/CAMERA" stand for the same
 out: {"actions": (steps, 14 | width) float32, "server_timing": {...}, "policy_timing": {...}
-      [, "ignored_images": [name]]}
+      , "handover": {seed, checkpoint_hash, durations} [, "ignored_images": [name]]}
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,22 @@ from handover_proto import (
     aloha_targets,
     check_names,
 )
+from handover_proto.msgpack_wire import (
+    as_float32,
+    openpi_array,
+    pack,
+    read_openpi_array,
+    read_seed,
+)
+from handover_proto.wire import encode_info
 
 from handover_server.gateways.aloha_layout import (
     TOP_CAMERA,
     is_aloha_shaped,
     training_square,
 )
-from handover_server.gateways.arrays import as_float32, openpi_array, read_openpi_array, read_seed
-from handover_server.gateways.control_rate import at_rate, jumping_columns
-from handover_server.gateways.msgpack_guard import pack
+from handover_server.gateways.calls import Answer
+from handover_server.gateways.control_rate import at_rate, jumping_columns, steps_at_rate
 
 _FLAT = "observation/"
 _JOINTS = "joints"
@@ -80,7 +87,9 @@ def metadata(info: ServerInfo, adaptation: Adaptation) -> bytes:
             "horizon": spec.horizon,
             "policy_rate_hz": spec.rate_hz,
             "actions_rate_hz": adaptation.rate_hz or spec.rate_hz,
+            "actions_steps": _rows(spec, adaptation),
             "aloha_joints": list(ALOHA_JOINTS) if is_aloha else [],
+            "get_info": encode_info(info).SerializeToString(),  # for Handover's own clients
         }
     )
 
@@ -95,7 +104,7 @@ def read_observation(message: Any, spec: PolicySpec, adaptation: Adaptation) -> 
         raise InvalidRequest("images", "a map of cameras", type(images).__name__)
     state = _state(message.get("state"), spec)
     is_joints = set(state) == {_JOINTS}
-    seed = read_seed(message.get("seed"), "seed", 63)
+    seed = read_seed(message.get("seed"), "seed", 64)
     keys = _camera_keys(images, spec, is_joints)
     observation = Observation(
         {name: [_frame(images, key, is_joints)] for name, key in keys.items()},
@@ -122,8 +131,8 @@ def actions(
 
 def reply(
     rows: np.ndarray,
+    answer: Answer,
     infer_ms: float,
-    policy_ms: float,
     previous_ms: float | None,
     ignored: Sequence[str],
 ) -> bytes:
@@ -134,9 +143,17 @@ def reply(
     message: dict[str, Any] = {
         "actions": openpi_array(rows),
         "server_timing": timing,
-        "policy_timing": {"infer_ms": policy_ms},
+        "policy_timing": {"infer_ms": answer.output.durations.total_ms},
+        "handover": answer.described(),
     }
     return pack({**message, "ignored_images": list(ignored)} if ignored else message)
+
+
+def _rows(spec: PolicySpec, adaptation: Adaptation) -> int:
+    """Return how many rows a reply has."""
+    if adaptation.rate_hz is None or adaptation.rate_hz == spec.rate_hz:
+        return spec.horizon
+    return steps_at_rate(spec.horizon, spec.rate_hz, adaptation.rate_hz)
 
 
 def _nested(message: Mapping[Any, Any]) -> dict[Any, Any]:

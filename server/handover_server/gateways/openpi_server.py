@@ -13,13 +13,13 @@ from http import HTTPStatus
 from typing import Any
 
 from handover_proto import InvalidRequest, NotAuthorised, PolicyError
+from handover_proto.msgpack_wire import unpack
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from handover_server.connections.peers import peer_name
 from handover_server.gateways.calls import infer_together, refusals_counted, unless_gone
-from handover_server.gateways.msgpack_guard import unpack
 from handover_server.gateways.openpi_messages import (
     Adaptation,
     actions,
@@ -202,10 +202,10 @@ class OpenpiServer:
         if read.ignored and not told:
             told.update(read.ignored)
             logger.warning(_IGNORED, f"{read.ignored}"[:200], extra=fields(client=lane.client.name))
-        (output,) = await infer_together(self._admission, [read.request], [lane])
-        rows = actions(output, read.is_joints, spec, self._adaptation)
+        (answer,) = await infer_together(self._admission, [read.request], [lane])
+        rows = actions(answer.output, read.is_joints, spec, self._adaptation)
         infer_ms = (time.perf_counter() - began) * 1e3
-        return reply(rows, infer_ms, output.durations.total_ms, previous_ms, read.ignored)
+        return reply(rows, answer, infer_ms, previous_ms, read.ignored)
 
 
 async def _receive(connection: ServerConnection) -> bytes | str:

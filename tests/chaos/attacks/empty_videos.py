@@ -3,7 +3,7 @@
 import msgpack
 import numpy as np
 import zmq
-from handover_server.gateways.arrays import npy
+from handover_proto.msgpack_wire import npy
 
 from .arena import Attack, Target, in_threads, strike_from_command_line
 

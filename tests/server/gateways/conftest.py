@@ -6,7 +6,7 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from handover_server.gateways.arrays import npy, openpi_array, read_npy, read_openpi_array
+from handover_proto.msgpack_wire import npy, openpi_array, read_npy, read_openpi_array
 from handover_server.gateways.listeners import GatewaySettings
 
 TIMEOUT_S = 60.0

@@ -110,7 +110,7 @@ def test_zmq_survives(ports, groot_observation):
 
 
 def groot_request(observation: dict) -> bytes:
-    from handover_server.gateways.arrays import npy
+    from handover_proto.msgpack_wire import npy
 
     data = {"observation": observation, "options": None}
     return msgpack.packb({"endpoint": "get_action", "data": data}, default=npy)

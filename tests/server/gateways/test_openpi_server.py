@@ -74,7 +74,7 @@ def test_a_mistake_is_one_line_and_the_connection_goes_on(
         ("prompt: expected", {"prompt": None}),
         ("prompt: expected", {"prompt": " "}),
         ("prompt: expected", {"prompt": 7}),
-        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 2**63, True)),
+        *(("seed: expected", {"seed": seed}) for seed in ("7", -1, 0.5, True)),
     ]
     for part, change in wrong:
         with pytest.raises(RuntimeError, match=part):

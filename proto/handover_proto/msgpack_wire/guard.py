@@ -7,7 +7,9 @@ that skips pixels comes first, and limits the number of parts and their nesting.
 from typing import Any
 
 import msgpack
-from handover_proto import MAX_MESSAGE_BYTES, InvalidRequest
+
+from handover_proto.errors import InvalidRequest
+from handover_proto.types import MAX_MESSAGE_BYTES
 
 MAX_PARTS = 4096  # of one message; an observation of three cameras has under 100
 MAX_DEPTH = 16
@@ -33,7 +35,7 @@ def unpack(data: bytes) -> Any:
 
 
 def pack(value: Any) -> bytes:
-    """Encode the server's own replies as msgpack."""
+    """Encode our own messages as msgpack."""
     packed = msgpack.packb(value)
     assert packed is not None, "packb gives bytes unless it was given a stream"
     return packed

@@ -7,9 +7,16 @@ import msgpack
 import numpy as np
 import pytest
 from handover_proto.errors import InvalidRequest
+from handover_proto.msgpack_wire import (
+    MAX_DEPTH,
+    MAX_PARTS,
+    npy,
+    openpi_array,
+    read_npy,
+    read_openpi_array,
+    unpack,
+)
 from handover_proto.types import MAX_MESSAGE_BYTES
-from handover_server.gateways.arrays import npy, openpi_array, read_npy, read_openpi_array
-from handover_server.gateways.msgpack_guard import MAX_DEPTH, MAX_PARTS, unpack
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

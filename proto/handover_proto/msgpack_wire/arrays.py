@@ -1,7 +1,8 @@
 """Arrays as both protocols put them into msgpack: views of the message's bytes, never pickled.
 
 openpi: {b"__ndarray__": True, b"data": bytes, b"dtype": "<f4", b"shape": [...]}
-Isaac-GR00T: {"__ndarray_class__": True, "as_npy": the bytes of a .npy file}
+Isaac-GR00T N1.6: {"__ndarray_class__": True, "as_npy": the bytes of a .npy file}
+Isaac-GR00T N1.7: {b"nd": True, b"type": "<f4", b"kind": b"", b"shape": [...], b"data": bytes}
 """
 
 import io
@@ -10,7 +11,8 @@ import re
 from typing import Any
 
 import numpy as np
-from handover_proto import InvalidRequest
+
+from handover_proto.errors import InvalidRequest
 
 _DTYPE = re.compile(r"[<>|=]?[bfiu][1248]", re.ASCII)
 _MAX_AXES = 8
@@ -68,6 +70,32 @@ def npy(array: np.ndarray) -> dict[str, Any]:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, version=(1, 0), allow_pickle=False)
     return {"__ndarray_class__": True, "as_npy": buffer.getvalue()}
+
+
+def read_nd(value: Any, path: str) -> np.ndarray:
+    """Return N1.7's form (msgpack-numpy's) as an array over the message's bytes.
+
+    Raises InvalidRequest, also for the kinds that would be unpickled there.
+    """
+    if not isinstance(value, dict) or value.get(b"nd") is not True:
+        raise InvalidRequest(path, "an array as msgpack-numpy writes it", _kind(value))
+    data, shape = value.get(b"data"), value.get(b"shape")
+    if value.get(b"kind", b"") not in (b"", ""):
+        raise InvalidRequest(f"{path}.kind", "numbers or booleans", repr(value[b"kind"])[:40])
+    if not isinstance(data, bytes) or not isinstance(shape, list) or not _is_shape(shape):
+        raise InvalidRequest(path, "an array's data and shape", f"{_kind(data)}, {_kind(shape)}")
+    return _over(data, 0, value.get(b"type"), tuple(shape), "C", path)
+
+
+def nd(array: np.ndarray) -> dict[bytes, Any]:
+    """Return an array in Isaac-GR00T N1.7's form."""
+    return {
+        b"nd": True,
+        b"type": array.dtype.str,
+        b"kind": b"",
+        b"shape": array.shape,
+        b"data": array.tobytes(),
+    }
 
 
 def as_float32(array: np.ndarray, path: str) -> np.ndarray:
