@@ -52,13 +52,13 @@ class EpisodeSettings:
     """Uniform random variation of the added latency, plus or minus, with --realtime."""
     delay_error_steps: int = 0
     """With rtc: steps of the policy by which the expected delay is wrong, to see what that does."""
-    camera: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """NAME=SIMCAMERA: a camera of the policy, and the simulator's camera that stands for it; once
-    for each. A policy's only camera is the top one unless told; real ALOHAs' cam_high,
-    cam_left_wrist and cam_right_wrist are known."""
-    group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """NAME=FIRST:END: which of the 14 joints a group of the policy holds, where its name does not
-    say it, as in modality.json; once for each."""
+    camera: tuple[str, ...] = ()
+    """NAME=SIMCAMERA …: cameras of the policy, and the simulator's camera that stands for each. A
+    policy's only camera is the top one unless told; real ALOHAs' cam_high, cam_left_wrist and
+    cam_right_wrist are known."""
+    group: tuple[str, ...] = ()
+    """NAME=FIRST:END …: which of the 14 joints a group of the policy holds, where its name does not
+    say it, as in modality.json."""
     change: str = ""
     """AXIS:STRENGTH: play in a world changed along an axis of --suite robustness, such as light:2;
     strengths are 1, 2 and 3."""

@@ -65,13 +65,16 @@ class AlohaEpisode:
 
     def rows(self, seen: Mapping[str, Any]) -> np.ndarray:
         """See Episode; (steps, 14) float32, rad, grippers 0 … 1."""
-        images, joints = seen["images"], np.asarray(seen["state"])
-        first = self._step
+        joints, first = np.asarray(seen["state"]), self._step
+        images = {
+            (camera.source, camera.height_width): seen["images"][camera.name]
+            for camera in self._view.cameras
+        }
 
         def observe() -> Any:
             if self._step != first:
                 raise _Unseen
-            return self._view.observe([joints], lambda name, *_: images[name])
+            return self._view.observe([joints], lambda source, size, _: images[source, size])
 
         rows = []
         try:

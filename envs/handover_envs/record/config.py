@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Literal, Optional
 
-import tyro
 from handover_client.connection import NO_SECURITY, SecurityOptions
 from handover_client.rollout import parse_cameras
 from handover_common import UsageError, check_range
@@ -33,9 +32,9 @@ class RecordConfig:
     image_size: Optional[int] = None
     """Height and width of the frames, in pixels, cropped and resized as conversion does; by default
     they are 480×640 as gym-aloha's."""
-    camera: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """NAME=SIMCAMERA: film one of the simulator's cameras as observation.images.NAME; once for
-    each. By default top=top alone is filmed."""
+    camera: tuple[str, ...] = ()
+    """NAME=SIMCAMERA …: film the simulator's cameras as observation.images.NAME. By default top=top
+    alone is filmed."""
     server: str = ""
     """Policy server, as rollout's, that drives until the expert takes over; needs --takeover."""
     takeover: bool = False
@@ -46,7 +45,7 @@ class RecordConfig:
     seed, within the first 5 s; either: what comes first."""
     execute_steps: int = 8
     """With --takeover: steps of each chunk to play before asking for the next."""
-    group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    group: tuple[str, ...] = ()
     """With --takeover: NAME=FIRST:END, as for rollout."""
     spec: Optional[Path] = None
     """With --takeover: what openpi's or Isaac-GR00T's protocol does not tell, as for rollout."""
