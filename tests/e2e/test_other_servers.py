@@ -78,7 +78,9 @@ def test_three_addresses_of_a_checkpoint_replay_alike(addresses, dataset, tmp_pa
         figures[name] = json.loads((output / "metrics.json").read_text())
     for name in ("openpi", "groot"):
         assert figures[name]["joints_14"] == figures[""]["joints_14"]
-        for mine, theirs in zip(*(figures[one]["per_trajectory"] for one in ("", name)), strict=True):
+        for mine, theirs in zip(
+            *(figures[one]["per_trajectory"] for one in ("", name)), strict=True
+        ):
             assert mine["seeds"] == theirs["seeds"]
             assert mine["joints_14"] == theirs["joints_14"]
 

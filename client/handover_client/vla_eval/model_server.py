@@ -19,7 +19,7 @@ from vla_eval.specs import IMAGE_RGB, LANGUAGE, DimSpec  # pyright: ignore[repor
 
 from handover_client.connection.flags import SecurityFlags, read_security
 from handover_client.connection.foreign.open import connect_server
-from handover_client.control.joint_layout import joint_layout
+from handover_client.control.joint_layout import find_joint_layout
 from handover_client.control.robot_view import RobotView, view_for
 from handover_client.vla_eval.episodes import (
     AlohaEpisode,
@@ -130,7 +130,7 @@ class HandoverModelServer(ModelServer):
     def _aloha_view(self, task: str) -> RobotView:
         return view_for(
             self._spec,
-            joint_layout(self._spec),
+            find_joint_layout(self._spec),
             task,
             control_steps=self._rate_hz / (self._spec.rate_hz or self._rate_hz),
             cameras=find_task(_TASK).cameras,
