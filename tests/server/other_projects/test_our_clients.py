@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import re
 import socket
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -432,3 +434,23 @@ def test_a_million_parts_are_refused_before_they_are_objects(spec_file):
 def test_the_plain_address_is_ours(three):
     with connect_server(three()["ours"], timeout_s=T) as client:
         assert isinstance(client, PolicyClient)
+
+
+def test_the_file_of_docs_gateways_md_is_one_for_openpis_aloha_policies(tmp_path):
+    page = (Path(__file__).parents[3] / "docs/gateways.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "pi0.json"
+    path.write_text(block)
+
+    def infer(observation: dict) -> dict:
+        assert observation["images"]["cam_high"].shape == (3, 480, 640)
+        return {"actions": np.tile(observation["state"], (50, 1))}
+
+    with (
+        openpi_server(infer, {}) as port,
+        connect_server(f"openpi://127.0.0.1:{port}", timeout_s=T, spec=path) as it,
+    ):
+        assert it.infer(example_request(it.info.spec).observation).action["actions"].shape == (
+            50,
+            14,
+        )
