@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from handover_proto import ActionChunk, ActionPrefix, ImageCodec, Observation
 
     from handover_client.connection.async_client import AsyncPolicyClient
+    from handover_client.connection.foreign.open import connect_server
     from handover_client.connection.policy_client import PolicyClient
     from handover_client.connection.requests import StreamAnswer
     from handover_client.connection.security import ChannelSecurity

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import threading
 import time
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from google.protobuf.message import DecodeError
 from handover_proto import (
@@ -33,14 +33,6 @@ from handover_client.connection.readiness import Patience, check_info
 from handover_client.connection.requests import check_chunk
 from handover_client.connection.security import UNPROTECTED, ChannelSecurity
 from handover_client.errors import InvalidReply
-
-
-class Link(Protocol):
-    """One connection to a server."""
-
-    def close(self) -> None:
-        """Hang up."""
-        ...
 
 
 class ForeignClient(abc.ABC):
