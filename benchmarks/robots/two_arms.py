@@ -111,11 +111,11 @@ class Arm:
 
 
 @contextmanager
-def two_arms(folder: Path, addresses: Sequence[str] | None = None) -> Iterator[tuple[Arm, Arm]]:
+def two_arms(folder: Path) -> Iterator[tuple[Arm, Arm]]:
     """Run two arms until the block is left, on loopback addresses that nobody else has."""
     # the driver's ports are fixed; all of 127.0.0.0/8 is this machine
     network = f"127.{random.randint(10, 250)}.{random.randint(0, 250)}"
-    addresses = addresses or [f"{network}.1", f"{network}.2"]
+    addresses = [f"{network}.1", f"{network}.2"]
     limits = [*zip(LOW_RAD, HIGH_RAD, strict=True), (0.0, OPEN_M)]
     arms = []
     with ExitStack() as stack:
@@ -176,14 +176,13 @@ def start_episode(terminal: PseudoTerminal, within_s: float, after: int = 0) -> 
     return after
 
 
-def late_ms(driven: Path) -> list[float]:
-    """Read how late every recorded control step was, one value a row."""
+def late_ms(driven: Path) -> list[list[float]]:
+    """Read how late every recorded control step was: for each episode, a value for each row."""
     import pyarrow.parquet as pq
 
     return [
-        value
+        pq.read_table(path, columns=["late_ms"]).to_pydict()["late_ms"]
         for path in sorted(driven.glob("data/*/*.parquet"))
-        for value in pq.read_table(path, columns=["late_ms"]).to_pydict()["late_ms"]
     ]
 
 
