@@ -141,3 +141,17 @@ def test_the_page_is_that_of_the_committed_files():
 def _runs(process: int) -> bool:
     state = Path(f"/proc/{process}/stat")
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_the_published_sizes_on_a_cpu_are_measured_by_one_command(tmp_path, monkeypatch):
+    from benchmarks.serving import full_size_cpu
+
+    monkeypatch.chdir(ROOT)
+    config = full_size_cpu.FullSizeOnCpu(tmp_path, ("bfloat16",), chunks=1, tiny=True)
+    path = full_size_cpu.main(config)
+    figures = json.loads(path.read_text())["served"]["bfloat16"]
+    row = full_size_cpu.page_part(path).splitlines()[-1]
+    path.unlink()
+    assert min(figures["serving_s"], figures["resident_gib"], figures["chunk_s"]) > 0
+    assert row.startswith(f"| bfloat16 | {figures['serving_s']:.1f} | ")
+    assert full_size_cpu.page_part(path) == full_size_cpu.NOTHING
