@@ -3,6 +3,7 @@
 # without a GPU, looks inside, replays and rolls out against it, stops everything. Needs Docker with its compose plugin.
 #   BUILD=no        the images are there already
 #   SEED=10000      of the first of EPISODES (3) in closed loop; at least one has to succeed
+#   RESULT=FILE     the images' sizes and what was seen, as JSON
 # Another engine with the same command line: DOCKER=… COMPOSE=… and, if it has no timer for health checks, HEALTHCHECK=…
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -126,7 +127,17 @@ status=$($DOCKER inspect -f '{{.State.ExitCode}}' "$server")
 echo "exit status $status after $took_ms ms"
 
 say "images"
-for image in handover-server:cpu handover-replay handover-rollout; do
-  printf '%-22s %s MB\n' "$image" "$(($($DOCKER image inspect -f '{{.Size}}' "$image") / 1000000))"
+sizes=
+for image in python:3.11-slim-bookworm handover-server:cpu handover-replay handover-rollout; do
+  megabytes=$(($($DOCKER image inspect -f '{{.Size}}' "$image") / 1000000))
+  printf '%-24s %s MB\n' "$image" "$megabytes"
+  sizes+="${sizes:+, }\"$image\": $megabytes"
 done
+if [ -n "${RESULT:-}" ]; then
+  what="sizes of the images in MB (the base is included in each), and what tests/containers/run.sh saw"
+  printf '{\n  "what": "%s",\n  "engine": "%s",\n  "images_mb": {%s},\n  "promises": "all kept",\n' \
+    "$what" "$($DOCKER --version)" "$sizes" >"$RESULT"
+  printf '  "episodes": %d,\n  "stopped_after_ms": %d,\n  "machine": {"cores": %d, "system": "%s"}\n}\n' \
+    "$EPISODES" "$took_ms" "$(nproc)" "$(uname -srm)" >>"$RESULT"
+fi
 say "all promises kept"

@@ -43,6 +43,14 @@ def test_each_of_several_tokens_is_let_in_and_counted_by_its_own_name():
     assert check.names == (name_of(OLD), name_of(NEW))
 
 
+def test_after_a_rotation_nobody_has_the_name_of_another():
+    check = TokenCheck([OLD, NEW])
+    before = check.identify(NEW)
+    check.replace([NEW])
+    assert check.identify(NEW) == before
+    assert before != Identity(name_of(OLD))
+
+
 def test_without_tokens_everyone_is_let_in_and_counted_by_address():
     check = TokenCheck()
     assert check.is_open

@@ -1,5 +1,6 @@
 """The command `handover serve`, as a process: what it prints, when it refuses, how it stops."""
 
+import contextlib
 import json
 import os
 import queue
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import grpc
 import pytest
@@ -139,6 +141,36 @@ def test_a_stop_is_not_held_up_by_a_websocket_that_reads_no_pongs(start):
             stranger.sendall(200_000 * ping)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=TIMEOUT_S) == 0
+
+
+def test_a_stop_is_not_held_up_by_tls_handshakes_that_fail(start, authority):
+    certificate, key = authority.sign("open")
+    secure = ("--tls-cert", str(certificate), "--tls-key", str(key))
+    port, process = start("--policy", "hold", "--drain-s", "0", *secure)
+    stop, failed = threading.Event(), threading.Semaphore(0)
+
+    def fail():
+        while not stop.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as one:
+                one.sendall(b"\x16\x03\x01\x00\x05hello")  # a TLS record that is no handshake
+                one.settimeout(TIMEOUT_S)
+                while one.recv(100):  # an alert, and the end
+                    pass
+                failed.release()
+
+    strangers = [threading.Thread(target=fail) for _ in range(4)]
+    for stranger in strangers:
+        stranger.start()
+    for _ in range(20):
+        assert failed.acquire(timeout=TIMEOUT_S)
+    half = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    try:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=TIMEOUT_S) == 0  # and not by SIGALRM, which ends what hangs
+    finally:
+        stop.set()
+        for each in [*strangers, *half]:
+            each.join() if isinstance(each, threading.Thread) else each.close()
 
 
 def test_a_process_that_cannot_stop_is_ended(tmp_path):
