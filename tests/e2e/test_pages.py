@@ -189,12 +189,26 @@ def test_conversion(terminal):
 def test_robot(terminal):
     settings = '{"look": "plain", "camera_rate_hz": 5}'
     (terminal.folder / "sim.json").write_text(settings)
-    terminal.short = {"drive": "--max-seconds 6 --frozen-s 5 --stale-s 2 --robot-config sim.json"}
+    terminal.short = {
+        **SHORT,
+        "drive": "--max-seconds 30 --frozen-s 5 --stale-s 2 --robot-config sim.json",
+        "replay": "--steps 32",
+    }
     terminal.names = {"--episodes 10": "--episodes 1"}
-    terminal.run_page("docs/robot.md")
-    for name in ("driven", "corrected"):
+    terminal.place("checkpoints", ROOT / "checkpoints")
+    said = terminal.run_page("docs/robot.md")
+    for name in ("driven", "corrected", "again"):
         assert json.loads((terminal.folder / name / "metrics.json").read_text())["episodes"] == 1
     assert (terminal.folder / "PAGE.html").stat().st_size > 50_000
+    assert "no faults" in said["handover check data/corrected"]
+    driven, corrected, again = (
+        json.loads((terminal.folder / name / "meta/drive.json").read_text())
+        for name in ("driven", "corrected", "again")
+    )
+    assert corrected["checkpoint_hash"] == driven["checkpoint_hash"] != again["checkpoint_hash"]
+    (episode,) = corrected["episodes"]
+    assert 0 < episode["intervention_steps"] < episode["steps"]
+    assert figures(terminal.folder / "runs/before")["episodes"] == [0]
 
 
 def test_containers(terminal):

@@ -23,7 +23,14 @@ def main(config: DriveConfig) -> dict[str, Any]:
     from handover_client.report.terminal import print_drive
 
     check_new(config.output)
-    figures = drive(config, read_security(config.security, os.environ), _show, write_report)
+    security = read_security(config.security, os.environ)
+    if config.rerun is None:
+        figures = drive(config, security, _show, write_report)
+    else:
+        from handover_client.report.rerun import LiveRecording
+
+        with LiveRecording(config.rerun) as live:
+            figures = drive(config, security, _show, write_report, live)
     print_drive(figures)
     if figures["episodes"] and not config.dry_run:
         print(f"dataset and report: {config.output}")

@@ -64,6 +64,9 @@ class DriveConfig:
     """Height and width of the frames sent to the server, in pixels."""
     image_codec: Literal["raw", "jpeg", "png"] = "jpeg"
     """Encoding of the frames sent to the server; jpeg is lossy, png lossless."""
+    rerun: Optional[str] = None
+    """Show cameras, joints, targets and guard live (extra viz): viewer opens the rerun.io viewer,
+    HOST:PORT is one that runs, FILE.rrd is written as it goes."""
     connect_timeout_s: float = 60.0
     """Seconds to wait until the server is ready."""
     call_timeout_s: float = 5.0

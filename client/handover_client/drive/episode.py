@@ -11,6 +11,7 @@ from handover_client.control.chunk_sources import ServerChunks
 from handover_client.control.controller import RealTimeController
 from handover_client.control.observation import square_image
 from handover_client.drive.guard import Guard
+from handover_client.drive.live import Moment
 from handover_client.drive.operator import Key
 from handover_client.drive.recording import Episode, EpisodeRecorder, Step
 from handover_client.drive.robots.interface import Reading, Scene
@@ -77,6 +78,10 @@ class EpisodeRun:
         if self.episode.ended:
             return step
         row, waits = self._move(step, reading, now_s, late_s)
+        if setup.live:
+            seconds, counts = step * setup.period_s, dict(self._guard.counts)
+            number, joints = self.episode.episode, setup.robot.describe().joints
+            setup.live.show(Moment(number, seconds, joints, row, reading.frames, counts, waits))
         following = max(step + 1, int((time.monotonic() - self._started_s) / setup.period_s))
         for _ in range(following - step):  # a step that was missed kept the command
             self._record(row, reading)

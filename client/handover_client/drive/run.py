@@ -18,6 +18,7 @@ from handover_client.drive.episode import EpisodeRun
 from handover_client.drive.figures import drive_figures
 from handover_client.drive.fit import camera_names, fit, group_places
 from handover_client.drive.guard import Guard
+from handover_client.drive.live import LiveView
 from handover_client.drive.operator import KEYS_HELP, Automatic, Key, Keyboard, Phase
 from handover_client.drive.recording import METADATA, DriveFolder, Episode, EpisodeRecorder
 from handover_client.drive.robots.interface import (
@@ -53,12 +54,13 @@ def drive(
     security: ChannelSecurity,
     status: Callable[[str], None],
     write_report: Callable[[Path, dict[str, Any]], None],
+    live: LiveView | None = None,
 ) -> dict[str, Any]:
     """Drive the session, and write its folder; returns the figures. Raises HandoverError.
 
-    status: shows a line to the operator; write_report: writes the report into a folder. Ctrl-C,
-    SIGTERM and a closed terminal brake the robot and end the session as `q` does; the figures then
-    say so ("interrupted").
+    status: shows a line to the operator; write_report: writes the report into a folder; live: is
+    shown every control step. Ctrl-C, SIGTERM and a closed terminal brake the robot and end the
+    session as `q` does; the figures then say so ("interrupted").
     """
     robot = make_robot(config.robot, read_settings(config.robot_config))
     named, sources = camera_names(config.camera or ())
@@ -83,7 +85,7 @@ def drive(
 
         told = group_places(config.group or ())
         fitted = fit(described, client.info.spec, named, config.policy_rate_hz, told)
-        setup = Setup(config, robot, client, fitted, keys, status)
+        setup = Setup(config, robot, client, fitted, keys, status, live)
         figures = _drive_session(setup, described, write_report)
         return {**figures, "interrupted": bool(interrupted)}
 

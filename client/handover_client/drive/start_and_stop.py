@@ -18,6 +18,7 @@ from handover_client.connection.foreign.open import AnyClient
 from handover_client.drive.config import DriveConfig
 from handover_client.drive.fit import Fit
 from handover_client.drive.guard import Guard
+from handover_client.drive.live import LiveView
 from handover_client.drive.operator import Key, Phase
 from handover_client.drive.robots.interface import Robot, RobotDescription
 
@@ -34,6 +35,7 @@ class Setup:
     fit: Fit
     keys: Callable[[Phase, float], list[Key]]
     status: Callable[[str], None]
+    live: LiveView | None = None
 
     @property
     def period_s(self) -> float:

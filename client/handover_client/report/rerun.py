@@ -6,6 +6,9 @@
     EPISODE/joints/NAME/measured      of a rollout
     EPISODE/joints/NAME/state, action of a dataset
     EPISODE/reward                    of a rollout, 0 … 4
+    EPISODE/joints/NAME/command       of a drive, what the guard let through; target, measured too
+    EPISODE/guard, EPISODE/hold       of a drive, interventions and why the robot holds, in words
+    EPISODE/latency_ms, late_ms       of a drive
 
 Every value is on the timeline `time`, which starts at 0 s in each episode.
 """
@@ -13,8 +16,10 @@ Every value is on the timeline `time`, which starts at 0 s in each episode.
 import importlib
 import importlib.util
 import os
+import queue
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +27,7 @@ import numpy as np
 from handover_common import FileError, MissingExtra, UsageError, atomic_path
 from handover_proto import ALOHA_JOINTS
 
+from handover_client.drive.live import Moment
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
 from handover_client.view.video import film_rows, make_film
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
 
 _TIMELINE = "time"
 _JPEG_QUALITY = 90
+_BLOCK, _MOST_MOMENTS = 10, 100  # control steps that are sent at once, and that may wait
+_FRAME_S = 0.1  # between two frames of a camera that are shown live
+_END_S = 5.0
 
 
 def check_rerun(path: Path) -> None:
@@ -111,6 +120,93 @@ def write_view_rrd(path: Path, view: "View") -> None:
                 )
                 if film.video:
                     _log_video(recording, f"{root}/{_entity(camera)}", film.video)
+
+
+class LiveRecording:
+    """A drive as it happens; a context manager. The work is done in a thread of its own.
+
+    What comes faster than it is shown is left out, frames first: the robot never waits.
+    """
+
+    def __init__(self, target: str) -> None:
+        """Open the viewer, connect to one, or begin a file. Raises UsageError, MissingExtra.
+
+        target: viewer, HOST:PORT, or FILE.rrd
+        """
+        path = Path(target) if target.endswith(".rrd") else None
+        if path:
+            check_rerun(path)
+        elif importlib.util.find_spec("rerun") is None:
+            raise MissingExtra("rerun-sdk", "viz")
+        elif target != "viewer" and not target.rpartition(":")[2].isdigit():
+            raise UsageError(f"--rerun {target}: expected viewer, HOST:PORT or FILE.rrd")
+        self._recording = _sdk().RecordingStream("handover drive")
+        try:
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._recording.save(path)
+            elif target == "viewer":
+                self._recording.spawn()
+            else:
+                self._recording.connect_grpc(f"rerun+http://{target}/proxy")
+        except (RuntimeError, OSError) as error:
+            raise UsageError(f"--rerun {target}: {' '.join(str(error).split())}") from None
+        self._moments: queue.Queue[Moment | None] = queue.Queue(_MOST_MOMENTS)
+        self._shown: dict[str, float] = {}  # {camera: when its last frame was taken, s}
+        self._said: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._run, name="rerun", daemon=True)
+        self._thread.start()
+
+    def show(self, moment: Moment) -> None:
+        """Show a control step; returns at once, and leaves it out where the view is behind."""
+        with suppress(queue.Full):
+            self._moments.put_nowait(moment)
+
+    def __enter__(self) -> "LiveRecording":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(queue.Full):
+            self._moments.put(None, timeout=_END_S)
+        self._thread.join(_END_S)
+        self._recording.disconnect()
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            block = [self._moments.get()]
+            while len(block) < _BLOCK and not self._moments.empty():
+                block.append(self._moments.get_nowait())
+            ended = None in block
+            moments = [moment for moment in block if moment is not None]
+            for number in dict.fromkeys(moment.episode for moment in moments):
+                self._log([moment for moment in moments if moment.episode == number])
+
+    def _log(self, moments: Sequence[Moment]) -> None:
+        rerun, root = _sdk(), f"episode_{moments[0].episode}"
+        times_s = np.array([moment.seconds for moment in moments])
+        steps = [moment.step for moment in moments]
+        for kind in ("measured", "target", "command"):
+            rows = np.array([getattr(step, kind) for step in steps])
+            for name, values in zip(moments[0].joints, rows.T, strict=True):
+                joint = f"{root}/joints/{_entity(name)}"
+                _log_curve(self._recording, f"{joint}/{kind}", times_s, values)
+        for name in ("latency_ms", "late_ms"):
+            values = [getattr(step, name) for step in steps]
+            _log_curve(self._recording, f"{root}/{name}", times_s, values)
+        newest = moments[-1]
+        self._recording.set_time(_TIMELINE, duration=newest.seconds)
+        for kind, count in newest.guard.items():
+            if count != self._said.get(kind):
+                self._recording.log(f"{root}/guard", rerun.TextLog(f"{kind}: {count}"))
+        self._said = dict(newest.guard)
+        if newest.waits:
+            self._recording.log(f"{root}/hold", rerun.TextLog(newest.waits))
+        for name, frame in newest.frames.items():
+            if frame.time_s >= self._shown.get(name, -np.inf) + _FRAME_S:
+                self._shown[name] = frame.time_s
+                image = rerun.Image(frame.image).compress(jpeg_quality=_JPEG_QUALITY)
+                self._recording.log(f"{root}/{_entity(name)}", image)
 
 
 @contextmanager

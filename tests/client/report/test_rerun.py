@@ -11,7 +11,11 @@ import pytest
 pytest.importorskip("jinja2", reason="evaluations need the extra replay")
 
 from handover_client.commands import main as cli
+from handover_client.drive.live import Moment
+from handover_client.drive.recording import Step
+from handover_client.drive.robots import CameraFrame
 from handover_client.report.rerun import (
+    LiveRecording,
     check_rerun,
     write_replay_rrd,
     write_rollout_rrd,
@@ -21,7 +25,8 @@ from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import encode_h264
 from handover_client.view.content import gather
 from handover_client.view.recordings import Recordings
-from handover_common.errors import UsageError
+from handover_common.errors import MissingExtra, UsageError
+from handover_proto import ALOHA_JOINTS
 
 from ..rollout.test_folder import record
 from ..view.datasets import write_v2
@@ -114,3 +119,45 @@ def test_a_datasets_recording_has_every_camera_and_both_sides_of_a_joint(tmp_pat
     for entity in ("top", "joints/waist/state", "joints/waist/action"):
         assert f"/episode_1/{entity}" in found
     assert "/episode_0" not in found
+
+
+def moment(step, episode=0, waits="", guard=None):
+    joints = np.full(14, 0.01 * step)
+    row = Step(joints, joints + 0.1, joints + 0.05, False, bool(guard), bool(waits), 30.0, 1.0, 0.2)
+    frames = {"top": CameraFrame(np.zeros((32, 48, 3), np.uint8), 0.02 * step)}
+    return Moment(episode, 0.02 * step, ALOHA_JOINTS, row, frames, guard or {}, waits)
+
+
+@needs_rerun
+def test_a_drive_is_shown_as_it_goes_cameras_joints_targets_and_guard(tmp_path):
+    path = tmp_path / "new folder" / "drive.rrd"
+    with LiveRecording(str(path)) as live:
+        for step in range(60):
+            live.show(moment(step, waits="no chunk yet" if step < 3 else ""))
+        live.show(moment(60, guard={"velocity": 2}))
+        live.show(moment(0, episode=1))
+    said = entities(path)
+    for entity in (
+        "/episode_0/joints/left_waist/measured",
+        "/episode_0/joints/right_gripper/command",
+        "/episode_0/joints/left_elbow/target",
+        "/episode_0/top",
+        "/episode_0/guard",
+        "/episode_0/latency_ms",
+        "/episode_1/joints/left_waist/measured",
+    ):
+        assert entity in said, said
+
+
+@needs_rerun
+@pytest.mark.parametrize("target", ["somewhere", "host:port"])
+def test_a_live_view_that_is_nowhere_is_refused(target):
+    with pytest.raises(UsageError, match=r"expected viewer, HOST:PORT or FILE\.rrd"):
+        LiveRecording(target)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rerun") is not None, reason="rerun-sdk is installed")
+@pytest.mark.parametrize("target", ["viewer", "127.0.0.1:9876", "drive.rrd"])
+def test_without_its_extra_a_live_view_names_it(target):
+    with pytest.raises(MissingExtra, match="viz"):
+        LiveRecording(target)
