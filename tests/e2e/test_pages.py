@@ -186,6 +186,7 @@ def test_conversion(terminal):
     }
 
 
+@pytest.mark.timeout(1800)  # three sessions, a training and a replay
 def test_robot(terminal):
     settings = '{"look": "plain", "camera_rate_hz": 5}'
     (terminal.folder / "sim.json").write_text(settings)
