@@ -26,8 +26,8 @@ RUN = {"bash", "python", "json"}  # languages of blocks that readers run, or giv
 FOREIGN = set(
     """
     apt-get cat cd chmod cp curl docker docker-compose echo envoy eval export git grpcurl hf kill
-    kubectl lerobot-eval lerobot-rollout ln ls mkdir mv ncu nohup nsys nvidia-smi openssl podman ray rerun rm rsync scp sleep
-    source ssh sudo systemctl tar tensorboard ulimit wait wscat xdg-open
+    kubectl lerobot-eval lerobot-rollout ln ls mkdir mv ncu nohup nsys nvidia-smi openssl podman ray
+    rerun rm rsync scp sleep source ssh sudo systemctl tar tensorboard ulimit wait wscat xdg-open
     """.split()  # noqa: SIM905, a list of words reads better
 )
 OURS = {"handover", "make", "python", "python3", "python3.11", "torchrun", "pip"}
