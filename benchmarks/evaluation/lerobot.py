@@ -22,7 +22,7 @@ from benchmarks.harness.server_process import server_process
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks/results/lerobot_eval.json"
-LEROBOT = "lerobot[core-scripts,evaluation,aloha]==0.6.1"
+LEROBOT = "lerobot[core-scripts,evaluation,aloha,feetech]==0.6.1"
 TASK = "Pick up the cube with the right arm and transfer it to the left arm."
 PLUGIN = "client/lerobot_policy_handover"
 STEPS = 400
@@ -43,7 +43,7 @@ def make_environment(folder: Path, python: str) -> Path:
 def test_in(programs: Path, address: str) -> str:
     """Run the tests that want LeRobot; gives pytest's last line."""
     command = [programs / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/lerobot"]
-    environment = {**os.environ, "HANDOVER_SERVER": address}
+    environment = {**os.environ, "HANDOVER_SERVER": address, "MUJOCO_GL": "egl"}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     print(done.stdout)
     if done.returncode:
@@ -73,7 +73,8 @@ def evaluate(programs: Path, address: str, output: Path, episodes: int, seed: in
     }
     if not (output / "eval_info.json").exists():
         words = [f"--{name}={value}" for name, value in flags.items()]
-        subprocess.run([programs / "lerobot-eval", *words], check=True, cwd=ROOT)
+        environment = {**os.environ, "MUJOCO_GL": "egl"}
+        subprocess.run([programs / "lerobot-eval", *words], check=True, env=environment)
     (task,) = json.loads((output / "eval_info.json").read_text())["per_task"]
     return [bool(success) for success in task["metrics"]["successes"]]
 

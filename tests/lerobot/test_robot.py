@@ -53,7 +53,7 @@ def test_an_arm_that_is_not_there_is_one_error():
     ("robot", "said"),
     [
         ({"type": "arm7"}, r"no robot of type 'arm7': expected one of .*so101_follower"),
-        ({**SO101, "prot": 1}, "LeRobot refuses its config of so101_follower"),
+        ({**SO101, "prot": 1}, "LeRobot cannot make a so101_follower"),
         (
             {name: SO101[name] for name in ("type", "port")},
             "does not say disable_torque_on_disconnect",
@@ -88,7 +88,7 @@ def test_a_session_on_it_is_a_dataset_that_lerobot_reads(server, tmp_path, monke
     settings = {"robot": SIMULATED, "units": ALOHA_UNITS, **REST, "control_rate_hz": 50}
     settings |= {"start": "here", "pictures_have_noise": False}
     (tmp_path / "arm.json").write_text(json.dumps(settings))
-    monkeypatch.setattr(drive_run, "_operator", lambda *_: Keys([[(3.0, "success")]]))
+    monkeypatch.setattr(drive_run, "_operator", lambda *_: Keys([[(20.0, "success")]]))
     driven = tmp_path / "driven"
     words = ["--robot", "lerobot", "--robot-config", str(tmp_path / "arm.json")]
     words += ["--server", server, "--camera", "ego_view=top", "--stale-s", "5", "--frozen-s", "5"]

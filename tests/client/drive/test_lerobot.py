@@ -126,6 +126,11 @@ def test_it_is_released_once_however_often_it_is_said(robot, arm):
     assert arm.calls == ["disconnect"]
 
 
+def test_a_start_of_zero_is_a_start(arm):
+    described = make_robot("lerobot", {**SETTINGS, "start": 0}).describe()
+    np.testing.assert_array_equal(described.start, np.zeros(3))
+
+
 def test_what_is_not_calibrated_is_not_driven(arm):
     arm.is_calibrated = False
     with pytest.raises(UsageError, match="run lerobot-calibrate"):

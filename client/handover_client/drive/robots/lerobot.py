@@ -121,7 +121,7 @@ class LeRobotRobot:
             joints=self._joints,
             units=self._units,
             cameras=self._cameras,
-            control_rate_hz=self._settings.control_rate_hz,
+            control_rate_hz=self._settings.rate_hz,
             limits=self._limits,
             start=self._start,
             pictures_have_noise=self._settings.pictures_have_noise,
@@ -130,7 +130,7 @@ class LeRobotRobot:
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            self._wake.wait(1 / self._settings.control_rate_hz)
+            self._wake.wait(1 / self._settings.rate_hz)
             self._wake.clear()
             with self._lock:
                 command = self._command

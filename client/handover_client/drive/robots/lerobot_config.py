@@ -43,9 +43,9 @@ class LeRobotSettings:
     """What --robot-config says; empty where it has to be said, by a clear error."""
 
     robot: str | Mapping[str, Any] = ""
-    control_rate_hz: float = 0.0
+    control_rate_hz: float | None = None
     limits: Mapping[str, Any] | None = None
-    start: str | Mapping[str, float] | None = None
+    start: str | float | Mapping[str, float] | None = None
     units: Mapping[str, str] | None = None
     joints: Sequence[str] | Mapping[str, str] | None = None
     pictures_have_noise: bool = True
@@ -60,16 +60,21 @@ class LeRobotSettings:
                 ("limits", f"of each joint: {', '.join(_LIMITS)}", self.limits),
                 ("start", "the pose of each joint, or here", self.start),
             )
-            if not given
+            if given in (None, "")
         ]
         if missing:
             raise UsageError(
                 f"--robot lerobot needs in --robot-config: {'; '.join(missing)}: see docs/robot.md"
             )
-        if not 1 <= self.control_rate_hz <= 1000:
+        if not 1 <= self.rate_hz <= 1000:
             raise UsageError(
-                f"control_rate_hz is {self.control_rate_hz:g}, expected 1 to 1000 (--robot-config)"
+                f"control_rate_hz is {self.rate_hz:g}, expected 1 to 1000 (--robot-config)"
             )
+
+    @property
+    def rate_hz(self) -> float:
+        """The control rate, once it is checked that there is one."""
+        return self.control_rate_hz or 0.0
 
 
 def joint_features(

@@ -46,7 +46,7 @@ def load_robot(robot: str | Mapping[str, Any]) -> Any:
     except HandoverError:
         raise
     except Exception as error:  # of LeRobot, or of a plugin: whatever it is, it names the config
-        raise UsageError(f"LeRobot refuses its config of {kind}: {_line(error)}") from error
+        raise UsageError(f"LeRobot cannot make a {kind}: {_line(error)}") from error
 
 
 def motor_units(robot: Any, prefix: str = "") -> dict[str, str]:
