@@ -72,3 +72,37 @@ class SimulatedAloha(Robot):
         print("the task is done" if self._sim.is_done() else "the task is not done", flush=True)
         self._sim.release()
         self._connected = False
+
+
+@RobotConfig.register_subclass("point_aloha")
+@dataclass
+class PointAlohaConfig(RobotConfig):
+    """Nothing to set."""
+
+
+class PointAloha(SimulatedAloha):
+    """The same joints and camera without a simulation: at once where they were sent."""
+
+    config_class = PointAlohaConfig
+    name = "point_aloha"
+
+    def __init__(self, config):
+        Robot.__init__(self, config)
+        self._joints = dict.fromkeys(self.action_features, 0.0)
+        self._connected, self.cameras, self._sent = False, {}, []
+
+    def connect(self, calibrate=True):
+        self._connected = True
+
+    def get_observation(self):
+        return {**self._joints, "top": np.zeros((480, 640, 3), np.uint8)}
+
+    def send_action(self, action):
+        self._joints = {name: float(action[name]) for name in self.action_features}
+        self._sent.append(list(self._joints.values()))
+        return action
+
+    def disconnect(self):
+        way = np.ptp(np.array(self._sent), axis=0).max() if self._sent else 0.0
+        print(f"{len(self._sent)} actions, at most {way:.3f} rad apart", flush=True)
+        self._connected = False
