@@ -1,5 +1,8 @@
 """GR00T N1.6 policies: the only place where the server imports the model, and with it PyTorch."""
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 from handover_common import MissingExtra
@@ -12,7 +15,20 @@ def load_groot(checkpoint: str, **options: Any) -> Policy:
     Raises MissingExtra, or the model's errors about the checkpoint or the device.
     """
     try:
-        from handover_model import load_policy
+        with _without_collections():
+            from handover_model import load_policy
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "torch", "serve") from None
     return load_policy(checkpoint, **options)
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Leave Python's garbage alone: PyTorch's import makes none, and is looked through for it."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

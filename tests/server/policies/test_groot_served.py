@@ -1,6 +1,8 @@
 """A GR00T checkpoint behind the server: the same bits as in process, whoever else asks."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +136,21 @@ def test_alone_in_a_full_batch_or_among_hostile_ones_the_bits_are_the_same(
         for name, values in alone.action.items():
             assert chunk.action[name].tobytes() == values.tobytes()
     assert sum(each.exception() is None for each in calls) == len(others)
+
+
+def test_python_looks_for_no_garbage_while_pytorch_is_imported():
+    program = (
+        "import gc, sys\n"
+        "from handover_common import HandoverError\n"
+        "from handover_server.policies.groot import load_groot\n"
+        "begun = []\n"
+        "gc.callbacks.append(lambda phase, _: begun.append(phase))\n"
+        "try:\n    load_groot('/no/such/folder')\n"
+        "except HandoverError:\n    print(len(begun), 'torch' in sys.modules, gc.isenabled())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    collections, *others = done.stdout.split()
+    assert others == ["True", "True"]
+    assert int(collections) < 20
