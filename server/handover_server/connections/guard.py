@@ -31,7 +31,7 @@ _OF_A_MESSAGE = 1024  # headers and acknowledgements on the wire, beside a messa
 _FORGIVEN_PER_S = 1024  # pings, and whatever else is no message
 _SLACK = MIB  # that may stay unfinished for as long as it likes
 _AROUND = 8 * MIB  # what a client may have sent of a message before that was refused
-_LARGE, _QUIET_S = 4 * MIB, 3.0  # what leaves a heap larger than it was, and a pause after it
+_LARGE, _QUIET_S = 4 * MIB, 3.0  # together at a look: heaps grow by it; and a pause after it
 _LOG_S = 10.0  # between two lines in the log
 
 
@@ -134,7 +134,7 @@ class ConnectionGuard:
         self._close_largest(open_now)
         self._close_surplus(open_now)
         unfinished = sum(each.unfinished for each in open_now)
-        if unfinished > _LARGE or any(size > _LARGE for _, size in delivered):
+        if unfinished > _LARGE or sum(size for _, size in delivered) > _LARGE:
             self._large_s = time.monotonic()
         self._clean_up(self._closed.total() > shut)
         self._tell()

@@ -187,13 +187,16 @@ def test_the_log_names_the_address_and_the_reason(guard_of, ends, caplog):
     assert "closed 1 connection(s) of 127.0.0.1: it holds too much" in caplog.text
 
 
-def test_memory_is_given_back_after_large_messages(monkeypatch, ends):
+@pytest.mark.parametrize("messages", [1, 10])
+def test_memory_is_given_back_after_large_messages_or_many(monkeypatch, ends, messages):
     given = []
     monkeypatch.setattr(guard_module, "_QUIET_S", 0.01)
+    monkeypatch.setattr(guard_module, "_LOOK_S", 0.5)  # in which all of them come
     guard = ConnectionGuard(LIMITS, lambda: given.append(1))
     guard.watch(ends.port)
     try:
-        guard.delivered("ipv4:127.0.0.1:1", 5 << 20)
+        for _ in range(messages):
+            guard.delivered("ipv4:127.0.0.1:1", (5 << 20) // messages)
         wait_until(lambda: given == [1])
     finally:
         guard.close()
