@@ -3,6 +3,7 @@
 LeRobot itself is not installed here: tests/lerobot drives its real robots.
 """
 
+import importlib.util
 import json
 import threading
 import time
@@ -191,6 +192,7 @@ def test_units_are_one_table():
     assert (units, factors.tolist()) == (("-100 … 100",), [1.0])
 
 
+@pytest.mark.skipif(importlib.util.find_spec("lerobot") is not None, reason="it is installed")
 def test_without_lerobot_it_is_said_what_to_install(tmp_path):
     settings = tmp_path / "arm.json"
     settings.write_text(json.dumps(SETTINGS))
