@@ -71,6 +71,7 @@ def test_a_checkpoint_of_three_cameras_is_trained_served_and_judged(server_bin, 
     flags = (
         *("--embodiment-tag", "NEW_EMBODIMENT", "--max-steps", "2", "--save-steps", "2"),
         *("--global-batch-size", "2", "--dataloader-num-workers", "0", "--device", "cpu"),
+        "--no-cache-features",
         *("--report-to", "none", "--cache-dir", tmp_path / "cache"),
     )
     base = ROOT / "checkpoints/aloha-mini-base"
