@@ -53,7 +53,8 @@ class SquareResizer:
             source += f":range={_RANGES[like.color_range]}"
         color = f"out_color_matrix=bt601:out_range={'tv' if 'yuv' in pixel_format else 'pc'}"
         self._graph = Graph()
-        self._graph.threads = 1
+        if hasattr(self._graph, "threads"):  # not in PyAV 15, which LeRobot holds
+            self._graph.threads = 1
         stages = [
             self._graph.add("buffer", source),
             self._graph.add("crop", f"{side}:{side}:{left}:{top}"),
