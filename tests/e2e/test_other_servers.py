@@ -99,15 +99,6 @@ def test_info_and_bench_speak_the_protocol(addresses, scheme, tmp_path):
     assert figures["requests"] > 0
 
 
-@pytest.mark.slow
-def test_two_servers_of_other_protocols_are_compared(addresses, tmp_path):
-    runs = tmp_path / "runs"
-    servers = (addresses["openpi"], addresses["groot"])
-    run(SIM_HANDOVER, "compare", *servers, "--until-decided", "--episodes", "1", "--runs", runs)
-    assert played(runs / "a") == played(runs / "b")
-    assert played(runs / "a")[0]["success"]
-
-
 @contextmanager
 def documented(server_bin: Path, kind: str, log: Path) -> Iterator[str]:
     """A server written from another project's documentation, with the shipped checkpoint."""
