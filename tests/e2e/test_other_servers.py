@@ -16,7 +16,7 @@ from .test_closed_loop_chain import SIM_HANDOVER, rollout, run
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
 CHECKPOINT = ROOT / "checkpoints/aloha-mini"
-TIMES = ("latency_ms", "stage_ms", "wall_s", "outages")
+TIMES = ("latency_ms", "stage_ms", "wall_s", "cpu_s", "outages")
 SHORT = ("--max-steps", "100", "--seed", "1000")
 GR1 = {"left_arm": 7, "left_hand": 6, "right_arm": 7, "right_hand": 6, "waist": 3}
 
