@@ -12,17 +12,15 @@ from typing import Any
 # What PyTorch's CPU allocator and CUDA's libraries say in a plain RuntimeError.
 _SIGNS = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
-# From glibc's malloc.h. What is larger than 32 MiB, the most that it accepts here, is mapped and
-# given back by itself. gRPC's Python copies a message twice: on fresh pages that took twice as
-# long, while everybody waits. ConnectionGuard gives the memory of large messages back once none
-# came for a while.
+# From glibc's malloc.h. 32 MiB is the most that its own adjusting of these comes to. What is larger
+# than a raw frame of 1080p is mapped and given back by itself: a heap keeps what lies below others.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _HEAPS = 2  # gRPC's threads come and go: each would leave a heap with something in its middle
-_KEPT_BYTES, _MAPPED_BYTES = 128 * 1024 * 1024, 32 * 1024 * 1024
+_KEPT_BYTES, _MAPPED_BYTES = 32 * 1024 * 1024, 8 * 1024 * 1024
 
 
 def keep_freed_memory() -> None:
-    """Make the C library keep what a request has freed, up to 128 MiB in each of two heaps.
+    """Make the C library keep what a request has freed, up to 32 MiB in each thread's heap.
 
     By default it returns an image's pages to the kernel and maps them again, one fault each, for
     the next image: 600 faults, or 1 ms, for a JPEG of 480x640.
