@@ -14,13 +14,16 @@ pytest.importorskip("mujoco", reason="needs the extra 'sim'")
 RECIPE = Path(__file__).resolve().parents[2] / "training/recipes/aloha_mini.sh"
 TINY = {
     "MAKE_BASE": "1",
-    "DEMONSTRATIONS": "2",
+    "TRANSFERS": "2",
+    "INSERTIONS": "2",
     "SNAPSHOTS": "14",  # of every twelve episodes two are held out
     "ON_THE_WAY": "4",
     "LOOSE": "2",
     "VISION_STEPS": "2",
     "STEPS": "2",
-    "CORRECTIONS": "1",
+    "CORRECTED_TRANSFERS": "1",
+    "CORRECTED_INSERTIONS": "1",
+    "HELD_OUT": "0",
     "MORE_STEPS": "2",
     "SAVE_STEPS": "2",
     "BATCH": "4",

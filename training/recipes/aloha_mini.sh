@@ -12,13 +12,12 @@ work=${1:-./outputs/aloha-mini}
 checkpoint=${2:-checkpoints/aloha-mini}
 SIM=${SIM:-.venv-sim/bin/python} SERVER=${SERVER:-.venv-server/bin/python}
 PORT=${PORT:-50077} BASE=${BASE:-checkpoints/aloha-mini-base}
-DEMONSTRATIONS=${DEMONSTRATIONS:-200} STEPS=${STEPS:-16000}
-CORRECTIONS=${CORRECTIONS:-150} MORE_STEPS=${MORE_STEPS:-8000} ROLLOUTS=${ROLLOUTS:-500}
+TRANSFERS=${TRANSFERS:-200} INSERTIONS=${INSERTIONS:-250} STEPS=${STEPS:-5000}
+CORRECTED_TRANSFERS=${CORRECTED_TRANSFERS:-40} CORRECTED_INSERTIONS=${CORRECTED_INSERTIONS:-150}
+MORE_STEPS=${MORE_STEPS:-8000} ROLLOUTS=${ROLLOUTS:-500} HELD_OUT=${HELD_OUT:-4}
 SNAPSHOTS=${SNAPSHOTS:-1600} ON_THE_WAY=${ON_THE_WAY:-20} LOOSE=${LOOSE:-40}
 VISION_STEPS=${VISION_STEPS:-4000} SAVE_STEPS=${SAVE_STEPS:-1000} BATCH=${BATCH:-64}
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-tasks="transfer_cube insertion"
-
 handover() { "$SERVER" -m handover_client.cli "$@"; }
 simulate() { "$SIM" -m handover_client.cli "$@"; }
 serve() { # CHECKPOINT
@@ -60,35 +59,34 @@ finetune() { # NAME BASE STEPS DATASET …
     [ -e "$work/$name/model.safetensors" ] || handover finetune --base-model-path "$base" \
         --output-dir "$work/$name" --cache-dir "$work/cache" --max-steps "$steps" \
         --global-batch-size "$BATCH" --learning-rate 1.5e-3 --weight-decay 1e-4 --ema-decay 0.995 \
-        --state-noise 0.007 --no-random-crop --save-steps "$SAVE_STEPS" --report-to none \
-        --device cpu --dataset-path "$@"
+        --state-noise 0.007 --no-random-crop --max-delay-steps 8 --val-episodes "$HELD_OUT" \
+        --save-steps "$SAVE_STEPS" --report-to none --device cpu --dataset-path "$@"
 }
-for task in $tasks; do record "$task" "$task" "$DEMONSTRATIONS" --seed 5000; done
-finetune first "$BASE" "$STEPS" "$work/groot_transfer_cube" "$work/groot_insertion"
+record transfer_cube transfer_cube "$TRANSFERS" --seed 5000
+record insertion insertion "$INSERTIONS" --seed 5000
+finetune first "$BASE" "$STEPS" "$work/groot_transfer_cube" "$work/groot_insertion" \
+    --mix groot_transfer_cube=0.35 groot_insertion=0.65
 
 # The policy drives, the expert takes over where it goes wrong, and what it does then is learnt.
-if [ "$CORRECTIONS" -gt 0 ]; then
-    serve "$work/first"
-    for task in $tasks; do
-        record "${task}_corrected" "$task" "$CORRECTIONS" --seed 50000 \
-            --server 127.0.0.1:"$PORT" --takeover
-    done
-    stop_serving
-    finetune last "$work/first" "$MORE_STEPS" "$work/groot_transfer_cube" \
-        "$work/groot_insertion" "$work/groot_transfer_cube_corrected" \
-        "$work/groot_insertion_corrected"
-    trained=$work/last
-else
-    trained=$work/first
-fi
+correct() { # TASK EPISODES
+    record "$1_corrected" "$1" "$2" --seed 50000 --server 127.0.0.1:"$PORT" --takeover
+}
+serve "$work/first"
+correct insertion "$CORRECTED_INSERTIONS"
+correct transfer_cube "$CORRECTED_TRANSFERS"
+stop_serving
+finetune last "$work/first" "$MORE_STEPS" "$work/groot_transfer_cube" "$work/groot_insertion" \
+    "$work/groot_transfer_cube_corrected" "$work/groot_insertion_corrected" \
+    --mix groot_transfer_cube=0.22 groot_insertion=0.38 \
+    groot_transfer_cube_corrected=0.1 groot_insertion_corrected=0.3
 
 # Its success on unseen seeds, and the release.
-serve "$trained"
-for task in $tasks; do
+serve "$work/last"
+for task in transfer_cube insertion; do
     [ -e "$work/rollout_$task" ] || simulate rollout --server 127.0.0.1:"$PORT" --task "$task" \
         --seed 10000 --episodes "$ROLLOUTS" --execute-steps 8 --videos none \
         --output "$work/rollout_$task"
 done
 stop_serving
-"$SERVER" -m handover_training.aloha_mini release --trained "$trained" --output "$checkpoint" \
+"$SERVER" -m handover_training.aloha_mini release --trained "$work/last" --output "$checkpoint" \
     --rollouts "$work/rollout_transfer_cube/metrics.json" "$work/rollout_insertion/metrics.json"

@@ -90,8 +90,13 @@ def draw_flow(
 
 
 def draw_delay(most: int, generator: np.random.Generator) -> int:
-    """Draw how many steps of a training chunk are given clean: 0 to `most`, all as likely."""
-    return int(generator.integers(0, most, endpoint=True))
+    """Draw how many steps of a training chunk are given clean: 0 in half of the draws, else 1 to
+    `most`, all as likely.
+
+    The first steps are executed, and they are in the loss of short delays alone: were all delays
+    as likely, a long one would take the training from them.
+    """
+    return int(generator.integers(1, most, endpoint=True)) if generator.random() < 0.5 else 0
 
 
 def clean_steps(delay: Tensor, horizon: int) -> Tensor:

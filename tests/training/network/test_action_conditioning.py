@@ -23,11 +23,12 @@ def plan(settings):
     return make_plan(dataclasses.replace(settings, max_delay_steps=MOST))
 
 
-def test_delays_are_drawn_evenly_up_to_the_largest():
+def test_half_of_the_delays_are_none_and_the_others_even_up_to_the_largest():
     draws = [draw_delay(3, np.random.default_rng(place)) for place in range(4000)]
     counts = np.bincount(draws)
     assert len(counts) == 4
-    assert (np.abs(counts - 1000) < 150).all()
+    assert abs(counts[0] - 2000) < 150
+    assert (np.abs(counts[1:] - 2000 / 3) < 120).all()
 
 
 def batch_of(plan):
