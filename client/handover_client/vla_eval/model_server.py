@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import anyio.to_thread
+import anyio.to_thread  # pyright: ignore[reportMissingImports]
 import numpy as np
 from handover_common import UsageError
 from handover_envs.tasks import find_task

@@ -32,7 +32,7 @@ class FrozenFeatures:
         for name, weight in sorted(self._backbone.named_parameters()):
             if not weight.requires_grad:
                 digest.update(name.encode())
-                digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+                digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def compute(self, samples: Sequence[NetworkSample]) -> Tensor:
