@@ -183,8 +183,8 @@ def test_the_client_loads_nothing_but_its_base_packages():
 
 
 TYPE_CHECKER = "typeguard"  # what tyro loads for `X | None`: write Optional[X] in a config
-# have tuples or dicts as defaults, which tyro cannot check without
-SLOWER = {"finetune", "record", "convert", "rollout"}
+# have tuples or dicts, which tyro cannot check without
+SLOWER = {"card", "convert", "finetune", "record", "rollout"}
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if COMMANDS[name].exists()])
