@@ -23,7 +23,12 @@ class ChannelSecurity:
     token: str | None = field(default=None, repr=False)
 
     def check(self, address: str) -> None:
-        """Raise UsageError where a token would cross the network unencrypted."""
+        """Raise UsageError where a token would cross the network unencrypted, or cannot be sent."""
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise UsageError(
+                "the token has characters that no header carries, such as a line's end: expected "
+                "printable ASCII, as in the server's token file (strip() it)"
+            )
         hosts = [part.rpartition(":")[0] for part in address.split(",")]
         if self.token is not None and not self.tls and not all(map(is_loopback, hosts)):
             raise UsageError(

@@ -86,6 +86,12 @@ def test_a_token_never_goes_unencrypted_over_the_network():
     ChannelSecurity().check("gpu-host:50051")
 
 
+@pytest.mark.parametrize("token", [f"{TOKEN}\n", "schlüssel-" * 4])
+def test_a_token_that_no_header_carries_is_refused_before_anything_is_sent(token):
+    with pytest.raises(UsageError, match="printable ASCII"):
+        PolicyClient.connect("127.0.0.1:1", security=ChannelSecurity(token=token))
+
+
 def test_a_token_is_in_no_repr(trusting):
     security = dataclasses.replace(trusting, token=TOKEN, client_key=b"private")
     assert TOKEN not in repr(security)

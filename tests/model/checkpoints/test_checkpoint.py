@@ -169,7 +169,7 @@ def test_settings_of_processor_and_network_must_agree(copy):
 
 def test_an_embodiment_needs_a_slot_that_the_network_has(copy):
     (copy / "embodiment_id.json").write_text('{"gr1": 20}')
-    with pytest.raises(CheckpointError, match="slot 20, but the network has 1"):
+    with pytest.raises(CheckpointError, match="slot 20, but the network has 4"):
         load_checkpoint(copy).processor()
 
 

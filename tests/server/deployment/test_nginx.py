@@ -48,7 +48,7 @@ def observation() -> Observation:
 
 def test_robots_reach_the_servers_that_live(fleet):
     replicas, address, secrets = fleet
-    ca, token = (secrets / "ca.pem").read_bytes(), (secrets / "token").read_text()
+    ca, token = (secrets / "ca.pem").read_bytes(), (secrets / "token").read_text().strip()
     security, seen = ChannelSecurity(tls=True, ca=ca, token=token), observation()
     with PolicyClient.connect(address, timeout_s=TIMEOUT_S, security=security) as client:
         with client.stream() as stream:  # 37 MB, more than any one message may have
