@@ -21,8 +21,8 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 handover() { "$SERVER" -m handover_client.cli "$@"; }
 simulate() { "$SIM" -m handover_client.cli "$@"; }
 serve() { # CHECKPOINT
-    handover serve --checkpoint "$1" --port "$PORT" &
-    server=$!
+    "$SERVER" -m handover_client.cli serve --checkpoint "$1" --port "$PORT" &
+    server=$! # of the server itself, not of a shell around it
     trap 'kill $server' EXIT
 }
 stop_serving() {

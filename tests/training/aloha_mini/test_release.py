@@ -13,6 +13,7 @@ from handover_training.aloha_mini.base import write_base
 from handover_training.aloha_mini.configs import BaseConfig, ReleaseConfig
 from handover_training.aloha_mini.network import SHIPPED, draw_network
 from handover_training.aloha_mini.release import release
+from handover_training.errors import TrainingError
 from handover_training.finetuning.run import finetune
 from safetensors.torch import load_file, save_file
 
@@ -52,11 +53,14 @@ def test_a_finetuned_base_is_released_with_its_record_and_its_rollouts(
 ):
     run = tmp_path / "run"
     finetune(replace(run_settings, base_model_path=str(made), output_dir=run, max_steps=1))
+    trained = load_checkpoint(run)
+    played = trained.hash(trained.processor())
+    settings = {"task": "transfer_cube", "execute_steps": 4, "checkpoint_hash": played}
     metrics = {
         "success_rate": 0.9,
         "wilson_95": [0.8, 0.95],
         "episodes": 40,
-        "settings": {"task": "transfer_cube", "execute_steps": 4},
+        "settings": settings,
     }
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     output = tmp_path / "shipped"
@@ -67,6 +71,11 @@ def test_a_finetuned_base_is_released_with_its_record_and_its_rollouts(
     assert "| transfer_cube | 40 | 4 | 90.0% | 80.0% … 95.0% |" in card
     assert "Data: 1 recorded demonstrations" in card
     assert load_checkpoint(output).processor().horizon == 16
+    settings["checkpoint_hash"] = "0" * 64  # that of a server which went on serving
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(TrainingError, match=f"checkpoint 000000000000, expected {played[:12]}"):
+        release(ReleaseConfig(run, tmp_path / "other", (tmp_path / "metrics.json",)))
+    assert not (tmp_path / "other").exists()
 
 
 def test_both_checkpoints_that_ship_are_small_together():

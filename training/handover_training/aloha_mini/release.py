@@ -12,6 +12,7 @@ from handover_model.network import read_json
 from handover_training.aloha_mini.configs import ReleaseConfig
 from handover_training.aloha_mini.processing import IMAGE_EDGE
 from handover_training.checkpoints.record import RECORD_FILE
+from handover_training.errors import TrainingError
 
 _NAMES = (
     *("config.json", "eagle_config.json", "processor_config.json", "embodiment_id.json"),
@@ -20,17 +21,33 @@ _NAMES = (
 
 
 def release(config: ReleaseConfig) -> Path:
-    """Write the checkpoint folder; it is there whole or not at all."""
+    """Write the checkpoint folder; it is there whole or not at all.
+
+    Raises TrainingError for a rollout of another checkpoint.
+    """
+    rollouts = [read_json(path) for path in config.rollouts]
+    _check_played(config.trained, dict(zip(config.rollouts, rollouts, strict=True)))
     fresh = config.output.with_name(f".{config.output.name}.new-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     for name in _NAMES:
         shutil.copy2(config.trained / name, fresh / name)
-    rollouts = [read_json(path) for path in config.rollouts]
     write_card(fresh, _card(config.output.name, fresh, rollouts))
     shutil.rmtree(config.output, ignore_errors=True)
     fresh.rename(config.output)
     return config.output
+
+
+def _check_played(trained: Path, rollouts: Mapping[Path, Mapping[str, Any]]) -> None:
+    checkpoint = load_checkpoint(trained)
+    expected = checkpoint.hash(checkpoint.processor())
+    for path, metrics in rollouts.items():
+        played = metrics["settings"]["checkpoint_hash"]
+        if played != expected:
+            raise TrainingError(
+                f"{path} was played by checkpoint {played[:12]}, expected {expected[:12]} of "
+                f"{trained}: play it again"
+            )
 
 
 def _card(name: str, folder: Path, rollouts: Sequence[Mapping[str, Any]]) -> str:
