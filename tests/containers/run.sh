@@ -135,7 +135,7 @@ for image in python:3.11-slim-bookworm handover-server:cpu handover-replay hando
 done
 if [ -n "${RESULT:-}" ]; then
   what="sizes of the images in MB (the base is included in each), and what tests/containers/run.sh saw"
-  printf '{\n  "what": "%s",\n  "engine": "%s",\n  "images_mb": {%s},\n  "promises": "all kept",\n' \
+  printf '{\n  "what": "%s",\n  "engine": "%s",\n  "images_mb": {%s},\n  "promises": "all kept",\n  "command": "tests/containers/run.sh",\n' \
     "$what" "$($DOCKER --version)" "$sizes" >"$RESULT"
   printf '  "episodes": %d,\n  "stopped_after_ms": %d,\n  "machine": {"cores": %d, "system": "%s"}\n}\n' \
     "$EPISODES" "$took_ms" "$(nproc)" "$(uname -srm)" >>"$RESULT"

@@ -177,7 +177,7 @@ def _slots(base: ProcessorConfig, tags: Iterable[str], config: ModelConfig) -> d
         free = [one for one in range(slot, -1, -1) if one not in slots.values()]
         if not free:
             raise TrainingError(
-                f"the base checkpoint has {config.max_num_embodiments} slots for embodiments, "
+                f"the base checkpoint's slots for embodiments: {config.max_num_embodiments}, "
                 f"expected one for each of {', '.join(tags)} (--embodiment-tag)"
             )
         slots[tag] = free[0]
