@@ -122,12 +122,19 @@ class LoggedRobot(TableRobot):
         super().__init__(start)
         self.log = open(log, "a", buffering=1)  # noqa: SIM115, closed with the process
 
+    def set_up(self, episode):
+        super().set_up(episode)
+        self._write("set_up")
+
     def command(self, target):
         super().command(target)
-        self.log.write(json.dumps(["command", time.monotonic(), target[0]]) + "\n")
+        self._write("command")
 
     def hold(self):
-        self.log.write(json.dumps(["hold", time.monotonic(), self.joints[0]]) + "\n")
+        self._write("hold")
 
     def release(self):
-        self.log.write(json.dumps(["release", time.monotonic(), self.joints[0]]) + "\n")
+        self._write("release")
+
+    def _write(self, name):
+        self.log.write(json.dumps([name, time.monotonic(), self.joints[0]]) + "\n")
