@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handover_envs.experts import pushes
 from handover_training.aloha_mini.configs import SnapshotsConfig
 from handover_training.aloha_mini.data.draw import (
     PosableSimulator,
     draw_snapshots,
     mirrored,
-    pushes,
 )
 
 pytestmark = pytest.mark.sim

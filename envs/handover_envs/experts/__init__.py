@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from handover_common import lazy
 
 if TYPE_CHECKING:
+    from handover_envs.experts.disturbances import disturbed_targets, misses, pushes
     from handover_envs.experts.expert import (
         Expert,
         ScriptedPolicy,

@@ -35,6 +35,9 @@ class RecordConfig:
     camera: tuple[str, ...] = ()
     """NAME=SIMCAMERA …: film the simulator's cameras as observation.images.NAME. By default top=top
     alone is filmed."""
+    disturb: bool = False
+    """Lead the robot astray as a learner would: grasps beside their aim and pushes of the arms,
+    drawn for each seed. `action` is what the expert meant, not what the robot played (DART)."""
     server: str = ""
     """Policy server, as rollout's, that drives until the expert takes over; needs --takeover."""
     takeover: bool = False
@@ -76,6 +79,10 @@ def check(config: RecordConfig) -> None:
     check_range(config, "fps", least=1, most=50)
     check_range(config, "image_size", least=16, most=480)
     config.cameras()
+    if config.disturb and config.takeover:
+        raise UsageError(
+            "--disturb is for demonstrations; in a --takeover the policy errs itself"
+        )
     if config.takeover != bool(config.server):
         raise UsageError("--server HOST:PORT and --takeover belong together: give both")
     check_range(config, "execute_steps", least=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from handover_envs.experts.disturbances import disturbed_targets
 from handover_envs.experts.expert import Expert
 from handover_envs.record.filming import Film, FilmedEpisode, film
 from handover_envs.simulator.rendering import LookName
@@ -21,6 +22,7 @@ class DemonstrationTask:
     task: TaskName
     seed: int
     film: Film
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,23 @@ def demonstrate(task: DemonstrationTask) -> Demonstration | None:
     Physics takes half a second and rendering many, so the episode is first played unrendered.
     """
     plan = expert(task.task).plan(task.seed)
+    played = plan.targets
+    if task.disturbed:
+        rng = np.random.default_rng([task.seed, 1])
+        played = disturbed_targets(expert(task.task), task.seed, rng)
     simulator = simulator_of(task.task, task.film.look)
     simulator.reset(task.seed)
-    rewards = np.array([simulator.step(targets) for targets in plan.targets])
+    rewards = np.array([simulator.step(targets) for targets in played])
     if rewards[-1] != SUCCESS_REWARD:
         return None
     simulator.reset(task.seed)
-    plain = None if task.film.look == "default" else simulator_of(task.task, "default")
-    if plain:
-        plain.reset(task.seed)
-    filmed = film(simulator, plain, plan, task.film)
+    filmed = film(simulator, plain_of(task.task, task.film), plan, task.film, played)
     return Demonstration(task.seed, filmed, rewards, simulator.start_poses)
+
+
+def plain_of(task: TaskName, film: Film) -> AlohaSimulator | None:
+    """Return the simulator to compare a film's look with; None where it is the default one."""
+    return None if film.look == "default" else simulator_of(task, "default")
 
 
 # A worker plays many episodes: these keep what takes seconds to load. Each reset starts afresh.

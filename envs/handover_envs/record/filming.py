@@ -64,11 +64,16 @@ class FilmedEpisode:
 
 
 def film(
-    simulator: AlohaSimulator, plain: AlohaSimulator | None, plan: Trajectory, film: Film
+    simulator: AlohaSimulator,
+    plain: AlohaSimulator | None,
+    plan: Trajectory,
+    film: Film,
+    played: np.ndarray | None = None,
 ) -> FilmedEpisode:
     """Play a plan from where the simulator is, and film it.
 
-    plain: a simulator at the same place in the default look, to compare some frames with.
+    plain: a simulator of the default look, to compare some frames with
+    played: what the robot is told instead of the plan's targets; actions are the plan's anyway
     """
     times_s = film.times_s(len(plan.targets))
     drawn_at = nearest_steps(times_s, len(plan.targets)).tolist()
@@ -83,17 +88,16 @@ def film(
             )
             for name in film.cameras
         }
-        for step, targets in enumerate(plan.targets):
+        for step, targets in enumerate(plan.targets if played is None else played):
             states.append(simulator.state.astype(np.float32))
             if step in drawn_at:
                 frames = _draw(simulator, film)
                 for name, frame in frames.items():
                     recorders[name].add(frame)
                 if plain and step in compared_at:
+                    plain.show(simulator.qpos)
                     differences += _differences(frames, _draw(plain, film))
             simulator.step(targets)
-            if plain:
-                plain.step(targets)
     return FilmedEpisode(
         state=joints_at(np.array(states), times_s),
         action=plan.at(times_s),

@@ -14,7 +14,7 @@ from handover_common import HandoverError
 from handover_conversion import DatasetError
 
 from handover_envs.experts.inverse_kinematics import HOME_ANGLES, OutOfReach
-from handover_envs.record.demonstration import Demonstration, expert, simulator_of
+from handover_envs.record.demonstration import Demonstration, expert, plain_of, simulator_of
 from handover_envs.record.filming import Film, film
 from handover_envs.simulator.simulator import AlohaSimulator, SimulationFailed
 from handover_envs.tasks.names import TaskName
@@ -96,7 +96,10 @@ def _take_over(task: TakeoverTask) -> Demonstration | str | None:
         return None
     if rewards[-1] != SUCCESS_REWARD:
         return None
-    filmed = film(*_at_takeover(task, simulator, played), plan, task.film)
+    simulator.reset(task.seed)  # physics repeats itself bit for bit
+    for targets in played:
+        simulator.step(targets)
+    filmed = film(simulator, plain_of(task.task, task.film), plan, task.film)
     at_s = len(played) / CONTROL_RATE_HZ
     notes = {"intervention": {"reason": reason, "at_s": at_s}}
     return Demonstration(task.seed, filmed, rewards, places, notes)
@@ -132,16 +135,3 @@ def _drive(task: TakeoverTask, simulator: AlohaSimulator) -> tuple[list[np.ndarr
             if score.strict_success:
                 return played, ""
     return played, "" if score.success else "late"
-
-
-def _at_takeover(
-    task: TakeoverTask, simulator: AlohaSimulator, played: list[np.ndarray]
-) -> tuple[AlohaSimulator, AlohaSimulator | None]:
-    """Bring the simulators to where the expert took over: physics repeats itself bit for bit."""
-    plain = None if task.film.look == "default" else simulator_of(task.task, "default")
-    for each in (simulator, plain):
-        if each:
-            each.reset(task.seed)
-            for targets in played:
-                each.step(targets)
-    return simulator, plain

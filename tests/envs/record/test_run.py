@@ -23,6 +23,7 @@ from handover_common.parallel import Outcome  # noqa: E402
 from handover_conversion import ConvertConfig, convert  # noqa: E402
 from handover_conversion.errors import DatasetError  # noqa: E402
 from handover_conversion.lerobot.frame_statistics import VideoRecorder  # noqa: E402
+from handover_envs.experts.disturbances import disturbed_targets  # noqa: E402
 from handover_envs.experts.expert import Expert, Trajectory  # noqa: E402
 from handover_envs.record import run as recording  # noqa: E402
 from handover_envs.record.command import main  # noqa: E402
@@ -253,6 +254,33 @@ def test_a_demonstration_is_the_plan_and_the_states_before_its_actions(monkeypat
     np.testing.assert_array_equal(filmed.state, np.float32(states[:-1]))
     np.testing.assert_array_equal(episode.rewards, rewards)
     assert filmed.look_difference == RenderDifference(3, 0.0, 0.0)
+
+
+def test_a_disturbed_demonstration_is_the_plan_where_the_robot_was_led_astray(monkeypatch):
+    black = np.zeros((480, 640, 3), np.uint8)
+    monkeypatch.setattr(AlohaSimulator, "render", lambda *_: black)
+    expert, seed = Expert("insertion"), 3
+    episode = demonstrate(DemonstrationTask("insertion", seed, filmed_as("default"), True))
+    assert episode is not None
+    assert episode.rewards[-1] == 4
+    np.testing.assert_array_equal(episode.filmed.action, expert.plan(seed).targets)
+    played = disturbed_targets(expert, seed, np.random.default_rng([seed, 1]))
+    with AlohaSimulator("insertion") as simulator:
+        states = [simulator.reset(seed)]
+        for targets in played:
+            simulator.step(targets)
+            states.append(simulator.state)
+    np.testing.assert_array_equal(episode.filmed.state, np.float32(states[:-1]))
+    exact = demonstrate(DemonstrationTask("insertion", seed, filmed_as("default")))
+    assert exact is not None
+    assert 0.01 < np.abs(exact.filmed.state - episode.filmed.state).max() < 0.5
+
+
+def test_a_disturbed_recording_says_so(asked, tmp_path):
+    main(RecordConfig("transfer_cube", tmp_path / "set", episodes=1, disturb=True))
+    assert "expert meant" in recorded(tmp_path / "set")["disturbed"]
+    main(RecordConfig("transfer_cube", tmp_path / "exact", episodes=1))
+    assert "disturbed" not in recorded(tmp_path / "exact")
 
 
 def test_what_is_recorded_at_the_policys_rate_is_what_conversion_makes_of_50_hz(

@@ -9,18 +9,9 @@ arms in either role.
 from functools import lru_cache
 
 import numpy as np
-from handover_envs.experts import Expert
+from handover_envs.experts import Expert, disturbed_targets
 from handover_envs.simulator import AlohaSimulator, LookName
-from handover_envs.tasks import (
-    CONTROL_RATE_HZ,
-    DEMONSTRATION_STEPS,
-    EXACT,
-    Point,
-    Side,
-    TaskName,
-    find_task,
-)
-from handover_proto import ARM_JOINTS
+from handover_envs.tasks import TaskName, find_task
 
 from handover_training.aloha_mini.configs import SnapshotsConfig
 from handover_training.aloha_mini.data.snapshots import (
@@ -36,7 +27,6 @@ _TABLE_M = ((-0.25, 0.35), (0.25, 0.65))  # or anywhere that both hands reach (x
 _HIGHEST_M = 0.3  # on the table or above it
 # waist, forearm roll and wrist rotation turn the other way in the table's mirror image
 _MIRRORED = np.array([-1, 1, 1, -1, 1, -1, 1, 1])
-_MISS_M, _MOST_M = (0.006, 0.0025, 0.0015), 0.012
 _LAST_STEP = 360  # later the hands rest
 
 
@@ -75,8 +65,7 @@ class SnapshotRenderer:
         rng = np.random.default_rng([seed, 1])
         look: LookName = "fast" if rng.random() < self._config.shadows else "plain"
         simulator = _simulator(task, look)
-        executed = _expert(task).plan(seed, misses(rng)).targets.copy()
-        executed[:, ARM_JOINTS] += pushes(rng, DEMONSTRATION_STEPS)
+        executed = disturbed_targets(_expert(task), seed, rng)
         wanted = set(rng.choice(_LAST_STEP, self._config.on_the_way, replace=False).tolist())
         snapshots, arms = SnapshotWriter(), []
         simulator.reset(seed)
@@ -112,34 +101,6 @@ def mirrored(arms: np.ndarray) -> np.ndarray:
     """
     left, right = np.split(arms, 2)
     return np.concatenate([right * _MIRRORED, left * _MIRRORED])
-
-
-def misses(rng: np.random.Generator) -> dict[Side, Point]:
-    """Draw how far beside its aim each hand grasps, in m; in a quarter of the episodes it does not.
-
-    So the backbone sees objects held askew, as a policy's grasps will hold them.
-    """
-    if rng.random() < 0.25:
-        return dict(EXACT)
-    (lx, ly, lz), (rx, ry, rz) = rng.normal(0, _MISS_M, (2, 3)).clip(-_MOST_M, _MOST_M).tolist()
-    return {"left": (lx, ly, lz), "right": (rx, ry, rz)}
-
-
-def pushes(rng: np.random.Generator, steps: int) -> np.ndarray:
-    """Draw how far the arms are pushed off their path: (steps, 12) float64, rad.
-
-    30 % of the episodes are left undisturbed; in the others each arm gets one or two smooth bumps.
-    """
-    disturbed = np.zeros((steps, 12))
-    if rng.random() < 0.3:
-        return disturbed
-    time_s = np.arange(steps) / CONTROL_RATE_HZ
-    for arm in (slice(0, 6), slice(6, 12)):
-        for _ in range(rng.integers(1, 3)):
-            middle_s, width_s = rng.uniform(0, 6.5), rng.uniform(0.25, 0.7)
-            bump = np.exp(-0.5 * ((time_s - middle_s) / width_s) ** 2)
-            disturbed[:, arm] += bump[:, None] * rng.normal(0, 0.018, 6)
-    return disturbed
 
 
 @lru_cache(maxsize=2)
