@@ -74,10 +74,11 @@ def main(arguments: argparse.Namespace) -> Path:
         found = sorted(
             Path(folder).glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2])
         )
-        runs[task] = [
+        name = f"{Path(folder).resolve().name} {task}"
+        runs[name] = [
             {
                 "step": int(path.name.rpartition("-")[2]),
-                "success_rate": play(path, task, arguments.folder / task / path.name, arguments),
+                "success_rate": play(path, task, arguments.folder / name / path.name, arguments),
                 **measured(path),
             }
             for path in found
@@ -98,13 +99,13 @@ def main(arguments: argparse.Namespace) -> Path:
 def _correlation(runs: dict[str, list[dict[str, Any]]], measure: str) -> dict[str, Any]:
     """Correlate within each run; average by the numbers of checkpoints."""
     parts = {
-        task: spearman(
+        name: spearman(
             np.array([one[measure] for one in found]),
             np.array([one["success_rate"] for one in found]),
         )
-        for task, found in runs.items()
+        for name, found in runs.items()
     }
-    kept = [(value, len(runs[task])) for task, value in parts.items() if value is not None]
+    kept = [(value, len(runs[name])) for name, value in parts.items() if value is not None]
     values, weights = zip(*kept, strict=True) if kept else ((), ())
     mean = float(np.average(values, weights=weights)) if kept else None
     return {"all": mean, **parts}
