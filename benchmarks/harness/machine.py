@@ -21,6 +21,12 @@ class OthersAtWork:
         return round(max(0.0, busy_s - own_s) / (time.monotonic() - self._began), 2)
 
 
+def cpu_s_of(pid: int) -> float:
+    """Give the CPU seconds of a process so far: proc(5), utime and stime."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def describe_run() -> dict[str, object]:
     """Give the hardware, the Python and the command of this process."""
     return {

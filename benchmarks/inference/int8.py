@@ -279,7 +279,7 @@ class _Int8Session(onnxruntime.InferenceSession):
     def __init__(self, model: bytes, *more: Any, **named: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model.onnx")
-            onnx.save(_with_initializers(onnx.load_from_string(model)), path)
+            path.write_bytes(model)
             rounded = Path(folder, "int8.onnx")
             quantize_dynamic(path, rounded, weight_type=QuantType.QInt8, per_channel=True)
             found = Counter(node.op_type for node in onnx.load(rounded).graph.node)
@@ -287,21 +287,6 @@ class _Int8Session(onnxruntime.InferenceSession):
                 raise SystemExit(f"no product of the converted model became int8: {found}")
             print(f"products in int8: {found['MatMulInteger']}, others: {found['MatMul']}")
             super().__init__(rounded.read_bytes(), *more, **named)
-
-
-def _with_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with its weights where the quantizer looks for them."""
-    kept = []
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            value = node.attribute[0].t
-            value.name = node.output[0]
-            model.graph.initializer.append(value)
-        else:
-            kept.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    return model
 
 
 if __name__ == "__main__":

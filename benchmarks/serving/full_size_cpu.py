@@ -9,7 +9,6 @@ weights, which benchmarks.inference.full_size draws; a folder that is there alre
 """
 
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from handover_proto import example_request
 
 from benchmarks.harness.docs_table import markdown, write_table
 from benchmarks.harness.jobs import python
-from benchmarks.harness.machine import OthersAtWork
+from benchmarks.harness.machine import OthersAtWork, cpu_s_of
 from benchmarks.harness.result_file import FOLDER, write_result
 from benchmarks.harness.server_process import server_process
 from benchmarks.serving.load import SERVE
@@ -103,10 +102,10 @@ def _measure(config: FullSizeOnCpu, checkpoint: Path, dtype: Dtype) -> dict[str,
         with PolicyClient.connect(server.address, timeout_s=config.start_s) as client:
             request = example_request(client.info.spec)
             for seed in range(config.chunks + 1):
-                before_s, began_s = _cpu_s(server.pid), time.monotonic()
+                before_s, began_s = cpu_s_of(server.pid), time.monotonic()
                 client.infer(request.observation, seed=seed, timeout_s=config.start_s)
                 took_s.append(time.monotonic() - began_s)
-                cpu_s.append(_cpu_s(server.pid) - before_s)
+                cpu_s.append(cpu_s_of(server.pid) - before_s)
         status = Path(f"/proc/{server.pid}/status").read_text()
     figures = {
         "serving_s": round(ready_s, 1),
@@ -145,12 +144,6 @@ def _check_memory(dtype: Dtype) -> None:
             f"{dtype} needs about {needed / _GIB:.0f} GiB, {room / _GIB:.0f} GiB are free: end "
             "other work, or measure fewer --dtypes"
         )
-
-
-def _cpu_s(pid: int) -> float:
-    """CPU seconds of a process so far: proc(5), utime and stime."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _gib(status: str, field: str) -> float:

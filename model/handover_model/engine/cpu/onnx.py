@@ -1,23 +1,20 @@
 """ONNX Runtime backend of the CPU engine, for small networks, where PyTorch's calls cost too much.
 
-Reading an observation, preparing the action head for it, and one denoising step are traced and
-converted when a policy is loaded, for its cameras' sizes and any length of instruction; nothing is
-kept on disk. Where the policy has learnt to continue a prefix, the step is told which actions are
-given, maybe none. Requests of other sizes, and those that are guided to a prefix (they need
-gradients), are computed by PyTorch.
+Reading an observation, preparing the action head for it, and one denoising step are converted when
+a policy is loaded, for its cameras' sizes and any length of instruction; nothing is kept on disk.
+Where the policy has learnt to continue a prefix, the step is told which actions are given, maybe
+none. Requests of other sizes, and those that are guided to a prefix (they need gradients), are
+computed by PyTorch.
 """
 
-import io
-import warnings
 from dataclasses import replace
-from typing import Any
 
 import onnxruntime
 import torch
 from torch import Tensor, nn
-from torch.onnx import register_custom_op_symbolic  # pyright: ignore[reportPrivateImportUsage]
 
 from handover_model.engine.cpu.engine import CpuRequest, TorchBackend
+from handover_model.engine.cpu.onnx_recorder import write_model
 from handover_model.engine.functional.action_head import (
     SELF,
     TEXT,
@@ -39,13 +36,11 @@ from handover_model.engine.functional.token_layout import TokenLayout
 from handover_model.network.dit import Memory
 from handover_model.network.real_time_chunking import CleanPrefix, choose_sampler, no_prefix
 
-OPSET = 20  # the first with GELU's tanh form, the last that PyTorch's tracing exporter writes
 WARNING = 2  # ONNX Runtime's level; it warns about machines that it cannot inspect
-FLOAT = 1  # ONNX's number for float32
 
 
 class ReadModule(nn.Module):
-    """The backbone as a module, for tracing."""
+    """The backbone as a module, to convert."""
 
     def __init__(self, weights: EngineWeights, request: CpuRequest) -> None:
         super().__init__()
@@ -63,7 +58,7 @@ class ReadModule(nn.Module):
 
 
 class ObserveModule(nn.Module):
-    """What the action head makes of an observation, as a module, for tracing."""
+    """What the action head makes of an observation, as a module, to convert."""
 
     def __init__(self, weights: EngineWeights, request: CpuRequest) -> None:
         super().__init__()
@@ -81,7 +76,7 @@ class ObserveModule(nn.Module):
 
 
 class StepModule(nn.Module):
-    """One denoising step as a module, for tracing: its own weights are inputs, as steps differ."""
+    """One denoising step as a module, to convert: its own weights are inputs, as steps differ."""
 
     def __init__(self, weights: EngineWeights, continues: bool) -> None:
         super().__init__()
@@ -212,25 +207,8 @@ def tail(layout: TokenLayout) -> TokenLayout:
 
 
 def _convert(module: nn.Module, tensors: dict[str, Tensor]) -> onnxruntime.InferenceSession:
-    """Trace a module and load it for as many threads as PyTorch has."""
-    register_custom_op_symbolic("aten::rms_norm", _write_rms_norm, OPSET)
-    torch._C._jit_set_onnx_log_output_stream("stderr")  # a graph on which it fails
-    written = io.BytesIO()
-    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer doubts shapes; the layout fixes them
-        torch.onnx.export(
-            module.eval(),
-            tuple(tensor.clone() for tensor in tensors.values()),
-            written,  # pyright: ignore[reportArgumentType] (a file as well as a path)
-            input_names=list(tensors),
-            dynamic_axes={
-                name: {int(name[len("axis")]): "start" if name != "axis1_visible" else "all"}
-                for name in tensors
-                if name.startswith("axis")
-            },
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    """Write a module as a model and load it for as many threads as PyTorch has."""
+    grown = {name: int(name[len("axis")]) for name in tensors if name.startswith("axis")}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
@@ -238,20 +216,10 @@ def _convert(module: nn.Module, tensors: dict[str, Tensor]) -> onnxruntime.Infer
     # its threads would spin between two requests
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(
-        written.getvalue(), options, providers=["CPUExecutionProvider"]
+        write_model(module.eval(), tensors, grown), options, providers=["CPUExecutionProvider"]
     )
 
 
 def _run(session: onnxruntime.InferenceSession, tensors: dict[str, Tensor]) -> list[Tensor]:
     given = {name: tensor.numpy() for name, tensor in tensors.items()}
     return [torch.from_numpy(output) for output in session.run(None, given)]
-
-
-def _write_rms_norm(graph: Any, tokens: Any, _shape: Any, weight: Any, eps: Any) -> Any:
-    """Export the RMS norm of the last axis, unknown to the exporter, as basic operators."""
-    two = graph.op("Constant", value_t=torch.tensor(2.0))
-    last = graph.op("Constant", value_t=torch.tensor([-1]))
-    mean = graph.op("ReduceMean", graph.op("Pow", tokens, two), last, keepdims_i=1)
-    shifted = graph.op("Add", mean, graph.op("Cast", eps, to_i=FLOAT))
-    normed = graph.op("Div", tokens, graph.op("Sqrt", shifted))
-    return normed if weight.node().mustBeNone() else graph.op("Mul", normed, weight)

@@ -136,8 +136,8 @@ def _project(
 def _repeat_heads(heads: Tensor, groups: int) -> Tensor:
     """Repeat each key head for its group of query heads: (B, heads, ...) -> (B, all heads, ...).
 
-    Attention with fewer key heads and a mask has no fast kernel on a GPU, ONNX's exporter does not
-    support it, and on a CPU it gains nothing.
+    Attention with fewer key heads and a mask has no fast kernel on a GPU, and on a CPU it gains
+    nothing.
     """
     if groups == 1:
         return heads

@@ -35,8 +35,7 @@ class Norm:
     def __call__(self, tokens: Tensor) -> Tensor:
         """Normalize tokens: (..., width) -> the same shape."""
         if self.weight.ndim > 1:
-            width = int(self.weight.shape[-1])  # to the exporter's tracer, too, a number
-            normed = functional.layer_norm(tokens, (width,), eps=self.eps)
+            normed = functional.layer_norm(tokens, self.weight.shape[-1:], eps=self.eps)
             return normed * self.weight + self.bias
         return functional.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
 
