@@ -70,10 +70,25 @@ def square_image(frame: np.ndarray, size: int = 256) -> np.ndarray:
     height, width = frame.shape[:2]
     side = min(height, width)
     left, top = (width - side) // 4 * 2, (height - side) // 4 * 2
-    square = frame[top : top + side, left : left + side].astype(np.float32)
+    return _resized(frame[top : top + side, left : left + side], (size, size))
+
+
+def frame_of_size(frame: np.ndarray, height_width: tuple[int, int]) -> np.ndarray:
+    """Return a frame, (H, W, 3) uint8 RGB, at the size that a policy wants: (height, width).
+
+    A square is cut from the middle, as by square_image; any other size is of the frame's own shape.
+    """
+    height, width = height_width
+    if height == width:
+        return square_image(frame, height)
+    return frame if frame.shape[:2] == height_width else _resized(frame, height_width)
+
+
+def _resized(frame: np.ndarray, height_width: tuple[int, int]) -> np.ndarray:
+    height, width = height_width
     planes = [
-        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC))
-        for plane in np.moveaxis(square, -1, 0)
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
+        for plane in np.moveaxis(frame.astype(np.float32), -1, 0)
     ]
     return np.clip(np.rint(np.stack(planes, axis=-1)), 0, 255).astype(np.uint8)
 

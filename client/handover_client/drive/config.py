@@ -61,9 +61,10 @@ class DriveConfig:
     policy_rate_hz: float = 0.0
     """Chunk steps per second, for a server that does not state its rate."""
     image_size: int = 256
-    """Height and width of the frames sent to the server, in pixels."""
-    image_codec: Literal["raw", "jpeg", "png"] = "jpeg"
-    """Encoding of the frames sent to the server; jpeg is lossy, png lossless."""
+    """Height and width of the frames for a policy that does not name their size, in pixels."""
+    image_codec: Optional[Literal["raw", "jpeg", "png"]] = None
+    """Encoding of the frames sent to the server; jpeg is lossy, png lossless. By default jpeg, and
+    raw for openpi:// and groot://, which have no other."""
     rerun: Optional[str] = None
     """Show cameras, joints, targets and guard live (extra viz): viewer opens the rerun.io viewer,
     HOST:PORT is one that runs, FILE.rrd is written as it goes."""

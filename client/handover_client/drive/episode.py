@@ -9,7 +9,7 @@ from handover_proto import PolicyError
 
 from handover_client.control.chunk_sources import ServerChunks
 from handover_client.control.controller import RealTimeController
-from handover_client.control.observation import square_image
+from handover_client.control.observation import frame_of_size
 from handover_client.drive.guard import Guard
 from handover_client.drive.live import Moment
 from handover_client.drive.operator import Key
@@ -152,9 +152,9 @@ class EpisodeRun:
         return target, ""
 
     def _observe(self, reading: Reading) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        size = self._setup.config.image_size
+        sizes = self._setup.fit.sizes
         frames = {
-            name: square_image(reading.frames[camera].image, size)
+            name: frame_of_size(reading.frames[camera].image, sizes[name])
             for name, camera in self._setup.fit.cameras.items()
         }
         return reading.joints, frames

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from handover_common import HandoverError, UsageError
-from handover_proto import ALOHA_JOINTS, PolicyError, PolicySpec
+from handover_proto import ALOHA_JOINTS, CameraSpec, PolicyError, PolicySpec
 
 from handover_client.control.joint_layout import ALOHA, JointLayout, RobotJoints, find_joint_layout
 from handover_client.drive.robots.interface import RobotDescription
@@ -55,10 +54,12 @@ def group_places(words: Sequence[str]) -> dict[str, tuple[int, int]]:
 class Fit:
     """How a robot and a policy belong together.
 
-    cameras: {the policy's name: the robot's}; layout: where the policy has the robot's joints
+    cameras: {the policy's name: the robot's}; sizes: {the policy's name: (height, width)}
+    layout: where the policy has the robot's joints
     """
 
     cameras: Mapping[str, str]
+    sizes: Mapping[str, tuple[int, int]]
     layout: JointLayout
 
 
@@ -67,14 +68,16 @@ def fit(
     spec: PolicySpec,
     named: Mapping[str, str],
     policy_rate_hz: float,
-    told: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+    told: Mapping[str, tuple[int, int]],
+    image_size: int,
 ) -> Fit:
     """Find the policy's cameras and joints at the robot. Raises Misfit with all reasons.
 
     named: {the policy's camera: the robot's}; another is the robot's of the same name
     told: {the policy's group: its first joint and the one after its last}
+    image_size: of square frames, where the policy does not name their size
     """
-    reasons = _unfit_cameras(robot, spec, named)
+    reasons = _unfit_cameras(robot, spec, named) + _past_moments(spec)
     grippers = tuple(place for place, unit in enumerate(robot.units) if _is_fraction(unit))
     joints = ALOHA if robot.joints == ALOHA_JOINTS else RobotJoints(robot.joints, grippers)
     try:
@@ -88,7 +91,11 @@ def fit(
         reasons.append("  the server does not state the policy's rate: --policy-rate-hz HZ")
     if reasons or layout is None:
         raise Misfit(list(dict.fromkeys(reasons)))
-    return Fit({each.name: named.get(each.name, each.name) for each in spec.cameras}, layout)
+    cameras = {each.name: named.get(each.name, each.name) for each in spec.cameras}
+    sizes = {
+        each.name: (each.height or image_size, each.width or image_size) for each in spec.cameras
+    }
+    return Fit(cameras, sizes, layout)
 
 
 def _unfit_cameras(
@@ -102,14 +109,38 @@ def _unfit_cameras(
             reasons.append(
                 f"  camera {chosen!r}: the robot has {there}: --camera {camera.name}=ROBOTCAMERA"
             )
+        elif not _has_shape(robot.cameras[chosen], camera):
+            height, width = robot.cameras[chosen]
+            reasons.append(
+                f"  camera {camera.name}: the policy wants {camera.height}×{camera.width} frames, "
+                f"{chosen} has {height}×{width}: set the camera to frames of that shape"
+            )
     for name in sorted(set(named) - {camera.name for camera in spec.cameras}):
         wanted = ", ".join(camera.name for camera in spec.cameras) or "none"
         reasons.append(f"  --camera {name}=…: the policy has no such camera; it has: {wanted}")
     return reasons
 
 
+def _has_shape(height_width: tuple[int, int], camera: CameraSpec) -> bool:
+    """Whether frames become those of the policy uncut, to a pixel; squares are cut from any."""
+    height, width = height_width
+    return camera.height == camera.width or abs(camera.height * width / height - camera.width) < 1
+
+
+def _past_moments(spec: PolicySpec) -> list[str]:
+    return [
+        f"  {part.name}: the policy looks back in time, at {part.steps} moments; drive shows it "
+        "the present alone"
+        for part in (*spec.cameras, *spec.state)
+        if part.steps != 1
+    ]
+
+
 def unit_misfits(units: Sequence[str], spec: PolicySpec, layout: JointLayout) -> list[str]:
-    """Compare each group's unit, where the server states one, with those of its joints: (D,)."""
+    """Compare each group's unit, where the server states one, with those of its joints: (D,).
+
+    A group of several units states them with commas: "rad, 0 closed to 1 open".
+    """
     reasons = []
     for part, groups in ((spec.state, layout.state), (spec.action, layout.action)):
         for group in part:
@@ -123,8 +154,9 @@ def unit_misfits(units: Sequence[str], spec: PolicySpec, layout: JointLayout) ->
     return reasons
 
 
-def _same(unit: str, other: str) -> bool:
-    return unit == other or (_is_fraction(unit) and _is_fraction(other))
+def _same(unit: str, stated: str) -> bool:
+    each = [one.strip() for one in stated.split(",")]
+    return unit in (stated, *each) or (_is_fraction(unit) and any(map(_is_fraction, each)))
 
 
 def _is_fraction(unit: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from handover_common import UsageError, write_json
 from handover_proto import ImageCodec
 
+from handover_client.connection.foreign.address import ServerAddress
 from handover_client.connection.foreign.open import connect_server
 from handover_client.connection.security import ChannelSecurity
 from handover_client.drive.config import DriveConfig
@@ -66,12 +67,14 @@ def drive(
     named, sources = camera_names(config.camera or ())
     _add_cameras(robot, config, sources)
     operator = _operator(config, robot)
+    compressed = not ServerAddress.parse(config.server).scheme  # other protocols take raw frames
+    codec = config.image_codec or ("jpeg" if compressed else "raw")
     with (
         connect_server(
             config.server,
             timeout_s=config.connect_timeout_s,
             call_timeout_s=config.call_timeout_s,
-            image_codec=ImageCodec.parse(config.image_codec),
+            image_codec=ImageCodec.parse(codec),
             security=security,
             spec=config.spec,
         ) as client,
@@ -84,7 +87,8 @@ def drive(
             return ["stop", "quit"] if interrupted else operator.keys(phase, seconds)
 
         told = group_places(config.group or ())
-        fitted = fit(described, client.info.spec, named, config.policy_rate_hz, told)
+        spec, rate_hz = client.info.spec, config.policy_rate_hz
+        fitted = fit(described, spec, named, rate_hz, told, config.image_size)
         setup = Setup(config, robot, client, fitted, keys, status, live)
         figures = _drive_session(setup, described, write_report)
         return {**figures, "interrupted": bool(interrupted)}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handover_client import square_image
+from handover_client.control.observation import frame_of_size
 
 VIDEOS = sorted((Path(__file__).parents[2] / "data/aloha_sim_transfer_cube").rglob("*.mp4"))
 
@@ -57,3 +58,14 @@ def test_it_is_256_pixels_unless_told_and_needs_no_video_library():
 def test_what_is_no_frame_is_refused(frame):
     with pytest.raises(ValueError, match=r"expected an \(H, W, 3\) uint8 image"):
         square_image(frame)
+
+
+def test_a_frame_that_is_not_to_be_square_keeps_its_shape():
+    frame = np.zeros((480, 640, 3), np.uint8)
+    frame[:, 320:] = 200
+    assert frame_of_size(frame, (480, 640)) is frame
+    small = frame_of_size(frame, (240, 320))
+    assert small.shape == (240, 320, 3)
+    assert (small[:, :150] == 0).all()
+    assert (small[:, 170:] == 200).all()
+    np.testing.assert_array_equal(frame_of_size(frame, (64, 64)), square_image(frame, 64))

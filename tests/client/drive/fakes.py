@@ -23,8 +23,9 @@ class PointRobot:
 
     made: "list[PointRobot]" = []  # noqa: RUF012, tests empty it
 
-    def __init__(self, start=0.1, frame_age_s=0.0):
+    def __init__(self, start=0.1, frame_age_s=0.0, height_width=(32, 48)):
         self.joints, self.frame_age_s = np.full(14, float(start)), frame_age_s
+        self.height_width = tuple(height_width)
         self.commands, self.calls, self.done = [], [], False
         PointRobot.made.append(self)
 
@@ -33,7 +34,7 @@ class PointRobot:
 
     def observe(self):
         now_s = time.monotonic()
-        image = np.full((32, 48, 3), len(self.commands) % 256, np.uint8)
+        image = np.full((*self.height_width, 3), len(self.commands) % 256, np.uint8)
         frame = CameraFrame(image, now_s - self.frame_age_s)
         return Reading(self.joints.copy(), now_s, {"top": frame})
 
@@ -53,7 +54,7 @@ class PointRobot:
             units=tuple(
                 "0 closed … 1 open" if joint in GRIPPER_JOINTS else "rad" for joint in range(14)
             ),
-            cameras={"top": (32, 48)},
+            cameras={"top": self.height_width},
             control_rate_hz=50.0,
             limits=LIMITS,
             start=np.zeros(14),

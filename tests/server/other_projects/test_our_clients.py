@@ -337,7 +337,7 @@ def test_isaac_groots_errors_and_token(spec_file):
             with pytest.raises(PolicyFailed, match="the server failed"):  # another task
                 it.infer(asked)
         path = spec_file(**{**TOLD, "state": {"leg": [3, "rad"]}})
-        with pytest.raises(UsageError, match="the server has arm"):
+        with pytest.raises(UsageError, match=f"state: {address} has arm"):
             connect_server(address, timeout_s=T, spec=path, security=security)
 
 

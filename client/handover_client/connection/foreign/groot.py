@@ -185,13 +185,13 @@ def _spec(
             "action": told.action or {name: [None, None] for name in action},
         }
         raise NotTold(address, "the rate, and each group's width and unit", template)
-    _check_names("state", told.state, state, told.file)
-    _check_names("action", told.action, action, told.file)
+    _check_names("state", told.state, state, told.file, address)
+    _check_names("action", told.action, action, told.file, address)
     sizes = told.cameras or {}
     if sizes:
-        _check_names("cameras", sizes, cameras, told.file)
+        _check_names("cameras", sizes, cameras, told.file, address)
     if told.horizon not in (None, len(steps)):
-        raise UsageError(f"--spec {told.file}: horizon: the server's is {len(steps)}")
+        raise UsageError(f"--spec {told.file}: horizon: that of {address} is {len(steps)}")
     return PolicySpec(
         policy="Isaac-GR00T",
         cameras=tuple(
@@ -213,9 +213,11 @@ def _spec(
     )
 
 
-def _check_names(kind: str, told: Mapping[str, Any], names: tuple[str, ...], file: str) -> None:
+def _check_names(
+    kind: str, told: Mapping[str, Any], names: tuple[str, ...], file: str, address: str
+) -> None:
     if set(told) != set(names):
         raise UsageError(
-            f"--spec {file}: {kind}: the server has {', '.join(names)}; the file has "
+            f"--spec {file}: {kind}: {address} has {', '.join(names)}; the file has "
             f"{', '.join(told)}"
         )
