@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
 CHECKPOINT = ROOT / "checkpoints/aloha-mini"
 TIMES = ("latency_ms", "stage_ms", "wall_s", "cpu_s", "outages")
 SHORT = ("--max-steps", "100", "--seed", "1000")
+EARLY = 6  # a seed whose takeover comes in the first half second
 GR1 = {"left_arm": 7, "left_hand": 6, "right_arm": 7, "right_hand": 6, "waist": 3}
 
 
@@ -99,6 +100,38 @@ def test_info_and_bench_speak_the_protocol(addresses, scheme, tmp_path):
     assert figures["requests"] > 0
 
 
+@pytest.mark.parametrize("scheme", ["openpi", "groot"])
+def test_a_robot_is_driven_over_the_protocol(addresses, scheme, tmp_path):
+    """gym-aloha in wall time; the bounds are none that a busy machine reaches."""
+    flags = ("--camera", "ego_view=top", "--operator", "auto", "--episodes", "1")
+    patient = ("--max-seconds", "3", "--frozen-s", "60", "--stale-s", "60", "--give-up-s", "60")
+    driven = tmp_path / "driven"
+    words = ("--task", "Pick up the cube.", "--output", driven)
+    run(SIM_HANDOVER, "drive", "--server", addresses[scheme], *flags, *patient, *words)
+    figures = json.loads((driven / "metrics.json").read_text())
+    assert figures["per_episode"][0]["ended"] == "operator", "who judges at the end"
+    assert figures["latency_ms"], "chunks came"
+    assert figures["provenance"]["server"]["checkpoint_hash"]
+
+
+def test_a_takeover_is_recorded_alike_over_any_protocol(addresses, tmp_path):
+    flags = ("--task", "transfer_cube", "--episodes", "1", "--seed", str(EARLY))
+    small = ("--fps", "20", "--image-size", "64", "--render", "plain", "--workers", "1")
+    taken = ("--takeover", "--takeover-when", "moment")
+    found = {}
+    for name, address in addresses.items():
+        output = tmp_path / f"recorded{name}"
+        run(SIM_HANDOVER, "record", *flags, *small, *taken, "--server", address, "--output", output)
+        found[name] = {
+            file.relative_to(output): file.read_bytes()
+            for file in output.rglob("*")
+            if file.is_file()
+        }
+    assert found["openpi"] == found["groot"] == found[""]
+    record = json.loads((tmp_path / "recorded/meta/recording.json").read_text())
+    assert record["episodes"][0]["intervention"]["reason"] == "moment"
+
+
 @contextmanager
 def documented(server_bin: Path, kind: str, log: Path) -> Iterator[str]:
     """A server written from another project's documentation, with the shipped checkpoint."""
@@ -146,3 +179,28 @@ def test_a_rollout_against_a_server_of_another_project(server_bin, tmp_path, kin
     assert episode["success"], "the shipped checkpoint hands the cube over from this seed"
     assert figures["provenance"]["server"]["checkpoint_hash"] == ""
     assert set(figures["latency_ms"]) == {"client"}  # the protocols tell no stages
+
+
+def test_two_servers_of_other_projects_are_compared_until_decided(server_bin, tmp_path):
+    if subprocess.run([server_bin / "python", "-c", "import websockets, zmq"]).returncode:
+        pytest.skip("the server's environment has no extra 'bench'")
+    specs = {kind: tmp_path / f"{kind}.json" for kind in ("groot1.7", "openpi")}
+    for kind, spec in specs.items():
+        spec.write_text(json.dumps(told(kind)))
+    runs = tmp_path / "runs"
+    with (
+        documented(server_bin, "groot1.7", tmp_path / "a.log") as first,
+        documented(server_bin, "openpi", tmp_path / "b.log") as second,
+    ):
+        sides = (f"groot://{first}", f"openpi://{second}")
+        told_of = ("--spec", specs["groot1.7"], "--spec-b", specs["openpi"])
+        until = ("--until-decided", "--episodes", "2", "--seed", "1000", "--runs", runs)
+        command = [SIM_HANDOVER, "compare", *sides, *told_of, *until]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "before  Isaac-GR00T" in done.stdout
+    assert "after   openpi" in done.stdout
+    assert "not decided" in done.stdout, "the same checkpoint, twice, is not better than itself"
+    for side in "ab":
+        figures = json.loads((runs / side / "metrics.json").read_text())
+        assert [each["success"] for each in figures["per_episode"]] == [True, True]
