@@ -109,7 +109,7 @@ ROOMS: dict[str, list[str | tuple[str, ...]]] = {
         "cli",
         "commands",
         "report",
-        "report.charts",
+        ("report.charts", "report.rerun"),
         ("comparison", "suites", "vla_eval"),
         ("rollout", "replay", "diagnostics", "view", "drive"),
         "drive.robots",

@@ -27,7 +27,7 @@ def main(config: DriveConfig) -> dict[str, Any]:
     if config.rerun is None:
         figures = drive(config, security, _show, write_report)
     else:
-        from handover_client.report.rerun import LiveRecording
+        from handover_client.report.rerun.live import LiveRecording
 
         with LiveRecording(config.rerun) as live:
             figures = drive(config, security, _show, write_report, live)

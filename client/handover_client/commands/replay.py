@@ -16,7 +16,8 @@ def main(config: ReplayConfig) -> dict[str, Any]:
     from handover_client.replay.folder import ReplayFolder
     from handover_client.replay.run import open_replay
     from handover_client.report.page import write_report
-    from handover_client.report.rerun import check_rerun, write_replay_rrd
+    from handover_client.report.rerun.runs import write_replay_rrd
+    from handover_client.report.rerun.stream import check_rerun
     from handover_client.report.terminal import print_replay
     from handover_client.report.views import write_views
 

@@ -17,7 +17,8 @@ def main(config: RolloutConfig) -> dict[str, Any]:
     """
     check(config)
     from handover_client.report.page import write_report
-    from handover_client.report.rerun import check_rerun, write_rollout_rrd
+    from handover_client.report.rerun.runs import write_rollout_rrd
+    from handover_client.report.rerun.stream import check_rerun
     from handover_client.report.terminal import print_rollout
     from handover_client.rollout.folder import RolloutFolder
     from handover_client.rollout.simulation import open_simulators, prepare_rollout

@@ -6,7 +6,8 @@ from handover_client.view.config import ViewConfig, check, named_episodes
 def main(config: ViewConfig) -> None:
     """Write the page. Raises UsageError, and DatasetError for what is no dataset."""
     check(config)
-    from handover_client.report.rerun import check_rerun, write_view_rrd
+    from handover_client.report.rerun.runs import write_view_rrd
+    from handover_client.report.rerun.stream import check_rerun
     from handover_client.report.view import write_view
     from handover_client.view.content import find, gather
     from handover_client.view.recordings import Recordings

@@ -30,6 +30,7 @@ class EpisodeRun:
         self, setup: Setup, number: int, guard: Guard, recorder: EpisodeRecorder | None
     ) -> None:
         self._setup, self._guard, self._recorder = setup, guard, recorder
+        self._counts = Counter(guard.counts)  # before the episode
         self.episode = Episode(number)
         self.wants_to_quit = False
         self._holds: Counter[str] = Counter()
@@ -48,7 +49,6 @@ class EpisodeRun:
 
     def run(self) -> Episode:
         """Drive; whatever ends it, the robot is braked and holds. Raises HandoverError."""
-        counts = Counter(self._guard.counts)
         step = 0
         try:
             while not self.episode.ended:
@@ -59,7 +59,7 @@ class EpisodeRun:
             stop(self._setup, self._guard)
         self.episode.steps = step
         self.episode.seconds = step * self._setup.period_s
-        self.episode.guard = dict(self._guard.counts - counts)
+        self.episode.guard = dict(self._guard.counts - self._counts)
         self.episode.holds = dict(self._holds)
         return self.episode
 
@@ -79,7 +79,7 @@ class EpisodeRun:
             return step
         row, waits = self._move(step, reading, now_s, late_s)
         if setup.live:
-            seconds, counts = step * setup.period_s, dict(self._guard.counts)
+            seconds, counts = step * setup.period_s, self._guard.counts - self._counts
             number, joints = self.episode.episode, setup.robot.describe().joints
             setup.live.show(Moment(number, seconds, joints, row, reading.frames, counts, waits))
         following = max(step + 1, int((time.monotonic() - self._started_s) / setup.period_s))

@@ -12,8 +12,8 @@ from handover_client.drive.robots.interface import CameraFrame
 class Moment:
     """One control step as it is shown: when it was, what was measured, asked for and sent.
 
-    joints: their names; guard: how often each kind of intervention came so far; waits: why the
-    robot holds, or empty
+    joints: their names; guard: how often each kind of intervention came in the episode so far;
+    waits: why the robot holds, or empty
     """
 
     episode: int

@@ -2,8 +2,11 @@
 
 import importlib.util
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -14,13 +17,9 @@ from handover_client.commands import main as cli
 from handover_client.drive.live import Moment
 from handover_client.drive.recording import Step
 from handover_client.drive.robots import CameraFrame
-from handover_client.report.rerun import (
-    LiveRecording,
-    check_rerun,
-    write_replay_rrd,
-    write_rollout_rrd,
-    write_view_rrd,
-)
+from handover_client.report.rerun.live import LiveRecording
+from handover_client.report.rerun.runs import write_replay_rrd, write_rollout_rrd, write_view_rrd
+from handover_client.report.rerun.stream import check_rerun
 from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import encode_h264
 from handover_client.view.content import gather
@@ -62,14 +61,20 @@ def test_a_place_that_cannot_be_written_is_told_before_the_run(tmp_path, monkeyp
         check_rerun(tmp_path / "run.txt")
 
 
+def rerun_program() -> str:
+    return shutil.which("rerun", path=sys.prefix + "/bin") or "rerun"
+
+
 def entities(path) -> str:
     """Let rerun's own program check a recording and say what is in it."""
-    program = shutil.which("rerun", path=sys.prefix + "/bin") or "rerun"
-    subprocess.run([program, "rrd", "verify", str(path)], timeout=60, check=True)
-    done = subprocess.run(
-        [program, "rrd", "print", str(path)], capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout
+    subprocess.run([rerun_program(), "rrd", "verify", str(path)], timeout=60, check=True)
+    return printed(path)
+
+
+def printed(path) -> str:
+    """What is in a recording so far; one that is still written has no end to verify."""
+    command = [rerun_program(), "rrd", "print", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
 
 
 class Frames:
@@ -133,7 +138,7 @@ def test_a_drive_is_shown_as_it_goes_cameras_joints_targets_and_guard(tmp_path):
     path = tmp_path / "new folder" / "drive.rrd"
     with LiveRecording(str(path)) as live:
         for step in range(60):
-            live.show(moment(step, waits="no chunk yet" if step < 3 else ""))
+            live.show(moment(step, waits="no chunk yet" if 21 <= step < 23 else ""))
         live.show(moment(60, guard={"velocity": 2}))
         live.show(moment(0, episode=1))
     said = entities(path)
@@ -143,10 +148,47 @@ def test_a_drive_is_shown_as_it_goes_cameras_joints_targets_and_guard(tmp_path):
         "/episode_0/joints/left_elbow/target",
         "/episode_0/top",
         "/episode_0/guard",
+        "/episode_0/hold",
         "/episode_0/latency_ms",
         "/episode_1/joints/left_waist/measured",
     ):
         assert entity in said, said
+
+
+def is_silent(port) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) != 0
+
+
+@needs_rerun
+def test_a_viewer_that_runs_is_shown_every_step(tmp_path):
+    path = tmp_path / "seen.rrd"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    target = f"127.0.0.1:{port}"
+    with pytest.raises(UsageError, match=f"no viewer answers there .*`rerun --port {port}`"):
+        LiveRecording(target)
+    # this one writes what it is shown
+    with subprocess.Popen([rerun_program(), "--save", str(path), "--port", str(port)]) as viewer:
+        deadline = time.monotonic() + 60
+        while is_silent(port):
+            assert time.monotonic() < deadline
+        with LiveRecording(target) as live:
+            for step in range(30):
+                live.show(moment(step))
+        for entity in ("joints/left_waist/measured", "top"):
+            while f"/episode_0/{entity}" not in printed(path):
+                assert time.monotonic() < deadline
+        viewer.send_signal(signal.SIGINT)
+
+
+@needs_rerun
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a screen is not told by variables")
+def test_a_viewer_without_a_screen_is_refused_before_the_robot_moves(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UsageError, match=r"there is no screen here .* `rerun --serve-web`"):
+        LiveRecording("viewer")
 
 
 @needs_rerun
