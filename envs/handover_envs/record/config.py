@@ -80,9 +80,7 @@ def check(config: RecordConfig) -> None:
     check_range(config, "image_size", least=16, most=480)
     config.cameras()
     if config.disturb and config.takeover:
-        raise UsageError(
-            "--disturb is for demonstrations; in a --takeover the policy errs itself"
-        )
+        raise UsageError("--disturb is for demonstrations; in a --takeover the policy errs itself")
     if config.takeover != bool(config.server):
         raise UsageError("--server HOST:PORT and --takeover belong together: give both")
     check_range(config, "execute_steps", least=1)
