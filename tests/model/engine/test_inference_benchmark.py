@@ -8,6 +8,7 @@ import torch
 from handover_model.checkpoints.checkpoint import load_checkpoint
 from handover_model.engine.fp8.linear import FP8, Fp8Linear
 from handover_model.engine.functional.layer_replacement import replace_layers
+from handover_model.engine.functional.linear import Dense
 from handover_model.engine.functional.tables import take_weights
 from handover_model.policy import build_policy
 from handover_proto.validation import example_request
@@ -116,3 +117,20 @@ def test_the_floor_counts_the_steps_weights_once_a_step_and_all_others_once(monk
     assert floor["of_these_by_denoising_mb"] == round(hot / 1e6, 2)
     assert floor["weights_read_mb"] > floor["of_these_by_denoising_mb"]
     assert floor["floor_ms"] > 0
+
+
+def test_the_ways_of_the_int8_trial_compute_what_the_layers_do():
+    pytest.importorskip("onnxruntime")
+    from benchmarks.inference.int8_chunks import OnnxInt8Linear, PackedLinear, TorchInt8Linear
+
+    drawn = torch.Generator().manual_seed(0)
+    weight, rows, more = (torch.randn(n, 32, generator=drawn).bfloat16() for n in (48, 9, 9))
+    for bias in (None, torch.randn(48, generator=drawn).bfloat16()):
+        layer = Dense(weight, bias)
+        made = [each.of(layer) for each in (PackedLinear, TorchInt8Linear, OnnxInt8Linear)]
+        for arguments in ({}, {"gelu": True}, {"residual": torch.nn.functional.pad(more, (0, 16))}):
+            want = layer(rows, **arguments).float()
+            for each in made:
+                found = each(rows[None], **arguments).float()
+                assert found.shape == (1, 9, 48)
+                assert torch.cosine_similarity(found.flatten(), want.flatten(), 0) > 0.999
