@@ -61,7 +61,7 @@ def main(config: Int8Chunks) -> Path:
     rounded = _measure(config, "bfloat16", CHANGES)
     result = {
         "what": "a whole chunk by the CPU engine on one thread, random weights of the published "
-        "sizes; each way took turns with bfloat16",
+        "sizes; each way took turns with bfloat16, and float32 with itself",
         "horizon": config.horizon,
         "rounds": config.rounds,
         "float32": exact,

@@ -94,3 +94,23 @@ def test_the_training_page_says_what_fifty_demonstrations_gave_and_how_fast_it_t
     speed = figures.result("finetuning_speed")["samples_per_cpu_s"]
     cached, computed = (f"{value:.0f}" for value in speed.values())
     assert f"on {cached} samples with them and on {computed} without" in page
+
+
+def test_the_serving_page_says_what_int8_weights_gave(figures):
+    page = " ".join((ROOT / "docs/serving.md").read_text(encoding="utf-8").split())
+    result = figures.result("int8_chunks")
+    beside = result["beside_bfloat16"]
+    torch, onnx, packed = (
+        beside[name] for name in ("int8, PyTorch", "int8, ONNX Runtime", "bfloat16, packed")
+    )
+    plain = [row["bfloat16_cpu_s"] for row in beside.values()]
+    assert max(torch["times_as_fast"], onnx["times_as_fast"]) < 2  # or it would have been kept
+    assert f"a whole chunk is {torch['times_as_fast']:.1f} times as fast as in bfloat16" in page
+    assert f"took {result['float32']['chunk_cpu_s']:.1f} CPU seconds in float32" in page
+    assert f"{min(plain):.1f} to {max(plain):.1f} in bfloat16" in page
+    times = f"{onnx['chunk_cpu_s']:.1f} ({onnx['times_as_fast']:.1f} times as fast)"
+    assert f"oneDNN took {torch['chunk_cpu_s']:.1f}, ONNX Runtime {times}" in page
+    times = f"{packed['chunk_cpu_s']:.1f} ({packed['times_as_fast']:.1f} times as fast)"
+    assert f"for oneDNN took {times}" in page
+    products = figures.result("int8")["times_as_fast_as_float32"]["ONNX Runtime int8"]
+    assert f"alone are {products:.1f} times as fast in int8 as in float32" in page
