@@ -105,12 +105,12 @@ def prepare(config: RecordConfig) -> Worker:
 
         work, make_task, plan = prepare_takeover(config, film)
         return Worker(work, make_task, plan)
-
-    def make_task(seed: int) -> DemonstrationTask:
-        return DemonstrationTask(config.task, seed, film, config.disturb)
-
-    plan = {"disturbed": "action is what the expert meant; the robot played it with disturbances"}
-    return Worker(demonstrate, make_task, plan if config.disturb else {})
+    disturbed = {"disturbed": "action is what the expert meant; what was played is near it"}
+    return Worker(
+        demonstrate,
+        lambda seed: DemonstrationTask(config.task, seed, film, config.disturb),
+        disturbed if config.disturb else {},
+    )
 
 
 def make_plan(config: RecordConfig) -> dict[str, Any]:
