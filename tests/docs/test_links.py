@@ -39,3 +39,11 @@ def test_every_page_is_reached_from_the_readme():
 def test_a_page_links_to_others(page):
     others = [target for _, target, path, _ in local_links(page) if path != page]
     assert others, f"{page.name} leads nowhere: link what to read next"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_a_page_has_no_leftovers_of_a_merge(page):
+    marks = ("<<<<<<< ", "=======", ">>>>>>> ")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    left = [number for number, line in enumerate(lines, 1) if line.startswith(marks)]
+    assert not left, f"{page.name}: lines {left}"
