@@ -15,7 +15,7 @@ from handover_envs.tasks.task import (
     touch,
 )
 from handover_envs.tasks.variation import Variation
-from handover_envs.tasks.waypoints import Side, Waypoint, moved
+from handover_envs.tasks.waypoints import Point, Side, Waypoint, beside, moved, way
 
 CUBE, TABLE = ("red_box",), ("table",)
 
@@ -25,6 +25,10 @@ _ON_EDGE_RAD = np.pi / 2  # the left hand's fingers close from above and below
 _LEFT_OPENING = 0.8
 _SQUEEZE = 0.2  # a gripper that holds the cube stops at 0.6
 _RISE_M_S = 0.1  # speed of both hands' rise while one closes and the other opens
+_AT_REST = {"sets_off": 0.0, "arrives": 0.0}  # where a leg begins and ends
+_NEAR_M = 0.02  # from the line on which a hand arrives: it goes on from there
+_LONG_M, _DOWN_M = 0.15, 0.08  # no demonstration's ways are shorter
+_WHOLE = 5  # waypoints of the right hand from home
 _LEAVES_S = 1.3  # after a start: the left hand leaves home as the right hand goes down
 
 
@@ -63,19 +67,22 @@ def plan_transfer(now: Situation, vary: Variation) -> Mapping[Side, list[Waypoin
     """Lay out both grippers' paths: from home with the cube on the table, or from any moment on.
 
     At least one hand moves at every moment until the end: so a single observation shows how far the
-    transfer is, even while a gripper squeezes and its state is at rest.
+    transfer is, even while a gripper squeezes and its state is at rest. From another moment a leg
+    lasts as long as its way and its grip still need, and what is done already is left out: an
+    episode that is taken over teaches nothing that contradicts a demonstration.
     """
     right, left = [now.hands["right"]], [now.hands["left"]]
     if not touch(now.contacts, CUBE, LEFT_FINGERS):
         right = _pick_and_show(now, vary)
         left = _take(now, right, vary)
     showing = right[-1].until(left[-1].time_s)
-    closing_s, opening_s = vary.seconds(0.5), vary.seconds(0.4)
+    closing_s = vary.seconds(0.5) * _share(left[-1].gripper, _LEFT_OPENING, _SQUEEZE)
+    opening_s = vary.seconds(0.4) * _share(right[-1].gripper, _SQUEEZE, 1.0)
     held, taken = _rise(showing, closing_s), _rise(left[-1], closing_s, gripper=_SQUEEZE)
     released, owned = _rise(held, opening_s, gripper=1.0), _rise(taken, opening_s)
     leaving_s = vary.seconds(0.8)
-    away = released.after(leaving_s, moved(released.position, (0.12, 0.0, 0.06)), steady=False)
-    aside = owned.after(leaving_s, moved(owned.position, (-0.08, 0.0, 0.0)), steady=False)
+    away = released.after(leaving_s, moved(released.position, (0.12, 0.0, 0.06)), **_AT_REST)
+    aside = owned.after(leaving_s, moved(owned.position, (-0.08, 0.0, 0.0)), **_AT_REST)
     return {
         "right": [*right, showing, held, released, away],
         "left": [*left, taken, owned, aside],
@@ -91,32 +98,76 @@ def _pick_and_show(now: Situation, vary: Variation) -> list[Waypoint]:
     above = vary.point((grasp[0] + 0.03, grasp[1], 0.11), (0.003, 0.003, 0.004))
     shown = vary.point((0.0, 0.5, 0.20), (0.003, 0.003, 0.001))
     level: dict[str, Any] = {"pitch_rad": pitch, "roll_rad": 0.0, "yaw_rad": 0.0}
-    if touch(now.contacts, CUBE, RIGHT_FINGERS):
-        return [here, here.after(vary.seconds(1.4), shown, **level, gripper=_SQUEEZE)]
-    over = here.after(vary.seconds(_LEAVES_S), above, **level, gripper=1.0, straight=False)
-    down = over.after(vary.seconds(0.8), moved(grasp, now.miss["right"]), straight=True)
-    closed = down.after(vary.seconds(0.5), gripper=_SQUEEZE)
-    return [here, over, down, closed, closed.after(vary.seconds(1.4), shown)]
+    path = [here]
+    if not _is_lifted(now):
+        if not _is_around(here, (x + 0.004, y, _GRASP_Z)):
+            if here.gripper < 0.9 or beside(here.position, above, grasp) > _NEAR_M:
+                seconds = _needed(_LEAVES_S, way(here.position, above), _LONG_M)
+                path.append(
+                    here.after(vary.seconds(seconds), above, **level, gripper=1.0, straight=False)
+                )
+            seconds = _needed(0.8, way(path[-1].position, grasp), _DOWN_M)
+            down = moved(grasp, now.miss["right"])
+            path.append(
+                path[-1].after(vary.seconds(seconds), down, **level, gripper=1.0, straight=True)
+            )
+        seconds = 0.5 * _share(path[-1].gripper, 1.0, _SQUEEZE)
+        path.append(path[-1].after(vary.seconds(seconds), gripper=_SQUEEZE))
+    seconds = _needed(1.4, way(path[-1].position, shown), _LONG_M)
+    return [*path, path[-1].after(vary.seconds(seconds), shown, **level, gripper=_SQUEEZE)]
 
 
 def _take(now: Situation, right: list[Waypoint], vary: Variation) -> list[Waypoint]:
-    """Leave home as the right hand goes down, come up beside the shown cube, and around it."""
+    """Leave home as the right hand goes down, come up beside the shown cube, and around it.
+
+    Appends to the right hand's path where it has to wait.
+    """
     here, shown = now.hands["left"], right[-1]
     pitch = vary.degrees(0, 1)
-    beside = vary.near(shown.position, (-0.12, 0.0, 0.0), 0.003)
+    at_side = vary.near(shown.position, (-0.12, 0.0, 0.0), 0.003)
     take = vary.near(shown.position, (-0.004, 0.0, -0.009), 0.001)
-    leaving = [here, here.until(right[1].time_s)] if len(right) > 2 else [here]
-    ready_s = shown.time_s - vary.seconds(0.3)
-    ready = Waypoint(ready_s, beside, pitch, _LEFT_OPENING, _ON_EDGE_RAD, straight=False)
-    around_s = shown.time_s + vary.seconds(0.4)
+    path = [here, here.until(right[1].time_s)] if len(right) == _WHOLE else [here]
+    before_s, after_s = vary.seconds(0.3), vary.seconds(0.4)
+    turned = {"pitch_rad": pitch, "roll_rad": _ON_EDGE_RAD, "yaw_rad": 0.0}
+    if here.gripper > 0.7 and beside(here.position, at_side, take) < _NEAR_M:
+        waits = here.until(max(shown.time_s - before_s, 0.0))
+        around_s = waits.time_s + _needed(before_s + after_s, way(here.position, take), 0.12)
+        aim = moved(take, now.miss["left"])
+        return [here, waits, waits.until(around_s, position=aim, **turned, gripper=_LEFT_OPENING)]
+    needed_s = path[-1].time_s + _needed(1.2, way(here.position, at_side), _LONG_M)
+    ready_s = max(shown.time_s - before_s, needed_s)
+    if ready_s + before_s > shown.time_s:
+        right.append(shown.until(ready_s + before_s))
+    ready = Waypoint(ready_s, at_side, pitch, _LEFT_OPENING, _ON_EDGE_RAD, straight=False)
+    around_s = right[-1].time_s + after_s
     taking = ready.until(around_s, position=moved(take, now.miss["left"]), straight=True)
-    return [*leaving, ready, taking]
+    return [*path, ready, taking]
+
+
+def _is_lifted(now: Situation) -> bool:
+    return touch(now.contacts, CUBE, RIGHT_FINGERS) and not touch(now.contacts, CUBE, TABLE)
+
+
+def _is_around(hand: Waypoint, grasp: Point) -> bool:
+    """Return whether the right hand is where it closes around the cube."""
+    x, y, z = np.abs(np.subtract(hand.position, grasp)).tolist()
+    return x < 0.012 and y < 0.006 and z < 0.006
+
+
+def _needed(usual_s: float, way_m: float, usual_m: float) -> float:
+    """Return the seconds of a leg: as usual, or less where the way is shorter than usual."""
+    return usual_s * min(max(way_m / usual_m, 0.1), 1.0)
+
+
+def _share(gripper: float, start: float, end: float) -> float:
+    """Return how much of a gripper's way from start to end lies ahead of it: 0.05 … 1."""
+    return float(np.clip((gripper - end) / (start - end), 0.05, 1.0))
 
 
 def _rise(place: Waypoint, seconds: float, **changes: Any) -> Waypoint:
     """Continue upward at constant speed."""
     higher = moved(place.position, (0.0, 0.0, _RISE_M_S * seconds))
-    return place.after(seconds, higher, steady=True, **changes)
+    return place.after(seconds, higher, sets_off=1.0, arrives=1.0, **changes)
 
 
 TRANSFER_CUBE = Task(

@@ -18,8 +18,9 @@ class Waypoint:
     `position` is in m in the world; `pitch_rad` tips the gripper down from the horizontal,
     `roll_rad` turns it about its own axis and `yaw_rad` about the vertical, `gripper` goes from 0
     (closed) to 1 (open). Both grippers point at the other arm's base when all three are 0. The
-    hand arrives along a straight line or, if `straight` is off, by turning its joints together;
-    smoothly from rest to rest or, if `steady` is on, at constant speed.
+    hand arrives along a straight line or, if `straight` is off, by turning its joints together,
+    smoothly. `sets_off` and `arrives` are its speed at the leg's beginning and end, as shares of
+    the leg's mean speed: from rest to rest unless given, at constant speed if both are 1.
     """
 
     time_s: float
@@ -28,7 +29,8 @@ class Waypoint:
     gripper: float
     roll_rad: float = 0.0
     straight: bool = True
-    steady: bool = False
+    sets_off: float = 0.0
+    arrives: float = 0.0
     yaw_rad: float = 0.0
 
     def until(self, time_s: float, **changes: Any) -> "Waypoint":
@@ -46,12 +48,24 @@ def moved(point: Point, offset: Point) -> Point:
     return x, y, z
 
 
+def way(start: Point, end: Point) -> float:
+    """Return the distance of two points, m."""
+    return float(np.linalg.norm(np.subtract(end, start)))
+
+
+def beside(point: Point, start: Point, end: Point) -> float:
+    """Return the distance of a point from the straight line between two others, m."""
+    line, there = np.subtract(end, start), np.subtract(point, start)
+    share = np.clip(there @ line / (line @ line), 0, 1)
+    return float(np.linalg.norm(there - share * line))
+
+
 def progress(path: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
     """Return the leg of a path at a time, and the share of it behind the hand: 0 … 1.
 
-    Leg k goes from path[k] to path[k + 1]. The hand speeds up and slows down smoothly (minimum
-    jerk, Flash and Hogan 1985) unless the leg is steady, and rests before the first and after the
-    last waypoint.
+    Leg k goes from path[k] to path[k + 1]. The share is the polynomial of fifth degree without
+    acceleration at either end (minimum jerk, Flash and Hogan 1985, where both speeds are 0). The
+    hand rests before the first and after the last waypoint.
     """
     leg = bisect_right([place.time_s for place in path], time_s) - 1
     if leg < 0:
@@ -60,9 +74,9 @@ def progress(path: Sequence[Waypoint], time_s: float) -> tuple[int, float]:
         return len(path) - 2, 1.0
     start_s, end_s = path[leg].time_s, path[leg + 1].time_s
     passed = (time_s - start_s) / (end_s - start_s)
-    if path[leg + 1].steady:
-        return leg, passed
-    return leg, passed**3 * (10 - 15 * passed + 6 * passed**2)
+    a, b = path[leg + 1].sets_off, path[leg + 1].arrives
+    cubic, quartic, quintic = 10 - 6 * a - 4 * b, 15 - 8 * a - 7 * b, 6 - 3 * a - 3 * b
+    return leg, a * passed + passed**3 * (cubic - quartic * passed + quintic * passed**2)
 
 
 def blend(start: Waypoint, end: Waypoint, share: float) -> Waypoint:

@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from handover_envs.tasks.waypoints import Waypoint, angles_of, blend, progress, rotation
+from handover_envs.tasks.waypoints import (
+    Waypoint,
+    angles_of,
+    beside,
+    blend,
+    progress,
+    rotation,
+    way,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,9 +34,26 @@ def test_a_quarter_of_the_time_is_a_tenth_of_the_way():
 
 
 def test_a_steady_leg_has_one_speed():
-    way = [START, START.after(2.0, (0.4, 0.5, 0.1), steady=True)]
-    shares = [progress(way, moment)[1] for moment in (1.0, 1.5, 2.5)]
+    path = [START, START.after(2.0, (0.4, 0.5, 0.1), sets_off=1.0, arrives=1.0)]
+    shares = [progress(path, moment)[1] for moment in (1.0, 1.5, 2.5)]
     assert shares == pytest.approx([0.0, 0.25, 0.75])
+
+
+@given(st.floats(0, 1.5), st.floats(0, 1.5))
+def test_a_leg_begins_and_ends_at_the_speeds_it_is_given(sets_off, arrives):
+    path = [START, START.after(2.0, (0.4, 0.5, 0.1), sets_off=sets_off, arrives=arrives)]
+    step_s = 1e-4
+    first, last = progress(path, 1.0 + step_s)[1], progress(path, 3.0 - step_s)[1]
+    assert first / (step_s / 2.0) == pytest.approx(sets_off, abs=1e-3)
+    assert (1 - last) / (step_s / 2.0) == pytest.approx(arrives, abs=1e-3)
+
+
+def test_the_distance_from_a_line_ends_at_its_ends():
+    assert way((0.0, 0.0, 0.0), (0.3, 0.0, 0.4)) == pytest.approx(0.5)
+    ends = (0.0, 0.0, 0.0), (0.0, 0.0, 0.1)
+    assert beside((0.03, 0.0, 0.05), *ends) == pytest.approx(0.03)
+    assert beside((0.03, 0.0, 0.14), *ends) == pytest.approx(0.05)
+    assert beside((0.0, -0.03, -0.04), *ends) == pytest.approx(0.05)
 
 
 @given(st.floats(-1, 6), st.floats(0, 1))
