@@ -18,6 +18,9 @@ class EmbodimentLinear(nn.Module):
 
     def forward(self, tokens: Tensor, embodiment: Tensor) -> Tensor:
         """Transform tokens: (B, T, in), (B,) int64 -> (B, T, out)."""
+        if len(self.W) == 1:  # one matrix for all samples, not a copy of it for each
+            rows = torch.addmm(self.b[0], tokens.flatten(0, 1), self.W[0])
+            return rows.unflatten(0, tokens.shape[:2])
         return torch.baddbmm(self.b[embodiment][:, None], tokens, self.W[embodiment])
 
 
