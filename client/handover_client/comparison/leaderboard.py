@@ -127,7 +127,7 @@ def _heading(figures: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
         f"Success is the share of steps with every value within {HEADLINE_THRESHOLD} of the "
         "demonstrated one; intervals are bootstrapped over the trajectories, and a pair differs "
         "where the interval of its difference leaves 0 out.",
-        ("MSE", "MAE"),
+        ("MAE", "MSE"),
     )
 
 
@@ -157,7 +157,7 @@ def _replay_row(place: Path, figures: Mapping[str, Any]) -> Row:
         success=own["success_at"][HEADLINE_THRESHOLD],
         interval=tuple(interval) if interval else None,
         episodes=len(figures["episodes"]),
-        further=(f"{own['mse']:.5f}", f"{own['mae']:.4f}"),
+        further=(f"{own['mae']:.4f}", f"{own['mse']:.5f}"),
         costs=_costs(figures, None),
     )
 

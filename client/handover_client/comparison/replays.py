@@ -79,8 +79,8 @@ def _score_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple
         ]
 
     return (
-        Change("MSE", before["mse"], after["mse"], False),
         Change("MAE", before["mae"], after["mae"], False),
+        Change("MSE", before["mse"], after["mse"], False),
         *shares("success_at", "success"),
         *shares("accuracy_at", "accuracy"),
         Change("drift per step", before["drift"], after["drift"], None, ".1e"),

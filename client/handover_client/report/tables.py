@@ -9,7 +9,7 @@ _LIMITS = tuple(f"@{threshold_key(limit)}" for limit in THRESHOLDS)
 
 # the columns of a table of scores: (what the group is about, its columns)
 COLUMN_GROUPS = (
-    ("error", ("MSE", "MAE")),
+    ("error", ("MAE", "MSE")),
     ("success, %", _LIMITS),
     ("accuracy, %", _LIMITS),
     ("drift", ("/step",)),
@@ -41,8 +41,8 @@ def score_cells(scores: Mapping[str, Any]) -> list[str]:
     """Write a group's figures in the order of COLUMN_GROUPS."""
     shares = [*scores["success_at"].values(), *scores["accuracy_at"].values()]
     return [
-        f"{scores['mse']:.5f}",
         f"{scores['mae']:.4f}",
+        f"{scores['mse']:.5f}",
         *[f"{100 * share:.1f}" for share in shares],
         f"{scores['drift']:+.0e}",
     ]

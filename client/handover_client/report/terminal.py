@@ -121,7 +121,7 @@ def _group_lines(figures: Mapping[str, Any]) -> list[str]:
     for name, group in figures["groups"].items():
         success = percent(group["success_at"][HEADLINE_THRESHOLD])
         lines.append(
-            f"  {name:<12} MSE {group['mse']:.5f}, success {success:>7}, "
+            f"  {name:<12} MAE {group['mae']:.4f}, success {success:>7}, "
             f"episodes {listed(group['episodes'])}"
         )
     return lines

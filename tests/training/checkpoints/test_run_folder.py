@@ -72,7 +72,7 @@ def test_a_finished_run_is_refused_and_resume_finds_nothing_to_do(folder):
 def test_overwrite_removes_the_run_and_nothing_else(folder):
     begin(folder)
     write_checkpoint(folder.path, 10)
-    folders.mark_best(folder.path, 10, "open_loop_mse", 0.5)
+    folders.mark_best(folder.path, 10, "open_loop_mae", 0.5)
     folder.finish(SETTINGS)
     assert begin(folder, {**SETTINGS, "seed": 2}, overwrite=True).checkpoint is None
     assert not (folder.path / "checkpoint-10").exists()
@@ -115,10 +115,19 @@ def test_rotation_keeps_the_newest_and_the_best(tmp_path):
 def test_the_best_checkpoint_is_marked_by_a_file_and_a_link(tmp_path):
     for step in (1, 2):
         write_checkpoint(tmp_path, step)
-        folders.mark_best(tmp_path, step, "open_loop_mse", 1 / step)
+        folders.mark_best(tmp_path, step, "open_loop_mae", 1 / step)
     assert (tmp_path / "best").resolve() == tmp_path / "checkpoint-2"
     told = json.loads((tmp_path / "best_checkpoint.json").read_text())
-    assert told == {"checkpoint": "checkpoint-2", "step": 2, "open_loop_mse": 0.5}
+    assert told == {"checkpoint": "checkpoint-2", "step": 2, "open_loop_mae": 0.5}
+
+
+def test_a_best_checkpoint_by_another_metric_is_told_apart(tmp_path):
+    assert folders.best_is_by(tmp_path, "open_loop_mae")  # none yet
+    write_checkpoint(tmp_path, 1)
+    folders.mark_best(tmp_path, 1, "open_loop_mse", 0.5)
+    assert not folders.best_is_by(tmp_path, "open_loop_mae")
+    folders.mark_best(tmp_path, 1, "open_loop_mae", 0.5)
+    assert folders.best_is_by(tmp_path, "open_loop_mae")
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):

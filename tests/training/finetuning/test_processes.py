@@ -59,7 +59,7 @@ def test_in_bfloat16_what_fsdp_divides_has_the_losses_and_errors_of_one(
     divided = replace(settings, output_dir=tmp_path / "divided", fsdp=True)
     train(divided, tmp_path, TWO, PROGRAM)
     finetune(settings)
-    for kind in ("eval_open_loop_mse", "loss"):
+    for kind in ("eval_open_loop_mae", "loss"):
         assert measured(history_of(divided), kind) == pytest.approx(
             measured(history_of(settings), kind), rel=3e-4
         )
@@ -96,7 +96,7 @@ def assert_as_one(settings, divided, base):
     apart = max(float((one[name] - two[name]).abs().max()) for name in one)
     assert moved > 1e-3
     assert apart < 0.02 * moved
-    for kind in ("eval_open_loop_mse", "loss"):
+    for kind in ("eval_open_loop_mae", "loss"):
         assert measured(history_of(divided), kind) == pytest.approx(
             measured(history_of(settings), kind), rel=1e-4
         )

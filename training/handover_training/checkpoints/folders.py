@@ -18,7 +18,9 @@ STAGING = ".staging"  # where a checkpoint is written before it is renamed
 TRASH = ".trash"  # where one goes before it is deleted
 MANIFEST = "files.json"
 STATE_FILE = "trainer_state.json"  # transformers' name
-BEST_METRIC = "open_loop_mse"
+BEST_METRIC = (
+    "open_loop_mae"  # the nearest to success: benchmarks/results/open_loop_correlation.json
+)
 BEST_FILE = "best_checkpoint.json"
 BEST_LINK = "best"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -111,6 +113,12 @@ def mark_if_best(checkpoint: Path) -> None:
     step = step_of(checkpoint)
     if state["best_global_step"] == step:
         mark_best(checkpoint.parent, step, BEST_METRIC, float(state["best_metric"]))
+
+
+def best_is_by(folder: Path, metric: str) -> bool:
+    """Return whether a run's best checkpoint, where it has one, was chosen by this metric."""
+    best = folder / BEST_FILE
+    return not best.is_file() or metric in json.loads(best.read_text(encoding="utf-8"))
 
 
 def mark_best(folder: Path, step: int, metric: str, value: float) -> None:

@@ -11,6 +11,7 @@ from accelerate import DistributedType, PartialState
 from handover_common import UsageError
 from transformers.training_args import TrainingArguments
 
+from handover_training.checkpoints.folders import BEST_METRIC
 from handover_training.data.episodes import DatasetSplit, modality_configs
 from handover_training.finetuning.config import FinetuneConfig
 
@@ -105,7 +106,7 @@ def _intervals(settings: FinetuneConfig, evaluates: bool) -> dict[str, Any]:
     return {
         "eval_strategy": "steps" if evaluates else "no",
         "eval_steps": settings.eval_steps or settings.save_steps,
-        "metric_for_best_model": "open_loop_mse" if evaluates else None,
+        "metric_for_best_model": BEST_METRIC if evaluates else None,
         "greater_is_better": False if evaluates else None,
         "save_strategy": "steps",
         "save_steps": settings.save_steps,

@@ -125,9 +125,10 @@ def _summary(output: Path) -> str:
     if not best.is_file():
         return f"finished: {output}"
     found = json.loads(best.read_text(encoding="utf-8"))
+    measured = [f"{name} {found[name]:.6f}" for name in found if name.startswith("open_loop")]
     return (
         f"finished: {output}, best on held-out episodes: {output / found['checkpoint']} "
-        f"(open-loop MSE {found['open_loop_mse']:.6f})"
+        f"({', '.join(measured)})"
     )
 
 

@@ -178,6 +178,8 @@ class FinetuneTrainer(Trainer):
             max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
         )
         self.state.compute_steps(self.args, max_steps)
+        if not folders.best_is_by(self._folder, folders.BEST_METRIC):  # an earlier version's run
+            self.state.best_metric = self.state.best_global_step = None
         return result
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
