@@ -35,11 +35,14 @@ SOCKET_REST_Z = 0.022
 # The fingers reach 0.019 m past the grasp point: lower than this they would press on the table.
 _GRASP_Z = 0.022
 
-# The distance of each part's center from the middle, m. The peg's end meets the socket's pin at
-# 0.05; less presses them together, even if a hand holds its part slightly off-center.
-_APART, _INSIDE = 0.095, 0.040
+# Where the parts meet, m: nearly the same in every episode, for no observation tells another.
+_MIDDLE, _MIDDLE_SPREAD = (0.0, 0.5, 0.17), (0.001, 0.001, 0.001)
+# The distance of each part's center from there, m. The ends meet at 0.06, on one line since 0.115.
+# The peg's end meets the socket's pin at 0.05; less presses them together, even if a hand holds its
+# part slightly off-center.
+_APART, _INSIDE = 0.115, 0.040
 
-_REACH_M_S, _REACH_RAD_S, _DOWN_M_S, _LIFT_M_S, _PUSH_M_S = 0.19, 1.05, 0.12, 0.15, 0.05
+_REACH_M_S, _REACH_RAD_S, _DOWN_M_S, _LIFT_M_S, _PUSH_M_S = 0.19, 1.05, 0.12, 0.15, 0.06
 _CLOSING_S = 0.5  # from fully open to fully closed
 _NEAR_M, _IN_LINE_M, _SHORT_M = 0.02, 0.004, 0.01
 _LEVEL = np.cos(0.05 / 2)  # w of a part's quaternion that is tilted by less than 0.05 rad
@@ -128,7 +131,7 @@ def plan_insertion(now: Situation, vary: Variation) -> Mapping[Side, list[Waypoi
     if is_held(now.contacts):
         return {side: [hand, hand.after(0.2)] for side, hand in now.hands.items()}
     grasps: dict[Side, _Grasp] = {side: _grasp(now, side, vary) for side in _PARTS}
-    middle = vary.point((0.0, 0.5, 0.17), (0.004, 0.004, 0.004))
+    middle = vary.point(_MIDDLE, _MIDDLE_SPREAD)
     meet = touch(now.contacts, PEG, (*SOCKET, *PIN))
     if meet:
         x, y, z = now.poses[:, :3].mean(axis=0).tolist()
@@ -136,7 +139,7 @@ def plan_insertion(now: Situation, vary: Variation) -> Mapping[Side, list[Waypoi
     slowness = vary.seconds(1.0)
     if not _faces(now):
         speed_m_s = _PUSH_M_S if meet else _LIFT_M_S
-        _move_together(grasps, middle, _APART, slowness / speed_m_s, sets_off=0.5, arrives=0.5)
+        _move_together(grasps, middle, _APART, slowness / speed_m_s, sets_off=0.5, arrives=0.4)
     _move_together(grasps, middle, _INSIDE, slowness / _PUSH_M_S, sets_off=1.0, arrives=0.0)
     return {side: grasp.path for side, grasp in grasps.items()}
 

@@ -21,8 +21,8 @@ CUBE, TABLE = ("red_box",), ("table",)
 
 _GRASP_Z = 0.025  # m; any lower, the fingers would press on the table and close late
 _ON_EDGE_RAD = np.pi / 2  # the left hand's fingers close from above and below
-# Wide enough for the cube, and narrow enough to pass under the right hand's palm.
-_LEFT_OPENING = 0.8
+# As wide as it opens: the hand may pass the cube 15 mm too high or too low (at 0.8, 9 mm).
+_LEFT_OPENING = 1.0
 _SQUEEZE = 0.2  # a gripper that holds the cube stops at 0.6
 _RISE_M_S = 0.1  # speed of both hands' rise while one closes and the other opens
 _AT_REST = {"sets_off": 0.0, "arrives": 0.0}  # where a leg begins and ends
