@@ -114,3 +114,20 @@ def test_the_serving_page_says_what_int8_weights_gave(figures):
     assert f"for oneDNN took {times}" in page
     products = figures.result("int8")["times_as_fast_as_float32"]["ONNX Runtime int8"]
     assert f"alone are {products:.1f} times as fast in int8 as in float32" in page
+
+
+def test_the_containers_page_says_what_is_in_the_gpu_image(figures):
+    page = " ".join((ROOT / "docs/containers.md").read_text(encoding="utf-8").split())
+    result = figures.result("gpu_image")
+    inside = result["inside"]
+    packages = inside["packages_mb"]
+    image_mb = result["images_mb"]["handover-server:gpu"]
+    said = f"{image_mb} MB, of which the base is {result['base_mb']} MB"
+    assert f"{said} and Python packages {packages['all']['mb']:.0f} MB" in page
+    torch, triton, cublas = (packages[name] for name in ("torch", "triton", "nvidia-cublas"))
+    assert f"torch {torch['version']} (for CUDA {inside['torch']['cuda']})" in page
+    sizes = f"{torch['mb']:.0f} MB, Triton with {triton['mb']:.0f} and cuBLAS with"
+    assert f"{sizes} {cublas['mb']:.0f}" in page
+    assert inside["triton_launcher"] == "compiles"
+    assert f"all {inside['kernels_for_h100']} variants of Handover's kernels" in page
+    assert result["refusal_without_gpu"] in page

@@ -121,6 +121,11 @@ def test_the_drain_bound_ends_before_the_engines_patience():
         assert "--drain-s" not in flags(name)
 
 
+def test_the_gpu_server_ends_where_it_has_no_gpu():
+    for name, device in (("server", "cuda"), ("server-cpu", "cpu")):
+        assert SERVICES[name]["entrypoint"] == ["handover", "serve", f"--device={device}"]
+
+
 def test_only_the_gpu_server_reserves_a_gpu():
     (device,) = SERVICES["server"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}

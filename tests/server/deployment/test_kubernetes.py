@@ -51,6 +51,17 @@ def test_files_that_are_named_are_mounted_read_only():
             assert mount["readOnly"] is True
 
 
+def test_a_server_uses_its_gpu_and_can_write_what_it_compiles():
+    assert "--device=cuda" in CONTAINER["args"]
+    dockerfile = (ROOT / "server/Dockerfile").read_text()
+    folders = re.findall(r"(?:TRITON|TORCHINDUCTOR)_CACHE_DIR=(\S+)", dockerfile)
+    assert len(folders) == 2
+    scratch = {volume["name"] for volume in POD["volumes"] if "emptyDir" in volume}
+    writable = [m["mountPath"] for m in CONTAINER["volumeMounts"] if m["name"] in scratch]
+    for folder in folders:
+        assert any(folder.startswith(place + "/") for place in writable)
+
+
 def test_the_secret_is_for_the_servers_group_alone():
     (secret,) = [volume["secret"] for volume in POD["volumes"] if "secret" in volume]
     assert secret["defaultMode"] == 0o440
