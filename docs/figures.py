@@ -103,11 +103,18 @@ def _conversion(run: Result) -> str:
     return f"{times['mp4v']:.1f}× the frames per second as mp4v, {times['h264']:.1f}× as h264"
 
 
+_TASKS = {
+    "transfer_cube": "TransferCube",
+    "insertion": "Insertion",
+    "transfer_cube_left": "`transfer_cube_left`",
+}
+
+
 def _experts(way: str) -> Callable[[Result], str]:
     def figure(run: Result) -> str:
         counts = (
-            f"{name} {task[way]['strict_successes']} of {task['seeds']} seeds"
-            for name, task in zip(("TransferCube", "Insertion"), run["tasks"].values(), strict=True)
+            f"{_TASKS[name]} {task[way]['strict_successes']} of {task['seeds']} seeds"
+            for name, task in run["tasks"].items()
         )
         return ", ".join(counts)
 
