@@ -135,8 +135,9 @@ def _take(now: Situation, right: list[Waypoint], vary: Variation) -> list[Waypoi
         aim = moved(take, now.miss["left"])
         return [here, waits, waits.until(around_s, position=aim, **turned, gripper=_LEFT_OPENING)]
     needed_s = path[-1].time_s + _needed(1.2, way(here.position, at_side), _LONG_M)
-    ready_s = max(shown.time_s - before_s, needed_s)
-    if ready_s + before_s > shown.time_s:
+    ready_s = shown.time_s - before_s
+    if needed_s > ready_s:
+        ready_s = needed_s
         right.append(shown.until(ready_s + before_s))
     ready = Waypoint(ready_s, at_side, pitch, _LEFT_OPENING, _ON_EDGE_RAD, straight=False)
     around_s = right[-1].time_s + after_s
