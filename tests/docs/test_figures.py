@@ -131,3 +131,16 @@ def test_the_containers_page_says_what_is_in_the_gpu_image(figures):
     assert inside["triton_launcher"] == "compiles"
     assert f"all {inside['kernels_for_h100']} variants of Handover's kernels" in page
     assert result["refusal_without_gpu"] in page
+
+
+def test_the_robot_page_says_how_an_hour_on_the_arms_went(figures):
+    page = " ".join((ROOT / "docs/robot.md").read_text(encoding="utf-8").split())
+    hour = figures.result("drive_trossen")
+    jitter, steps = hour["jitter_ms"], round(50 * hour["seconds"])
+    assert hour["seconds"] >= 3590
+    assert hour["outside_at_the_arms"] == hour["not_finite_at_the_arms"] == 0
+    assert f"in {hour['sessions']} sessions" in page
+    assert f"of the {hour['commands_at_the_arms']:,} commands" in page
+    said = f"{jitter['p50']:.2f} ms of jitter at p50, {jitter['p99']:.1f} at p99 and"
+    assert f"lay {hour['period_ms']:.0f} ms, with {said} {jitter['longest']:.0f} at" in page
+    assert f"{hour['missed_steps']:,} of {steps:,} steps were missed" in page
