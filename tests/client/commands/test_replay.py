@@ -57,7 +57,7 @@ def test_a_policy_that_plays_the_recording_back_is_perfect(
     check_page(output)
     assert leftovers(output.parent) == []
     printed = capsys.readouterr().out
-    assert re.search(r"14 joints +0\.00000 0\.0000 +100\.0 100\.0 100\.0", printed)
+    assert re.search(r"14 joints +0\.0000 0\.00000 +100\.0 100\.0 100\.0", printed)
     assert re.search(r"episode +1 █{40} 100\.0 %", printed)
 
 
