@@ -1,5 +1,5 @@
 #!/bin/sh
-# The checkpoint that ships, checkpoints/aloha-mini, from nothing but the simulator on two CPU cores:
+# A policy for both tasks (the one that ships is older: RESULTS.md), from nothing but the simulator on two CPU cores:
 # the base, demonstrations, finetuning, corrections of what it does wrong, and its success rate. After
 # the base every command is one that users have. Run again, every command continues where it stopped.
 #
