@@ -13,8 +13,10 @@ checkpoint=${2:-checkpoints/aloha-mini}
 SIM=${SIM:-.venv-sim/bin/python} SERVER=${SERVER:-.venv-server/bin/python}
 PORT=${PORT:-50077} BASE=${BASE:-checkpoints/aloha-mini-base}
 TRANSFERS=${TRANSFERS:-100} INSERTIONS=${INSERTIONS:-220} STEPS=${STEPS:-7000}
-CORRECTED_TRANSFERS=${CORRECTED_TRANSFERS:-50} CORRECTED_INSERTIONS=${CORRECTED_INSERTIONS:-270}
-MORE_STEPS=${MORE_STEPS:-14000}
+CORRECTED_TRANSFERS=${CORRECTED_TRANSFERS:-60} CORRECTED_INSERTIONS=${CORRECTED_INSERTIONS:-270}
+MORE_STEPS=${MORE_STEPS:-8000}
+AGAIN_TRANSFERS=${AGAIN_TRANSFERS:-60} AGAIN_INSERTIONS=${AGAIN_INSERTIONS:-150}
+LAST_STEPS=${LAST_STEPS:-10000}
 ROLLOUTS=${ROLLOUTS:-500} HELD_OUT=${HELD_OUT:-4}
 SNAPSHOTS=${SNAPSHOTS:-1600} ON_THE_WAY=${ON_THE_WAY:-20} LOOSE=${LOOSE:-40}
 VISION_STEPS=${VISION_STEPS:-4000} SAVE_STEPS=${SAVE_STEPS:-1000} BATCH=${BATCH:-64}
@@ -68,18 +70,29 @@ record insertion insertion "$INSERTIONS" --seed 5000 --disturb
 finetune first "$BASE" "$STEPS" "$work/groot_transfer_cube" "$work/groot_insertion" \
     --mix groot_transfer_cube=0.33 groot_insertion=0.67
 
-# The policy drives, the expert takes over where it goes wrong, and what it does then is learnt.
-correct() { # TASK EPISODES
-    record "$1_corrected" "$1" "$2" --seed 50000 --server 127.0.0.1:"$PORT" --takeover
+# The policy drives, the expert takes over where it goes wrong, and what it does then is learnt; and
+# the same again with what came of it. Of the two tasks insertion is the harder one.
+correct() { # TASK ROUND EPISODES SEED
+    record "$1_corrected_$2" "$1" "$3" --seed "$4" --server 127.0.0.1:"$PORT" --takeover
 }
 serve "$work/first"
-correct insertion "$CORRECTED_INSERTIONS"
-correct transfer_cube "$CORRECTED_TRANSFERS"
+correct insertion 1 "$CORRECTED_INSERTIONS" 50000
+correct transfer_cube 1 "$CORRECTED_TRANSFERS" 50000
 stop_serving
-finetune last "$work/first" "$MORE_STEPS" "$work/groot_transfer_cube" "$work/groot_insertion" \
-    "$work/groot_transfer_cube_corrected" "$work/groot_insertion_corrected" \
+set -- "$work/groot_transfer_cube" "$work/groot_insertion" \
+    "$work/groot_transfer_cube_corrected_1" "$work/groot_insertion_corrected_1"
+finetune second "$work/first" "$MORE_STEPS" "$@" \
     --mix groot_transfer_cube=0.2 groot_insertion=0.3 \
-    groot_transfer_cube_corrected=0.12 groot_insertion_corrected=0.38
+    groot_transfer_cube_corrected_1=0.12 groot_insertion_corrected_1=0.38
+serve "$work/second"
+correct insertion 2 "$AGAIN_INSERTIONS" 70000
+correct transfer_cube 2 "$AGAIN_TRANSFERS" 70000
+stop_serving
+finetune last "$work/second" "$LAST_STEPS" "$@" \
+    "$work/groot_transfer_cube_corrected_2" "$work/groot_insertion_corrected_2" \
+    --mix groot_transfer_cube=0.17 groot_insertion=0.23 \
+    groot_transfer_cube_corrected_1=0.1 groot_insertion_corrected_1=0.25 \
+    groot_transfer_cube_corrected_2=0.08 groot_insertion_corrected_2=0.17
 
 # Its success on unseen seeds, and the release.
 serve "$work/last"

@@ -4,6 +4,7 @@ Times are counted in control steps, and places in a chunk are exact fractions of
 rounding decides which target is played.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from handover_proto import ALOHA_JOINTS, GRIPPER_JOINTS
 from handover_client.control.blending import Blend, ensemble_weights, fading
 
 Interpolation = Literal["linear", "hold"]
+_STEPS_REMEMBERED = 100  # two seconds at 50 Hz: an observation is not as old
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class _Chunk:
     """(steps, 14) float32 targets, and the control steps of their observation and first play."""
 
     targets: np.ndarray
-    observed_at: int
+    observed_at: Fraction | int
     since: int
 
 
@@ -60,12 +62,14 @@ class ChunkPlayer:
         self._width = len(ALOHA_JOINTS) if grippers is None else np.size(start)
         self._start = self._check(np.asarray(start), ndim=1).astype(np.float32)
         self._chunks: list[_Chunk] = []  # the newest is the last, and alone if it is played alone
+        # (control step, target) of what was played, for as long as a new chunk may look back
+        self._played: deque[tuple[int, np.ndarray]] = deque(maxlen=_STEPS_REMEMBERED)
         self.borders: list[int] = []
         """The control steps at which a chunk took over from another, or joined it."""
         self.began = 0
         """The control step of the first chunk: until then the start is held."""
 
-    def add(self, targets: np.ndarray, observed_at: int, now: int) -> int:
+    def add(self, targets: np.ndarray, observed_at: Fraction | int, now: int) -> int:
         """Play this chunk from control step `now` on; returns how many of its steps had passed.
 
         targets: (steps, 14), absolute: rad, grippers 0 … 1
@@ -79,7 +83,7 @@ class ChunkPlayer:
             self._check(np.asarray(targets), ndim=2).astype(np.float32), observed_at, now
         )
         if observed_at > now:
-            raise ValueError(f"a chunk for control step {observed_at} at control step {now}")
+            raise ValueError(f"a chunk for control step {float(observed_at):g} at {now}")
         is_older = bool(self._chunks) and observed_at < self._chunks[-1].observed_at
         if is_older or self._left(chunk, now) <= 0:
             return len(targets)
@@ -90,6 +94,12 @@ class ChunkPlayer:
         kept = [] if self._blend == "newest" else self._chunks
         self._chunks = [*(old for old in kept if self._left(old, now) > 0), chunk]
         return int(self._place(chunk, now))
+
+    def play(self, step: int) -> np.ndarray:
+        """Return `target_at` a control step, and remember that it was played."""
+        target = self.target_at(step)
+        self._played.append((step, target))
+        return target
 
     def target_at(self, step: int | Fraction) -> np.ndarray:
         """Return the joint targets of a control step, or of a moment between two: (14,) float32."""
@@ -109,16 +119,17 @@ class ChunkPlayer:
             played = share * played + (1 - share) * target
         return played
 
-    def rest(self, step: int) -> np.ndarray:
-        """Return what is still to play from a control step on, at the chunks' own rate.
+    def rest(self, step: int | Fraction) -> np.ndarray:
+        """Return what there is to play from a control step on, at the chunks' own rate.
 
-        (steps, 14) float32; the first is due at `step`. Empty where nothing is left.
+        (steps, 14) float32; the first is due at `step`. Of a step that has passed, what was played
+        since then comes first. Empty where nothing is left.
         """
         rest: list[np.ndarray] = []
         if self._chunks:
             newest, moment = self._chunks[-1], Fraction(step)
             while self._left(newest, moment) >= 1:
-                rest.append(self.target_at(moment))
+                rest.append(self._played_at(moment))
                 moment += 1 / self._steps_per_control_step
         return np.array(rest, np.float32).reshape(-1, self._width)
 
@@ -130,6 +141,19 @@ class ChunkPlayer:
     def is_dry(self, step: int) -> bool:
         """Return whether the chunk is over at a control step, so that its last target is held."""
         return bool(self._chunks) and self._left(self._chunks[-1], step) <= 0
+
+    def _played_at(self, moment: Fraction) -> np.ndarray:
+        """Return the target of a moment, of the past too; before what is remembered, the first."""
+        if not self._played or moment > self._played[-1][0]:
+            return self.target_at(moment)
+        after = next(place for place, (step, _) in enumerate(self._played) if step >= moment)
+        (late, target), (early, before) = self._played[after], self._played[max(0, after - 1)]
+        if late == moment or not after:
+            return target.copy()
+        share = np.float32((moment - early) / (late - early)) if self._is_linear else np.float32(0)
+        moved = before + share * (target - before)
+        moved[self._grippers] = before[self._grippers]
+        return moved
 
     def _interpolate(self, targets: np.ndarray, place: Fraction) -> np.ndarray:
         index = min(int(place), len(targets) - 1)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -28,12 +29,13 @@ WIDEST_GRIPPER = (-1.0, 2.0)
 
 @dataclass(frozen=True)
 class ChunkRequest:
-    """A request for one chunk, at the moment of its observation.
+    """A request for one chunk.
 
-    step: the control step
+    step: the control step at which it is sent
     sequence: the policy's steps since the episode's start
-    rest: (steps, D), what the robot has still to play of its last chunk; None where that does not
-        matter
+    observed_at: the control step of the observation, which may be an earlier one, and a fraction
+    rest: (steps, D), what the robot played since the observation, and has still to play of its last
+        chunk; None where that does not matter
     delay_steps: how many of them it will have played when the answer is there
     guided: whether the policy is to be guided even where it has learnt to continue them
     """
@@ -41,6 +43,7 @@ class ChunkRequest:
     step: int
     sequence: int
     observation: Observation
+    observed_at: Fraction | int = 0
     rest: np.ndarray | None = None
     delay_steps: int = 0
     guided: bool = False

@@ -7,6 +7,7 @@ robot holds its last target.
 
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 from math import ceil, inf
 from typing import Literal, get_args
 
@@ -103,6 +104,7 @@ class RealTimeController:
         self._envelope = EnvelopeWatch(spec, task, switching, 1 / control_rate_hz)
         self._measures = clock == "wall"  # a simulation's latency is chosen
         self._step, self._due = -1, 0
+        self._observed_at: Fraction | None = None  # of the last request: no later one goes back
         self._closed = False
         self.sequence: int | None = None
         """The last received chunk's: the policy's steps at its observation. None before."""
@@ -116,7 +118,8 @@ class RealTimeController:
 
         step: control steps since the start, by the clock: a loop that missed some skips them
         observe: called when a request is due, and only then; returns the joints, (D,), and the
-            camera's frame (or {camera: frame}), or an Observation
+            camera's frame (or {camera: frame}), or an Observation; and as a third, where that was
+            so a while ago, for how long in s: the chunk is then played as one of that moment
 
         It takes as long as `observe` and a little computing; it never waits for the server. Until
         the first chunk it returns the joints of the first observation. Raises what a request ended
@@ -138,7 +141,7 @@ class RealTimeController:
         player = self._player
         assert player is not None
         self.log.watch(player, step)
-        return player.target_at(step)
+        return player.play(step)
 
     @property
     def hold_reason(self) -> str:
@@ -197,11 +200,12 @@ class RealTimeController:
         request, reply = arrived
         self.sequence, self.latency_ms = request.sequence, reply.latency_ms
         self.log.add(reply)
-        self.log.dropped_steps += self._player.add(reply.targets, request.step, now=step)
-        lag = step - request.step
-        self._delay.add(lag)
-        if self._measures and self._envelope.watch(self._delay.control_steps):
+        self.log.dropped_steps += self._player.add(reply.targets, request.observed_at, now=step)
+        self._delay.add(step - request.step)
+        age = request.step - request.observed_at
+        if self._measures and self._envelope.watch(self._delay.control_steps + int(age)):
             warnings.warn(self._envelope.warning, stacklevel=3)
+        lag = step - request.observed_at
         came = ceil(lag * self._schedule.steps_per_control_step)
         if request.rest is not None:
             self.log.delays.append((request.delay_steps, came))
@@ -209,7 +213,9 @@ class RealTimeController:
 
     def _request(self, step: int, observe: ObserveFn) -> ChunkRequest:
         """Observe, and add what is still to play where the policy continues it."""
-        observation, joints = make_observation(observe(), self._spec, self._layout, self._task)
+        seen = make_observation(observe(), self._spec, self._layout, self._task)
+        observation, joints, age_s = seen
+        age = Fraction(age_s * self._rates[1]).limit_denominator(1000)
         if self._player is None:
             self._player = ChunkPlayer(
                 joints,
@@ -218,15 +224,18 @@ class RealTimeController:
                 BLENDS[self._switching],
                 self._layout.robot.grippers,
             )
-        sequence = self._schedule.sequence(step)
-        rest = self._player.rest(step) if sends_rest(self._switching) else None
+        sequence, observed_at = self._schedule.sequence(step), step - age
+        if self._observed_at is not None:
+            observed_at = max(observed_at, self._observed_at)
+        self._observed_at = observed_at
+        rest = self._player.rest(observed_at) if sends_rest(self._switching) else None
         if rest is None or not len(rest):
-            return ChunkRequest(step, sequence, observation)
+            return ChunkRequest(step, sequence, observation, observed_at)
         # a chunk that comes sooner than expected has nothing to make up for
-        delay = self._delay.policy_steps(self._schedule.steps_per_control_step)
+        delay = self._delay.policy_steps(self._schedule.steps_per_control_step, age)
         delay = min(max(0, delay + self._delay_error_steps), len(rest))
         is_guided = self._switching == "rtc_guided"
-        return ChunkRequest(step, sequence, observation, rest, delay, is_guided)
+        return ChunkRequest(step, sequence, observation, observed_at, rest, delay, is_guided)
 
 
 def _check(

@@ -1,6 +1,7 @@
 """Observations for an ALOHA policy, made of what a robot's control loop reads."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 import numpy as np
 from handover_proto import (
@@ -13,16 +14,17 @@ from PIL import Image
 
 from handover_client.control.joint_layout import JointLayout
 
+_Frames = Frame | Mapping[str, Frame] | Observation | None
 # joints: (D,), of an ALOHA (14,) rad, grippers 0 … 1; and the frame of the policy's one camera, or
-# frames by name, or a whole observation
-JointsAndImage = tuple[np.ndarray, Frame | Mapping[str, Frame] | Observation | None]
+# frames by name, or a whole observation; and how long ago, in s, all of that was so, if not now
+JointsAndImage = tuple[np.ndarray, _Frames] | tuple[np.ndarray, _Frames, float]
 ObserveFn = Callable[[], JointsAndImage | Observation]
 
 
 def make_observation(
     seen: JointsAndImage | Observation, spec: PolicySpec, layout: JointLayout, task: str
-) -> tuple[Observation, np.ndarray]:
-    """Return what an ObserveFn returned as an observation, and its joints: (D,).
+) -> tuple[Observation, np.ndarray, float]:
+    """Return what an ObserveFn returned as an observation, its joints, (D,), and its age in s.
 
     Raises InvalidRequest for anything else, and for one frame where there are several cameras.
     """
@@ -32,13 +34,16 @@ def make_observation(
         except ValueError as error:
             whose = "ALOHA's groups" if layout.robot.is_aloha else "the robot's groups"
             raise InvalidRequest("observation.state", whose, str(error)) from None
-        return seen, _check_joints(joints, layout.robot.names)
-    if not (isinstance(seen, tuple) and len(seen) == 2):
-        got = type(seen).__name__
-        raise InvalidRequest("observe()", "(joints, image) or an Observation", got)
+        return seen, _check_joints(joints, layout.robot.names), 0.0
+    if not (isinstance(seen, tuple) and len(seen) in (2, 3)):
+        expected = "(joints, image), (joints, image, age_s) or an Observation"
+        raise InvalidRequest("observe()", expected, type(seen).__name__)
     joints, image = _check_joints(np.asarray(seen[0]), layout.robot.names), seen[1]
+    age_s = float(seen[2]) if len(seen) == 3 else 0.0
+    if not 0 <= age_s < inf:
+        raise InvalidRequest("age_s", "seconds since the observation, 0 or more", f"{age_s}")
     if isinstance(image, Observation):
-        return image, joints
+        return image, joints, age_s
     if any(part.steps != 1 for part in (*spec.cameras, *spec.state)):
         raise InvalidRequest(
             "observe()", "(joints, Observation): this policy looks back in time", "only the present"
@@ -53,7 +58,7 @@ def make_observation(
             raise InvalidRequest("image", f"frames by name: {', '.join(names)}", "one frame")
         frames = {names[0]: image}
     by_camera = {name: [frame] for name, frame in frames.items()}
-    return Observation(by_camera, layout.state_groups(joints[None]), task), joints
+    return Observation(by_camera, layout.state_groups(joints[None]), task), joints, age_s
 
 
 def square_image(frame: np.ndarray, size: int = 256) -> np.ndarray:

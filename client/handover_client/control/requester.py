@@ -76,12 +76,12 @@ class RequestSchedule:
         """Count the policy's steps up to a control step, to the nearest: 20 Hz for 50 Hz."""
         return round(step * self.steps_per_control_step)
 
-    def due_after(self, step: int, expected_lag: int = 0) -> int:
-        """Return the control step at which to observe next, after an observation at `step`.
+    def due_after(self, step: int, expected_lag: Fraction | int = 0) -> int:
+        """Return the control step at which to ask next, after a request at `step`.
 
-        expected_lag: control steps until the answer will be there; where the chunk would be over
-        before that, the observation is made as much earlier. It is always after `step`: one of the
-        policy's steps is further on than rounding to them goes back.
+        expected_lag: control steps from an observation until its answer will be there; where the
+        chunk would be over before that, the request is made as much earlier. It is always after
+        `step`: one of the policy's steps is further on than rounding to them goes back.
         """
         lag = ceil(expected_lag * self.steps_per_control_step)
         executed = max(1, min(self.execute_steps, self.horizon - lag))
@@ -112,9 +112,12 @@ class DelayEstimate:
         """The expected delay; 0 before any."""
         return self._expected
 
-    def policy_steps(self, steps_per_control_step: Fraction) -> int:
-        """Return the expected delay in whole steps of the policy, rounded up; 0 before any."""
-        return ceil(self._expected * steps_per_control_step)
+    def policy_steps(self, steps_per_control_step: Fraction, age: Fraction | int = 0) -> int:
+        """Return the expected delay in whole steps of the policy, rounded up; 0 before any.
+
+        age: control steps that the observation is old already
+        """
+        return ceil((self._expected + age) * steps_per_control_step)
 
 
 class EnvelopeWatch:

@@ -11,6 +11,7 @@ from handover_client.control.chunk_sources import ServerChunks
 from handover_client.control.controller import RealTimeController
 from handover_client.control.observation import frame_of_size
 from handover_client.drive.guard import Guard
+from handover_client.drive.joint_history import JointHistory
 from handover_client.drive.live import Moment
 from handover_client.drive.operator import Key
 from handover_client.drive.recording import Episode, EpisodeRecorder, Step
@@ -34,6 +35,7 @@ class EpisodeRun:
         self.episode = Episode(number)
         self.wants_to_quit = False
         self._holds: Counter[str] = Counter()
+        self._measured = JointHistory()
         has_noise = setup.robot.describe().pictures_have_noise
         self._watch = Watch(setup.config.stale_s, setup.config.frozen_s, has_noise)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="person")
@@ -71,6 +73,7 @@ class EpisodeRun:
         self.late_ms.append(1e3 * late_s)
         reading = setup.robot.observe()
         now_s = time.monotonic()
+        self._measured.add(reading.time_s, reading.joints)
         for key in setup.keys("running", step * setup.period_s):
             self._press(key)
         if step * setup.period_s >= setup.config.max_seconds:
@@ -136,7 +139,9 @@ class EpisodeRun:
             self._answers = 0
             self._dry_since_s = now_s
         try:
-            target = self._controller.act(step - self._first_step, lambda: self._observe(reading))
+            target = self._controller.act(
+                step - self._first_step, lambda: self._observe(reading, now_s)
+            )
         except ServerLost as error:
             self.episode.ended, self.episode.error = "server_lost", str(error)
             return reading.joints, f"no answer: {error}"
@@ -151,13 +156,20 @@ class EpisodeRun:
             self.episode.ended = "server_lost"
         return target, ""
 
-    def _observe(self, reading: Reading) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _observe(
+        self, reading: Reading, now_s: float
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], float]:
+        """Return the frames, the joints as they were at the oldest one's time, and that age in s.
+
+        A frame of a tenth of a second ago shows the hands where they are no more: with joints of
+        now, a policy would see them in two places.
+        """
         sizes = self._setup.fit.sizes
-        frames = {
-            name: frame_of_size(reading.frames[camera].image, sizes[name])
-            for name, camera in self._setup.fit.cameras.items()
-        }
-        return reading.joints, frames
+        seen = {name: reading.frames[camera] for name, camera in self._setup.fit.cameras.items()}
+        frames = {name: frame_of_size(frame.image, sizes[name]) for name, frame in seen.items()}
+        oldest_s = min((frame.time_s for frame in seen.values()), default=reading.time_s)
+        joints, time_s = self._measured.at(oldest_s)
+        return joints, frames, max(0.0, now_s - time_s)
 
     def _begin_controller(self) -> RealTimeController:
         config = self._setup.config
@@ -210,7 +222,7 @@ class EpisodeRun:
     def _record(self, row: Step, reading: Reading) -> None:
         self.episode.intervention_steps += row.intervention
         if self._recorder:
-            self._recorder.add(row, reading.frames)
+            self._recorder.add(row, reading)
 
     def _describe(self, step: int, waits: str) -> str:
         who = "person" if self._plan is not None else "policy"

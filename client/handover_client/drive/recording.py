@@ -22,7 +22,8 @@ from handover_conversion.lerobot import (
     write_recordings,
 )
 
-from handover_client.drive.robots.interface import CameraFrame, RobotDescription
+from handover_client.drive.nearest_frames import NearestFrames
+from handover_client.drive.robots.interface import CameraFrame, Reading, RobotDescription
 
 MARKS = ("intervention", "guarded", "held")  # and `success`, the operator's word
 MEASURES = ("latency_ms", "age_ms", "late_ms")
@@ -78,28 +79,27 @@ class EpisodeRecorder:
         }
         # {camera: frame} of a step, and the bytes that are new in it: a frame is often shown again
         self._waiting: queue.Queue[tuple[dict[str, np.ndarray], int] | None] = queue.Queue()
-        self._newest: dict[str, CameraFrame] = {}
+        self._nearest = NearestFrames(cameras)
+        self._last: dict[str, CameraFrame] = {}  # that were given to the encoders
         self._bytes_in = self._bytes_out = 0
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._encode, name="encode", daemon=True)
         self._thread.start()
 
-    def add(self, step: Step, frames: Mapping[str, CameraFrame]) -> None:
-        """Record a step. Raises HandoverError where encoding fails, or is a gigabyte behind."""
+    def add(self, step: Step, reading: Reading) -> None:
+        """Record a step and what was measured, with the frames of its time that are still to come.
+
+        Raises HandoverError where encoding fails, or is a gigabyte behind.
+        """
         self._check()
-        new = 0
-        for name, frame in frames.items():
-            if name not in self._newest or self._newest[name].time_s != frame.time_s:
-                self._newest[name] = frame
-                new += frame.image.nbytes
-        self._bytes_in += new
+        self.steps.append(step)
+        for frames in self._nearest.add(reading.time_s, reading.frames):
+            self._put(frames)
         if self._bytes_in - self._bytes_out > _MOST_WAITING_BYTES:
             raise HandoverError(
                 "this machine encodes the cameras' frames too slowly to record them: fewer "
                 "cameras, or a faster machine"
             )
-        self._waiting.put(({name: each.image for name, each in self._newest.items()}, new))
-        self.steps.append(step)
 
     def save(self, folder: Path, episode: Episode) -> None:
         """Write the episode's files into an empty folder."""
@@ -118,8 +118,19 @@ class EpisodeRecorder:
     def close(self) -> None:
         """End the encoders; waits for the frames that are there."""
         if self._thread.is_alive():
+            for frames in self._nearest.rest():
+                self._put(frames)
             self._waiting.put(None)
             self._thread.join()
+
+    def _put(self, frames: dict[str, CameraFrame]) -> None:
+        new = sum(
+            frame.image.nbytes
+            for name, frame in frames.items()
+            if frame is not self._last.get(name)
+        )
+        self._last, self._bytes_in = frames, self._bytes_in + new
+        self._waiting.put(({name: frame.image for name, frame in frames.items()}, new))
 
     def _check(self) -> None:
         if self._error:

@@ -50,6 +50,11 @@ class EpisodeSettings:
     """Latency added to each chunk, with --realtime."""
     jitter_ms: float = 0.0
     """Uniform random variation of the added latency, plus or minus, with --realtime."""
+    frame_age_ms: float = 0.0
+    """How old the frames are when the policy gets them, to the nearest control step: the latency of
+    real cameras. Joints and chunk are then of the frames' time, as in handover drive."""
+    frame_times: bool = True
+    """Whether it is known when the frames were taken; without, old frames go with joints of now."""
     delay_error_steps: int = 0
     """With rtc: steps of the policy by which the expected delay is wrong, to see what that does."""
     camera: tuple[str, ...] = ()
@@ -166,6 +171,9 @@ def check(config: RolloutConfig) -> None:
         raise UsageError("--policy scripted looks at nothing: no --camera, no --group")
     check_range(settings, "policy_rate_hz", least=0.1, most=1000)
     check_range(settings, "latency_ms", "jitter_ms", least=0, most=10_000)
+    check_range(settings, "frame_age_ms", least=0, most=1000)
+    if not (settings.frame_times or settings.frame_age_ms):
+        raise UsageError("--no-frame-times needs --frame-age-ms: frames of now have a known time")
     check_range(config, "seed", least=0, most=2**32 - 1 - config.episodes)
     if config.axes and config.suite != "robustness":
         raise UsageError("--axes needs --suite robustness; for one world there is --change")

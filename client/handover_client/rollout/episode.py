@@ -21,7 +21,7 @@ from handover_client.rollout.loop import EpisodeSetup, PlayedEpisode, play_episo
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
 from handover_client.rollout.video import draw_again, encode_h264
-from handover_client.rollout.watched_robot import Robot, WatchedRobot
+from handover_client.rollout.watched_robot import FrameAge, Robot, WatchedRobot
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ def server_source(task: EpisodeTask) -> Iterator[ServerChunks]:
 def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode:
     settings = task.settings
     robot.reset(task.seed)
-    watched = WatchedRobot(robot, task.view)
+    period_s = 1 / task.control_rate_hz
+    age = FrameAge(round(settings.frame_age_ms / 1e3 / period_s), period_s, settings.frame_times)
+    watched = WatchedRobot(robot, task.view, age)
     in_real_time = settings.realtime and settings.clock == "wall"
     controller = RealTimeController(
         source,
@@ -110,7 +112,7 @@ def _play(task: EpisodeTask, robot: Robot, source: ChunkSource) -> PlayedEpisode
         added_latency_s=_added_latency(task),
         delay_error_steps=settings.delay_error_steps,
     )
-    clock = WallClock(1 / task.control_rate_hz) if in_real_time else None
+    clock = WallClock(period_s) if in_real_time else None
 
     def observe() -> JointsAndImage:
         # a real camera's frames cost the robot no time

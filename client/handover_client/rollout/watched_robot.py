@@ -1,5 +1,6 @@
 """Simulated robot as one policy sees it: only what the policy wants is drawn, past moments too."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -49,18 +50,38 @@ class Robot(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class FrameAge:
+    """Age of the frames, in control steps of `period_s`; known, the joints are of the same time."""
+
+    steps: int = 0
+    period_s: float = 0.0
+    is_known: bool = True
+
+
+NOW = FrameAge()
+
+
 class WatchedRobot:
     """A robot, reset already, that remembers its episode so far; it is a Robot itself."""
 
-    def __init__(self, robot: Robot, view: RobotView) -> None:
-        self._robot, self._view = robot, view
+    def __init__(self, robot: Robot, view: RobotView, age: FrameAge = NOW) -> None:
+        self._robot, self._view, self._age = robot, view, age
         self._joints: list[np.ndarray] = []
         self._places: list[np.ndarray] = []
         self._remember()
 
-    def observe(self) -> tuple[np.ndarray, Observation]:
-        """Return joints and observation of now, as RealTimeController.act takes them."""
-        return self._view.observe(self._joints, self._draw)
+    def observe(self) -> tuple[np.ndarray, Observation, float]:
+        """Return joints, observation and age in s, as RealTimeController.act takes them."""
+        first = len(self._joints) - 1
+        age = min(self._age.steps, first)
+        known = age if self._age.is_known else 0
+
+        def draw(camera: str, height_width: tuple[int, int], ago: int) -> np.ndarray:
+            return self._draw(camera, height_width, min(ago + age, first))
+
+        joints, observation = self._view.observe(self._joints[: first + 1 - known], draw)
+        return joints, observation, known * self._age.period_s
 
     def step(self, targets: np.ndarray) -> int:
         """See Robot."""
@@ -85,7 +106,7 @@ class WatchedRobot:
 
     def _remember(self) -> None:
         self._joints.append(self._robot.state)
-        if self._view.looks_back:
+        if self._view.looks_back or self._age.steps:
             self._places.append(self._robot.qpos)
 
     def _draw(self, camera: str, height_width: tuple[int, int], ago: int) -> np.ndarray:

@@ -132,6 +132,24 @@ def test_the_rest_is_what_would_be_played_at_the_chunks_own_rate():
         np.testing.assert_allclose(between[number], played, rtol=1e-6)
 
 
+def test_of_what_has_passed_the_rest_is_what_was_played():
+    player = ChunkPlayer(START)
+    player.add(ramp(), observed_at=0, now=0)
+    played = [player.play(step) for step in range(11)]
+    jump = ramp() + np.float32(7)
+    player.add(jump, observed_at=10, now=11)
+    played += [player.play(step) for step in range(11, 13)]
+    rest = player.rest(5)
+    np.testing.assert_array_equal(rest[0], played[5])
+    arms, grippers = list(ARM_JOINTS), list(GRIPPER_JOINTS)
+    np.testing.assert_allclose(rest[1][arms], ((played[7] + played[8]) / 2)[arms])
+    np.testing.assert_array_equal(rest[1][grippers], played[7][grippers])
+    np.testing.assert_array_equal(rest[2], played[10])
+    np.testing.assert_array_equal(rest[3], player.target_at(Fraction(25, 2)))  # still to come
+    assert len(rest) == HORIZON + 2
+    np.testing.assert_array_equal(player.rest(-50)[0], played[0])  # nothing is known before
+
+
 def test_borders_are_where_chunks_meet():
     player = ChunkPlayer(START)
     player.add(ramp(), observed_at=0, now=3)

@@ -4,6 +4,7 @@ import dataclasses
 import threading
 import time
 import warnings
+from math import ceil
 
 import numpy as np
 import pytest
@@ -140,6 +141,42 @@ def test_skipped_steps_are_time_that_has_passed():
         assert controller.sequence == 40
 
 
+class LineSource(RampSource):
+    """Wants every joint on a line of time, wherever the observation is on it."""
+
+    def ask(self, request):
+        reply = super().ask(request)
+        steps = float(request.observed_at) * 0.4 + np.arange(16)
+        return dataclasses.replace(reply, targets=np.repeat(0.05 * steps[:, None], 14, axis=1))
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.06])
+@pytest.mark.parametrize("age_s", [0.0, 0.1, 0.13])
+def test_a_chunk_is_played_as_one_of_the_moment_that_was_observed(age_s, latency_s):
+    source = LineSource()
+    with RealTimeController(
+        source, TASK, clock="simulated", added_latency_s=lambda: latency_s, switching="rtc"
+    ) as controller:
+        played = [controller.act(step, lambda: (*observe(), age_s))[0] for step in range(120)]
+    from_the_first = round(latency_s * 50)
+    line = 0.02 * np.arange(120, dtype=np.float32)
+    np.testing.assert_allclose(played[from_the_first:], line[from_the_first:], atol=1e-5)
+    for request in source.requests[1:]:  # what was played since then comes first
+        assert request.step - request.observed_at == pytest.approx(age_s * 50)
+        line = 0.05 * (float(request.observed_at) * 0.4 + np.arange(len(request.rest)))
+        np.testing.assert_allclose(request.rest[:, 0], line, atol=1e-5)
+    delays = {request.delay_steps for request in source.requests[2:]}
+    assert delays == {ceil(round((age_s + latency_s) * 20, 6))}
+
+
+def test_no_observation_is_older_than_the_one_before_it():
+    source, ages = RampSource(), [0.0, 0.9]
+    with RealTimeController(source, TASK, clock="simulated") as controller:
+        for step in range(21):
+            controller.act(step, lambda: (*observe(), ages.pop(0)))
+    assert [request.observed_at for request in source.requests] == [0, 0]
+
+
 def test_steps_only_go_up():
     with RealTimeController(RampSource(), TASK) as controller:
         controller.act(5, observe)
@@ -268,7 +305,9 @@ def test_several_cameras_go_by_name():
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (JOINTS, r"expected \(joints, image\) or an Observation, got ndarray"),
+        (JOINTS, r"expected \(joints, image\), .* or an Observation, got ndarray"),
+        ((JOINTS, FRAME, -0.1), r"age_s: expected seconds.*0 or more, got -0.1"),
+        ((JOINTS, FRAME, np.nan), r"age_s: .*got nan"),
         ((JOINTS[:13], FRAME), r"joints: expected 14 finite numbers.*got float32 \(13,\)"),
         ((np.full(14, np.nan), FRAME), "NaN or infinity"),
         ((["0"] * 14, FRAME), r"got <U1 \(14,\)"),

@@ -1,6 +1,7 @@
 """gym-aloha as a robot: it runs by itself in wall time, and is driven as any other robot."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ pytest.importorskip("jinja2")
 
 from handover_client.commands import main as cli
 from handover_client.drive.robots.sim import SimRobot
+from handover_client.drive.robots.sim_worker import Block
 from handover_common import HandoverError, UsageError
 from handover_server.policies.hold import HoldPolicy
 
@@ -38,6 +40,17 @@ def test_it_goes_on_whether_or_not_commands_come(robot):
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
     assert robot.observe().frames["top"].image.std() > 1
+
+
+def test_a_block_has_the_time_of_its_writing_or_of_what_it_shows():
+    block = Block(multiprocessing.get_context("spawn"), (2,))
+    assert block.read()[1] == 0.0
+    before_s = time.monotonic()
+    block.write(np.array([1.0, 2.0]))
+    assert before_s <= block.read()[1] <= time.monotonic()
+    block.write(np.array([3.0, 4.0]), 5.0)
+    values, time_s = block.read()
+    assert (values.tolist(), time_s) == ([3.0, 4.0], 5.0)
 
 
 def test_a_command_moves_it_and_holding_keeps_it_there(robot):

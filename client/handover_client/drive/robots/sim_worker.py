@@ -41,11 +41,11 @@ class Block:
         self._memory, self._time_s = context.RawArray("c", size), context.RawValue("d", 0.0)
         self._lock, self._shape, self._dtype = context.Lock(), shape, dtype
 
-    def write(self, values: np.ndarray) -> None:
-        """Replace the array; its time is now."""
+    def write(self, values: np.ndarray, time_s: float | None = None) -> None:
+        """Replace the array; its time is now, unless it is of another one."""
         with self._lock:
             self._array()[...] = values
-            self._time_s.value = time.monotonic()
+            self._time_s.value = time.monotonic() if time_s is None else time_s
 
     def read(self) -> tuple[np.ndarray, float]:
         """Return a copy, and when it was written (time.monotonic, s); 0 s: never."""
@@ -145,7 +145,7 @@ def run_cameras(settings: SimSettings, shared: Shared, parent: int) -> None:
             qpos, written_s = shared.qpos.read()
             if written_s:
                 simulator.show(qpos)
-                picture.write(simulator.render(camera=name))
+                picture.write(simulator.render(camera=name), written_s)  # of what it shows
         time.sleep(max(0.0, began_s + 1 / settings.camera_rate_hz - time.monotonic()))
 
 
