@@ -31,7 +31,7 @@ PLOT = ROOT / "docs/images/demonstrations.svg"
 COUNTS = (10, 25, 50, 100)
 SEEDED_COUNT = 50  # demonstrations for which every training seed is run
 RECORDED_FROM, PLAYED_FROM = 5000, 10_000  # seeds that never meet
-RECORD_FLAGS = ("--fps", "20", "--image-size", "256", "--render", "plain")
+RECORD_FLAGS = ("--fps", "20", "--image-size", "256", "--render", "plain", "--disturb")
 FINETUNE_FLAGS = (
     *("--no-random-crop", "--state-noise", "0.007", "--ema-decay", "0.995"),
     *("--learning-rate", "1.5e-3", "--weight-decay", "1e-4"),

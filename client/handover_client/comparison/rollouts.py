@@ -27,14 +27,19 @@ _WORTH_A_NOTE = {
     "switching": "switching from chunk to chunk",
     "latency_ms": "added latency, ms",
     "jitter_ms": "added jitter, ms",
+    "frame_age_ms": "age of the frames, ms",
+    "frame_times": "joints of the frames' time",
     "image_size": "image size",
     "image_codec": "image codec",
 }
 
 
+_BEFORE_IT_WAS = {"frame_age_ms": 0.0, "frame_times": True}  # runs of before do not say it
+
+
 def compare_rollouts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
     """Compare two runs' metrics.json; episodes are the same if their seeds are."""
-    first, second = before["settings"], after["settings"]
+    first, second = (_BEFORE_IT_WAS | run["settings"] for run in (before, after))
     return Comparison(
         kind="rollout",
         before=policy_and_hash(before),

@@ -33,13 +33,15 @@ def policy_and_hash(figures: Mapping[str, Any]) -> str:
 def clock_name(figures: Mapping[str, Any]) -> str:
     """Name the clock that a rollout's episodes ran by."""
     settings = figures["settings"]
+    age_ms = settings.get("frame_age_ms", 0.0)  # runs of before had none
+    seen = f", frames {age_ms:g} ms old" if age_ms else ""
     if not settings["realtime"]:
-        return "in lockstep"
+        return f"in lockstep{seen}"
     latency = f"{settings['latency_ms']:g} ± {settings['jitter_ms']:g} ms"
     chunks = f"chunks switched by {settings['switching']}"
     if settings["clock"] == "simulated":
-        return f"in simulated real time, {latency} latency, {chunks}"
-    return f"in real time, {latency} latency added, {chunks}"
+        return f"in simulated real time, {latency} latency, {chunks}{seen}"
+    return f"in real time, {latency} latency added, {chunks}{seen}"
 
 
 def incidents(figures: Mapping[str, Any]) -> list[str]:
