@@ -6,7 +6,13 @@ from handover_common import lazy
 
 if TYPE_CHECKING:
     from handover_envs.perturbations.axis import Axis, Delay, Look
-    from handover_envs.perturbations.registry import AXES, axis_names, find_axis, parse_change
-    from handover_envs.perturbations.simulator import ChangedSimulator
+    from handover_envs.perturbations.registry import (
+        AXES,
+        axis_names,
+        find_axis,
+        parse_change,
+        parse_vary,
+    )
+    from handover_envs.perturbations.simulator import ChangedSimulator, VariedSimulator
 
 __getattr__, __dir__ = lazy(__name__, __file__)

@@ -1,6 +1,6 @@
 """Registry of the axes: ours, and those that installed packages name in `handover.axes`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -19,6 +19,7 @@ from handover_envs.perturbations.axis import Axis
 
 GROUP = "handover.axes"
 STRENGTHS = (1, 2, 3)
+_LARGEST = 2  # of --vary, where none is said
 
 AXES: Mapping[str, Axis] = {
     axis.name: axis
@@ -60,6 +61,30 @@ def parse_change(change: str) -> tuple[Axis, int] | None:
     if strength not in map(str, STRENGTHS):
         raise UsageError(f"--change {change}: expected AXIS:STRENGTH with a strength of 1, 2 or 3")
     return find_axis(name), int(strength)
+
+
+def parse_vary(vary: Sequence[str]) -> dict[str, int]:
+    """Read AXIS or AXIS:LARGEST each: {axis: largest strength}, 2 where none is said.
+
+    Raises UsageError, also for an axis that changes more than what is seen: an expert plans for the
+    task's own poses, and a recording has one instruction and no latency.
+    """
+    found: dict[str, int] = {}
+    for each in vary:
+        name, _, largest = each.partition(":")
+        if largest not in ("", *map(str, STRENGTHS)) or name in found:
+            raise UsageError(
+                f"--vary {each}: expected AXIS, or AXIS:LARGEST of 1, 2 or 3, each once"
+            )
+        axis = find_axis(name)
+        for method in ("move_objects", "reword", "delay"):
+            if getattr(type(axis), method) is not getattr(Axis, method):
+                raise UsageError(
+                    f"--vary {name}: it changes more than what is seen; expected an axis such as "
+                    "light, camera, colours or distractors"
+                )
+        found[name] = int(largest or _LARGEST)
+    return found
 
 
 @cache

@@ -8,6 +8,7 @@ from handover_client.connection import NO_SECURITY, SecurityOptions
 from handover_client.rollout import parse_cameras
 from handover_common import UsageError, check_range
 
+from handover_envs.perturbations import parse_vary
 from handover_envs.simulator.rendering import LookName
 from handover_envs.tasks.names import TaskName
 
@@ -38,6 +39,10 @@ class RecordConfig:
     disturb: bool = False
     """Lead the robot astray as a learner would: grasps beside their aim and pushes of the arms,
     drawn for each seed. `action` is what the expert meant, not what the robot played (DART)."""
+    vary: tuple[str, ...] = ()
+    """AXIS or AXIS:LARGEST …: change what the world looks like from episode to episode, along axes
+    of rollout's --suite robustness (light, camera, colours, distractors): each in half of the
+    episodes, at a strength of 1 to LARGEST (2)."""
     server: str = ""
     """Policy server, as rollout's, that drives until the expert takes over; needs --takeover."""
     takeover: bool = False
@@ -79,6 +84,7 @@ def check(config: RecordConfig) -> None:
     check_range(config, "fps", least=1, most=50)
     check_range(config, "image_size", least=16, most=480)
     config.cameras()
+    parse_vary(config.vary)
     if config.disturb and config.takeover:
         raise UsageError("--disturb is for demonstrations; in a --takeover the policy errs itself")
     if config.takeover != bool(config.server):

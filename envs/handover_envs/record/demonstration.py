@@ -8,6 +8,7 @@ import numpy as np
 
 from handover_envs.experts.disturbances import disturbed_targets
 from handover_envs.experts.expert import Expert
+from handover_envs.perturbations import VariedSimulator
 from handover_envs.record.filming import Film, FilmedEpisode, film
 from handover_envs.simulator.rendering import LookName
 from handover_envs.simulator.simulator import AlohaSimulator
@@ -58,19 +59,24 @@ def demonstrate(task: DemonstrationTask) -> Demonstration | None:
     if task.disturbed:
         rng = np.random.default_rng([task.seed, 1])
         played = disturbed_targets(expert(task.task), task.seed, rng)
-    simulator = simulator_of(task.task, task.film.look)
+    simulator = simulator_of(task.task, task.film.look, task.film.vary)
     simulator.reset(task.seed)
     rewards = np.array([simulator.step(targets) for targets in played])
     if rewards[-1] != SUCCESS_REWARD:
         return None
     simulator.reset(task.seed)
     filmed = film(simulator, plain_of(task.task, task.film), plan, task.film, played)
-    return Demonstration(task.seed, filmed, rewards, simulator.start_poses)
+    return Demonstration(task.seed, filmed, rewards, simulator.start_poses, notes_of(simulator))
 
 
 def plain_of(task: TaskName, film: Film) -> AlohaSimulator | None:
-    """Return the simulator to compare a film's look with; None where it is the default one."""
-    return None if film.look == "default" else simulator_of(task, "default")
+    """Return the simulator to compare a film's look with; None where nothing but it differs."""
+    return None if film.look == "default" or film.vary else simulator_of(task, "default")
+
+
+def notes_of(simulator: AlohaSimulator) -> dict[str, Any]:
+    """Return what an episode's entry says of a world that varies."""
+    return {"vary": simulator.changes} if isinstance(simulator, VariedSimulator) else {}
 
 
 # A worker plays many episodes: these keep what takes seconds to load. Each reset starts afresh.
@@ -81,6 +87,6 @@ def expert(task: TaskName) -> Expert:
 
 
 @lru_cache(maxsize=2)
-def simulator_of(task: TaskName, look: LookName) -> AlohaSimulator:
+def simulator_of(task: TaskName, look: LookName, vary: tuple[str, ...] = ()) -> AlohaSimulator:
     """Keep this worker's simulators."""
-    return AlohaSimulator(task, look)
+    return VariedSimulator(task, vary, look) if vary else AlohaSimulator(task, look)

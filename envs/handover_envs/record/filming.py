@@ -29,6 +29,7 @@ class Film:
     image_size: int | None  # of square frames; None for 480×640
     look: LookName
     codec: RecordingCodec
+    vary: tuple[str, ...] = ()  # axes along which the world varies
 
     @property
     def height_width(self) -> tuple[int, int]:

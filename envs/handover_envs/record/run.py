@@ -17,6 +17,7 @@ from handover_conversion.lerobot import (
     write_recordings,
 )
 
+from handover_envs.perturbations import parse_vary
 from handover_envs.record.config import RecordConfig
 from handover_envs.record.demonstration import Demonstration, DemonstrationTask, demonstrate
 from handover_envs.record.filming import Film, join_differences
@@ -125,13 +126,14 @@ def make_plan(config: RecordConfig) -> dict[str, Any]:
         "image_size": config.image_size,
         "look": {"name": config.render, **asdict(LOOKS[config.render])},
         "encoder": encoder_settings(config.codec),
+        **({"vary": parse_vary(config.vary)} if config.vary else {}),
     }
 
 
 def film_of(config: RecordConfig) -> Film:
     """Return how the episodes of a configuration are filmed."""
     cameras = {f"{CAMERAS}.{name}": each for name, each in config.cameras().items()}
-    return Film(cameras, config.fps, config.image_size, config.render, config.codec)
+    return Film(cameras, config.fps, config.image_size, config.render, config.codec, config.vary)
 
 
 def _check_space(config: RecordConfig, folder: RecordingFolder, missing: int) -> None:

@@ -14,7 +14,13 @@ from handover_common import HandoverError
 from handover_conversion import DatasetError
 
 from handover_envs.experts.inverse_kinematics import HOME_ANGLES, OutOfReach
-from handover_envs.record.demonstration import Demonstration, expert, plain_of, simulator_of
+from handover_envs.record.demonstration import (
+    Demonstration,
+    expert,
+    notes_of,
+    plain_of,
+    simulator_of,
+)
 from handover_envs.record.filming import Film, film
 from handover_envs.simulator.simulator import AlohaSimulator, SimulationFailed
 from handover_envs.tasks.names import TaskName
@@ -82,7 +88,7 @@ def take_over(task: TakeoverTask) -> Demonstration | str | None:
 
 
 def _take_over(task: TakeoverTask) -> Demonstration | str | None:
-    simulator = simulator_of(task.task, task.film.look)
+    simulator = simulator_of(task.task, task.film.look, task.film.vary)
     simulator.reset(task.seed)
     try:
         played, reason = _drive(task, simulator)
@@ -101,7 +107,7 @@ def _take_over(task: TakeoverTask) -> Demonstration | str | None:
         simulator.step(targets)
     filmed = film(simulator, plain_of(task.task, task.film), plan, task.film)
     at_s = len(played) / CONTROL_RATE_HZ
-    notes = {"intervention": {"reason": reason, "at_s": at_s}}
+    notes = {"intervention": {"reason": reason, "at_s": at_s}, **notes_of(simulator)}
     return Demonstration(task.seed, filmed, rewards, places, notes)
 
 

@@ -276,6 +276,21 @@ def test_a_disturbed_demonstration_is_the_plan_where_the_robot_was_led_astray(mo
     assert 0.01 < np.abs(exact.filmed.state - episode.filmed.state).max() < 0.5
 
 
+def test_a_world_that_varies_is_in_the_recordings_record(tmp_path):
+    flags = {"episodes": 2, "seed": 300, "fps": 20, "image_size": 64, "render": "plain"}
+    varied = RecordConfig("transfer_cube", tmp_path / "set", vary=("light:3", "camera"), **flags)
+    main(varied)
+    record = recorded(tmp_path / "set")
+    assert record["vary"] == {"light": 3, "camera": 2}
+    drawn = [episode["vary"] for episode in record["episodes"]]
+    assert any(drawn)
+    assert record["look"]["difference_from_default"] is None  # the world itself differs
+    main(replace(varied, output=tmp_path / "plain", vary=()))
+    assert "vary" not in recorded(tmp_path / "plain")
+    for index in range(2):  # what is seen differs, what is done does not
+        assert rows(tmp_path / "set", index).equals(rows(tmp_path / "plain", index))
+
+
 def test_a_disturbed_recording_says_so(asked, tmp_path):
     main(RecordConfig("transfer_cube", tmp_path / "set", episodes=1, disturb=True))
     assert "expert meant" in recorded(tmp_path / "set")["disturbed"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from handover_common import HandoverError
 
-_MOST_BEHIND = 5  # control steps that are made up for; more are left out and counted
+_MOST_BEHIND = 5  # control steps that are made up for; more are left out, and the joints are old
 _HEIGHT_WIDTH = (480, 640)
 
 
