@@ -32,8 +32,6 @@ _WORTH_A_NOTE = {
     "image_size": "image size",
     "image_codec": "image codec",
 }
-
-
 _BEFORE_IT_WAS = {"frame_age_ms": 0.0, "frame_times": True}  # runs of before do not say it
 
 

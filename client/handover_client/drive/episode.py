@@ -159,7 +159,7 @@ class EpisodeRun:
     def _observe(
         self, reading: Reading, now_s: float
     ) -> tuple[np.ndarray, dict[str, np.ndarray], float]:
-        """Return the frames, the joints as they were at the oldest one's time, and that age in s.
+        """Return joints of the oldest frame's time, the frames, and how old that is, in s.
 
         A frame of a tenth of a second ago shows the hands where they are no more: with joints of
         now, a policy would see them in two places.
@@ -169,7 +169,8 @@ class EpisodeRun:
         frames = {name: frame_of_size(frame.image, sizes[name]) for name, frame in seen.items()}
         oldest_s = min((frame.time_s for frame in seen.values()), default=reading.time_s)
         joints, time_s = self._measured.at(oldest_s)
-        return joints, frames, max(0.0, now_s - time_s)
+        # in the policy's time, which passes more slowly with --speed
+        return joints, frames, max(0.0, now_s - time_s) * self._setup.config.speed
 
     def _begin_controller(self) -> RealTimeController:
         config = self._setup.config

@@ -17,6 +17,8 @@ pytest.importorskip("jinja2")
 
 import pyarrow.parquet as pq
 from handover_client.commands import main as cli
+from handover_client.control import RealTimeController
+from handover_client.drive import episode as drive_episode
 from handover_client.drive import run as drive_run
 from handover_client.drive.robots import registry
 from handover_common import HandoverError
@@ -308,6 +310,34 @@ def test_time_in_which_nobody_asks_the_server_is_not_its(drive, tmp_path):
     (episode,) = json.loads((tmp_path / "driven/metrics.json").read_text())["per_episode"]
     assert episode["ended"] == "operator"
     assert episode["holds"]["camera top is frozen"]
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.5])
+def test_joints_are_those_of_the_frames_time_and_the_policy_is_told_their_age(
+    speed, drive, monkeypatch, tmp_path
+):
+    seen = []
+
+    class Told(RealTimeController):
+        def act(self, step, observe):
+            def told():
+                joints, _, age_s = observe()
+                newest = PointRobot.made[-1].joints
+                seen.append((age_s, np.abs(joints - newest).max()))
+                return observe()
+
+            return super().act(step, told)
+
+    monkeypatch.setattr(drive_episode, "RealTimeController", Told)
+    config = tmp_path / "old.json"
+    config.write_text('{"frame_age_s": 0.2}')
+    pose = Towards(lambda: np.full(14, 0.9, np.float32))  # the guard lets it go 2 rad/s
+    flags = ("--robot-config", str(config), "--speed", str(speed), "--execute-steps", "2")
+    assert drive(pose, Keys([[(1.6, "success")]]), *flags)[0] == 0
+    ages_s, moved = np.array(seen).T
+    assert ages_s[0] < 0.1  # there were no joints before the first
+    assert (ages_s[1:] >= 0.199 * speed).all()  # in the policy's time; a busy machine adds to it
+    assert moved.max() > 0.1  # while the robot goes, its joints of then are others
 
 
 def test_a_frozen_camera_is_held_for(drive, tmp_path):
