@@ -81,11 +81,17 @@ def test_the_pages_say_how_fast_a_server_starts_and_samples_come(figures):
 
 def test_the_training_page_says_what_fifty_demonstrations_gave_and_how_fast_it_trains(figures):
     page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    cells = figures.result("demonstrations")
+    assert cells["settings"]["execute_steps"] == 8
+    assert f"{cells['settings']['steps']:,} steps" in page
     rows = [line for line in page.splitlines() if "[rollout_fifty_" in line]
-    assert rows
+    rows += [line for line in page.splitlines() if "[demonstrations](" in line]
+    assert len(rows) == 3
     for row in rows:
-        name = re.search(r"\[(rollout_fifty_\w+)\]", row).group(1)
-        run = figures.result(name)
+        if cell := re.search(r"`(\w+_50_seed42)`", row):
+            run = cells["cells"][cell.group(1)] | {"settings": cells["settings"]}
+        else:
+            run = figures.result(re.search(r"\[(rollout_fifty_\w+)\]", row).group(1))
         low, high = (round(100 * value) for value in run["wilson_95"])
         strict = run["strict"]["successes"]
         assert f"| {run['successes']} of {run['episodes']} | {low} … {high} % |" in row
