@@ -71,7 +71,7 @@ run "$SIM/bin/handover" replay --server "$address" --dataset-path "$OUT/dataset"
 say "4/5  closed loop in MuJoCo: the policy moves the robot, $EPISODES episodes of each task"
 for task in transfer_cube insertion; do
   run "$SIM/bin/handover" rollout --server "$address" --task "$task" --episodes "$EPISODES" --seed "$SEED" \
-    --execute-steps 4 --videos all --output "$OUT/$task"
+    --videos all --output "$OUT/$task"
 done
 
 say "5/5  the report"

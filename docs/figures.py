@@ -82,8 +82,8 @@ RUNS = (
 
 
 def percent(share: float) -> str:
-    """Write a share as a whole percentage."""
-    return f"{100 * share:.0f}"
+    """Write a share as a percentage; 100 is all of them."""
+    return f"{100 * share:.0f}" if share == 1 or share < 0.995 else f"{100 * share:.1f}"
 
 
 def _episodes(run: Result) -> str:

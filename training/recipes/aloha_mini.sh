@@ -1,6 +1,6 @@
 #!/bin/sh
-# A policy for both tasks (the one that ships is older: RESULTS.md), from nothing but the simulator on two CPU cores:
-# the base, demonstrations, finetuning, corrections of what it does wrong, and its success rate. After
+# The policy for both tasks that ships, from nothing but the simulator on two CPU cores: the base,
+# demonstrations, finetuning, corrections of what it does wrong, and its success rate. After
 # the base every command is one that users have. Run again, every command continues where it stopped.
 #
 #     training/recipes/aloha_mini.sh [FOLDER [CHECKPOINT]]
@@ -16,9 +16,7 @@ TRANSFERS=${TRANSFERS:-100} INSERTIONS=${INSERTIONS:-220} STEPS=${STEPS:-7000}
 CORRECTED_TRANSFERS=${CORRECTED_TRANSFERS:-60} CORRECTED_INSERTIONS=${CORRECTED_INSERTIONS:-270}
 MORE_STEPS=${MORE_STEPS:-8000}
 AGAIN_TRANSFERS=${AGAIN_TRANSFERS:-60} AGAIN_INSERTIONS=${AGAIN_INSERTIONS:-150}
-THIRD_STEPS=${THIRD_STEPS:-10000}
-VARIED_TRANSFERS=${VARIED_TRANSFERS:-80} VARIED_INSERTIONS=${VARIED_INSERTIONS:-120}
-LAST_STEPS=${LAST_STEPS:-8000}
+LAST_STEPS=${LAST_STEPS:-10000}
 ROLLOUTS=${ROLLOUTS:-500} HELD_OUT=${HELD_OUT:-4}
 SNAPSHOTS=${SNAPSHOTS:-1600} ON_THE_WAY=${ON_THE_WAY:-20} LOOSE=${LOOSE:-40}
 VISION_STEPS=${VISION_STEPS:-4000} SAVE_STEPS=${SAVE_STEPS:-1000} BATCH=${BATCH:-64}
@@ -91,24 +89,10 @@ correct insertion 2 "$AGAIN_INSERTIONS" 70000
 correct transfer_cube 2 "$AGAIN_TRANSFERS" 70000
 stop_serving
 set -- "$@" "$work/groot_transfer_cube_corrected_2" "$work/groot_insertion_corrected_2"
-finetune third "$work/second" "$THIRD_STEPS" "$@" \
+finetune last "$work/second" "$LAST_STEPS" "$@" \
     --mix groot_transfer_cube=0.17 groot_insertion=0.23 \
     groot_transfer_cube_corrected_1=0.1 groot_insertion_corrected_1=0.25 \
     groot_transfer_cube_corrected_2=0.08 groot_insertion_corrected_2=0.17
-
-# Demonstrations in other light, colours and clutter, and through a camera that is a little elsewhere.
-varied() { # TASK EPISODES
-    record "$1_varied" "$1" "$2" --seed 90000 --disturb \
-        --vary light:3 camera:2 colours:3 distractors:3
-}
-varied insertion "$VARIED_INSERTIONS"
-varied transfer_cube "$VARIED_TRANSFERS"
-finetune last "$work/third" "$LAST_STEPS" "$@" \
-    "$work/groot_transfer_cube_varied" "$work/groot_insertion_varied" \
-    --mix groot_transfer_cube=0.12 groot_insertion=0.16 \
-    groot_transfer_cube_corrected_1=0.07 groot_insertion_corrected_1=0.18 \
-    groot_transfer_cube_corrected_2=0.06 groot_insertion_corrected_2=0.12 \
-    groot_transfer_cube_varied=0.11 groot_insertion_varied=0.18
 
 # Its success on unseen seeds, and the release.
 serve "$work/last"
