@@ -11,8 +11,8 @@ from handover_client.control.chunk_sources import ServerChunks
 from handover_client.control.controller import RealTimeController
 from handover_client.control.observation import frame_of_size
 from handover_client.drive.guard import Guard
-from handover_client.drive.joint_history import JointHistory
 from handover_client.drive.live import Moment
+from handover_client.drive.moments import JointHistory
 from handover_client.drive.operator import Key
 from handover_client.drive.recording import Episode, EpisodeRecorder, Step
 from handover_client.drive.robots.interface import Reading, Scene

@@ -22,7 +22,7 @@ from handover_conversion.lerobot import (
     write_recordings,
 )
 
-from handover_client.drive.nearest_frames import NearestFrames
+from handover_client.drive.moments import NearestFrames
 from handover_client.drive.robots.interface import CameraFrame, Reading, RobotDescription
 
 MARKS = ("intervention", "guarded", "held")  # and `success`, the operator's word

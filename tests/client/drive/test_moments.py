@@ -1,8 +1,7 @@
 """Joints and frames of one moment: frames come later than the joints of their time."""
 
 import numpy as np
-from handover_client.drive.joint_history import JointHistory
-from handover_client.drive.nearest_frames import NearestFrames
+from handover_client.drive.moments import JointHistory, NearestFrames
 from handover_client.drive.robots.interface import CameraFrame
 
 
