@@ -8,7 +8,6 @@ from handover_client.connection import NO_SECURITY, SecurityOptions
 from handover_client.rollout import parse_cameras
 from handover_common import UsageError, check_range
 
-from handover_envs.perturbations import parse_vary
 from handover_envs.simulator.rendering import LookName
 from handover_envs.tasks.names import TaskName
 
@@ -84,7 +83,10 @@ def check(config: RecordConfig) -> None:
     check_range(config, "fps", least=1, most=50)
     check_range(config, "image_size", least=16, most=480)
     config.cameras()
-    parse_vary(config.vary)
+    if config.vary:
+        from handover_envs.perturbations import parse_vary  # loads numpy: too slow for --help
+
+        parse_vary(config.vary)
     if config.disturb and config.takeover:
         raise UsageError("--disturb is for demonstrations; in a --takeover the policy errs itself")
     if config.takeover != bool(config.server):
