@@ -27,7 +27,7 @@ class SimSettings:
     task: str = "transfer_cube"
     seed: int = 0  # of the first episode; each next one's is one more
     cameras: Sequence[str] = ("top",)  # of gym-aloha's
-    look: str = "fast"  # the default one takes 0.09 s a frame: as no camera does
+    look: str = "fast"  # a software renderer draws the default one as slowly as no camera does
     camera_rate_hz: float = 25.0  # at most: drawing takes what it takes
 
 
