@@ -9,10 +9,7 @@ was), writes results/latency_TASK.json, and then what the second writes from tho
 Latency is simulated time: a busy machine changes how long this takes and nothing else.
 """
 
-import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,18 +25,14 @@ from handover_client.report.charts.svg import (
     scale,
 )
 from handover_client.results.formatting import median, percent, points
-from handover_common import write_json, write_text
+from handover_common import write_text
 from handover_proto import ALOHA_JOINTS, ARM_JOINTS
 
+from benchmarks.evaluation import suites
 from benchmarks.harness.docs_table import markdown, write_table
-from benchmarks.harness.machine import describe_run
-from benchmarks.harness.server_process import server_process
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks/results"
-PAGE = ROOT / "docs/closed_loop.md"
-PLOT = ROOT / "docs/images/latency.svg"
-TASKS = ("transfer_cube", "insertion")
+PAGE = suites.ROOT / "docs/closed_loop.md"
+PLOT = suites.ROOT / "docs/images/latency.svg"
 DRAWN = ("naive", "rtc")  # ways of switching, one above the other
 DRAWN_MS = 300
 _DRAWN_STEPS = 100  # control steps around the hardest take-over: more would hide what happens there
@@ -48,35 +41,6 @@ _COLUMNS = (
     *("switching", "latency, ms", "success", "to 0 ms", "strict"),
     *("acceleration at borders", "within", "jerk at borders", "within", "delay: expected", "came"),
 )
-
-
-def play(arguments: argparse.Namespace) -> None:
-    """Play what is missing of the suites, and write a result for each."""
-    serve = [str(arguments.server_env / "bin/python"), "-m", "handover_client.cli", "serve"]
-    serve += ["--checkpoint", str(arguments.checkpoint), "--device", arguments.device]
-    with server_process(*serve, "--port", "0") as server:
-        for task in arguments.tasks:
-            output = arguments.folder / task
-            if not (output / "metrics.json").exists():
-                output.parent.mkdir(parents=True, exist_ok=True)
-                command = [sys.executable, "-m", "handover_client.cli", "rollout"]
-                command += ["--server", server.address, "--task", task, "--suite", "latency"]
-                command += ["--episodes", str(arguments.episodes), "--seed", str(arguments.seed)]
-                command += ["--workers", str(arguments.workers), "--output", str(output)]
-                for flag in ("latencies_ms", "switchings"):
-                    if chosen := getattr(arguments, flag):
-                        command += ["--" + flag.replace("_", "-"), *map(str, chosen)]
-                subprocess.run(command, check=True)
-            write_result(output, task)
-
-
-def write_result(suite: Path, task: str) -> None:
-    """Write results/latency_TASK.json from a suite's folder."""
-    figures = json.loads((suite / "metrics.json").read_text(encoding="utf-8"))
-    write_json(
-        RESULTS / f"latency_{task}.json",
-        {**figures, "joint": joint_series(suite), "machine": describe_run()},
-    )
 
 
 def joint_series(suite: Path) -> dict[str, Any] | None:
@@ -145,7 +109,7 @@ def page_part(results: Mapping[str, Mapping[str, Any]]) -> str:
             f"Up to which latency success stays within 2 points, in ms: {best}.",
             markdown(_COLUMNS, map(_row, result["rows"])),
         ]
-    drawn = next((result["joint"] for result in results.values() if result["joint"]), None)
+    drawn = _drawn(results)
     if drawn:
         parts.append(
             f"![Targets of {drawn['joint']} at {drawn['latency_ms']} ms, naive switching above "
@@ -204,37 +168,34 @@ def draw(joint: Mapping[str, Any]) -> str:
     )
 
 
-def write_pages(tasks: Sequence[str]) -> None:
-    """Write the page's part and the figure from the results that are there."""
-    files = {task: RESULTS / f"latency_{task}.json" for task in tasks}
-    results = {
-        task: json.loads(path.read_text(encoding="utf-8"))
-        for task, path in files.items()
-        if path.exists()
-    }
-    if not results:
-        raise SystemExit(f"there is no {' or '.join(path.name for path in files.values())}")
-    for result in results.values():
-        if result["joint"]:
-            write_text(PLOT, draw(result["joint"]))
-            break
+def write_pages(results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the page's part and the figure; results: {task: its JSON}."""
+    drawn = _drawn(results)
+    if drawn:
+        write_text(PLOT, draw(drawn))
     write_table("latency", page_part(results), PAGE)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Success and motion by latency and switching.")
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/aloha-mini"))
-    parser.add_argument("--folder", type=Path, default=Path("runs/latency"))
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--episodes", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--latencies-ms", nargs="+", type=int, default=())
+def _drawn(results: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return next((result["joint"] for result in results.values() if result["joint"]), None)
+
+
+def main() -> None:
+    """Play the suites, and write the figures."""
+    parser = suites.suite_flags("Success and motion by latency and switching.", "latency")
+    parser.add_argument("--latencies-ms", nargs="+", default=())
     parser.add_argument("--switchings", nargs="+", default=())
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--server-env", type=Path, default=Path(".venv-server"))
-    parser.add_argument("--pages", action="store_true", help="write table and figure alone")
     given = parser.parse_args()
     if not given.pages:
-        play(given)
-    write_pages(TASKS)
+        more = []
+        for flag in ("latencies_ms", "switchings"):
+            if chosen := getattr(given, flag):
+                more += ["--" + flag.replace("_", "-"), *chosen]
+        for task, folder in suites.play(given, "latency", more).items():
+            figures = suites.read_figures(folder)
+            suites.write_result("latency", task, {**figures, "joint": joint_series(folder)})
+    write_pages(suites.read_results("latency"))
+
+
+if __name__ == "__main__":
+    main()

@@ -38,11 +38,7 @@ def test_the_table_of_evaluations_that_stop_is_that_of_the_figures(benchmark_mod
 def test_the_table_of_latencies_is_that_of_the_figures(benchmark_module):
     pytest.importorskip("mujoco", reason="needs the extra 'sim'")
     benchmark = benchmark_module("benchmarks.evaluation.latency")
-    results = {
-        task: json.loads(path.read_text(encoding="utf-8"))
-        for task in benchmark.TASKS
-        if (path := ROOT / f"benchmarks/results/latency_{task}.json").exists()
-    }
+    results = benchmark_module("benchmarks.evaluation.suites").read_results("latency")
     if not results:
         pytest.skip("the suites have not been played: the page has an older table")
     page = benchmark.PAGE.read_text(encoding="utf-8")
@@ -51,3 +47,12 @@ def test_the_table_of_latencies_is_that_of_the_figures(benchmark_module):
     drawn = next((each["joint"] for each in results.values() if each["joint"]), None)
     if drawn:
         assert benchmark.PLOT.read_text(encoding="utf-8") == benchmark.draw(drawn)
+
+
+def test_the_table_of_changed_worlds_is_that_of_the_figures(benchmark_module):
+    pytest.importorskip("mujoco", reason="needs the extra 'sim'")
+    benchmark = benchmark_module("benchmarks.evaluation.robustness")
+    results = benchmark_module("benchmarks.evaluation.suites").read_results("robustness")
+    page = benchmark.PAGE.read_text(encoding="utf-8")
+    part = benchmark.page_part(results)
+    assert f"<!-- robustness.json -->\n{part}\n<!-- end of robustness.json -->" in page

@@ -158,7 +158,7 @@ class RealTimeController:
 
     @property
     def latency_warning(self) -> str:
-        """That chunks take longer than the checkpoint was measured at; empty while they do not."""
+        """That chunks come later than the checkpoint was measured at; empty while they do not."""
         return self._envelope.warning
 
     @property

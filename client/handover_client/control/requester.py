@@ -121,7 +121,7 @@ class DelayEstimate:
 
 
 class EnvelopeWatch:
-    """Whether chunks take longer than a checkpoint's success was measured at."""
+    """Whether chunks come later than a checkpoint's success was measured at."""
 
     def __init__(self, spec: PolicySpec, task: str, switching: str, period_s: float) -> None:
         """Find the envelopes of a way of switching: the instruction's own, else those of all tasks.
@@ -136,7 +136,7 @@ class EnvelopeWatch:
         """What is wrong, from the first answer on that was too late; empty before it."""
 
     def watch(self, control_steps: int) -> bool:
-        """Note the delay that is expected; tells whether the warning is new.
+        """Note the delay that is expected, from the frames on; tells whether the warning is new.
 
         An answer is there at the first control step after it: it took more than a step less.
         """
@@ -146,9 +146,9 @@ class EnvelopeWatch:
         most_ms = envelope.latency_ms + envelope.jitter_ms
         if took_ms >= most_ms and control_steps > 1:
             self.warning = (
-                f"chunks take more than {took_ms:.0f} ms; {self._checkpoint} was measured to "
-                f"succeed as without latency up to {envelope.latency_ms:g} ± "
-                f"{envelope.jitter_ms:g} ms ({envelope.switching}, {envelope.episodes} episodes, "
-                f'"{envelope.task}")'
+                f"chunks come more than {took_ms:.0f} ms after what they answer was seen; "
+                f"{self._checkpoint} was measured to succeed as without latency up to "
+                f"{envelope.latency_ms:g} ± {envelope.jitter_ms:g} ms ({envelope.switching}, "
+                f'{envelope.episodes} episodes, "{envelope.task}")'
             )
         return bool(self.warning)

@@ -337,5 +337,5 @@ def test_a_latency_beyond_the_checkpoints_is_warned_of_once_on_the_screen():
             step = start + 100  # the answer is looked for 2 s after its request
             act_until(controller, lambda n=answers: len(controller.log.latency_ms) == n, step)
     assert [str(each.message) for each in seen] == [controller.latency_warning]
-    assert "chunks take more than" in controller.latency_warning
+    assert "chunks come more than" in controller.latency_warning
     assert "was measured to succeed as without latency up to 0" in controller.latency_warning
