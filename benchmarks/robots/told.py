@@ -70,7 +70,10 @@ def course(held: np.ndarray, period_s: float) -> str:
 def count_outside(
     action: np.ndarray, late_ms: np.ndarray, limits: dict[str, Sequence[float]], period_s: float
 ) -> int:
-    """Count the commands, (T, D), that leave the limits; rows of missed steps repeat the former."""
+    """Count the commands, (T, D), that leave the limits.
+
+    Rows of missed steps repeat the command before; the next one moves off from rest.
+    """
     made = np.flatnonzero(np.append(True, np.diff(late_ms) != 0))
     commands = action[made].astype(np.float64)
     low, high, velocity, acceleration = (
@@ -81,6 +84,7 @@ def count_outside(
     wrong = ~np.isfinite(commands) | (commands < low - slack) | (commands > high + slack)
     speed = np.diff(commands, axis=0) / period_s
     wrong[1:] |= np.abs(speed) > velocity + 2 * slack / period_s
-    change = np.diff(speed, axis=0) / period_s
+    rested = np.diff(made)[1:] > 1
+    change = (speed[1:] - np.where(rested[:, None], 0.0, speed[:-1])) / period_s
     wrong[2:] |= np.abs(change) > acceleration + 4 * slack / period_s**2
     return int(wrong.any(axis=1).sum())

@@ -24,9 +24,11 @@ def test_a_command_beyond_a_limit_is_counted():
 
 
 def test_a_row_that_repeats_a_missed_step_is_no_command():
-    # 0.04 rad from one command to the next, with two missed steps between
-    assert count(0.0, 0.04, 0.04, 0.04, 0.08, late_ms=[1, 2, 2, 2, 3], acceleration=[2.0]) == 0
-    assert count(0.0, 0.04, 0.04, 0.04, 0.08, late_ms=[1, 2, 3, 4, 5], acceleration=[2.0]) == 2
+    # two missed steps, in which the robot came to rest: 0.04 rad are then 100 rad/s², 0.0008 are 2
+    late_ms = [1, 2, 2, 2, 3]
+    assert count(0.0, 0.04, 0.04, 0.04, 0.0408, late_ms=late_ms, acceleration=[2.1]) == 0
+    assert count(0.0, 0.04, 0.04, 0.04, 0.08, late_ms=late_ms, acceleration=[2.1]) == 1
+    assert count(0.0, 0.04, 0.04, 0.04, 0.0408, late_ms=[1, 2, 3, 4, 5], acceleration=[2.1]) == 1
 
 
 def test_when_it_was_driven_and_when_it_held():

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import textwrap
 from typing import Any
 
 from handover_common import check_new, printable
@@ -23,14 +24,14 @@ def main(config: DriveConfig) -> dict[str, Any]:
     from handover_client.report.terminal import print_drive
 
     check_new(config.output)
-    security = read_security(config.security, os.environ)
+    security, screen = read_security(config.security, os.environ), _Screen()
     if config.rerun is None:
-        figures = drive(config, security, _show, write_report)
+        figures = drive(config, security, screen.show, write_report)
     else:
         from handover_client.report.rerun.live import LiveRecording
 
         with LiveRecording(config.rerun) as live:
-            figures = drive(config, security, _show, write_report, live)
+            figures = drive(config, security, screen.show, write_report, live)
     print_drive(figures)
     if figures["episodes"] and not config.dry_run:
         print(f"dataset and report: {config.output}")
@@ -39,11 +40,24 @@ def main(config: DriveConfig) -> dict[str, Any]:
     return figures
 
 
-def _show(line: str) -> None:
-    """Show the operator a line in place of the one before; a log gets those that end."""
-    line = printable(line)  # a server's words are in it
-    with contextlib.suppress(OSError):  # a terminal that was closed does not stop the robot's loop
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-        elif line.endswith("\n"):
-            print(line, end="", file=sys.stderr, flush=True)
+class _Screen:
+    """What the operator sees: the newest line in place of the one before, as high as it is."""
+
+    def __init__(self) -> None:
+        self._rows = 1
+
+    def show(self, line: str) -> None:
+        """Show a line, and keep one that ends; a log gets those alone."""
+        ends, line = line.endswith("\n"), printable(line)  # a server's words are in it
+        # a terminal that was closed does not stop the robot's loop
+        with contextlib.suppress(OSError):
+            if not sys.stderr.isatty():
+                if ends:
+                    print(line, end="", file=sys.stderr, flush=True)
+                return
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            rows = textwrap.wrap(line, max(20, columns - 1)) or [""]
+            up = f"\x1b[{self._rows - 1}A" if self._rows > 1 else ""
+            end = "\n" if ends else ""
+            print(f"{up}\r\x1b[J" + "\n".join(rows), end=end, file=sys.stderr, flush=True)
+            self._rows = 1 if ends else len(rows)

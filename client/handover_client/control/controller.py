@@ -144,10 +144,15 @@ class RealTimeController:
         return player.play(step)
 
     @property
+    def has_chunk(self) -> bool:
+        """Whether a chunk has come; until then the joints of the first observation are held."""
+        return self._player is not None and not self._player.is_empty
+
+    @property
     def hold_reason(self) -> str:
         """Why the robot holds its last target; empty while a chunk is played."""
         player = self._player
-        if player is None or player.is_empty:
+        if player is None or not self.has_chunk:
             reason = "no chunk yet"
         elif player.is_dry(self._step):
             reason = "the last chunk is over"

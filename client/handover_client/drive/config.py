@@ -45,7 +45,8 @@ class DriveConfig:
     take_over_s: Optional[float] = None
     """With --operator auto: the scripted expert takes over so many seconds into each episode."""
     dry_run: bool = False
-    """Send nothing to the robot, record no dataset, and show what would have been sent."""
+    """Send nothing to the robot, record no dataset, and show what would have been sent: in the
+    terminal now and then, with --rerun every step."""
     speed: float = 1.0
     """Play the policy's chunks at this share of their speed, such as 0.1 for a first try."""
     give_up_s: float = 10.0
@@ -60,6 +61,8 @@ class DriveConfig:
     """Steps of each chunk to play, at the policy's rate, before asking for the next."""
     policy_rate_hz: float = 0.0
     """Chunk steps per second, for a server that does not state its rate."""
+    robot_units: bool = False
+    """The policy's joints are in the robot's units, for a server that does not state them."""
     image_size: int = 256
     """Height and width of the frames for a policy that does not name their size, in pixels."""
     image_codec: Optional[Literal["raw", "jpeg", "png"]] = None

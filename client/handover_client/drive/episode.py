@@ -18,10 +18,11 @@ from handover_client.drive.recording import Episode, EpisodeRecorder, Step
 from handover_client.drive.robots.interface import Reading, Scene
 from handover_client.drive.start_and_stop import Setup, stop
 from handover_client.drive.watch import Watch
-from handover_client.errors import ServerLost
+from handover_client.errors import EvaluationError, NoPlan, ServerLost
 
 _WAITS_FOR_PERSON = "waiting for the person"
 _STATUS_EVERY = 10  # control steps
+_LEAST_SPACING = 0.8  # of a period, between two commands: after a late one the next comes later
 
 
 class EpisodeRun:
@@ -47,6 +48,7 @@ class EpisodeRun:
         self._answers = 0  # that it has had
         self._status_due = 0  # step; those that are missed show nothing
         self._dry_since_s = self._started_s = time.monotonic()
+        self._commanded_s = 0.0  # when the last command was sent
         self.late_ms: list[float] = []
 
     def run(self) -> Episode:
@@ -58,10 +60,10 @@ class EpisodeRun:
         finally:
             self._end_controller()
             self._planner.shutdown(wait=False, cancel_futures=True)
+            self.episode.guard = dict(self._guard.counts - self._counts)
             stop(self._setup, self._guard)
         self.episode.steps = step
         self.episode.seconds = step * self._setup.period_s
-        self.episode.guard = dict(self._guard.counts - self._counts)
         self.episode.holds = dict(self._holds)
         return self.episode
 
@@ -88,9 +90,11 @@ class EpisodeRun:
         following = max(step + 1, int((time.monotonic() - self._started_s) / setup.period_s))
         for _ in range(following - step):  # a step that was missed kept the command
             self._record(row, reading)
+        if following > step + 1:
+            self._guard.rest()
         if step >= self._status_due:
             self._status_due = step + _STATUS_EVERY
-            setup.status(self._describe(step, waits))
+            setup.status(self._describe(step, row.command, waits))
         return following
 
     def _move(self, step: int, reading: Reading, now_s: float, late_s: float) -> tuple[Step, str]:
@@ -98,7 +102,11 @@ class EpisodeRun:
         target, hold = self._target(step, reading, now_s)
         guarded = self._guard.step(target, reading.joints, hold)
         if not self._setup.config.dry_run:
+            due_s = self._commanded_s + _LEAST_SPACING * self._setup.period_s
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            self._commanded_s = time.monotonic()
             self._setup.robot.command(guarded.command)
+        self.episode.guarded_steps += bool(guarded.interventions)
         controller = self._controller
         waits = hold or (controller.hold_reason if controller else "")
         if waits:
@@ -126,7 +134,11 @@ class EpisodeRun:
         if self._planning is not None:
             if not self._planning.done():
                 return reading.joints, _WAITS_FOR_PERSON
-            self._plan, self._planning, self._plan_step = self._planning.result(), None, 0
+            planning, self._planning, self._plan_step = self._planning, None, 0
+            try:
+                self._plan = planning.result()
+            except NoPlan as error:
+                self._setup.status(f"t: {error}; the policy goes on\n")
         if self._plan is not None:
             row = self._plan[min(self._plan_step, len(self._plan) - 1)]
             self._plan_step += 1
@@ -145,7 +157,7 @@ class EpisodeRun:
         except ServerLost as error:
             self.episode.ended, self.episode.error = "server_lost", str(error)
             return reading.joints, f"no answer: {error}"
-        except PolicyError as error:  # it would come again
+        except (PolicyError, EvaluationError) as error:  # it would come again
             self.episode.ended, self.episode.error = "policy_error", str(error)
             return reading.joints, f"no usable answer: {error}"
         answers = len(self._controller.log.latency_ms)
@@ -154,6 +166,8 @@ class EpisodeRun:
             self._answers, self._dry_since_s = answers, now_s
         elif now_s - self._dry_since_s > self._setup.config.give_up_s:
             self.episode.ended = "server_lost"
+        if not self._controller.has_chunk:  # it would hold the joints as they were measured
+            return self._guard.command, ""
         return target, ""
 
     def _observe(
@@ -177,8 +191,10 @@ class EpisodeRun:
         return RealTimeController(
             ServerChunks(
                 self._setup.client,
+                self._setup.spec,
                 layout=self._setup.fit.layout,
                 client_tag=f"episode={self.episode.episode}",
+                same_weights=True,
             ),
             config.task,
             # slower by making the policy's steps last more of the robot's
@@ -225,19 +241,23 @@ class EpisodeRun:
         if self._recorder:
             self._recorder.add(row, reading)
 
-    def _describe(self, step: int, waits: str) -> str:
+    def _describe(self, step: int, command: np.ndarray, waits: str) -> str:
+        setup = self._setup
         who = "person" if self._plan is not None else "policy"
         latency = self._controller.latency_ms if self._controller else None
         beyond = self._controller.latency_warning if self._controller else ""
-        guarded = sum(self._guard.counts.values())
+        guarded = self.episode.guarded_steps
+        seconds = time.monotonic() - self._started_s
+        told = " ".join(f"{value:.2f}" for value in command)
         parts = [
             f"episode {self.episode.episode}",
-            f"{step * self._setup.period_s:.1f} s",
+            f"{step * setup.period_s:.1f} s",
             f"{who} drives" if not waits else f"holds: {waits}",
             f"latency {latency:.0f} ms" if latency else "",
+            f"{(len(self.late_ms) - 1) / seconds:.1f} Hz" if step else "",
             f"late {self.late_ms[-1]:.1f} ms",
             "latency beyond what was measured" if beyond else "",
             f"guard {guarded}" if guarded else "",
-            "DRY RUN" if self._setup.config.dry_run else "",
+            f"DRY RUN, would be told {told}" if setup.config.dry_run else f"told {told}",
         ]
         return ", ".join(filter(None, parts))

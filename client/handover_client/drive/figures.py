@@ -11,7 +11,8 @@ from handover_client.results.statistics import wilson_95
 
 DEFINITIONS = {
     "success": "the operator's word, over the episodes that were judged",
-    "guard": "control steps in which the guard changed what was asked for, by kind",
+    "guarded_steps": "control steps in which the guard changed what was asked for",
+    "guard": "the same by kind; a step may have several",
     "holds": "control steps in which the robot stayed where it was, by reason",
     "intervention": "control steps that a person or the expert drove",
     "latency_ms": "from the observation at hand to the chunk at hand",
@@ -38,6 +39,7 @@ def drive_figures(
         "period_ms": 1e3 * period_s,
         "seconds": steps * period_s,
         "intervention_steps": sum(each.intervention_steps for each in episodes),
+        "guarded_steps": sum(each.guarded_steps for each in episodes),
         "guard": _total([each.guard for each in episodes]),
         "holds": _total([each.holds for each in episodes]),
         "latency_ms": percentiles(latency) if latency else None,

@@ -70,12 +70,15 @@ def fit(
     policy_rate_hz: float,
     told: Mapping[str, tuple[int, int]],
     image_size: int,
+    *,
+    robot_units: bool = False,
 ) -> Fit:
     """Find the policy's cameras and joints at the robot. Raises Misfit with all reasons.
 
     named: {the policy's camera: the robot's}; another is the robot's of the same name
     told: {the policy's group: its first joint and the one after its last}
     image_size: of square frames, where the policy does not name their size
+    robot_units: whether a policy that states no units has the robot's
     """
     reasons = _unfit_cameras(robot, spec, named) + _past_moments(spec)
     grippers = tuple(place for place, unit in enumerate(robot.units) if _is_fraction(unit))
@@ -87,6 +90,8 @@ def fit(
         reasons.append(f"  {error}")
     else:
         reasons += unit_misfits(robot.units, spec, layout)
+        if not robot_units:
+            reasons += _unstated_units(robot, spec, layout)
     if not (spec.rate_hz or policy_rate_hz):
         reasons.append("  the server does not state the policy's rate: --policy-rate-hz HZ")
     if reasons or layout is None:
@@ -152,6 +157,25 @@ def unit_misfits(units: Sequence[str], spec: PolicySpec, layout: JointLayout) ->
                     f"{', '.join(wrong)}: convert the recordings to the robot's units"
                 )
     return reasons
+
+
+def _unstated_units(
+    robot: RobotDescription, spec: PolicySpec, layout: JointLayout
+) -> list[str]:
+    groups = ((spec.state, layout.state), (spec.action, layout.action))
+    unstated = {
+        group.name: joints
+        for part, places in groups
+        for group in part
+        if not group.unit and (joints := [each for each in places[group.name] if each >= 0])
+    }
+    if not unstated:
+        return []
+    units = ", ".join(dict.fromkeys(robot.units[each] for each in sum(unstated.values(), [])))
+    return [
+        f"  the server does not state the units of {', '.join(unstated)}; the robot's are {units}: "
+        "--robot-units, if the policy's are the same"
+    ]
 
 
 def _same(unit: str, stated: str) -> bool:

@@ -2,7 +2,7 @@
 
 What a command always keeps, joint by joint, from the start pose on:
 
-    position       low <= p <= high
+    position       low <= p <= high; from outside of it back in, and never further out
     velocity       |v| <= velocity,            v  = (p - the command before) / period
     acceleration   |v - v before| <= acceleration * period
 
@@ -61,11 +61,11 @@ class Guard:
     """Turns targets, one each control period, into commands within the limits."""
 
     def __init__(self, limits: Limits, period_s: float, start: np.ndarray) -> None:
-        """Begin at rest, at the start: (D,), where the robot is. It is moved into the limits."""
+        """Begin at rest, at the start: (D,), where the robot is, inside its limits or not."""
         if not (period_s > 0 and np.isfinite(start).all() and start.shape == limits.low.shape):
             raise ValueError("expected a period above 0, and one finite number for each joint")
         self._limits, self._period_s = limits, period_s
-        self._command = np.clip(np.asarray(start, np.float64), limits.low, limits.high)
+        self._command = np.array(start, np.float64)
         self._velocity = np.zeros_like(self._command)
         self._behind = np.zeros(self._command.shape, bool)
         self.counts: Counter[str] = Counter()
@@ -76,6 +76,16 @@ class Guard:
         """The last command: (D,)."""
         return self._command.copy()
 
+    @property
+    def steps_to_rest(self) -> int:
+        """The control steps that braking takes at most, and one at rest."""
+        fewer = np.abs(self._velocity) / (self._limits.acceleration * self._period_s)
+        return int(np.ceil(fewer).max()) + 1
+
+    def rest(self) -> None:
+        """Note that periods went by without a command: the robot has come to rest."""
+        self._velocity = np.zeros_like(self._velocity)
+
     def step(self, target: np.ndarray, measured: np.ndarray, hold: str = "") -> Guarded:
         """Return the command of this period. `hold` names a reason to stop where the robot is.
 
@@ -84,7 +94,8 @@ class Guard:
         """
         wanted, found = self._wanted(target, measured, hold)
         velocity = (wanted - self._command) / self._period_s
-        lower, upper = self._reachable()
+        low, high = self._allowed()
+        lower, upper = self._reachable(low, high)
         # a joint that had to be slowed catches up gently, so that it does not go past its target
         outside = (velocity < lower) | (velocity > upper)
         behind = self._behind & (np.abs(velocity) > self._limits.acceleration * self._period_s)
@@ -97,7 +108,7 @@ class Guard:
             found |= {VELOCITY if too_fast else ACCELERATION}
             velocity = np.where(self._behind, eased, velocity)
         command = self._command + velocity * self._period_s
-        command = np.clip(command, self._limits.low, self._limits.high)  # rounding alone
+        command = np.clip(command, low, high)  # rounding alone
         self._velocity = np.clip(velocity, lower, upper)
         self._command = command
         self.counts.update(found)
@@ -129,13 +140,18 @@ class Guard:
         slower = np.maximum(0.0, np.abs(self._velocity) - step)
         return np.copysign(slower, self._velocity) * self._period_s
 
-    def _reachable(self) -> tuple[np.ndarray, np.ndarray]:
+    def _allowed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the next command: the limits, and what is between them and the last one."""
+        limits = self._limits
+        return np.minimum(limits.low, self._command), np.maximum(limits.high, self._command)
+
+    def _reachable(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Velocities that keep every limit now and can be braked later: (lowest, highest)."""
         limits, step = self._limits, self._limits.acceleration * self._period_s
         upper = np.minimum(limits.velocity, self._velocity + step)
         lower = np.maximum(-limits.velocity, self._velocity - step)
-        upper = np.minimum(upper, self._braking(limits.high - self._command))
-        lower = np.maximum(lower, -self._braking(self._command - limits.low))
+        upper = np.minimum(upper, self._braking(high - self._command))
+        lower = np.maximum(lower, -self._braking(self._command - low))
         # equal but for rounding, where both bind
         return np.minimum(lower, upper), np.maximum(lower, upper)
 

@@ -59,6 +59,7 @@ class Episode:
     steps: int = 0
     seconds: float = 0.0
     guard: dict[str, int] = field(default_factory=dict)
+    guarded_steps: int = 0
     holds: dict[str, int] = field(default_factory=dict)
     intervention_steps: int = 0
     latency_ms: list[float] = field(default_factory=list)

@@ -3,13 +3,13 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from handover_common import UsageError, write_json
-from handover_proto import ImageCodec
+from handover_common import HandoverError, UsageError, write_json
+from handover_proto import ImageCodec, PolicyError, PolicySpec
 
 from handover_client.connection.foreign.address import ServerAddress
 from handover_client.connection.foreign.open import connect_server
@@ -17,7 +17,7 @@ from handover_client.connection.security import ChannelSecurity
 from handover_client.drive.config import DriveConfig
 from handover_client.drive.episode import EpisodeRun
 from handover_client.drive.figures import drive_figures
-from handover_client.drive.fit import camera_names, fit, group_places
+from handover_client.drive.fit import Fit, Misfit, camera_names, fit, group_places
 from handover_client.drive.guard import Guard
 from handover_client.drive.live import LiveView
 from handover_client.drive.operator import KEYS_HELP, Automatic, Key, Keyboard, Phase
@@ -40,6 +40,7 @@ class Session:
     """A session under way: its robot, guard and folder."""
 
     setup: Setup
+    fit: Callable[[PolicySpec], Fit]  # of the robot and a policy; raises Misfit
     folder: DriveFolder | None
     guard: Guard
     late_ms: list[float] = field(default_factory=list)
@@ -87,26 +88,42 @@ def drive(
             return ["stop", "quit"] if interrupted else operator.keys(phase, seconds)
 
         told = group_places(config.group or ())
-        spec, rate_hz = client.info.spec, config.policy_rate_hz
-        fitted = fit(described, spec, named, rate_hz, told, config.image_size)
-        setup = Setup(config, robot, client, fitted, keys, status, live)
-        figures = _drive_session(setup, described, write_report)
+
+        def fit_to(spec: PolicySpec) -> Fit:
+            return fit(
+                described,
+                spec,
+                named,
+                config.policy_rate_hz,
+                told,
+                config.image_size,
+                robot_units=config.robot_units,
+            )
+
+        spec = client.info.spec
+        setup = Setup(config, robot, client, spec, fit_to(spec), keys, status, live)
+        figures = _drive_session(setup, fit_to, described, write_report)
         return {**figures, "interrupted": bool(interrupted)}
 
 
 def _drive_session(
     setup: Setup,
+    fit_to: Callable[[PolicySpec], Fit],
     described: RobotDescription,
     write_report: Callable[[Path, dict[str, Any]], None],
 ) -> dict[str, Any]:
-    guard = Guard(described.limits, setup.period_s, setup.robot.observe().joints)
-    plan = _plan(setup.config, described, setup.client.info.spec.checkpoint_hash)
+    _check(described)
+    resting = setup.robot.observe().joints
+    for line in _outside(described, resting):
+        setup.status(f"{line}: it is moved back in slowly\n")
+    guard = Guard(described.limits, setup.period_s, resting)
+    plan = _plan(setup, described)
     if setup.config.dry_run:
-        session = Session(setup, None, guard)
+        session = Session(setup, fit_to, None, guard)
         _drive_all(session, described)
         return _figures(session, plan)
     with DriveFolder(setup.config.output, plan) as folder:
-        session = Session(setup, folder, guard)
+        session = Session(setup, fit_to, folder, guard)
         _drive_all(session, described)
         figures = _figures(session, plan)
         if figures["episodes"]:
@@ -115,6 +132,29 @@ def _drive_session(
             folder.move(results)
             shutil.rmtree(folder.path)
         return figures
+
+
+def _check(described: RobotDescription) -> None:
+    """Raise HandoverError for a robot that cannot be driven or recorded as it describes itself."""
+    rate_hz = described.control_rate_hz
+    if rate_hz != round(rate_hz):
+        raise HandoverError(
+            f"the robot's control rate is {rate_hz:g} Hz: a LeRobot dataset's is a whole number; "
+            "expected one (--robot-config)"
+        )
+    problems = _outside(described, described.start)
+    if problems:
+        raise HandoverError(f"the start pose: {'; '.join(problems)}: give another (--robot-config)")
+
+
+def _outside(described: RobotDescription, joints: np.ndarray) -> list[str]:
+    """Name the joints, (D,), that are outside the limits, or no numbers."""
+    low, high = described.limits.low, described.limits.high
+    return [
+        f"{name} is at {value:.4g}, its limits are {least:.4g} to {most:.4g}"
+        for name, value, least, most in zip(described.joints, joints, low, high, strict=True)
+        if not least <= value <= most
+    ]
 
 
 def _add_cameras(robot: Robot, config: DriveConfig, sources: dict[str, str]) -> None:
@@ -146,26 +186,68 @@ def _drive_all(session: Session, described: RobotDescription) -> None:
         number = len(session.episodes())
         if config.episodes is not None and number >= config.episodes:
             return
-        _prepare(session, described, number)
-        if not _wait_for_start(session):
+        if not (_prepare(session, described, number) and _wait_for_start(session)):
+            return
+        if not _meet_policy(session):
             return
         wants_to_quit = _drive_one(session, described, number)
 
 
-def _prepare(session: Session, described: RobotDescription, number: int) -> None:
-    """Bring the robot, and where it is a simulation the table, to an episode's start."""
+def _prepare(session: Session, described: RobotDescription, number: int) -> bool:
+    """Bring the robot, and where it is a simulation the table, to an episode's start.
+
+    Returns False for an end of the session.
+    """
     setup = session.setup
     if isinstance(setup.robot, Scene):
         setup.robot.set_up(number)
         start = setup.robot.observe().joints
         session.guard = Guard(described.limits, setup.period_s, start)
-    elif not setup.config.dry_run:
-        go_to_start(setup, session.guard, described.start)
+        return True
+    if setup.config.dry_run:
+        return True
+    while (arrival := go_to_start(setup, session.guard, described.start)) != "there":
+        if arrival == "quit":
+            return False
+        if arrival == "blocked":
+            setup.status(
+                "the robot did not reach its start pose: something is in its way, or it does not "
+                "follow; clear it\n"
+            )
+        if not _wait_for_start(session, "stopped; enter moves on to the start pose"):
+            return False
+    return True
 
 
-def _wait_for_start(session: Session) -> bool:
-    """Wait until the operator starts an episode; returns False for an end of the session."""
-    session.setup.status("enter starts an episode, q quits")
+def _meet_policy(session: Session) -> bool:
+    """Fit the robot to the server's policy again where it has another one than before.
+
+    Returns False for an end of the session.
+    """
+    while True:
+        setup = session.setup
+        try:
+            spec = setup.client.get_info(timeout_s=setup.config.call_timeout_s).spec
+        except PolicyError:  # away for now: the episode holds, and waits for it
+            return True
+        if spec == setup.spec:
+            return True
+        try:
+            session.setup = replace(setup, spec=spec, fit=session.fit(spec))
+        except Misfit as misfit:
+            for line in misfit.lines():
+                setup.status(f"{line}\n")
+            if not _wait_for_start(session, "the server has another policy; enter tries again"):
+                return False
+            continue
+        if spec.checkpoint_hash != setup.spec.checkpoint_hash:
+            setup.status(f"the server has another policy now: {spec.checkpoint_name}\n")
+        return True
+
+
+def _wait_for_start(session: Session, what: str = "enter starts an episode") -> bool:
+    """Wait for the operator to go on; returns False for an end of the session."""
+    session.setup.status(f"{what}, q quits")
     while True:
         for key in session.setup.keys("waiting", 0.0):
             if key == "quit":
@@ -187,7 +269,7 @@ def _drive_one(session: Session, described: RobotDescription, number: int) -> bo
     run = EpisodeRun(setup, number, session.guard, recorder)
     try:
         episode = run.run()
-        episode.checkpoint_hash = setup.client.info.spec.checkpoint_hash
+        episode.checkpoint_hash = setup.spec.checkpoint_hash
         quits = run.wants_to_quit or _judge(session, episode)
         session.late_ms += run.late_ms
         if session.folder and recorder and recorder.steps:
@@ -239,14 +321,21 @@ def _figures(session: Session, plan: dict[str, Any]) -> dict[str, Any]:
     return {"kind": "drive", **figures, "settings": plan, "provenance": server}
 
 
-def _plan(config: DriveConfig, described: RobotDescription, checkpoint: str) -> dict[str, Any]:
+def _plan(setup: Setup, described: RobotDescription) -> dict[str, Any]:
     """What decides a session's data: an interrupted one goes on with the same alone."""
+    config = setup.config
     return {
         "task": config.task,
         "robot": config.robot,
         "robot_settings": read_settings(config.robot_config),
         "joints": list(described.joints),
         "cameras": {name: list(size) for name, size in described.cameras.items()},
+        "policy_cameras": dict(setup.fit.cameras),
+        "policy_groups": {
+            name: list(joints)
+            for name, joints in {**setup.fit.layout.state, **setup.fit.layout.action}.items()
+        },
+        "policy_rate_hz": setup.spec.rate_hz or config.policy_rate_hz,
         "control_rate_hz": described.control_rate_hz,
         "limits": {  # null where there is none
             name: [float(value) if np.isfinite(value) else None for value in values]
@@ -255,5 +344,5 @@ def _plan(config: DriveConfig, described: RobotDescription, checkpoint: str) -> 
         "speed": config.speed,
         "dry_run": config.dry_run,
         "execute_steps": config.execute_steps,
-        "checkpoint_hash": checkpoint,
+        "checkpoint_hash": setup.spec.checkpoint_hash,
     }

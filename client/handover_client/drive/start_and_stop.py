@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from handover_common import HandoverError
+from handover_proto import PolicySpec
 
 from handover_client.connection.foreign.open import AnyClient
 from handover_client.drive.config import DriveConfig
@@ -24,6 +25,8 @@ from handover_client.drive.robots.interface import Robot, RobotDescription
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+Arrival = Literal["there", "stopped", "quit", "blocked"]
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -32,6 +35,7 @@ class Setup:
     config: DriveConfig
     robot: Robot
     client: AnyClient
+    spec: PolicySpec  # that the fit is of: another policy does not drive the robot
     fit: Fit
     keys: Callable[[Phase, float], list[Key]]
     status: Callable[[str], None]
@@ -87,8 +91,8 @@ def _write_nowhere() -> None:
     os.close(nowhere)
 
 
-def go_to_start(setup: Setup, guard: Guard, start: np.ndarray) -> None:
-    """Move slowly to the start pose, all joints together. Raises HandoverError where it fails."""
+def go_to_start(setup: Setup, guard: Guard, start: np.ndarray) -> Arrival:
+    """Move slowly to the start pose, all joints together; returns how that ended, at rest."""
     config, period_s = setup.config, setup.period_s
     far = float(np.abs(start - guard.command).max())
     # in steps, which on a busy machine take longer than their period, and not in seconds
@@ -96,12 +100,10 @@ def go_to_start(setup: Setup, guard: Guard, start: np.ndarray) -> None:
     setup.status("moving to the start pose; space stops")
     while float(np.abs(start - guard.command).max()) > 1e-3:
         steps_left -= 1
-        if "stop" in setup.keys("moving", 0.0) or steps_left < 0:
+        keys = setup.keys("moving", 0.0)
+        if "quit" in keys or "stop" in keys or steps_left < 0:
             stop(setup, guard)
-            raise HandoverError(
-                "the robot did not reach its start pose: it was stopped, or something is in its "
-                "way; clear it, or give another start pose in --robot-config"
-            )
+            return "quit" if "quit" in keys else "stopped" if "stop" in keys else "blocked"
         way = start - guard.command
         step = config.start_rad_s * period_s / max(float(np.abs(way).max()), 1e-9)
         reading = setup.robot.observe()
@@ -109,12 +111,13 @@ def go_to_start(setup: Setup, guard: Guard, start: np.ndarray) -> None:
         target = guard.command + min(1.0, step) * way
         setup.robot.command(guard.step(target, reading.joints, hold).command)
         time.sleep(period_s)
+    return "there"
 
 
 def stop(setup: Setup, guard: Guard) -> None:
-    """Brake within the limits, and hold; takes at most a second of control steps."""
+    """Brake within the limits, and hold."""
     robot = setup.robot
-    for _ in range(round(1 / setup.period_s)):
+    for _ in range(guard.steps_to_rest):
         before = guard.command
         command = guard.step(before, before, "stop").command
         if not setup.config.dry_run:

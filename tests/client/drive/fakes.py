@@ -23,9 +23,9 @@ class PointRobot:
 
     made: "list[PointRobot]" = []  # noqa: RUF012, tests empty it
 
-    def __init__(self, start=0.1, frame_age_s=0.0, height_width=(32, 48)):
+    def __init__(self, start=0.1, frame_age_s=0.0, height_width=(32, 48), behind=0.0):
         self.joints, self.frame_age_s = np.full(14, float(start)), frame_age_s
-        self.height_width = tuple(height_width)
+        self.height_width, self.behind = tuple(height_width), behind
         self.commands, self.calls, self.done = [], [], False
         PointRobot.made.append(self)
 
@@ -36,7 +36,7 @@ class PointRobot:
         now_s = time.monotonic()
         image = np.full((*self.height_width, 3), len(self.commands) % 256, np.uint8)
         frame = CameraFrame(image, now_s - self.frame_age_s)
-        return Reading(self.joints.copy(), now_s, {"top": frame})
+        return Reading(self.joints - self.behind, now_s, {"top": frame})
 
     def command(self, target):
         self.joints = target.copy()

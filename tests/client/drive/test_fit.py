@@ -23,16 +23,26 @@ def policy(unit: str = "rad, 0 closed to 1 open", **camera: int) -> PolicySpec:
     )
 
 
-def sizes(spec: PolicySpec) -> dict:
-    return dict(fit(ROBOT, spec, {}, 0.0, {}, 256).sizes)
+def sizes(spec: PolicySpec, **flags: bool) -> dict:
+    return dict(fit(ROBOT, spec, {}, 0.0, {}, 256, **flags).sizes)
 
 
 def test_a_group_states_the_units_of_all_its_joints():
     assert sizes(policy())
-    assert sizes(policy(unit=""))
     for unit in ("rad", "deg, 0 closed to 1 open", "1 (0 closed, 1 open)"):
         with pytest.raises(Misfit, match="convert the recordings to the robot's units"):
             sizes(policy(unit))
+
+
+def test_units_that_the_server_does_not_state_are_asked_for():
+    with pytest.raises(Misfit) as asked:
+        sizes(policy(unit=""))
+    (_, line) = asked.value.lines()
+    assert line == (
+        "  the server does not state the units of state, actions; the robot's are rad, 0 closed … "
+        "1 open: --robot-units, if the policy's are the same"
+    )
+    assert sizes(policy(unit=""), robot_units=True)
 
 
 def test_frames_are_of_the_size_that_the_policy_names():

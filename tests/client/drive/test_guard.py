@@ -1,5 +1,7 @@
 """No command leaves the limits, whatever comes in; and what may pass, passes unchanged."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from handover_client.drive.guard import Guard, Limits
@@ -25,15 +27,16 @@ class Watched:
 
     def __init__(self, bounds, start):
         self.bounds, self.guard = bounds, Guard(bounds, PERIOD_S, start)
-        self.before, self.velocity = np.clip(start, bounds.low, bounds.high), np.zeros(len(start))
+        self.before, self.velocity = start.copy(), np.zeros(len(start))
 
     def step(self, *arguments):
         given = self.guard.step(*arguments)
         velocity = (given.command - self.before) / PERIOD_S
         change = np.abs(velocity - self.velocity)
         assert np.isfinite(given.command).all()
-        assert (given.command >= self.bounds.low).all()
-        assert (given.command <= self.bounds.high).all()
+        # a joint that was outside stays where it is, or comes back
+        assert (given.command >= np.minimum(self.bounds.low, self.before)).all()
+        assert (given.command <= np.maximum(self.bounds.high, self.before)).all()
         assert (np.abs(velocity) <= self.bounds.velocity + SLACK / PERIOD_S).all()
         assert (change <= self.bounds.acceleration * PERIOD_S + SLACK / PERIOD_S).all()
         self.before, self.velocity = given.command, velocity
@@ -114,6 +117,36 @@ def test_a_hold_brakes_to_rest_and_stays():
     # braking from v at a takes v² / 2a
     assert (path[-1] - path[0] <= moving**2 / (2 * 20.0)).all()
     assert watched.guard.counts["hold"] == 30
+
+
+def test_an_arm_that_rests_outside_its_limits_comes_back_without_a_jump():
+    start = np.array([2.4, -0.6, -1.5])  # limits: -1 … 0.5, -0.6 … 1, -0.2 … 1.5
+    watched = Watched(limits(lead=10.0), start)
+    assert np.array_equal(watched.step(start, start, "no chunk yet").command, start)
+    for _ in range(200):
+        watched.step(np.array([2.4, 9.0, -9.0]), watched.before)
+    np.testing.assert_allclose(watched.before, [0.5, 1.0, -0.2], atol=1e-6)
+
+
+def test_after_periods_without_a_command_it_moves_off_from_rest():
+    watched = Watched(limits(), np.zeros(3))
+    for step in range(20):
+        watched.step(np.full(3, 0.02 * step), watched.before)
+    assert (watched.velocity > 0.9).all()
+    watched.guard.rest()
+    watched.velocity = np.zeros(3)
+    watched.step(np.full(3, 0.4), watched.before)  # asserts that it is no jump from rest
+
+
+@pytest.mark.parametrize(("velocity", "acceleration"), [(2.0, 20.0), (3.0, 2.0), (50.0, np.inf)])
+def test_braking_takes_no_more_steps_than_it_says(velocity, acceleration):
+    bounds = limits(velocity=velocity, acceleration=acceleration, lead=1e9)
+    watched = Watched(dataclasses.replace(bounds, high=np.full(3, 1e6)), np.zeros(3))
+    for step in range(200):
+        watched.step(np.full(3, step * velocity * PERIOD_S), watched.before)
+    for _ in range(watched.guard.steps_to_rest):
+        watched.step(watched.before, watched.before, "stop")
+    assert not watched.velocity.any()
 
 
 def test_a_target_is_never_further_ahead_of_an_arm_that_stands_still():

@@ -3,6 +3,7 @@
 LeRobot itself is not installed here: tests/lerobot drives its real robots.
 """
 
+import contextlib
 import importlib.util
 import json
 import threading
@@ -116,9 +117,27 @@ def test_lost_packets_make_the_joints_old_and_a_lost_robot_is_said(robot, arm, m
     monkeypatch.setattr(lerobot, "_LOST_S", 0.0)
     with pytest.raises(HandoverError, match="does not answer any more: ConnectionError: no status"):
         robot.observe()
+    monkeypatch.undo()
     arm.fails = False
     wait_until(lambda: not robot._error)
     robot.observe()
+
+
+def test_a_driver_that_does_not_return_is_a_lost_robot_too(robot, arm, monkeypatch):
+    returns = threading.Event()
+    monkeypatch.setattr(arm, "get_observation", lambda: returns.wait(60) and {})
+    monkeypatch.setattr(lerobot, "_LOST_S", 0.2)
+
+    def is_said():
+        with contextlib.suppress(HandoverError):
+            robot.observe()
+            return False
+        return True
+
+    wait_until(is_said)
+    with pytest.raises(HandoverError, match=r"LeRobot has been waiting for it for [\d.]+ s"):
+        robot.observe()
+    returns.set()
 
 
 def test_it_is_released_once_however_often_it_is_said(robot, arm):
@@ -155,6 +174,8 @@ def test_everything_that_is_missing_is_asked_for_at_once(arm):
         ({"limits": {**LIMITS, "low": 2}}, "a joint's lower limit is above its upper one"),
         ({"limits": {**LIMITS, "high": None}}, "joint limits must be finite"),
         ({"start": {"pan": 0, "lift": "up", "gripper": 0}}, "start in --robot-config"),
+        ({"start": {"pan": 0, "lift": None, "gripper": 0}}, "start in --robot-config"),
+        ({"limits": {**LIMITS, "low": True}}, "limits.low in --robot-config"),
         ({"control_rate_hz": 5000}, "expected 1 to 1000"),
         ({"rate": 5}, "--robot-config does not fit the robot lerobot"),
     ],

@@ -89,7 +89,10 @@ class Scene(Protocol):
         ...
 
     def take_over(self, command: np.ndarray) -> np.ndarray:
-        """Plan what a person would do from here on: (L, D) targets, one each control step."""
+        """Plan what a person would do from here on: (L, D) targets, one each control step.
+
+        Raises NoPlan where there is nothing to be done; then the policy goes on.
+        """
         ...
 
 

@@ -88,8 +88,10 @@ class LeRobotRobot:
             reading = self._reading
         if reading is None:
             raise HandoverError("the robot is not connected")
-        if self._error and time.monotonic() - reading.time_s > _LOST_S:
-            raise HandoverError(f"the robot does not answer any more: {self._error}")
+        silent_s = time.monotonic() - reading.time_s
+        if silent_s > _LOST_S:
+            why = self._error or f"LeRobot has been waiting for it for {silent_s:.1f} s"
+            raise HandoverError(f"the robot does not answer any more: {why}")
         return reading
 
     def command(self, target: np.ndarray) -> None:

@@ -137,19 +137,26 @@ def read_limits(settings: LeRobotSettings, joints: Sequence[str]) -> Limits:
             f"limits in --robot-config: expected {', '.join(_LIMITS)}; wrong or missing: "
             f"{', '.join(wrong)}"
         )
-    values = {name: joint_values(f"limits.{name}", given[name], joints) for name in _LIMITS}
+    values = {
+        name: joint_values(f"limits.{name}", given[name], joints, null=np.inf) for name in _LIMITS
+    }
     try:
         return Limits(**values)
     except ValueError as error:
         raise UsageError(f"limits in --robot-config: {error}") from None
 
 
-def joint_values(what: str, given: Any, joints: Sequence[str]) -> np.ndarray:
-    """Read a number for each joint, or one for all: (D,). Raises UsageError."""
+def joint_values(
+    what: str, given: Any, joints: Sequence[str], *, null: float | None = None
+) -> np.ndarray:
+    """Read a number for each joint, or one for all: (D,). Raises UsageError.
+
+    null: what a null stands for; None where there has to be a number
+    """
     values = given if isinstance(given, Mapping) else dict.fromkeys(joints, given)
     wrong = sorted(set(values) ^ set(joints))
-    numbers = [np.inf if value is None else value for value in values.values()]
-    if wrong or not all(isinstance(value, int | float) for value in numbers):
+    numbers = [null if value is None else value for value in values.values()]
+    if wrong or not all(type(value) in (int, float) for value in numbers):
         raise UsageError(
             f"{what} in --robot-config: expected one number, or one for each of "
             f"{', '.join(joints)}" + (f"; wrong or missing: {', '.join(wrong)}" if wrong else "")

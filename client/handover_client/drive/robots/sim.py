@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ from handover_client.drive.robots.sim_worker import (
     run_cameras,
     run_physics,
 )
+from handover_client.errors import NoPlan
 
 _START_S = 120.0  # until physics and cameras run: loading MuJoCo takes seconds
 _ANSWER_S = 30.0
@@ -41,6 +43,7 @@ class SimRobot:
         if not 0 < self._settings.camera_rate_hz <= 1000:
             raise UsageError("camera_rate_hz: expected above 0 and at most 1000")
         self._processes: list[Any] = []
+        self._asking = threading.Lock()  # a plan is asked for in a thread of its own
         self._description: RobotDescription | None = None
 
     def connect(self) -> None:
@@ -111,20 +114,21 @@ class SimRobot:
     def take_over(self, command: np.ndarray) -> np.ndarray:
         """Plan the rest of the episode by the scripted expert: (L, 14) float32 at 50 Hz.
 
-        It takes a second; meanwhile the robot may be driven. Raises HandoverError without a plan.
+        It takes a second; meanwhile the robot may be driven. Raises NoPlan.
         """
         plan = self._ask("take_over", command)
         if isinstance(plan, str):
-            raise HandoverError(plan)
+            raise NoPlan(plan)
         return plan
 
     def _ask(self, name: str, argument: object) -> Any:
-        try:
-            self._requests.send((name, argument))
-            if self._requests.poll(_ANSWER_S):
-                return self._requests.recv()
-        except (OSError, EOFError):
-            pass
+        with self._asking:
+            try:
+                self._requests.send((name, argument))
+                if self._requests.poll(_ANSWER_S):
+                    return self._requests.recv()
+            except (OSError, EOFError):
+                pass
         raise HandoverError(f"the simulated robot does not answer ({name}): start it again")
 
     def _all_drawn(self, since_s: float = 0.0) -> bool:
