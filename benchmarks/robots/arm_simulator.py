@@ -14,12 +14,13 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 EVERY_S = 0.1  # between two rows of the ledger's course, and two writings
-MOST_ROWS = 60_000
+LAST_ROWS = 600  # that are kept: an hour's, written ten times a second, took the arm's own time
 
 
 class Ledger:
@@ -29,7 +30,8 @@ class Ledger:
         self._limits = [(low - 1e-6, high + 1e-6) for low, high in limits]
         self.commands = self.outside = self.not_finite = 0
         self.low, self.high = [math.inf] * 7, [-math.inf] * 7
-        self.course: list[list[float]] = []  # time.monotonic, then seven positions
+        # time.monotonic, then seven positions
+        self.course: deque[list[float]] = deque(maxlen=LAST_ROWS)
         self.last: list[float] = []
         self._next_s = 0.0
 
@@ -45,13 +47,14 @@ class Ledger:
         self.low = list(map(min, self.low, positions))
         self.high = list(map(max, self.high, positions))
         now_s = time.monotonic()
-        if now_s >= self._next_s and len(self.course) < MOST_ROWS:
+        if now_s >= self._next_s:
             self._next_s = now_s + EVERY_S
             self.course.append([now_s, *positions])
 
     def write(self, path: Path, measured: Sequence[float]) -> None:
         """Write it whole or not at all; measured: where the joints are now."""
         values = {key: value for key, value in vars(self).items() if not key.startswith("_")}
+        values["course"] = list(self.course)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps({**values, "measured": list(measured)}))
         partial.replace(path)

@@ -159,9 +159,7 @@ def unit_misfits(units: Sequence[str], spec: PolicySpec, layout: JointLayout) ->
     return reasons
 
 
-def _unstated_units(
-    robot: RobotDescription, spec: PolicySpec, layout: JointLayout
-) -> list[str]:
+def _unstated_units(robot: RobotDescription, spec: PolicySpec, layout: JointLayout) -> list[str]:
     groups = ((spec.state, layout.state), (spec.action, layout.action))
     unstated = {
         group.name: joints
@@ -171,7 +169,8 @@ def _unstated_units(
     }
     if not unstated:
         return []
-    units = ", ".join(dict.fromkeys(robot.units[each] for each in sum(unstated.values(), [])))
+    its = dict.fromkeys(robot.units[each] for joints in unstated.values() for each in joints)
+    units = ", ".join(its)
     return [
         f"  the server does not state the units of {', '.join(unstated)}; the robot's are {units}: "
         "--robot-units, if the policy's are the same"

@@ -119,7 +119,10 @@ def test_what_a_checkpoint_was_not_measured_at_is_warned_of_once():
     assert not watched.watch(17)  # 340 ms at most: no more than 320 is certain
     assert not watched.warning
     assert watched.watch(18)  # more than 340 ms
-    assert "chunks come more than 340 ms after what they answer was seen; mini was measured" in watched.warning
+    assert (
+        "chunks come more than 340 ms after what they answer was seen; mini was measured"
+        in watched.warning
+    )
     assert "up to 300 ± 30 ms (rtc, 100 episodes" in watched.warning
     assert not watched.watch(30)
 

@@ -3,33 +3,28 @@
 import io
 import os
 
-import pytest
 from handover_client.commands import drive
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    """A terminal of 40 columns in place of standard error."""
+class Terminal(io.StringIO):
+    """A terminal of 40 columns."""
 
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+    def isatty(self):
+        return True
 
-        def fileno(self):
-            return 2
-
-    monkeypatch.setattr(drive.os, "get_terminal_size", lambda _: os.terminal_size((40, 24)))
-    monkeypatch.setattr(drive.sys, "stderr", Terminal())
-    return drive.sys.stderr
+    def fileno(self):
+        return 2
 
 
 def rows(screen: str) -> list[str]:
     """What stands in the rows of a terminal after text, \\r, \\x1b[NA (up) and \\x1b[J (clear)."""
     seen, row = [""], 0
     for part in screen.replace("\r\x1b[J", "\x1b[J").split("\x1b["):
-        move, text = (part[: part.index("A") + 1], part[part.index("A") + 1 :]) if (
-            part[:1].isdigit()
-        ) else ("", part)
+        move, text = (
+            (part[: part.index("A") + 1], part[part.index("A") + 1 :])
+            if (part[:1].isdigit())
+            else ("", part)
+        )
         if move:
             row -= int(move[:-1])
         if text.startswith("J"):
@@ -42,7 +37,10 @@ def rows(screen: str) -> list[str]:
     return seen
 
 
-def test_a_long_line_is_wrapped_and_replaced_as_a_whole(terminal):
+def test_a_long_line_is_wrapped_and_replaced_as_a_whole(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(drive.os, "get_terminal_size", lambda _: os.terminal_size((40, 24)))
+    monkeypatch.setattr(drive.sys, "stderr", terminal)
     screen = drive._Screen()
     screen.show("enter starts an episode\n")
     for number in range(3):
