@@ -180,8 +180,10 @@ def _flags_in(file: Path) -> set[str]:
         file = file.with_name("finetuning") / "config.py"
     if file.parent.name == "aloha_mini":
         file = file.with_name("configs.py")
-    flags = {"--help"}
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    flags, text = {"--help"}, file.read_text(encoding="utf-8")
+    if "suites.suite_flags(" in text:
+        flags |= _flags_in(file.with_name("suites.py"))
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             name = node.target.id.replace("_", "-")
             flags |= {f"--{name}", f"--no-{name}"}
