@@ -181,7 +181,7 @@ def _flags_in(file: Path) -> set[str]:
     if file.parent.name == "aloha_mini":
         file = file.with_name("configs.py")
     flags, text = {"--help"}, file.read_text(encoding="utf-8")
-    if "suites.suite_flags(" in text:
+    if "\nfrom benchmarks.evaluation import suites\n" in text:
         flags |= _flags_in(file.with_name("suites.py"))
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
