@@ -155,7 +155,7 @@ def joint_values(
     """
     values = given if isinstance(given, Mapping) else dict.fromkeys(joints, given)
     wrong = sorted(set(values) ^ set(joints))
-    numbers = [null if value is None else value for value in values.values()]
+    numbers: list[Any] = [null if value is None else value for value in values.values()]
     if wrong or not all(type(value) in (int, float) for value in numbers):
         raise UsageError(
             f"{what} in --robot-config: expected one number, or one for each of "
