@@ -1,6 +1,8 @@
 """Finetuning's samples per second, with cached features and without, in turn in one run.
 
 python -m benchmarks.data.finetuning_speed --dataset-path DATASET
+python -m benchmarks.data.finetuning_speed --dataset-path DATASET --base-model-path FULL-SIZE \
+    --batch 2 --lora-rank 16 --precision bfloat16 --threads 2 --steps 1 --result NAME
 
 Writes results/finetuning_speed.json: whole optimizer steps on a CPU, the data path included
 (frames, and features where they are cached, are on the disk before). Counted in seconds of the
@@ -13,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.harness.result_file import write_result
 
@@ -34,8 +36,14 @@ class BenchmarkConfig:
     """Rounds; in each, both train in turn"""
     steps: int = 4
     """Steps of a round"""
+    lora_rank: int = 0
+    """As for handover finetune"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """As for handover finetune"""
     cache_dir: Path = Path("~/.cache/handover/frames")
     """Folder of decoded frames and features"""
+    result: str = "finetuning_speed"
+    """Name of the result"""
 
 
 def main(config: BenchmarkConfig) -> Path:
@@ -61,13 +69,15 @@ def main(config: BenchmarkConfig) -> Path:
     medians = {name: statistics.median(values) for name, values in rates.items()}
     ratios = [one / other for one, other in zip(*rates.values(), strict=True)]
     return write_result(
-        "finetuning_speed",
+        config.result,
         {
-            "samples_per_cpu_s": {name: round(value, 1) for name, value in medians.items()},
+            "samples_per_cpu_s": {name: float(f"{each:.4g}") for name, each in medians.items()},
             "ratio": round(statistics.median(ratios), 2),
             "batch": config.batch,
             "threads": config.threads,
             "base": Path(config.base_model_path).name,
+            "lora_rank": config.lora_rank,
+            "precision": config.precision,
         },
     )
 
@@ -85,6 +95,9 @@ def _steps(config: BenchmarkConfig, output: Path, *, cached: bool) -> Iterator[N
         base_model_path=config.base_model_path,
         output_dir=output,
         global_batch_size=config.batch,
+        lora_rank=config.lora_rank,
+        precision=config.precision,
+        image_views=1,
         random_crop=False,
         cache_features=cached,
         state_noise=0.007,
@@ -98,9 +111,12 @@ def _steps(config: BenchmarkConfig, output: Path, *, cached: bool) -> Iterator[N
     optimizer = torch.optim.AdamW(
         [weight for weight in module.parameters() if weight.requires_grad], lr=1e-4
     )
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16")
     for batch in trainer.get_train_dataloader():
         optimizer.zero_grad()
-        trainer.compute_loss(module, batch).backward()
+        with mixed:
+            loss = trainer.compute_loss(module, batch)
+        loss.backward()
         optimizer.step()
         yield
 
