@@ -3,17 +3,19 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional, Union
 
 import tyro
 from handover_common import UsageError
 
 from handover_client.connection.flags import NO_SECURITY, SecurityOptions, read_security
+from handover_client.rollout.config import TaskName
 
 if TYPE_CHECKING:
     from handover_client.comparison.comparison import Comparison
 
-# ruff: noqa: UP045, Optional for tyro's sake: see handover_common.command
+# ruff: noqa: UP007, UP045, RUF036, as tyro reads types: see handover_common.command
+_Pairs = Annotated[Union[None, tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE …")]
 _PageFile = Annotated[Optional[Path], tyro.conf.arg(metavar="PAGE.html")]
 _RunsFolder = Annotated[Optional[Path], tyro.conf.arg(metavar="DIR")]
 _RunA = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN_A")]]
@@ -38,7 +40,7 @@ class CompareConfig:
     is looked at after every pair of episodes, and wrong in at most one of twenty comparisons."""
     runs: _RunsFolder = None
     """With --until-decided: folder for the two runs, a and b. The same command resumes them."""
-    task: str = "transfer_cube"
+    task: TaskName = "transfer_cube"
     """With --until-decided: task for the robot."""
     episodes: int = 200
     """With --until-decided: the most episodes of each; then it stays open."""
@@ -49,8 +51,23 @@ class CompareConfig:
     RUN_A's policy, and of RUN_B's unless --spec-b tells it."""
     spec_b: Optional[Path] = None
     """With --until-decided: such a file for RUN_B."""
+    policy_rate_hz: Optional[float] = None
+    """With --until-decided: chunk steps per second, as rollout's, for each policy whose server does
+    not report its rate."""
+    camera: _Pairs = None
+    """With --until-decided: NAME=SIMCAMERA …, as rollout's, for each policy that has such a
+    camera."""
+    group: _Pairs = None
+    """With --until-decided: NAME=FIRST:END …, as rollout's, for each policy that has such a
+    group."""
     security: SecurityOptions = NO_SECURITY
     """With --until-decided: how the connections are protected."""
+
+
+_OF_THE_PLAY = (
+    *("task", "episodes", "seed", "spec", "spec_b"),
+    *("policy_rate_hz", "camera", "group"),
+)
 
 
 def main(config: CompareConfig) -> "Comparison":
@@ -60,6 +77,7 @@ def main(config: CompareConfig) -> "Comparison":
     """
     if config.until_decided != (config.runs is not None):
         raise UsageError("--until-decided and --runs DIR belong together: give both or neither")
+    _check_play(config)
     if config.output is not None and config.output.is_dir():
         raise UsageError(f"--output {config.output} is a folder: expected the name of a file")
     from handover_client.comparison.run import compare_runs
@@ -75,6 +93,15 @@ def main(config: CompareConfig) -> "Comparison":
     return comparison
 
 
+def _check_play(config: CompareConfig) -> None:
+    """Raise UsageError for flags of a play where two runs are only read."""
+    plain = CompareConfig(config.run_a, config.run_b)
+    for name in _OF_THE_PLAY:
+        if not config.until_decided and getattr(config, name) != getattr(plain, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} needs --until-decided: two finished runs are only read")
+
+
 def _play(config: CompareConfig) -> tuple[Path, Path]:
     """Play both servers' policies; gives the folders of the runs."""
     from handover_client.comparison.duel import play_until_decided
@@ -84,7 +111,12 @@ def _play(config: CompareConfig) -> tuple[Path, Path]:
     assert config.runs is not None
     played = RolloutConfig(
         config.runs,
-        settings=EpisodeSettings(task=config.task),
+        settings=EpisodeSettings(
+            task=config.task,
+            policy_rate_hz=config.policy_rate_hz,
+            camera=config.camera or (),
+            group=config.group or (),
+        ),
         episodes=config.episodes,
         seed=config.seed,
     )

@@ -153,5 +153,5 @@ def _written_difference(value: float | None, style: str) -> str:
 
 
 def _brief(value: object) -> str:
-    text = "not recorded" if value is None else str(value)
+    text = "not recorded" if value is None else str(value) or "none"
     return text if len(text) <= 40 else f"{text[:37]}…"

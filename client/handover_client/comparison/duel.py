@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from handover_common import ProgressBar, check_new, write_json
+from handover_common import ProgressBar, UsageError, check_new, write_json
 from handover_common.parallel import available_cores
 
 from handover_client.connection.security import ChannelSecurity
 from handover_client.results.sequential import MeanSequence
-from handover_client.rollout.config import RolloutConfig, check
+from handover_client.rollout.config import RolloutConfig, check, told_of
 from handover_client.rollout.folder import RolloutFolder
 from handover_client.rollout.run import PlayAll, Rollout
-from handover_client.rollout.simulation import open_simulators, prepare_rollout
+from handover_client.rollout.simulation import find_server, open_simulators, prepare_rollout
 
 WriteReport = Callable[[Path, Mapping[str, Any]], None]
 """Writes a run's report into its folder, from its figures"""
@@ -27,11 +27,9 @@ class _Side:
     folder: RolloutFolder
 
     def play(self, episodes: range, play_all: PlayAll) -> None:
-        """Play episodes that are not finished yet."""
-        finished = self.folder.finished
-        rest = [self.rollout.tasks[each] for each in episodes if each not in finished]
-        for played in play_all(rest):
-            self.folder.keep(played.record, played.video, played.trace)
+        """Play episodes that are not finished; those that lose their server are played again."""
+        wanted = [self.rollout.tasks[each] for each in episodes]
+        self.rollout.play(self.folder, wanted, play_all)
 
     def finish(self, episodes: int, play_all: PlayAll, write_report: WriteReport) -> None:
         """Write the run of the first episodes, as a rollout of so many would have."""
@@ -54,7 +52,9 @@ def play_until_decided(
 
     After each round (an episode of both, on every core) the interval of the difference in success
     is looked at; the play ends once it leaves 0 out, or after config.episodes. An interrupted play
-    goes on. Raises what a rollout raises. specs: each one's file of --spec
+    goes on, also one that lost a server for good: nothing is decided by an outage. Raises what a
+    rollout raises. specs: each one's file of --spec; of --camera and --group a policy gets those
+    that it has, and --policy-rate-hz where its server tells no rate
     """
     for name in "ab":
         check_new(config.output / name)
@@ -69,6 +69,7 @@ def play_until_decided(
     ]
     for side in sides:
         check(side)
+    sides = _of_its_policy(sides, security)
     first, second = (prepare_rollout(side, security) for side in sides)
     with (
         open_simulators(config) as play_all,
@@ -79,6 +80,32 @@ def play_until_decided(
         played = _play_rounds(pair, config, play_all)
         for side in pair:
             side.finish(played, play_all, write_report)
+
+
+def _of_its_policy(sides: list[RolloutConfig], security: ChannelSecurity) -> list[RolloutConfig]:
+    """Leave each policy what was told of it. Raises UsageError for a name that neither has."""
+    told = sides[0].settings
+    if not (told.camera or told.group):
+        return sides
+    specs = [find_server(side, security).info.spec for side in sides]
+    cameras = [{each.name for each in spec.cameras} for spec in specs]
+    groups = [{each.name for each in (*spec.state, *spec.action)} for spec in specs]
+    for flag, pairs, names in (("--camera", told.camera, cameras), ("--group", told.group, groups)):
+        if unknown := [pair for pair in pairs if not told_of([pair], names[0] | names[1])]:
+            raise UsageError(
+                f"{flag} {' '.join(unknown)}: the policies have "
+                f"{', '.join(sorted(names[0])) or 'none'} (RUN_A) and "
+                f"{', '.join(sorted(names[1])) or 'none'} (RUN_B)"
+            )
+    return [
+        replace(
+            side,
+            settings=replace(
+                told, camera=told_of(told.camera, seen), group=told_of(told.group, moved)
+            ),
+        )
+        for side, seen, moved in zip(sides, cameras, groups, strict=True)
+    ]
 
 
 def _play_rounds(pair: tuple[_Side, _Side], config: RolloutConfig, play_all: PlayAll) -> int:

@@ -1,8 +1,8 @@
 """Leaderboards: several runs as rows, with intervals, and every pair tested on what both played.
 
-Runs that are not over the same task, or the same recordings, are in boards of their own. With
-several pairs the chance of a false alarm grows, so p-values of a board are Holm's (Scandinavian
-Journal of Statistics 6, 1979): at most 5 % of boards without a difference show one.
+Runs that are not over the same task in the same world, or the same recordings, are in boards of
+their own. With several pairs the chance of a false alarm grows, so p-values of a board are Holm's
+(Scandinavian Journal of Statistics 6, 1979): at most 5 % of boards without a difference show one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ import numpy as np
 
 from handover_client.errors import EvaluationError
 from handover_client.replay.figures import HEADLINE_THRESHOLD
-from handover_client.results.formatting import clock_name, percent, policy_name
+from handover_client.results.formatting import clock_name, percent, policy_name, world_name
+from handover_client.results.run_folder import outcomes_by_seed
 from handover_client.results.statistics import bootstrap_95, pair
 
 
@@ -58,7 +59,9 @@ COSTS = ("chunk, p50 ms", "p95 ms", "wall s / episode", "computed on")
 
 
 def leaderboards(runs: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[Board, ...]:
-    """Make a board for each task and each set of recordings, from (place, metrics.json) of runs.
+    """Make a board for each task and world, and each set of recordings.
+
+    runs: (place, metrics.json) of each
 
     Raises EvaluationError for a run of another kind, or of a version that lacks a figure.
     """
@@ -88,7 +91,8 @@ def _what(figures: Mapping[str, Any]) -> tuple[object, ...]:
     """What a run is about: runs that agree in it share a board."""
     if figures["kind"] == "rollout":
         settings = figures["settings"]
-        return "rollout", settings["task"], settings["max_steps"], figures["instruction"]
+        what = settings["task"], settings["max_steps"], figures["instruction"]
+        return "rollout", *what, settings.get("change", "")
     if figures["kind"] == "replay":
         dataset = figures["provenance"]["dataset"]
         key = dataset["hash"] or dataset["name"]
@@ -116,7 +120,7 @@ def _board(runs: Sequence[tuple[Path, Mapping[str, Any]]]) -> Board:
 def _heading(figures: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     if figures["kind"] == "rollout":
         return (
-            f"{figures['settings']['task'].replace('_', ' ')}, closed loop",
+            f"{figures['settings']['task'].replace('_', ' ')}, closed loop{world_name(figures)}",
             f"“{figures['instruction']}”, up to {figures['settings']['max_steps']} steps. "
             "Intervals are Wilson's; pairs are tested by McNemar's exact test on the seeds that "
             "both played.",
@@ -182,7 +186,7 @@ def _costs(figures: Mapping[str, Any], wall_s: float | None) -> tuple[str, ...]:
 
 
 def _rollout_tests(runs: Sequence[Mapping[str, Any]]) -> list[Test]:
-    seeds = [{each["seed"]: each["success"] for each in run["per_episode"]} for run in runs]
+    seeds = [outcomes_by_seed(run) for run in runs]
     counted = [
         pair((first[seed], second[seed]) for seed in first if seed in second)
         for first, second in combinations(seeds, 2)

@@ -18,11 +18,13 @@ from handover_client.report.videos import data_uri, embed_videos
 from handover_client.results.formatting import (
     answer_to_until,
     clock_name,
+    frames_name,
     incidents,
     median,
     percent,
     points,
     policy_name,
+    world_name,
 )
 from handover_client.rollout.figures import reward_meanings
 from handover_client.rollout.record import EpisodeRecord
@@ -41,6 +43,7 @@ def rollout_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "template": "_rollout.html.j2",
         "figures": figures,
         "name": policy_name(figures),
+        "world": world_name(figures),
         "clock": clock_name(figures),
         "incidents": incidents(figures),
         "outages": [(each.episode, outage) for each in records for outage in each.outages],
@@ -76,6 +79,7 @@ def robustness_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, An
         "template": "_robustness.html.j2",
         "figures": figures,
         "name": policy_name(figures),
+        "clock": clock_name(figures),
         "percent": percent,
         "points": points,
         "videos": videos,
@@ -88,6 +92,7 @@ def latency_section(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "template": "_latency.html.j2",
         "figures": figures,
         "name": policy_name(figures),
+        "frames": frames_name(figures),
         "percent": percent,
         "points": points,
         "median": median,

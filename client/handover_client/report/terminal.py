@@ -16,6 +16,7 @@ from handover_client.report.tables import COLUMN_GROUPS, MOTION, score_cells
 from handover_client.results.formatting import (
     answer_to_until,
     clock_name,
+    frames_name,
     incidents,
     listed,
     median,
@@ -23,6 +24,7 @@ from handover_client.results.formatting import (
     percent_interval,
     points,
     policy_name,
+    world_name,
 )
 
 _BAR_WIDTH = 40
@@ -131,7 +133,10 @@ def print_rollout(figures: Mapping[str, Any]) -> None:
     """Print success, funnel, times, latency and what went wrong."""
     console = PlainConsole(highlight=False)
     settings = figures["settings"]
-    console.print(f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}")
+    console.print(
+        f"[bold]Closed loop[/]: {escape(policy_name(figures))} on {settings['task']}"
+        f"{escape(world_name(figures))}"
+    )
     count = figures["episodes"]
     console.print(f"{count} episode{'s' * (count != 1)}, {clock_name(figures)}\n")
     if until := answer_to_until(figures):
@@ -218,17 +223,22 @@ def robustness_lines(figures: Mapping[str, Any]) -> list[str]:
     control = figures["control"]
     lines = [
         f"robustness: {policy_name(figures)} on {figures['settings']['task']}, "
-        f"{control['episodes']} seeds a cell",
+        f"{control['episodes']} seeds a cell, {clock_name(figures)}",
         f"{'control':<14}{percent(control['success_rate']):>7}",
     ]
     for axis in figures["axes"]:
-        cells = "   ".join(
-            f"{percent(cell['success_rate']):>7} ({points(cell['difference'])})"
+        silent = axis.get("not_played", ())  # suites of before have none
+        written = {
+            cell["strength"]: f"{percent(cell['success_rate']):>7} ({points(cell['difference'])})"
             for cell in axis["cells"]
-        )
+        } | {each["strength"]: "not played" for each in silent}
         too_much = axis["falls_below_80_at"]
         end = f"below 80 % at {too_much}" if too_much else "80 % at every strength"
+        if silent and not too_much:
+            end = "80 % at every strength played" if axis["cells"] else "not played"
+        cells = "   ".join(written[strength] for strength in sorted(written))
         lines.append(f"{axis['axis']:<14}{cells}   {end}")
+        lines += [f"{'':<14}{each['strength']} not played: {each['reason']}" for each in silent]
     return lines
 
 
@@ -237,7 +247,7 @@ def latency_lines(figures: Mapping[str, Any]) -> list[str]:
     episodes = figures["control"]["episodes"]
     lines = [
         f"latency: {policy_name(figures)} on {figures['settings']['task']}, "
-        f"{episodes} seeds a cell",
+        f"{episodes} seeds a cell{frames_name(figures)}",
         f"{'switching':<18}{'latency, ms':>12}{'success':>9}{'strict':>9}"
         f"{'acceleration':>14}{'jerk':>12}   (at borders / within chunks, rad/s² and rad/s³)",
     ]

@@ -33,8 +33,7 @@ def policy_and_hash(figures: Mapping[str, Any]) -> str:
 def clock_name(figures: Mapping[str, Any]) -> str:
     """Name the clock that a rollout's episodes ran by."""
     settings = figures["settings"]
-    age_ms = settings.get("frame_age_ms", 0.0)  # runs of before had none
-    seen = f", frames {age_ms:g} ms old" if age_ms else ""
+    seen = frames_name(figures)
     if not settings["realtime"]:
         return f"in lockstep{seen}"
     latency = f"{settings['latency_ms']:g} ± {settings['jitter_ms']:g} ms"
@@ -42,6 +41,22 @@ def clock_name(figures: Mapping[str, Any]) -> str:
     if settings["clock"] == "simulated":
         return f"in simulated real time, {latency} latency, {chunks}{seen}"
     return f"in real time, {latency} latency added, {chunks}{seen}"
+
+
+def frames_name(figures: Mapping[str, Any]) -> str:
+    """Name the age of the frames that a policy saw, after a comma; empty for frames of now."""
+    settings = figures["settings"]
+    age_ms = settings.get("frame_age_ms", 0.0)  # runs of before had none
+    if not age_ms:
+        return ""
+    unknown = "" if settings.get("frame_times", True) else " with joints of now"
+    return f", frames {age_ms:g} ms old{unknown}"
+
+
+def world_name(figures: Mapping[str, Any]) -> str:
+    """Name what was changed in a rollout's world, after a comma; empty for the plain one."""
+    axis, _, strength = figures["settings"].get("change", "").partition(":")
+    return f", {axis.replace('_', ' ')} changed at strength {strength}" if axis else ""
 
 
 def incidents(figures: Mapping[str, Any]) -> list[str]:
@@ -53,8 +68,10 @@ def incidents(figures: Mapping[str, Any]) -> list[str]:
             f"server outages: {outages['count']} ({outages['recovered']} recovered, longest "
             f"{outages['longest_s']:.1f} s) in episodes {listed(outages['episodes'])}"
         )
+    if again := played_again(figures):
+        lines.append(f"{again}; of the plays without a server nothing counts")
     for ending, words in (
-        ("server_lost", "ended without a server"),
+        ("server_lost", "ended without a server"),  # in runs of before
         ("simulation_failed", "ended because the physics diverged"),
         ("no_plan", "could not be planned"),
     ):
@@ -65,6 +82,14 @@ def incidents(figures: Mapping[str, Any]) -> list[str]:
     if figures["late_steps"]:
         lines.append(f"{figures['late_steps']} control steps began late: this machine is too slow")
     return lines
+
+
+def played_again(figures: Mapping[str, Any]) -> str:
+    """Name the episodes that lost their server and were played again; empty where none did."""
+    lost = sorted({each["episode"] for each in figures.get("played_again", ())})
+    if not lost:
+        return ""
+    return f"played again after their server was lost: episodes {listed(lost)}"
 
 
 def listed(episodes: Sequence[int]) -> str:

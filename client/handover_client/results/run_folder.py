@@ -1,6 +1,7 @@
-"""Results of a run, read back from its folder."""
+"""Results of a run, read back from its folder, and the outcomes of its episodes."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,15 @@ def read_run(place: Path) -> dict[str, Any]:
     if not isinstance(figures, dict) or not isinstance(figures.get("kind"), str):
         raise EvaluationError(f"{path} is not an evaluation's: it has no 'kind'")
     return figures
+
+
+def outcomes_by_seed(figures: Mapping[str, Any], outcome: str = "success") -> dict[int, bool]:
+    """Outcome of each episode of a rollout by its seed, to pair it with another run's.
+
+    One that lost its server says nothing of the policy and is left out; runs of before have such.
+    """
+    return {
+        each["seed"]: each[outcome]
+        for each in figures["per_episode"]
+        if each["ended"] != "server_lost"
+    }

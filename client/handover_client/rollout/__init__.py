@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         RolloutConfig,
         parse_cameras,
         parse_groups,
+        told_of,
     )
     from handover_client.rollout.episode import EpisodeTask, server_source
     from handover_client.rollout.record import EpisodeScore

@@ -1,6 +1,6 @@
 """Flags of `handover rollout`, and their check."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Optional
@@ -34,8 +34,9 @@ class EpisodeSettings:
     """Of the arms' targets between the policy's steps; grippers always hold."""
     max_steps: int = 400
     """Maximum control steps (20 ms each) per episode; demonstrations take 400."""
-    policy_rate_hz: float = 20.0
-    """Chunk steps per second, for a server that does not report its rate."""
+    policy_rate_hz: Optional[float] = None
+    """Chunk steps per second, for a server that does not report its rate; without either nothing is
+    played."""
     realtime: bool = False
     """Let the simulation go on while the policy thinks; otherwise it waits, and results repeat."""
     clock: Literal["wall", "simulated"] = "wall"
@@ -153,6 +154,11 @@ def _pair(flag: str, pair: str, form: str) -> tuple[str, str]:
     return name, value
 
 
+def told_of(pairs: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
+    """Leave those of NAME=VALUE … that are about some names: the others are not this policy's."""
+    return tuple(pair for pair in pairs if pair.rpartition("=")[0] in names)
+
+
 def check(config: RolloutConfig) -> None:
     """Raise UsageError for flags that make no sense by themselves or together."""
     settings = config.settings
@@ -169,6 +175,8 @@ def check(config: RolloutConfig) -> None:
     parse_groups(settings.group)
     if settings.policy == "scripted" and (settings.camera or settings.group):
         raise UsageError("--policy scripted looks at nothing: no --camera, no --group")
+    if settings.policy == "scripted" and settings.policy_rate_hz is not None:
+        raise UsageError("--policy scripted has a rate of its own: no --policy-rate-hz")
     check_range(settings, "policy_rate_hz", least=0.1, most=1000)
     check_range(settings, "latency_ms", "jitter_ms", least=0, most=10_000)
     check_range(settings, "frame_age_ms", least=0, most=1000)

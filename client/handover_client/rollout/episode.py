@@ -61,11 +61,15 @@ class FinishedEpisode:
 
 
 def play_task(task: EpisodeTask, robot: Robot, source: ChunkSource) -> FinishedEpisode:
-    """Play an episode, unless it was played before, and draw its video, where one is wanted."""
+    """Play an episode, unless it was played before, and draw its video, where one is wanted.
+
+    One that lost its server is not drawn: it is played again.
+    """
     played = task.played or _play(task, robot, source)
     settings, record, trace = task.settings, played.record, played.trace
     of_a_failure = settings.videos == "failures" and not record.success
-    if not (task.played or settings.videos == "all" or of_a_failure):
+    is_wanted = task.played or settings.videos == "all" or of_a_failure
+    if record.lost_server or not is_wanted:
         return FinishedEpisode(record, trace, b"")
     every = round(task.control_rate_hz / settings.video_rate_hz)
     frames = draw_again(robot, task.seed, played.targets, every, record.max_reward)

@@ -39,6 +39,8 @@ DEFINITIONS = {
     "dropped_steps": "chunk steps that had passed when their chunk came",
     "dry_steps": "control steps for which the last target was held, the chunk being over",
     "late_steps": "control steps that began more than a period late (real time)",
+    "played_again": "plays that lost their server, of which nothing counts: their episodes were "
+    "played again from their seed",
 }
 
 _MOTION = (
@@ -47,8 +49,10 @@ _MOTION = (
 )
 
 
-def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) -> dict[str, Any]:
-    """Summarize one or more episodes."""
+def rollout_figures(
+    records: Sequence[EpisodeRecord], control_rate_hz: float, lost: Sequence[EpisodeRecord] = ()
+) -> dict[str, Any]:
+    """Summarize one or more episodes; lost: plays that lost their server, only named."""
     return {
         "definitions": DEFINITIONS,
         "episodes": len(records),
@@ -78,6 +82,9 @@ def rollout_figures(records: Sequence[EpisodeRecord], control_rate_hz: float) ->
         "latency_ms": _latency(records),
         "endings": dict(Counter(record.ended for record in records)),
         "outages": _outages(records),
+        "played_again": [
+            {"episode": play.episode, "seed": play.seed, "error": play.error} for play in lost
+        ],
         "delay_steps": _delays(records),
         "prefix_methods": dict(sum((Counter(each.prefix_methods) for each in records), Counter())),
         **{

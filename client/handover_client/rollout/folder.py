@@ -1,7 +1,7 @@
 """Work folder of a rollout, beside the lock and the plan of every work folder.
 
 .NAME.partial/
-  episodes.jsonl   a line for each finished episode, in the order in which they finished
+  episodes.jsonl   a line for each episode that was played, in the order in which they ended
   videos/          episode_NNNNNN.mp4, there before its episode's line
   traces/          episode_NNNNNN.npz, the same
 """
@@ -28,17 +28,27 @@ class RolloutFolder(WorkFolder):
     def __init__(self, output: Path, plan: Mapping[str, Any]) -> None:
         """See WorkFolder."""
         self.finished: dict[int, EpisodeRecord] = {}
+        self.lost: list[EpisodeRecord] = []
+        """Plays that lost their server: their episodes are played again."""
         super().__init__(output, plan, "rollout")
+
+    def find_change(self, former: Mapping[str, Any], plan: Mapping[str, Any]) -> str | None:
+        """See WorkFolder; plans of before have the rate that was told, beside the one played."""
+        return super().find_change(without_told_rate(former), plan)
 
     def prepare(self) -> None:
         """Read the episodes that an interrupted run has finished."""
         super().prepare()
-        self.finished = _read_lines(self.path / _LINES)
-        self._write_lines(self.finished.values())  # without what a kill cut short
+        self.finished, self.lost = _read_lines(self.path / _LINES)
+        # without what a kill cut short
+        self._write_lines([*self.lost, *self.finished.values()])
 
     def keep(self, record: EpisodeRecord, video: bytes, trace: EpisodeTrace | None = None) -> None:
-        """Write a finished episode: first its trace and its video, then its line."""
-        if trace:
+        """Write a finished episode: first its trace and its video, then its line.
+
+        Of one that lost its server the line alone is kept: it is not finished.
+        """
+        if trace and not record.lost_server:
             trace.save(self._trace_path(record.episode))
         if video:
             write_bytes(self.path / record.video, video)
@@ -46,7 +56,10 @@ class RolloutFolder(WorkFolder):
             lines.write(record.to_line())
             lines.flush()
             os.fsync(lines.fileno())
-        self.finished[record.episode] = record
+        if record.lost_server:
+            self.lost.append(record)
+        else:
+            self.finished[record.episode] = record
 
     def keep_first(self, episodes: int) -> None:
         """Drop the finished episodes after the first ones, with their videos and traces."""
@@ -55,6 +68,7 @@ class RolloutFolder(WorkFolder):
             self._trace_path(episode).unlink(missing_ok=True)
             if record.video:
                 (self.path / record.video).unlink(missing_ok=True)
+        self.lost = [record for record in self.lost if record.episode < episodes]
 
     def trace(self, episode: int) -> EpisodeTrace:
         """Read a finished episode's trace; raises EvaluationError where it is not kept."""
@@ -72,7 +86,7 @@ class RolloutFolder(WorkFolder):
 
     def finished_count(self) -> int:
         """Count the finished episodes."""
-        return len(_read_lines(self.path / _LINES))
+        return len(_read_lines(self.path / _LINES)[0])
 
     def publish(self) -> None:
         """Move the finished rollout to its place, its lines in the episodes' order."""
@@ -83,16 +97,23 @@ class RolloutFolder(WorkFolder):
         write_text(self.path / _LINES, "".join(record.to_line() for record in records))
 
 
-def _read_lines(path: Path) -> dict[int, EpisodeRecord]:
-    """Read the finished episodes; those that lost their server are to be played again."""
-    finished = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = EpisodeRecord.from_line(line)
-            except (ValueError, KeyError, TypeError):
-                continue  # the line that was being written when the run was killed
+def without_told_rate(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a plan what its chunk_rate_hz says."""
+    return {name: value for name, value in plan.items() if name != "policy_rate_hz"}
+
+
+def _read_lines(path: Path) -> tuple[dict[int, EpisodeRecord], list[EpisodeRecord]]:
+    """Read the finished episodes, and the plays that lost their server."""
+    finished: dict[int, EpisodeRecord] = {}
+    lost: list[EpisodeRecord] = []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for line in lines:
+        try:
+            record = EpisodeRecord.from_line(line)
+        except (ValueError, KeyError, TypeError):
+            continue  # the line that was being written when the run was killed
+        if record.lost_server:
+            lost.append(record)
+        else:
             finished[record.episode] = record
-    return {
-        episode: record for episode, record in finished.items() if record.ended != "server_lost"
-    }
+    return finished, lost

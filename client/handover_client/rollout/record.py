@@ -87,6 +87,11 @@ class EpisodeRecord:
     error: str = ""
     video: str = ""  # path inside the run's folder
 
+    @property
+    def lost_server(self) -> bool:
+        """Whether it ended for want of a server: then it says nothing of the policy."""
+        return self.ended == "server_lost"
+
     def to_line(self) -> str:
         """Write the record as one line of JSON."""
         return json.dumps(dataclasses.asdict(self), allow_nan=False) + "\n"

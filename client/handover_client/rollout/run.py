@@ -1,6 +1,7 @@
 """A rollout from its plan to its figures: the episodes still to play, with a progress bar."""
 
 import dataclasses
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from handover_client.rollout.record import EpisodeRecord
 
 PlayAll = Callable[[Iterable[EpisodeTask]], Iterator[FinishedEpisode]]
 
-_MOST_LOST_IN_A_ROW = 3  # episodes without a server: then it will not come back by itself
+_MOST_LOST = 3  # losses of the server in a row, or of one episode: it will not come back by itself
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Rollout:
         first = self.tasks[0]
         spec = first.server.info.spec if first.server else None
         address = first.server.address if first.server else ""
+        settings = dataclasses.asdict(first.settings)
+        del settings["policy_rate_hz"]  # chunk_rate_hz is what came of it
         return {
-            **dataclasses.asdict(first.settings),
+            **settings,
             "camera": list(first.settings.camera),
             "group": list(first.settings.group),
             "views": {view.name: [view.source, *view.height_width] for view in first.view.cameras},
@@ -58,18 +61,23 @@ class Rollout:
     def run(self, folder: RolloutFolder, play_all: PlayAll) -> dict[str, Any]:
         """Play what is not finished yet into the folder; returns all of metrics.json.
 
-        Raises EvaluationError when the server is gone for several episodes in a row: the rest
-        waits for a rerun.
+        Raises EvaluationError as `play`.
         """
         first = self.tasks[0]
         answer = _Answer(self.until)
-        _play_rest(folder, self.tasks, play_all, answer)
+        with ProgressBar("", len(self.tasks), transient=True) as bar:
+
+            def look() -> bool:
+                _show(bar, folder.records(), len(self.tasks))
+                return answer.given_by(folder)
+
+            self.play(folder, self.tasks, play_all, look)
         if first.settings.videos == "failures":
             _film_a_success(folder, self.tasks, play_all)
         info, address = (first.server.info, first.server.address) if first.server else (None, "")
         return {
             "kind": "rollout",
-            **rollout_figures(folder.records(), first.control_rate_hz),
+            **rollout_figures(folder.records(), first.control_rate_hz, folder.lost),
             "until": answer.figures(len(self.tasks)),
             "settings": self.plan(),
             "instruction": first.view.task,
@@ -77,6 +85,51 @@ class Rollout:
             "control_rate_hz": first.control_rate_hz,
             "provenance": rollout_provenance(info, address),
         }
+
+    def play(
+        self,
+        folder: RolloutFolder,
+        tasks: Sequence[EpisodeTask],
+        play_all: PlayAll,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Play into the folder what is not finished yet of some tasks.
+
+        An episode that loses its server says nothing of the policy: it is played again, before any
+        other, from its seed.
+
+        is_over: asked before the first episode and after each; ends the play. Raises
+        EvaluationError where the server is lost several times in a row, or by one episode: what is
+        finished is kept, and the rest waits for a rerun.
+        """
+        if is_over():
+            return
+        waiting = deque(task for task in tasks if task.episode not in folder.finished)
+        task_of = {task.episode: task for task in waiting}
+        lost_in_a_row, lost_by = 0, Counter[int]()
+        while waiting:
+            for finished in play_all(_taken(waiting)):
+                record = finished.record
+                folder.keep(record, finished.video, finished.trace)
+                if not record.lost_server:
+                    lost_in_a_row = 0
+                    if is_over():
+                        return
+                    continue
+                lost_in_a_row += 1
+                lost_by[record.episode] += 1
+                if _MOST_LOST in (lost_in_a_row, lost_by[record.episode]):
+                    raise self._gone(record, folder)
+                waiting.appendleft(task_of[record.episode])
+
+    def _gone(self, record: EpisodeRecord, folder: RolloutFolder) -> EvaluationError:
+        server = self.tasks[0].server
+        where = f"{server.address}: " if server and server.address else ""
+        return EvaluationError(
+            f"{where}episode {record.episode}: {record.error}; {len(folder.finished)} of "
+            f"{len(self.tasks)} episodes are done: when the server is back, the same command plays "
+            "the others"
+        )
 
 
 class _Answer:
@@ -95,8 +148,6 @@ class _Answer:
         if self._question is None:
             return False
         while self.value is None and (record := folder.finished.get(self._episodes())) is not None:
-            if record.ended == "server_lost":
-                break
             self.value = self._question.answer(self._sequence.add(self._question.value(record)))
         if self.value is not None:
             folder.keep_first(self._episodes())
@@ -112,28 +163,10 @@ class _Answer:
         return len(self._sequence.intervals)
 
 
-def _play_rest(
-    folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll, answer: _Answer
-) -> None:
-    if answer.given_by(folder):
-        return
-    rest = [task for task in tasks if task.episode not in folder.finished]
-    lost_in_a_row = 0
-    with ProgressBar("", len(tasks), transient=True) as bar:
-        _show(bar, folder.records(), len(tasks))
-        for finished in play_all(rest):
-            folder.keep(finished.record, finished.video, finished.trace)
-            _show(bar, folder.records(), len(tasks))
-            if answer.given_by(folder):
-                return
-            lost = finished.record.ended == "server_lost"
-            lost_in_a_row = lost_in_a_row + 1 if lost else 0
-            if lost_in_a_row == min(_MOST_LOST_IN_A_ROW, len(rest)):
-                played = sum(record.ended != "server_lost" for record in folder.records())
-                raise EvaluationError(
-                    f"{finished.record.error}; {played} of {len(tasks)} episodes are done: when "
-                    "the server is back, the same command plays the others"
-                )
+def _taken(waiting: deque[EpisodeTask]) -> Iterator[EpisodeTask]:
+    """Take tasks from a queue that may be added to meanwhile."""
+    while waiting:
+        yield waiting.popleft()
 
 
 def _film_a_success(folder: RolloutFolder, tasks: Sequence[EpisodeTask], play_all: PlayAll) -> None:

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handover_common import HandoverError
+from handover_common import HandoverError, UsageError
 from handover_common.parallel import open_executor
-from handover_envs.perturbations import parse_change
+from handover_envs.perturbations import parse_change, unchanged
 from handover_envs.tasks import CONTROL_RATE_HZ, find_task
 from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec, PolicyError, PolicySpec
 
@@ -110,11 +110,11 @@ def find_server(config: RolloutConfig, security: ChannelSecurity) -> ServedPolic
 
 
 def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[EpisodeTask]:
-    """List the episodes to play; raises EvaluationError for chunks too short, or no seeds."""
+    """List the episodes to play; raises EvaluationError for chunks too short, no rate, no seeds."""
     settings = config.settings
     spec = server.info.spec if server else None
     horizon = spec.horizon if spec else CHUNK_STEPS
-    rate_hz = (spec.rate_hz or settings.policy_rate_hz) if spec else POLICY_RATE_HZ
+    rate_hz = chunk_rate_hz(spec, settings.policy_rate_hz)
     view = robot_view(config, spec, rate_hz)
     if settings.execute_steps > horizon:
         raise EvaluationError(
@@ -137,11 +137,32 @@ def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[Ep
     ]
 
 
+def chunk_rate_hz(spec: PolicySpec | None, told_hz: float | None) -> float:
+    """Find the steps per second of a policy's chunks; None is the script.
+
+    Raises EvaluationError where neither the server nor --policy-rate-hz tells it.
+    """
+    if spec is None:
+        return POLICY_RATE_HZ
+    rate_hz = spec.rate_hz or told_hz
+    if not rate_hz:
+        raise EvaluationError(
+            f"the server does not tell at which rate its {spec.policy!r} policy acts: expected "
+            "--policy-rate-hz HZ, the steps of its chunks per second"
+        )
+    return rate_hz
+
+
 def robot_view(config: RolloutConfig, spec: PolicySpec | None, rate_hz: float) -> RobotView:
-    """Lay out what the policy is shown. Raises EvaluationError where that is not certain."""
+    """Lay out what the policy is shown. Raises EvaluationError where that is not certain.
+
+    Raises UsageError for a --change that changes nothing.
+    """
     settings, task = config.settings, find_task(config.settings.task)
     control_steps = CONTROL_RATE_HZ / rate_hz
     change = parse_change(settings.change)
+    if change and (reason := unchanged(*change, task)):
+        raise UsageError(f"--change {settings.change} would change nothing: {reason}")
     text = change[0].reword(task.text, change[1]) if change else task.text
     if spec is None:
         return RobotView((), GR1_LAYOUT, {}, text, control_steps)

@@ -6,10 +6,13 @@
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from handover_common import WorkFolder
+
+from handover_client.rollout.folder import without_told_rate
 
 CONTROL = "control"
 
@@ -19,6 +22,10 @@ class SuiteFolder(WorkFolder):
 
     unit = "cells"
     folders = ("cells", "videos")
+
+    def find_change(self, former: Mapping[str, Any], plan: Mapping[str, Any]) -> str | None:
+        """See RolloutFolder."""
+        return super().find_change(without_told_rate(former), plan)
 
     def cell(self, name: str) -> Path:
         """Place of a cell's rollout."""

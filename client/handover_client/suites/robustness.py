@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from handover_envs.perturbations import Axis, axis_names, find_axis
+from handover_envs.perturbations import Axis, axis_names, find_axis, unchanged
+from handover_envs.tasks import find_task
 from handover_proto import PolicySpec
 
 from handover_client.rollout.config import EpisodeSettings
@@ -27,15 +28,18 @@ class RobustnessSuite:
         """axes: their names, all for none; films: as --videos. Raises UsageError for others."""
         self._axes = [find_axis(name) for name in axes or axis_names()]
         self._films = films
+        self._not_played: dict[str, dict[int, str]] = {}  # {axis: {strength: why}}
 
     def cells(
         self, settings: EpisodeSettings, spec: PolicySpec | None
     ) -> Mapping[str, EpisodeSettings]:
-        """See Suite."""
-        plain = dataclasses.replace(settings, videos="none")
+        """See Suite. A world that would be the control's is none of its cells."""
+        plain, task = dataclasses.replace(settings, videos="none"), find_task(settings.task)
         cells = {CONTROL: plain}
         for axis in self._axes:
-            for strength in _STRENGTHS:
+            reasons = {strength: unchanged(axis, strength, task) for strength in _STRENGTHS}
+            self._not_played[axis.name] = {at: why for at, why in reasons.items() if why}
+            for strength in self._played(axis):
                 change = f"{axis.name}:{strength}"
                 cells[f"{axis.name}_{strength}"] = dataclasses.replace(plain, change=change)
         return cells
@@ -50,17 +54,24 @@ class RobustnessSuite:
         control = run.play(CONTROL)
         described = []
         for axis in self._axes:
-            cells = {strength: run.play(f"{axis.name}_{strength}") for strength in _STRENGTHS}
+            cells = {
+                strength: run.play(f"{axis.name}_{strength}") for strength in self._played(axis)
+            }
             videos = None
             if self._films != "none":
                 videos = _film_a_pair(run, axis, control, cells)
-            described.append(axis_figures(axis, control, cells) | {"videos": videos})
+            described.append(
+                axis_figures(axis, control, cells, self._not_played[axis.name]) | {"videos": videos}
+            )
         return {
             "kind": "robustness",
             "definitions": control["definitions"] | DEFINITIONS,
             "control": cell_figures(control),
             "axes": described,
         }
+
+    def _played(self, axis: Axis) -> list[int]:
+        return [each for each in _STRENGTHS if each not in self._not_played[axis.name]]
 
 
 def _film_a_pair(

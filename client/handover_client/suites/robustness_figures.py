@@ -12,14 +12,19 @@ ENOUGH = 0.8  # an axis's strength is too much where success is below it
 DEFINITIONS = {
     **PAIRED,
     "falls_below_80_at": "the weakest strength at which the success rate is below 80 %",
+    "not_played": "strengths at which the axis changes nothing of this task, which would be the "
+    "control once more, and why",
 }
 _KEPT = ("episodes", "successes", "success_rate", "wilson_95", "strict", "wall_s")
 
 
 def axis_figures(
-    axis: Axis, control: Mapping[str, Any], cells: Mapping[int, Mapping[str, Any]]
+    axis: Axis,
+    control: Mapping[str, Any],
+    cells: Mapping[int, Mapping[str, Any]],
+    not_played: Mapping[int, str],
 ) -> dict[str, Any]:
-    """Summarise one axis; cells: {strength: its metrics.json}."""
+    """Summarise one axis; cells: {strength: its metrics.json}, not_played: {strength: why}."""
     summaries = [
         {
             "strength": strength,
@@ -34,6 +39,10 @@ def axis_figures(
         "axis": axis.name,
         "what": (axis.__doc__ or "").partition("\n")[0],
         "cells": summaries,
+        "not_played": [
+            {"strength": strength, "means": axis.strengths[strength - 1], "reason": reason}
+            for strength, reason in not_played.items()
+        ],
         "falls_below_80_at": min(too_much, default=None),
     }
 

@@ -4,6 +4,7 @@
         --args.control_rate_hz 50 --args.layout aloha --port 8000
 """
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,8 +51,11 @@ class HandoverModelServer(ModelServer):
         seed: int = 0,
         connect_timeout_s: float = 60.0,
         call_timeout_s: float = 10.0,
-        token_file: str | None = None,
+        tls: bool = False,
         tls_ca: str | None = None,
+        token_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
     ) -> None:
         """Connect; raises HandoverError for a policy that does not fit.
 
@@ -65,17 +69,22 @@ class HandoverModelServer(ModelServer):
         cameras: {the policy's: the benchmark's}, where the names differ
         state: {group: [first, end]} of the benchmark's state; the policy's order by default
         seed: added to the benchmark's episode number, where its task names no seed
+        tls, tls_ca, token_file, client_cert, client_key: as of every command with a server;
+            HANDOVER_TOKEN may hold the token
         """
         flags = SecurityFlags(
-            token_file=Path(token_file) if token_file else None,
-            tls_ca=Path(tls_ca) if tls_ca else None,
+            tls=tls,
+            tls_ca=_path(tls_ca),
+            token_file=_path(token_file),
+            client_cert=_path(client_cert),
+            client_key=_path(client_key),
         )
         self._client = connect_server(
             server,
             timeout_s=connect_timeout_s,
             call_timeout_s=call_timeout_s,
-            security=read_security(flags, {}),
-            spec=Path(spec) if spec else None,
+            security=read_security(flags, os.environ),
+            spec=_path(spec),
         )
         self._rate_hz, self._execute_steps = control_rate_hz, execute_steps
         self._chunks, self._seed = chunks, seed
@@ -162,6 +171,10 @@ class HandoverModelServer(ModelServer):
         episode = self._episodes.pop(session, None)
         if episode is not None:
             episode.close()
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
 
 
 if __name__ == "__main__":

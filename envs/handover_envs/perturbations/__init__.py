@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         find_axis,
         parse_change,
         parse_vary,
+        unchanged,
     )
     from handover_envs.perturbations.simulator import ChangedSimulator, VariedSimulator
 

@@ -148,12 +148,14 @@ class Words(Axis):
     )
 
     def reword(self, text: str, strength: int) -> str:
-        """See Axis."""
-        words = text.strip().rstrip(".").lower()
+        """See Axis. Without synonyms that it knows the text stays, which `unchanged` tells."""
+        plain = words = text.strip().rstrip(".").lower()
         if strength == 1:
             return words
         for word, other in self._SYNONYMS:
             words = re.sub(rf"\b{word}\b", other, words)
+        if strength == 2 and words == plain:
+            return text
         if strength == 2:
             return f"{words[:1].upper()}{words[1:]}."
         return f"What I would like you to do now is this: {words}, please!"

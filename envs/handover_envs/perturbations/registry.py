@@ -16,10 +16,12 @@ from handover_envs.perturbations.axes import (
     Words,
 )
 from handover_envs.perturbations.axis import Axis
+from handover_envs.tasks.task import Task
 
 GROUP = "handover.axes"
 STRENGTHS = (1, 2, 3)
 _LARGEST = 2  # of --vary, where none is said
+_CHANGES = ("change_look", "move_objects", "reword", "delay")
 
 AXES: Mapping[str, Axis] = {
     axis.name: axis
@@ -63,6 +65,16 @@ def parse_change(change: str) -> tuple[Axis, int] | None:
     return find_axis(name), int(strength)
 
 
+def unchanged(axis: Axis, strength: int, task: Task) -> str:
+    """Say why an axis would leave a task as it is; empty where it changes something.
+
+    That is known beforehand of words alone: of an axis that rewords, and does nothing else.
+    """
+    if _does(axis) != {"reword"} or axis.reword(task.text, strength) != task.text:
+        return ""
+    return f"“{task.text}” stays as it is ({axis.strengths[strength - 1]})"
+
+
 def parse_vary(vary: Sequence[str]) -> dict[str, int]:
     """Read AXIS or AXIS:LARGEST each: {axis: largest strength}, 2 where none is said.
 
@@ -77,14 +89,18 @@ def parse_vary(vary: Sequence[str]) -> dict[str, int]:
                 f"--vary {each}: expected AXIS, or AXIS:LARGEST of 1, 2 or 3, each once"
             )
         axis = find_axis(name)
-        for method in ("move_objects", "reword", "delay"):
-            if getattr(type(axis), method) is not getattr(Axis, method):
-                raise UsageError(
-                    f"--vary {name}: it changes more than what is seen; expected an axis such as "
-                    "light, camera, colours or distractors"
-                )
+        if _does(axis) - {"change_look"}:
+            raise UsageError(
+                f"--vary {name}: it changes more than what is seen; expected an axis such as "
+                "light, camera, colours or distractors"
+            )
         found[name] = int(largest or _LARGEST)
     return found
+
+
+def _does(axis: Axis) -> set[str]:
+    """Names of the methods that an axis overrides: what it changes."""
+    return {name for name in _CHANGES if getattr(type(axis), name) is not getattr(Axis, name)}
 
 
 @cache

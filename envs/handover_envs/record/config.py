@@ -54,6 +54,8 @@ class RecordConfig:
     """With --takeover: steps of each chunk to play before asking for the next."""
     group: tuple[str, ...] = ()
     """With --takeover: NAME=FIRST:END, as for rollout."""
+    policy_rate_hz: Optional[float] = None
+    """With --takeover: chunk steps per second, as for rollout."""
     spec: Optional[Path] = None
     """With --takeover: what openpi's or Isaac-GR00T's protocol does not tell, as for rollout."""
     security: SecurityOptions = NO_SECURITY
@@ -92,5 +94,6 @@ def check(config: RecordConfig) -> None:
     if config.takeover != bool(config.server):
         raise UsageError("--server HOST:PORT and --takeover belong together: give both")
     check_range(config, "execute_steps", least=1)
+    check_range(config, "policy_rate_hz", least=0.1, most=1000)
     if (config.image_size or 0) % 2:
         raise UsageError(f"--image-size is {config.image_size}, expected an even number for video")

@@ -12,6 +12,7 @@ from handover_client.rollout import (
     RolloutConfig,
     episode_tasks,
     find_server,
+    told_of,
 )
 
 from handover_envs.record.config import RecordConfig
@@ -33,6 +34,7 @@ def prepare_takeover(
         EpisodeSettings(
             task=config.task,
             execute_steps=config.execute_steps,
+            policy_rate_hz=config.policy_rate_hz,
             camera=config.camera,
             group=config.group,
         ),
@@ -48,6 +50,7 @@ def prepare_takeover(
     plan = {
         "takeover": config.takeover_when,
         "execute_steps": config.execute_steps,
+        **({"policy_rate_hz": config.policy_rate_hz} if config.policy_rate_hz else {}),
         "checkpoint_hash": server.info.spec.checkpoint_hash,
         "checkpoint_name": server.info.spec.checkpoint_name,
         "views": {view.name: [view.source, *view.height_width] for view in first.view.cameras},
@@ -58,5 +61,5 @@ def prepare_takeover(
 def _of_the_policy(rollout: RolloutConfig, cameras: Any) -> RolloutConfig:
     """Leave those of --camera that are only filmed: the policy has no camera of that name."""
     names = {camera.name for camera in cameras}
-    told = tuple(pair for pair in rollout.settings.camera if pair.rpartition("=")[0] in names)
+    told = told_of(rollout.settings.camera, names)
     return replace(rollout, settings=replace(rollout.settings, camera=told))

@@ -39,6 +39,9 @@ def test_bash_completes_commands_flags_and_values(capsys):
     assert {"--seed", "--seeds-from"} <= completed(script, "handover", "rollout", "--se")
     values = completed(script, "handover", "rollout", "--task", "")
     assert values >= {"transfer_cube", "insertion", "transfer_cube_left"}
+    assert completed(script, "handover", "compare", "--task", "") == values
+    flags = completed(script, "handover", "compare", "--")
+    assert flags >= {"--policy-rate-hz", "--camera", "--group"}
 
 
 def test_zsh_gets_a_script_for_the_same_program(capsys):

@@ -55,6 +55,26 @@ def test_holms_p_values_grow_by_the_tests_that_are_left():
     assert holm([0.7, 0.6]) == [1.0, 1.0]
 
 
+def test_runs_in_different_worlds_are_on_boards_that_name_them(runs, tmp_path):
+    for name, change in (("dim", "light:3"), ("dimmer", "light:3"), ("tilted", "camera:1")):
+        make_rollout(tmp_path / name, "weak", (True,) * 3, change)
+    places = [runs / "weak", *(tmp_path / name for name in ("dim", "tilted", "dimmer"))]
+    boards = leaderboards([(place, read_run(place)) for place in places])
+    assert [(board.title, len(board.rows)) for board in boards] == [
+        ("transfer cube, closed loop", 1),
+        ("transfer cube, closed loop, light changed at strength 3", 2),
+        ("transfer cube, closed loop, camera changed at strength 1", 1),
+    ]
+
+
+def test_an_outage_of_an_older_run_is_in_no_test(runs):
+    figures = read_run(runs / "weak")
+    for each in figures["per_episode"][3:]:
+        each["ended"] = "server_lost"
+    (board,) = leaderboards([(runs / "strong", read_run(runs / "strong")), (runs, figures)])
+    assert board.tests[0][1].words == "p = 1.000, 3 seeds"
+
+
 def test_runs_without_a_common_seed_are_not_tested(runs, tmp_path):
     figures = read_run(runs / "weak")
     for each in figures["per_episode"]:

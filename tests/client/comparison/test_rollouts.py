@@ -1,5 +1,7 @@
 """`handover compare` on two rollouts: pairs of the same episodes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ pytest.importorskip("rich", reason="handover compare needs the extra replay")
 pytest.importorskip("jinja2")
 
 from handover_client.commands import main as cli
+from handover_client.comparison import rollouts
 from handover_client.comparison.rollouts import compare_rollouts
+from handover_client.rollout.config import EpisodeSettings
 from handover_client.rollout.figures import rollout_figures
 from handover_common import write_json
 
@@ -112,3 +116,51 @@ def test_the_command_prints_the_pairs_and_writes_them(tmp_path, capsys):
     assert ["before:", "yes", "2", "1"] in rows
     assert ["before:", "no", "7", "0"] in rows
     assert "p = 0.070" in page.read_text()
+
+
+def test_a_changed_world_is_named_and_noted():
+    comparison = compare_rollouts(
+        run_of(BEFORE, change="", camera=[], group=[]),
+        run_of(BEFORE, change="light:3", camera=["cam=angle"], group=["arms=0:14"]),
+    )
+    assert comparison.before == "the scripted expert"
+    assert comparison.after == "the scripted expert, light changed at strength 3"
+    assert comparison.notes == (
+        "changed world: none and light:3",
+        "cameras told: none and cam=angle",
+        "groups told: none and arms=0:14",
+    )
+    older = compare_rollouts(run_of(BEFORE), run_of(BEFORE, change="", camera=[], group=[]))
+    assert older.notes == ()
+
+
+def test_another_instruction_is_noted():
+    first, second = run_of(BEFORE), run_of(BEFORE)
+    first["instruction"], second["instruction"] = "Fold the towel.", "fold the towel"
+    note = "instruction: “Fold the towel.” and “fold the towel”"
+    assert compare_rollouts(first, second).notes == (note,)
+
+
+def test_everything_that_decides_an_episode_is_compared():
+    named = {*rollouts._MUST_AGREE, *rollouts._WORTH_A_NOTE}
+    told_otherwise = {
+        "policy",  # the runs' names
+        "policy_rate_hz",  # chunk_rate_hz
+        *("videos", "video_rate_hz"),  # no outcome depends on them
+    }
+    settings = {field.name for field in dataclasses.fields(EpisodeSettings)}
+    assert settings - told_otherwise <= named
+
+
+def test_episodes_that_lost_their_server_in_older_runs_are_no_pairs():
+    before, after = run_of([True] * 10), run_of([False] * 10)
+    for each in after["per_episode"][:8]:
+        each["ended"] = "server_lost"
+    comparison = compare_rollouts(before, after)
+    for pairing in comparison.pairings:
+        assert pairing.counts.only_a == 2
+        assert pairing.decided_after is None
+    assert comparison.notes == (
+        "after: episodes 0, 1, 2, 3, 4, 5, 6, 7 lost their server: they are in no pair, and count "
+        "as failures in the shares",
+    )

@@ -544,7 +544,7 @@ def test_what_makes_no_sense_is_one_line_before_anything_moves(drive, capsys, wo
 
 
 def test_a_robot_may_be_installed_by_its_entry_point(drive, monkeypatch):
-    entry = SimpleNamespace(name="point", load=lambda: PointRobot)
+    entry = SimpleNamespace(name="point", value="point:Robot", load=lambda: PointRobot)
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
     assert set(registry.robot_names()) >= {"point", "lerobot", "sim", "trossen"}
     status, robot = drive(HoldPolicy(), Keys([SUCCESS]), robot="point")

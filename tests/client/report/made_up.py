@@ -96,7 +96,10 @@ def make_evaluation(name: str = "mini", episodes: int = 2, error: float = 0.05) 
 
 
 def make_rollout(
-    folder: Path, name: str = "mini", successes: tuple[bool, ...] = (True, False, True)
+    folder: Path,
+    name: str = "mini",
+    successes: tuple[bool, ...] = (True, False, True),
+    change: str = "",
 ) -> None:
     """Write the folder of a closed-loop run, with a video of each episode."""
     plan = {
@@ -109,6 +112,7 @@ def make_rollout(
         "realtime": False,
         "latency_ms": 0.0,
         "jitter_ms": 0.0,
+        "change": change,
         "image_size": 256,
         "image_codec": "raw",
         "videos": "all",

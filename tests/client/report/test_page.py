@@ -12,8 +12,10 @@ pytest.importorskip("rich")
 from handover_client.commands import main as cli
 from handover_client.report import videos
 from handover_client.report.charts.svg import PALETTE
+from handover_client.report.page import render_runs, run_section
+from handover_client.report.terminal import print_rollout
 
-from .made_up import VIDEO, make_replay, make_rollout
+from .made_up import VIDEO, make_replay, make_rollout, provenance
 from .pages import Page, foreign_addresses
 
 HOSTILE = (
@@ -187,3 +189,34 @@ def test_runs_whose_folders_hold_figures_alone_are_compared_without_their_report
     runs = [str(tmp_path / name) for name in ("one", "other")]
     assert cli.run(["compare", *runs, "--output", str(page)]) == 0
     assert Page(page.read_text()).text.count("No report of the run") == 2
+
+
+def test_a_changed_world_is_named_in_the_report_and_in_the_terminal(tmp_path, capsys):
+    make_rollout(tmp_path / "plain")
+    make_rollout(tmp_path / "run", change="start_pose:2")
+    words = "transfer cube in MuJoCo, start pose changed at strength 2"
+    assert words in Page((tmp_path / "run/report.html").read_text()).text
+    assert "changed at strength" not in Page((tmp_path / "plain/report.html").read_text()).text
+    print_rollout(json.loads((tmp_path / "run/metrics.json").read_text()))
+    assert "start pose changed at strength 2" in capsys.readouterr().out.replace("\n", " ")
+    page = tmp_path / "both.html"
+    runs = [str(tmp_path / name) for name in ("plain", "run")]
+    assert cli.run(["report", *runs, "--output", str(page)]) == 0
+    assert "Closed loop: transfer cube, start pose changed" in Page(page.read_text()).text
+
+
+def test_a_page_of_several_runs_takes_a_latency_suite(tmp_path):
+    figures = {
+        "kind": "latency",
+        "control": {"episodes": 3},
+        "learned_delay_steps": 0,
+        "definitions": {},
+        **{"envelopes": [], "rows": []},
+        "settings": {"task": "transfer_cube", "frame_age_ms": 50.0, "seeds": {"0": 7}},
+        "instruction": "up!",
+        "provenance": {**provenance("mini"), "dataset": None},
+    }
+    section = run_section(tmp_path, figures)
+    text = Page(render_runs([section, section])).text
+    assert "Latency: transfer cube" in text
+    assert "on the simulation’s own clock, frames 50 ms old" in text

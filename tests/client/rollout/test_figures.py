@@ -92,3 +92,13 @@ def test_steps_are_added_up_over_the_episodes():
     counts = [dict(zip(names, counts, strict=True)) for counts in ((1, 20, 300), (4, 50, 600))]
     figures = rollout_figures([record(k, **each) for k, each in enumerate(counts)], 50.0)
     assert [figures[name] for name in names] == [5, 70, 900]
+
+
+def test_plays_that_lost_their_server_are_named_and_not_counted():
+    whole, lost = episodes()[:2], episodes()[3]
+    figures = rollout_figures(whole, 50.0, [lost])
+    assert figures["played_again"] == [{"episode": 3, "seed": 1003, "error": ""}]
+    del figures["played_again"]
+    plain = rollout_figures(whole, 50.0)
+    assert plain.pop("played_again") == []
+    assert figures == plain

@@ -11,6 +11,7 @@ from handover_client.errors import EvaluationError
 from handover_client.rollout.folder import RolloutFolder
 from handover_client.rollout.record import EpisodeRecord
 from handover_client.rollout.trace import EpisodeTrace
+from handover_client.suites.folder import SuiteFolder
 from handover_common import FileError
 
 PLAN = {"task": "transfer_cube", "seeds": {"0": 1000, "1": 1001, "2": 1002}, "latency_ms": 0.0}
@@ -75,12 +76,19 @@ def test_a_killed_run_goes_on_without_its_torn_line(tmp_path):
         assert folder.records() == [record(0), record(1), record(2)]
 
 
-def test_an_episode_that_lost_its_server_is_played_again(tmp_path):
+def test_an_episode_that_lost_its_server_is_not_finished(tmp_path):
     with RolloutFolder(tmp_path / "run", PLAN) as folder:
-        folder.keep(record(0, ended="server_lost"), b"")
-        assert sorted(folder.finished) == [0]
-    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        folder.keep(record(0, ended="server_lost"), b"", EpisodeTrace())
         assert not folder.finished
+        folder.keep(record(1), b"")
+    with RolloutFolder(tmp_path / "run", PLAN) as folder:
+        assert list(folder.finished) == [1]
+        assert [play.episode for play in folder.lost] == [0]
+        folder.keep(record(0), b"")
+        folder.publish()
+    lines = (tmp_path / "run/episodes.jsonl").read_text().splitlines()
+    assert [json.loads(line)["ended"] for line in lines] == ["max_steps"] * 2
+    assert not (tmp_path / "run/traces").exists()
 
 
 def test_an_interrupted_run_of_another_plan_is_not_mixed_in(tmp_path):
@@ -88,6 +96,16 @@ def test_an_interrupted_run_of_another_plan_is_not_mixed_in(tmp_path):
         folder.keep(record(0), b"")
     with pytest.raises(FileError, match=r"another latency_ms \(0\.0, now 100\.0\)"):
         RolloutFolder(tmp_path / "run", {**PLAN, "latency_ms": 100.0})
+
+
+@pytest.mark.parametrize("folder_of", [RolloutFolder, lambda *given: SuiteFolder(*given, "suite")])
+def test_a_run_goes_on_whose_plan_says_of_before_which_rate_was_told(tmp_path, folder_of):
+    with folder_of(tmp_path / "run", {**PLAN, "policy_rate_hz": 20.0}) as folder:
+        (folder.path / "episodes.jsonl").write_text(record(0).to_line())
+        (folder.path / "cells/control").mkdir(parents=True)
+        (folder.path / "cells/control/metrics.json").write_text("{}")
+    with folder_of(tmp_path / "run", PLAN) as folder:
+        assert folder.finished_count() == 1
 
 
 def test_a_run_that_ends_before_its_first_episode_leaves_nothing(tmp_path):

@@ -7,11 +7,13 @@ import pytest
 
 pytest.importorskip("av", reason="rollouts need the extra sim")
 pytest.importorskip("jinja2")
+pytest.importorskip("rich")
 
 from handover_client.control.joint_layout import GR1_LAYOUT
 from handover_client.control.robot_view import RobotView
 from handover_client.errors import EvaluationError
 from handover_client.report.page import render_runs, run_section, write_report
+from handover_client.report.terminal import print_rollout
 from handover_client.results.stopping import Question
 from handover_client.rollout.config import EpisodeSettings
 from handover_client.rollout.episode import EpisodeTask, ServedPolicy, play_task
@@ -28,7 +30,10 @@ UP, DOWN = RampSource(slope=0.2), RampSource(slope=-0.2)
 
 
 def run(folder, sources, videos="failures", info=None, until=None) -> list[list[int]]:
-    """Roll out an episode for each source; returns which episodes each round played or drew."""
+    """Roll out an episode for each source; returns which episodes each round played or drew.
+
+    sources: of each episode; a function makes that of the episode's next play
+    """
     settings = EpisodeSettings(policy="scripted", max_steps=60, videos=videos)
     server = ServedPolicy("", info, 1.0) if info else None
     tasks = [
@@ -41,7 +46,9 @@ def run(folder, sources, videos="failures", info=None, until=None) -> list[list[
         rest = list(rest)
         rounds.append([task.episode for task in rest])
         for task in rest:
-            yield play_task(task, PointRobot(), sources[task.episode])
+            source = sources[task.episode]
+            source = source() if callable(source) else source
+            yield play_task(task, PointRobot(), source)
 
     rollout = Rollout(tasks, ["point"], until)
     with RolloutFolder(folder, rollout.plan()) as under_way:
@@ -160,6 +167,8 @@ def test_a_server_that_is_gone_for_good_stops_the_run_and_its_episodes_are_playe
     assert not (tmp_path / "run").exists()
     rest = list(range(done, len(sources)))
     assert run(tmp_path / "run", [UP] * len(sources), videos="none") == [rest]
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert len(figures["played_again"]) == (3 if done else 0)  # nothing is kept of nothing
 
 
 def test_a_server_of_another_precision_or_more_denoising_does_not_finish_the_run(tmp_path):
@@ -175,7 +184,51 @@ def test_a_server_of_another_precision_or_more_denoising_does_not_finish_the_run
             run(tmp_path / "run", [UP] * 4, "none", other)
 
 
-def test_a_server_that_comes_back_costs_its_episodes_alone(tmp_path):
-    run(tmp_path / "run", [LOST, LOST, UP, LOST, LOST], videos="none")
+def returning(plays: int):
+    """A source that is gone for an episode's first plays, and there in the next one."""
+    sources = iter([LOST] * plays)
+    return lambda: next(sources, dataclasses.replace(UP, requests=[]))
+
+
+def test_an_episode_that_loses_its_server_is_played_again_and_named(tmp_path, capsys):
+    sources = [UP, returning(1), UP, returning(2), UP]
+    rounds = run(tmp_path / "run", sources)
+    assert rounds == [[0, 1, 2, 3, 4], [3, 1], [3], [0]]  # the last draws a success
     figures = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert figures["endings"] == {"server_lost": 4, "done": 1}
+    assert figures["endings"] == {"done": 5}
+    assert figures["success_rate"] == 1.0
+    assert [each["episode"] for each in figures["played_again"]] == [1, 3, 3]
+    assert all("gone" in each["error"] for each in figures["played_again"])
+    assert len((tmp_path / "run/episodes.jsonl").read_text().splitlines()) == 5
+    assert [path.name for path in (tmp_path / "run/videos").iterdir()] == ["episode_000000.mp4"]
+    words = "played again after their server was lost: episodes 1, 3"
+    assert words in (tmp_path / "run/report.html").read_text()
+    print_rollout(figures)
+    assert words in capsys.readouterr().out
+
+
+def test_an_episode_that_loses_its_server_again_and_again_ends_the_run_by_name(tmp_path):
+    with pytest.raises(EvaluationError, match=r"episode 2: no chunk .* 3 of 4 episodes are done"):
+        run(tmp_path / "run", [UP, UP, LOST, UP], videos="none")
+
+
+def test_a_question_is_answered_although_an_episode_lost_its_server(tmp_path):
+    settings = EpisodeSettings(policy="scripted", max_steps=60, videos="none")
+    tasks = [
+        EpisodeTask(settings, episode, episode, VIEW, 50.0, 20.0, 16, 0.05, None)
+        for episode in range(12)
+    ]
+    played, first = [], returning(1)
+
+    def play_all(rest):
+        for task in rest:  # one at a time, as they are played
+            played.append(task.episode)
+            yield play_task(task, PointRobot(), UP if task.episode else first())
+
+    rollout = Rollout(tasks, ["point"], Question.parse("success > 0.2"))
+    with RolloutFolder(tmp_path / "run", rollout.plan()) as folder:
+        figures = rollout.run(folder, play_all)
+        folder.publish()
+    assert figures["until"]["answer"] is True
+    assert played == [0, *range(figures["episodes"])]  # at once, and none beyond the answer
+    assert [each["episode"] for each in figures["played_again"]] == [0]

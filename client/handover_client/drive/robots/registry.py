@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ def make_robot(name: str, settings: Mapping[str, Any]) -> Robot:
     robot = _find(name)
     missing = [method for method in _METHODS if not callable(getattr(robot, method, None))]
     if missing:
-        raise UsageError(f"--robot {name}: {robot.__name__} has no method {', '.join(missing)}")
+        word = getattr(robot, "__name__", robot)
+        raise UsageError(f"--robot {name}: {word} has no method {', '.join(missing)}")
     try:
         return robot(**settings)
     except TypeError as error:
@@ -81,12 +82,21 @@ def _find(name: str) -> Any:
     if place is None:
         for entry in entry_points(group=GROUP):
             if entry.name == name:
-                return entry.load()
+                return _load(name, entry.value, entry.load)
         raise UsageError(
             f"--robot {name}: expected one of {', '.join(robot_names())}, or module:Class"
         )
     module, _, attribute = place.partition(":")
+    return _load(name, place, lambda: getattr(importlib.import_module(module), attribute))
+
+
+def _load(name: str, place: str, load: Callable[[], Any]) -> Any:
+    """Import a robot's class. Raises HandoverError, whatever its package does meanwhile."""
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return load()
+    except HandoverError:  # it says itself what is missing
+        raise
     except (ImportError, AttributeError) as error:
-        raise HandoverError(f"--robot {name}: {place} cannot be imported: {error}") from None
+        raise HandoverError(f"--robot {name}: {place} cannot be imported: {error}") from error
+    except Exception as error:
+        raise HandoverError(f"--robot {name}: {place} cannot be imported: {error!r}") from error
