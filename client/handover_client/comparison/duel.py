@@ -83,9 +83,12 @@ def play_until_decided(
 
 
 def _of_its_policy(sides: list[RolloutConfig], security: ChannelSecurity) -> list[RolloutConfig]:
-    """Leave each policy what was told of it. Raises UsageError for a name that neither has."""
+    """Leave each policy what was told of it, and a rate where its server has none.
+
+    Raises UsageError for a name that neither has, and a rate that both servers tell.
+    """
     told = sides[0].settings
-    if not (told.camera or told.group):
+    if not (told.camera or told.group or told.policy_rate_hz):
         return sides
     specs = [find_server(side, security).info.spec for side in sides]
     cameras = [{each.name for each in spec.cameras} for spec in specs]
@@ -97,14 +100,22 @@ def _of_its_policy(sides: list[RolloutConfig], security: ChannelSecurity) -> lis
                 f"{', '.join(sorted(names[0])) or 'none'} (RUN_A) and "
                 f"{', '.join(sorted(names[1])) or 'none'} (RUN_B)"
             )
+    if told.policy_rate_hz and all(spec.rate_hz for spec in specs):
+        raise UsageError(
+            f"--policy-rate-hz {told.policy_rate_hz:g}: both servers tell their policy's rate "
+            f"({specs[0].rate_hz:g} and {specs[1].rate_hz:g} Hz)"
+        )
     return [
         replace(
             side,
             settings=replace(
-                told, camera=told_of(told.camera, seen), group=told_of(told.group, moved)
+                told,
+                camera=told_of(told.camera, seen),
+                group=told_of(told.group, moved),
+                policy_rate_hz=None if spec.rate_hz else told.policy_rate_hz,
             ),
         )
-        for side, seen, moved in zip(sides, cameras, groups, strict=True)
+        for side, spec, seen, moved in zip(sides, specs, cameras, groups, strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ robot holds its last target.
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
-from math import ceil, inf
+from math import ceil, inf, isclose
 from typing import Literal, get_args
 
 import numpy as np
@@ -65,15 +65,16 @@ class RealTimeController:
         switching: None for real-time chunking and a crossfade where the policy supports prefixes,
             else a crossfade
         execute_steps: of each chunk, at the policy's rate, before the next is requested
-        policy_rate_hz: for a server that does not report its rate
+        policy_rate_hz: for a server that does not report its rate; 0: it does
         reconnect_s: how long to go on without an answer; then `act` raises ServerLost
         clock: `wall` for a robot; `simulated` for a simulation that waits for each answer, and
             gets it `added_latency_s` after its observation
         delay_error_steps: added to the expected delay, to see what a wrong one does
 
         Where the checkpoint says up to which latency it succeeds, a longer one is warned of, once.
-        Raises UnmetPrecondition for a policy that is not one for ALOHA, or that has no real-time
-        chunking where it is asked for; InvalidRequest for an empty task; ValueError otherwise.
+        Raises UnmetPrecondition for a policy that is not one for ALOHA, whose rate is not certain,
+        or that has no real-time chunking where it is asked for; InvalidRequest for an empty task;
+        ValueError otherwise.
         """
         is_client = isinstance(policy, PolicyClient | ForeignClient)
         source = ServerChunks(policy) if is_client else policy
@@ -83,8 +84,8 @@ class RealTimeController:
         for word, kind in ((switching, Switching), (interpolation, Interpolation), (clock, Clock)):
             if word not in get_args(kind):
                 raise ValueError(f"{word!r}: expected {', '.join(get_args(kind))}")
-        rate_hz = spec.rate_hz or policy_rate_hz
-        _check(spec, rate_hz, task, switching, execute_steps)
+        rate_hz = find_policy_rate(spec, policy_rate_hz)
+        _check(spec, task, switching, execute_steps)
         self._spec, self._task = spec, task
         self._layout: JointLayout = getattr(source, "layout", GR1_LAYOUT)
         self._switching: Switching = switching
@@ -243,11 +244,26 @@ class RealTimeController:
         return ChunkRequest(step, sequence, observation, observed_at, rest, delay, is_guided)
 
 
-def _check(
-    spec: PolicySpec, rate_hz: float, task: str, switching: Switching, execute_steps: int
-) -> None:
-    if not rate_hz:
-        raise ValueError("the server does not report its policy's rate: give policy_rate_hz")
+def find_policy_rate(spec: PolicySpec, told_hz: float | None) -> float:
+    """Steps per second of a policy's chunks, in Hz: as its server tells, or else as was told.
+
+    Raises UnmetPrecondition where neither tells it, and where both do and differ.
+    """
+    if spec.rate_hz and told_hz and not isclose(spec.rate_hz, told_hz, rel_tol=1e-6):
+        raise UnmetPrecondition(
+            f"the server says that its {spec.policy!r} policy acts at {spec.rate_hz:g} Hz, "
+            f"--policy-rate-hz (policy_rate_hz) says {told_hz:g}: leave it out, or correct the "
+            "server's"
+        )
+    if not (spec.rate_hz or told_hz):
+        raise UnmetPrecondition(
+            f"the server does not tell at which rate its {spec.policy!r} policy acts: expected "
+            "--policy-rate-hz HZ (policy_rate_hz), the steps of its chunks per second"
+        )
+    return spec.rate_hz or told_hz or 0.0
+
+
+def _check(spec: PolicySpec, task: str, switching: Switching, execute_steps: int) -> None:
     if not task.strip():
         raise InvalidRequest("task", "the instruction in words, as in the recordings", repr(task))
     if sends_rest(switching) and not spec.supports_prefix:

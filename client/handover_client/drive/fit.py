@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from handover_common import HandoverError, UsageError
 from handover_proto import ALOHA_JOINTS, CameraSpec, PolicyError, PolicySpec
 
+from handover_client.control.controller import find_policy_rate
 from handover_client.control.joint_layout import ALOHA, JointLayout, RobotJoints, find_joint_layout
 from handover_client.drive.robots.interface import RobotDescription
 
@@ -92,8 +93,10 @@ def fit(
         reasons += unit_misfits(robot.units, spec, layout)
         if not robot_units:
             reasons += _unstated_units(robot, spec, layout)
-    if not (spec.rate_hz or policy_rate_hz):
-        reasons.append("  the server does not state the policy's rate: --policy-rate-hz HZ")
+    try:
+        find_policy_rate(spec, policy_rate_hz)
+    except PolicyError as error:
+        reasons.append(f"  {error}")
     if reasons or layout is None:
         raise Misfit(list(dict.fromkeys(reasons)))
     cameras = {each.name: named.get(each.name, each.name) for each in spec.cameras}

@@ -13,6 +13,7 @@ from handover_common import UsageError
 
 from handover_client.drive.robots.interface import Scene
 
+_CHARACTERS = 6  # their place in what tcgetattr returns
 Phase = Literal["moving", "waiting", "running", "judging"]
 Key = Literal["start_or_end", "stop", "success", "failure", "take_over", "quit"]
 
@@ -20,6 +21,7 @@ _KEYS: dict[str, Key] = {
     "\n": "start_or_end",
     "\r": "start_or_end",
     " ": "stop",
+    "\x1a": "stop",  # Ctrl-Z: a suspended program would leave the robot in motion
     "s": "success",
     "f": "failure",
     "t": "take_over",
@@ -69,6 +71,9 @@ class Keyboard:
     def __enter__(self) -> "Keyboard":
         self._before = termios.tcgetattr(self._file)
         tty.setcbreak(self._file)
+        mode = termios.tcgetattr(self._file)
+        mode[_CHARACTERS][termios.VSUSP] = bytes([os.fpathconf(self._file, "PC_VDISABLE")])
+        termios.tcsetattr(self._file, termios.TCSADRAIN, mode)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,13 +12,21 @@ from handover_common import HandoverError, UsageError
 from handover_common.parallel import open_executor
 from handover_envs.perturbations import parse_change, unchanged
 from handover_envs.tasks import CONTROL_RATE_HZ, find_task
-from handover_proto import CHUNK_STEPS, POLICY_RATE_HZ, ImageCodec, PolicyError, PolicySpec
+from handover_proto import (
+    CHUNK_STEPS,
+    POLICY_RATE_HZ,
+    ImageCodec,
+    PolicyError,
+    PolicySpec,
+    UnmetPrecondition,
+)
 
 from handover_client.connection.foreign.open import connect_server
 from handover_client.connection.foreign.spec_file import read_spec_file
 from handover_client.connection.security import ChannelSecurity
 from handover_client.control.blending import sends_rest
 from handover_client.control.chunk_sources import ScriptedChunks
+from handover_client.control.controller import find_policy_rate
 from handover_client.control.joint_layout import GR1_LAYOUT, find_joint_layout
 from handover_client.control.robot_view import RobotView, view_for
 from handover_client.errors import EvaluationError, NoPlan
@@ -140,17 +148,14 @@ def episode_tasks(config: RolloutConfig, server: ServedPolicy | None) -> list[Ep
 def chunk_rate_hz(spec: PolicySpec | None, told_hz: float | None) -> float:
     """Find the steps per second of a policy's chunks; None is the script.
 
-    Raises EvaluationError where neither the server nor --policy-rate-hz tells it.
+    Raises EvaluationError where the server and --policy-rate-hz do not tell it, or differ.
     """
     if spec is None:
         return POLICY_RATE_HZ
-    rate_hz = spec.rate_hz or told_hz
-    if not rate_hz:
-        raise EvaluationError(
-            f"the server does not tell at which rate its {spec.policy!r} policy acts: expected "
-            "--policy-rate-hz HZ, the steps of its chunks per second"
-        )
-    return rate_hz
+    try:
+        return find_policy_rate(spec, told_hz)
+    except UnmetPrecondition as error:
+        raise EvaluationError(str(error)) from None
 
 
 def robot_view(config: RolloutConfig, spec: PolicySpec | None, rate_hz: float) -> RobotView:

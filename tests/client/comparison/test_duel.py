@@ -141,8 +141,8 @@ def test_a_server_that_is_gone_ends_the_play_which_goes_on_when_it_is_back(tmp_p
     assert not finished & set(played[before:]), "what was finished is not played again"
 
 
-def see(monkeypatch, cameras: dict[str, str], groups: dict[str, str]) -> None:
-    """Let each address's policy have one camera and one group of these names."""
+def see(monkeypatch, cameras: dict[str, str], groups: dict[str, str], rates_hz=None) -> None:
+    """Let each address's policy have one camera and one group of these names, and tell a rate."""
 
     def find(config, _security):
         spec = PolicySpec(
@@ -151,6 +151,7 @@ def see(monkeypatch, cameras: dict[str, str], groups: dict[str, str]) -> None:
             (),
             (ActionSpec(groups[config.server], 14),),
             16,
+            (rates_hz or {}).get(config.server, 0.0),
         )
         return ServedPolicy(config.server, ServerInfo(spec, Limits(1, 1, 1.0)), 1.0)
 
@@ -165,6 +166,17 @@ def test_each_policy_gets_the_cameras_and_groups_that_it_has(tmp_path, played, m
     assert (first.camera, first.group) == (("cam=angle",), ("joints=0:14",))
     assert (second.camera, second.group) == ((), ("arms=0:14",))
     assert first.policy_rate_hz == second.policy_rate_hz == 50.0
+
+
+def test_a_rate_is_for_the_policy_whose_server_tells_none(tmp_path, played, monkeypatch):
+    named = {"up:1": "cam", "up:2": "cam"}
+    see(monkeypatch, named, named, rates_hz={"up:1": 20.0})
+    play(tmp_path, ("up:1", "up:2"), episodes=2, policy_rate_hz=50.0)
+    first, second = played.settings
+    assert (first.policy_rate_hz, second.policy_rate_hz) == (None, 50.0)
+    see(monkeypatch, named, named, rates_hz={"up:1": 20.0, "up:2": 50.0})
+    with pytest.raises(UsageError, match=r"both servers tell their policy's rate \(20 and 50 Hz"):
+        play(tmp_path / "told", ("up:1", "up:2"), policy_rate_hz=50.0)
 
 
 def test_a_camera_that_neither_policy_has_is_named(tmp_path, played, monkeypatch):

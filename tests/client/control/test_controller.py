@@ -267,7 +267,8 @@ def test_a_policy_for_another_robot_is_refused_with_what_to_do(start_server):
         ({}, {"execute_steps": 17}, ValueError, "execute_steps is 17, expected 1 to 16"),
         ({}, {"execute_steps": 0}, ValueError, "execute_steps is 0, expected 1 to 16"),
         ({}, {"control_rate_hz": 0}, ValueError, "expected above 0"),
-        ({"rate_hz": 0.0}, {}, ValueError, "give policy_rate_hz"),
+        ({"rate_hz": 0.0}, {}, UnmetPrecondition, r"expected --policy-rate-hz HZ \(policy_rate_hz"),
+        ({}, {"policy_rate_hz": 50.0}, UnmetPrecondition, r"at 20 Hz, .* says 50: leave it out"),
         ({"supports_prefix": False}, {"switching": "rtc"}, UnmetPrecondition, "use naive"),
     ],
 )

@@ -107,6 +107,12 @@ def test_every_key_does_what_the_page_says(session, tmp_path):
         terminal.press("xS")  # two at once, of which one means something; capitals do
         place = terminal.wait_for("episode 3: success", LONG_S, place)
 
+        place = start_driving(terminal, place)
+        terminal.press("\x1a")  # Ctrl-Z
+        place = terminal.wait_for("s success, f failure", LONG_S, place)
+        terminal.press("f")
+        place = terminal.wait_for("episode 4: failure", LONG_S, place)
+
         terminal.wait_for(READY, LONG_S, place)
         terminal.press("q")
         assert terminal.wait(LONG_S) == 0, terminal.screen
@@ -117,6 +123,7 @@ def test_every_key_does_what_the_page_says(session, tmp_path):
         ("failure", "operator"),
         ("", "stopped"),
         ("success", "operator"),
+        ("failure", "stopped"),
     ]
     assert rows(tmp_path / "driven", 0)["intervention"].any()
     assert rests_within_the_limits(tmp_path)

@@ -89,8 +89,10 @@ def test_a_rate_that_neither_the_server_nor_the_flag_tells_is_asked_for(tmp_path
         episode_tasks(config(tmp_path), served(0.0))
     (task, *_) = episode_tasks(config(tmp_path, policy_rate_hz=50.0), served(0.0))
     assert (task.chunk_rate_hz, task.view.control_steps) == (50.0, 1.0)
-    (task, *_) = episode_tasks(config(tmp_path, policy_rate_hz=50.0), served(20.0))
-    assert task.chunk_rate_hz == 20.0  # what the server tells is so
+    (task, *_) = episode_tasks(config(tmp_path, policy_rate_hz=20.0), served(20.0))
+    assert task.chunk_rate_hz == 20.0
+    with pytest.raises(EvaluationError, match=r"acts at 20 Hz, --policy-rate-hz .* says 50: leave"):
+        episode_tasks(config(tmp_path, policy_rate_hz=50.0), served(20.0))
     (task, *_) = episode_tasks(config(tmp_path, policy="scripted", server=""), None)
     assert task.chunk_rate_hz == 20.0
 
