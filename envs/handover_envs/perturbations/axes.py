@@ -12,6 +12,7 @@ _TABLE = "table"
 _TABLE_HALF_M = np.array([0.55, 0.3])  # half of what the top camera sees of it
 _TABLE_MIDDLE_M = np.array([0.0, 0.6])
 _POSES_SAMPLED = 200  # of a task's start poses, whose extent is the range of training
+_COVER_M = 3e-4  # by which a band is thicker than what it is around
 _FREE_M = 0.09  # between a distractor and an object
 
 
@@ -52,10 +53,14 @@ class Camera(Axis):
 
 
 class Colours(Axis):
-    """Colours of table and objects, and a pattern on the table."""
+    """Colours of table and objects, and patterns on them."""
 
     name = "colours"
-    strengths = ("shades ±10 %", "hues ±30°, striped table", "any hue, chequered table")
+    strengths = (
+        "shades ±10 %",
+        "hues ±30°, striped table, a band around each object",
+        "any hue, chequered table, two bands",
+    )
 
     def change_look(
         self, look: Look, task: Task, poses: np.ndarray, strength: int, rng: np.random.Generator
@@ -72,9 +77,26 @@ class Colours(Axis):
             value = np.clip(value * (1 + rng.uniform(-shade, shade)), 0, 1)
             look.geom_rgba[geom, :3] = colorsys.hsv_to_rgb(hue % 1, saturation, value)
         if strength > 1:
-            self._draw_pattern(look, strength, rng)
+            self._draw_table(look, strength, rng)
+            for name, half_m in look.boxes.items():
+                if name != _TABLE and not name.startswith("vx300s"):
+                    self._draw_bands(look, name, half_m, strength - 1, rng)
 
-    def _draw_pattern(self, look: Look, strength: int, rng: np.random.Generator) -> None:
+    def _draw_bands(
+        self, look: Look, name: str, half_m: np.ndarray, bands: int, rng: np.random.Generator
+    ) -> None:
+        """Draw bands around an object, across its longest side, as wide as what is between."""
+        colour = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 1), rng.uniform(0.3, 1))
+        along, parts = int(half_m.argmax()), 2 * bands + 1
+        size = half_m + _COVER_M
+        size[along] = half_m[along] / parts
+        for part in range(1, parts, 2):
+            place = np.zeros(3)
+            place[along] = size[along] * (2 * part + 1) - half_m[along]
+            shape = {"type": "box", "size": size.tolist(), "pos": place.tolist()}
+            look.shapes.append({**shape, "rgba": [*colour, 1.0], "geom": name})
+
+    def _draw_table(self, look: Look, strength: int, rng: np.random.Generator) -> None:
         colour = np.clip(look.geom_rgba[look.geoms[_TABLE], :3] + rng.uniform(0.08, 0.2), 0, 1)
         columns, rows = 12, (1 if strength == 2 else 6)
         half = _TABLE_HALF_M / (columns, rows)

@@ -28,8 +28,9 @@ class Look:
     turns: dict[int, np.ndarray]  # {camera: (3, 3) turn of its axes}, filled in by an axis
     geom_rgba: np.ndarray
     geoms: dict[str, int]  # {name: its row}
+    boxes: dict[str, np.ndarray]  # {name of a geom that is one: half its extent, (3,), m}
     cameras: dict[str, int]
-    shapes: list[dict[str, Any]]  # type, size (3,), pos (3,), rgba (4,)
+    shapes: list[dict[str, Any]]  # type, size (3,), pos (3,), rgba (4,); geom: moves with that one
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class ChangedSimulator(AlohaSimulator):
             *(model.light_dir, model.light_diffuse, np.array(model.vis.headlight.ambient)),
             *(model.cam_pos, model.cam_fovy, {}, model.geom_rgba),
             geoms=_names(model, "geom", model.ngeom),
+            boxes=self._world_module.boxes(self._world.physics),
             cameras=_names(model, "camera", model.ncam),
             shapes=[],
         )
@@ -83,8 +84,8 @@ class ChangedSimulator(AlohaSimulator):
             physics.forward()
         return super()._draw(physics, camera, height, width)
 
-    def _add_shapes(self, scene: Any) -> None:
-        self._world_module.add_shapes(scene, self._shapes)
+    def _add_shapes(self, physics: Any, scene: Any) -> None:
+        self._world_module.add_shapes(scene, physics, self._shapes)
 
 
 class VariedSimulator(ChangedSimulator):

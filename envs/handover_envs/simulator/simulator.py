@@ -170,10 +170,10 @@ class AlohaSimulator:
             height,
             width,
             camera_id=camera,
-            scene_callback=lambda physics, scene: self._add_shapes(scene),
+            scene_callback=lambda physics, scene: self._add_shapes(physics, scene),
         )
 
-    def _add_shapes(self, scene: Any) -> None:
+    def _add_shapes(self, physics: Any, scene: Any) -> None:
         """Add to what is drawn; here nothing."""
 
     def close(self) -> None:

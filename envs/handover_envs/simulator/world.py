@@ -75,20 +75,36 @@ def set_quaternion(quaternion: np.ndarray, axes: np.ndarray) -> None:
     _MUJOCO.mju_mat2Quat(quaternion, axes.ravel())
 
 
-def add_shapes(scene: Any, shapes: Sequence[Mapping[str, Any]]) -> None:
-    """Add shapes to a scene that is about to be drawn; they are no part of the physics."""
+def boxes(physics: Any) -> dict[str, np.ndarray]:
+    """Read half the extent of each named geom that is a box: {name: (3,) float64}, in m."""
+    model = physics.model
+    found = np.flatnonzero(model.geom_type == enums.mjtGeom.mjGEOM_BOX)
+    named = {model.id2name(int(place), "geom"): model.geom_size[place].copy() for place in found}
+    return {name: half_m for name, half_m in named.items() if name}
+
+
+def add_shapes(scene: Any, physics: Any, shapes: Sequence[Mapping[str, Any]]) -> None:
+    """Add shapes to a scene that is about to be drawn; they are no part of the physics.
+
+    One with a `geom` moves with the geom of that name, and its place is in that geom's frame.
+    """
     kinds = {"box": enums.mjtGeom.mjGEOM_BOX, "sphere": enums.mjtGeom.mjGEOM_SPHERE}
     kinds["cylinder"] = enums.mjtGeom.mjGEOM_CYLINDER
     for shape in shapes:
         if scene.ngeom >= scene.maxgeom:
             return
         scene.ngeom += 1
+        place, axes = np.array(shape["pos"], np.float64), np.eye(3)
+        if "geom" in shape:
+            geom = physics.model.name2id(shape["geom"], "geom")
+            axes = physics.data.geom_xmat[geom].reshape(3, 3)
+            place = physics.data.geom_xpos[geom] + axes @ place
         _MUJOCO.mjv_initGeom(
             scene.geoms[scene.ngeom - 1],
             kinds[shape["type"]],
             np.array(shape["size"], np.float64),
-            np.array(shape["pos"], np.float64),
-            np.eye(3).ravel(),
+            place,
+            axes.ravel(),
             np.array(shape["rgba"], np.float32),
         )
 

@@ -1,5 +1,7 @@
 """What each axis changes, and that nothing else changes: neither physics nor the next episode."""
 
+import colorsys
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,28 @@ def test_a_past_moment_is_drawn_in_the_same_world():
         simulator.reset(5)
         now, past = simulator.render(96), simulator.render(96, qpos=simulator.qpos)
     assert np.abs(now.astype(int) - past).mean() < 0.01
+
+
+def colours_of_the_cube(simulator: AlohaSimulator, moved_m: float) -> int:
+    """Count the hues, of twelve, that a fifth of the cube has after it was moved along x."""
+    qpos = simulator.qpos
+    qpos[16] += moved_m  # after two arms' 8 each
+    away = qpos.copy()
+    away[16] = 3.0
+    there, gone = (simulator.render(480, qpos=each).astype(int) for each in (qpos, away))
+    seen = there[(np.abs(there - gone).max(axis=2) > 20) & (np.ptp(there, axis=2) > 80)]
+    hues = [int(12 * colorsys.rgb_to_hsv(*(pixel / 255))[0]) for pixel in seen]
+    return int((np.bincount(hues) > len(hues) / 5).sum())
+
+
+def test_bands_lie_around_an_object_and_go_with_it():
+    with (
+        ChangedSimulator("transfer_cube", "colours:3", "plain") as banded,
+        AlohaSimulator("transfer_cube", "plain") as plain,
+    ):
+        for simulator, colours in ((banded, 2), (plain, 1)):
+            simulator.reset(8)
+            assert [colours_of_the_cube(simulator, far) for far in (0.0, -0.1)] == [colours] * 2
 
 
 @pytest.mark.parametrize("task", ["transfer_cube", "insertion"])
