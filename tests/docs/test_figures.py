@@ -145,7 +145,9 @@ def test_the_robot_page_says_how_an_hour_on_the_arms_went(figures):
     jitter, steps = hour["jitter_ms"], round(50 * hour["seconds"])
     assert hour["seconds"] >= 3590
     assert hour["outside_at_the_arms"] == hour["not_finite_at_the_arms"] == 0
-    assert f"in {hour['sessions']} sessions" in page
+    assert hour["sessions"] == 1
+    assert "in one session" in page
+    assert hour["busy_others"] < 0.1, "the page says that nothing else ran"
     assert f"of the {hour['commands_at_the_arms']:,} commands" in page
     said = f"{jitter['p50']:.2f} ms of jitter at p50, {jitter['p99']:.1f} at p99 and"
     assert f"lay {hour['period_ms']:.0f} ms, with {said} {jitter['longest']:.0f} at" in page
