@@ -6,7 +6,7 @@ import numpy as np
 
 # naive: the newest chunk alone, from where it should be by now
 # ensemble: the mean of all chunks that cover a moment, as in ACT (Zhao et al., arXiv:2304.13705)
-# crossfade: from the old chunk to the new one, little by little until the old one is over
+# crossfade: from the old chunk to the new one within FADE_S, whether or not the old one lasts
 # rtc: the newest chunk alone, which the policy made to go on from the last one
 # rtc_guided: the same, guided even where the policy has learnt to go on
 # rtc_crossfade: rtc and crossfade
@@ -24,6 +24,7 @@ BLENDS: dict[Switching, Blend] = {
 
 # w_i = exp(-m i), the oldest chunk's i being 0; tonyzhaozh/act, imitate_episodes.py, k
 ENSEMBLE_DECAY = 0.01
+FADE_S = 0.2
 
 
 def sends_rest(switching: Switching) -> bool:
@@ -37,11 +38,10 @@ def ensemble_weights(chunks: int) -> np.ndarray:
     return weights / weights.sum()
 
 
-def fading(left: float, whole: float) -> float:
-    """Return an old chunk's weight, 1 to 0, while `left` of the `whole` overlap is to come.
+def fade_out(share: float) -> float:
+    """Return an old chunk's weight, 1 to 0, at a share of the fade, 0 to 1; bounded outside.
 
-    The soft mask of real-time chunking (arXiv:2506.07339, equation 5), at any moment; 1 before the
-    overlap.
+    Of all curves from rest to rest the one with the least jerk (Flash and Hogan, 1985).
     """
-    share = min(1.0, left / whole)
-    return float(share * np.expm1(share) / np.expm1(1.0))
+    u = min(1.0, max(0.0, share))
+    return 1 - u**3 * (10 - 15 * u + 6 * u**2)

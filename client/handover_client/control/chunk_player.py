@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from handover_proto import ALOHA_JOINTS, GRIPPER_JOINTS
 
-from handover_client.control.blending import Blend, ensemble_weights, fading
+from handover_client.control.blending import FADE_S, Blend, ensemble_weights, fade_out
 
 Interpolation = Literal["linear", "hold"]
 _STEPS_REMEMBERED = 100  # two seconds at 50 Hz: an observation is not as old
@@ -36,7 +36,8 @@ class ChunkPlayer:
     from one step's target to the next (`linear`) or jump to it (`hold`); grippers always jump.
 
     blend: `newest` plays that one alone; `ensemble` plays the weighted mean of all chunks that are
-    not over; `crossfade` goes from the old one to the new one while the old one lasts.
+    not over; `crossfade` goes from the old one to the new one within 0.2 s, and where the old one
+    is over before, its last difference to the new one fades.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ChunkPlayer:
         if blend not in get_args(Blend):
             raise ValueError(f"blend {blend!r}: expected newest, ensemble or crossfade")
         self._steps_per_control_step = chunk_steps_per_control_step(chunk_rate_hz, control_rate_hz)
+        self._fade_steps = FADE_S * control_rate_hz
         self._is_linear, self._blend = interpolation == "linear", blend
         self._grippers = list(GRIPPER_JOINTS if grippers is None else grippers)
         self._width = len(ALOHA_JOINTS) if grippers is None else np.size(start)
@@ -91,8 +93,13 @@ class ChunkPlayer:
             self.borders.append(now)
         else:
             self.began = now
-        kept = [] if self._blend == "newest" else self._chunks
-        self._chunks = [*(old for old in kept if self._left(old, now) > 0), chunk]
+        kept: list[_Chunk] = []
+        if self._blend == "ensemble":
+            kept = [old for old in self._chunks if self._left(old, now) > 0]
+        elif self._blend == "crossfade":
+            fading = [place for place in range(1, len(self._chunks)) if self._share(place, now)]
+            kept = self._chunks[(fading or [len(self._chunks)])[0] - 1 :]
+        self._chunks = [*kept, chunk]
         return int(self._place(chunk, now))
 
     def play(self, step: int) -> np.ndarray:
@@ -105,19 +112,13 @@ class ChunkPlayer:
         """Return the joint targets of a control step, or of a moment between two: (14,) float32."""
         if not self._chunks:
             return self._start.copy()
+        if self._blend != "ensemble":
+            return self._faded(len(self._chunks) - 1, step)
         running = [chunk for chunk in self._chunks if self._left(chunk, step) > 0]
         running = running or self._chunks[-1:]
-        targets = [self._interpolate(chunk.targets, self._place(chunk, step)) for chunk in running]
-        if self._blend == "ensemble":
-            weights = ensemble_weights(len(targets))
-            return np.average(targets, axis=0, weights=weights).astype(np.float32)
-        played = targets[0]
-        for old, chunk, target in zip(running, running[1:], targets[1:], strict=False):
-            # one step more than is left, as in the soft mask: the first target is new in part
-            whole = self._left(old, chunk.since) + 1
-            share = np.float32(fading(float(self._left(old, step)), float(whole)))
-            played = share * played + (1 - share) * target
-        return played
+        targets = [self._target_of(chunk, step) for chunk in running]
+        weights = ensemble_weights(len(targets))
+        return np.average(targets, axis=0, weights=weights).astype(np.float32)
 
     def rest(self, step: int | Fraction) -> np.ndarray:
         """Return what there is to play from a control step on, at the chunks' own rate.
@@ -141,6 +142,29 @@ class ChunkPlayer:
     def is_dry(self, step: int) -> bool:
         """Return whether the chunk is over at a control step, so that its last target is held."""
         return bool(self._chunks) and self._left(self._chunks[-1], step) <= 0
+
+    def _faded(self, place: int, step: int | Fraction) -> np.ndarray:
+        """Return a chunk's target at a moment, and what is left there of the one before it."""
+        chunk = self._chunks[place]
+        share = self._share(place, step)
+        if place and step <= chunk.since:
+            return self._faded(place - 1, step)
+        target = self._target_of(chunk, step)
+        if not share:
+            return target
+        old = self._chunks[place - 1]
+        over = old.observed_at + (len(old.targets) - 1) / self._steps_per_control_step
+        last = min(step, max(over, chunk.since))
+        difference = self._faded(place - 1, last) - self._target_of(chunk, last)
+        return target + np.float32(share) * difference
+
+    def _share(self, place: int, step: int | Fraction) -> float:
+        """Return the weight at a moment of what was played before a chunk; 0 for the first."""
+        since = self._chunks[place].since
+        return fade_out(float(step - since) / self._fade_steps) if place else 0.0
+
+    def _target_of(self, chunk: _Chunk, step: int | Fraction) -> np.ndarray:
+        return self._interpolate(chunk.targets, self._place(chunk, step))
 
     def _played_at(self, moment: Fraction) -> np.ndarray:
         """Return the target of a moment, of the past too; before what is remembered, the first."""

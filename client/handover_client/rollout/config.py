@@ -44,8 +44,8 @@ class EpisodeSettings:
     latency; simulated: every chunk takes exactly --latency-ms, whatever the machine does."""
     switching: Switching = "naive"
     """How chunks are blended, with --realtime. naive: newest chunk only; ensemble: mean of all
-    chunks that cover a moment, as in ACT; crossfade: from the old chunk to the new one where they
-    overlap; rtc: real-time chunking, the policy continues the last chunk, as it has learnt or else
+    chunks that cover a moment, as in ACT; crossfade: from the old chunk to the new one within
+    0.2 s; rtc: real-time chunking, the policy continues the last chunk, as it has learnt or else
     guided; rtc_guided: guided even where it has learnt; rtc_crossfade: rtc and crossfade."""
     latency_ms: float = 0.0
     """Latency added to each chunk, with --realtime."""

@@ -166,16 +166,39 @@ def test_an_ensemble_forgets_chunks_that_are_over():
     np.testing.assert_array_equal(player.target_at(9999), ramp(49)[-1])
 
 
-def test_a_crossfade_leaves_the_old_chunk_little_by_little():
+def test_a_crossfade_leaves_the_old_chunk_within_a_fifth_of_a_second():
     player = ChunkPlayer(START, blend="crossfade")
     player.add(np.ones((HORIZON, 14), np.float32), observed_at=0, now=0)
     player.add(np.zeros((HORIZON, 14), np.float32), observed_at=20, now=25)
-    played = [float(player.target_at(step)[ARM]) for step in range(25, 45)]
-    share = 6 / 7  # 6 of the old chunk's steps are left at control step 25
-    assert played[0] == pytest.approx(share * (np.exp(share) - 1) / (np.e - 1))
-    assert (np.diff(played[:16]) < 0).all()
-    assert played[15:] == [0] * 5  # the old one is over at control step 40
+    played = np.array([player.target_at(step)[ARM] for step in range(25, 40)], np.float64)
+    u = np.arange(11) / 10  # minimum jerk: 10 control steps of 20 ms
+    np.testing.assert_allclose(played[:11], 1 - (10 * u**3 - 15 * u**4 + 6 * u**5), atol=1e-6)
+    assert (played[10:] == 0).all()
     assert player.target_at(20)[ARM] == 1  # what was played before the new one came
+
+
+@pytest.mark.parametrize("came", [20, 36, 40, 50])
+def test_a_fade_goes_on_where_the_old_chunk_is_over(came):
+    old, new, player = ChunkPlayer(START), ChunkPlayer(START), ChunkPlayer(START, blend="crossfade")
+    for each in (old, player):
+        each.add(ramp(), observed_at=0, now=0)  # its last step is due at 37.5
+    for each in (new, player):
+        each.add(ramp(100), observed_at=20, now=came)
+    assert player.target_at(came)[ARM] == old.target_at(came)[ARM], "nothing jumps at the border"
+    over = max(came, Fraction(75, 2))
+    for step in (*range(came, came + 12), came + Fraction(1, 3)):
+        u = min(1.0, float(step - came) / 10)
+        last = min(step, over)
+        difference = old.target_at(last)[ARM] - new.target_at(last)[ARM]
+        expected = new.target_at(step)[ARM] + difference * (1 - u**3 * (10 - 15 * u + 6 * u**2))
+        assert player.target_at(step)[ARM] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_player_that_fades_keeps_what_still_counts_alone():
+    player = ChunkPlayer(START, blend="crossfade")
+    for number in range(50):
+        player.add(ramp(number), observed_at=3 * number, now=3 * number)
+    assert len(pickle.dumps(player)) < 12 * ramp().astype(np.float32).nbytes  # 5 and their fades
 
 
 @settings(deadline=None)
