@@ -39,6 +39,8 @@ class ConvertConfig:
     """Recorded column of the action, where its name does not say so."""
     episodes: tuple[str, ...] = ()
     """Convert these alone, for instance: 0 2 5-9."""
+    successful: bool = False
+    """Convert the episodes alone that the column success or next.success says went well."""
     task: Optional[str] = None
     """Instruction of every episode."""
     task_where_empty: bool = False

@@ -30,7 +30,12 @@ from handover_conversion.pipeline.config import (
 from handover_conversion.pipeline.episode import EpisodeTask, Target, convert_episode
 from handover_conversion.pipeline.plan import make_plan, named_alike
 from handover_conversion.pipeline.preflight import check_free, check_place
-from handover_conversion.pipeline.source import describe_source, find_source, open_recordings
+from handover_conversion.pipeline.source import (
+    describe_source,
+    failed_episodes,
+    find_source,
+    open_recordings,
+)
 from handover_conversion.pipeline.staging import Staging, finish_publishing
 from handover_conversion.pipeline.target import make_target
 from handover_conversion.recordings import Recordings
@@ -107,11 +112,35 @@ def _prepare(
     chosen = chosen_episodes(config)
     if chosen is not None:
         recordings = recordings.chosen(chosen)
+    recordings, judged = _without_failures(recordings, config.successful)
     target, notes = make_target(recordings, robot, cameras, config)
     _check_lengths(recordings, target, config.horizon)
     if unused:
         notes.insert(0, f"left out cameras: {', '.join(unused)} (--camera all takes them)")
-    return recordings, target, notes
+    return recordings, target, [*judged, *notes]
+
+
+def _without_failures(recordings: Recordings, leave_out: bool) -> tuple[Recordings, Sequence[str]]:
+    """Leave out the episodes that failed, or note that they are there.
+
+    Raises DatasetError where they are to be left out and nothing tells, or none is left.
+    """
+    failed = failed_episodes(recordings)
+    if leave_out and failed is None:
+        raise DatasetError(
+            f"{recordings.root} has no column success or next.success: choose by --episodes "
+            "instead of --successful"
+        )
+    if not failed:
+        return recordings, ()
+    named = ", ".join(map(str, sorted(failed)))
+    if not leave_out:
+        return recordings, (f"failures are among them: {named} (--successful leaves them out)",)
+    kept = frozenset(episode.index for episode in recordings.episodes) - failed
+    if not kept:
+        raise DatasetError(f"no episode of {recordings.root} is a success (--successful)")
+    faulty = {fault.episode for fault in recordings.faults if fault.episode is not None}
+    return recordings.chosen(kept | faulty), (f"left out failures: {named}",)
 
 
 def _convert_planned(

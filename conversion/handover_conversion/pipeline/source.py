@@ -1,5 +1,6 @@
 """Source of a conversion: a local folder, or a Hub repository, which is downloaded."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from handover_conversion.errors import DatasetError
 from handover_conversion.hdf5.aloha import VERSION as ALOHA_HDF5
 from handover_conversion.hdf5.aloha import describe_aloha, is_aloha_hdf5, open_aloha
 from handover_conversion.lerobot.open import describe_lerobot, open_lerobot
-from handover_conversion.recordings import Recordings, SourceInfo
+from handover_conversion.recordings import Recordings, RowFormat, RowsError, SourceInfo
+
+_SUCCESS = ("success", "next.success")  # handover drive's column; LeRobot's
 
 
 def find_source(source: str, revision: str | None, cameras: Sequence[str] | None) -> Path:
@@ -37,6 +40,23 @@ def find_source(source: str, revision: str | None, cameras: Sequence[str] | None
         return fetch(source, files=wanted, revision=revision, kind="dataset", extra="convert")
     except HubError as error:
         raise DatasetError(f"{source}: no such folder, and {error}") from error
+
+
+def failed_episodes(recordings: Recordings) -> frozenset[int] | None:
+    """Find the episodes without a single row of success; None where no column tells.
+
+    One whose rows cannot be read is not among them: it is a fault, and converting it says which.
+    """
+    column = next((name for name in _SUCCESS if name in recordings.source.columns), None)
+    if column is None:
+        return None
+    form = RowFormat((column,), {column: 1}, (), frozenset(), time_column=None)
+    failed = set()
+    for episode in recordings.episodes:
+        with contextlib.suppress(RowsError):
+            if not episode.rows.read(episode.index, form).columns[column].any():
+                failed.add(episode.index)
+    return frozenset(failed)
 
 
 def describe_source(root: Path, fps: float | None = None) -> SourceInfo:

@@ -227,6 +227,29 @@ def test_episodes_are_chosen_by_number(tmp_path, convert):
             convert(source, "none", episodes=(wrong,), **SMALL)
 
 
+@pytest.mark.parametrize("column", ["success", "next.success"])
+def test_failures_are_named_and_left_out_where_asked(tmp_path, convert, column):
+    def last(success):
+        return lambda length: np.arange(length) == (length - 1 if success else length)
+
+    episodes = {
+        index: {**_episodes(40)[0], column: last(success)(40)}
+        for index, success in enumerate((True, False, True))
+    }
+    source = sources.write_v2(tmp_path / "source", episodes)
+    whole = convert(source, "whole", **SMALL)
+    assert len(_record(whole)["episodes"]) == 3
+    assert "failures are among them: 1 (--successful leaves them out)" in _record(whole)["notes"]
+    output = convert(source, "good", successful=True, **SMALL)
+    assert [entry["source_episode_index"] for entry in _record(output)["episodes"]] == [0, 2]
+    assert "left out failures: 1" in _record(output)["notes"]
+    with pytest.raises(DatasetError, match=r"no episode of .* is a success \(--successful\)"):
+        convert(source, "none", episodes=("1",), successful=True, **SMALL)
+    plain = sources.write_v2(tmp_path / "plain", _episodes(40))
+    with pytest.raises(DatasetError, match=r"no column success or next\.success: choose by"):
+        convert(plain, "none", successful=True, **SMALL)
+
+
 def test_indices_with_gaps_are_what_deleting_leaves(tmp_path, convert, capsys):
     episodes = _episodes(40, 42, 44)
     source = sources.write_v2(tmp_path / "a", {0: episodes[0], 2: episodes[1], 3: episodes[2]})
