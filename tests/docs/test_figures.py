@@ -139,6 +139,17 @@ def test_the_containers_page_says_what_is_in_the_gpu_image(figures):
     assert result["refusal_without_gpu"] in page
 
 
+def test_the_robot_page_says_how_many_cubes_were_handed_over(figures):
+    page = " ".join((ROOT / "docs/robot.md").read_text(encoding="utf-8").split())
+    cubes = figures.result("drive_sim")
+    assert cubes["busy_others"] < 0.1, "the page says that nothing else ran"
+    assert f"handed over {cubes['successes']} of {cubes['judged']} cubes in real time" in page
+    said = f"control steps {cubes['late_ms']['p99']:.1f} ms late at p99 and chunks after"
+    assert f"{said} {cubes['latency_ms']['p50']:.0f} ms at p50" in page
+    replayed = cubes["replay_of_the_recording"]["policy"]
+    assert f"MAE {replayed['mae']:.3f}" in page
+
+
 def test_the_robot_page_says_how_an_hour_on_the_arms_went(figures):
     page = " ".join((ROOT / "docs/robot.md").read_text(encoding="utf-8").split())
     hour = figures.result("drive_trossen")
