@@ -195,7 +195,8 @@ def test_robot(terminal):
         "drive": "--max-seconds 30 --frozen-s 5 --stale-s 2 --robot-config sim.json",
         "replay": "--steps 32",
     }
-    terminal.names = {"--episodes 10": "--episodes 1"}
+    # one episode, which on a busy machine need not go well
+    terminal.names = {"--episodes 10": "--episodes 1", " --successful": ""}
     terminal.place("checkpoints", ROOT / "checkpoints")
     said = terminal.run_page("docs/robot.md")
     for name in ("driven", "corrected", "again"):

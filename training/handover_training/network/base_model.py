@@ -6,6 +6,7 @@ the same tag are of other robots' data, and never win unless asked for.
 """
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ from handover_training.errors import TrainingError
 from handover_training.finetuning.config import FinetuneConfig
 from handover_training.network.lora import has_adapters, merge_adapters
 from handover_training.network.tuning import apply_tuning
+
+logger = logging.getLogger(__name__)
 
 # settings that replace the base's own; None leaves it
 _CHOSEN = (
@@ -120,6 +123,13 @@ def read_base(
     base = load_processor_config(folder)
     if settings.use_base_statistics:
         statistics = {tag: _base_statistics(base, tag) for tag in modalities}
+    elif known := sorted(set(modalities) & set(base.statistics)):
+        logger.info(
+            "%s: normalized by the ranges of these datasets, not by those that the base "
+            "checkpoint has learnt with; --use-base-statistics keeps them, for more episodes of "
+            "the robot that it drives",
+            ", ".join(known),
+        )
     relative = any(modality.relative_keys() for modality in modalities.values())
     processor_config = dataclasses.replace(
         base,
