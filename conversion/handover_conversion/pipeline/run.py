@@ -121,7 +121,7 @@ def _prepare(
 
 
 def _without_failures(recordings: Recordings, leave_out: bool) -> tuple[Recordings, Sequence[str]]:
-    """Leave out the episodes that failed, or note that they are there.
+    """Leave out the episodes without success, or note that they are there.
 
     Raises DatasetError where they are to be left out and nothing tells, or none is left.
     """
@@ -133,14 +133,16 @@ def _without_failures(recordings: Recordings, leave_out: bool) -> tuple[Recordin
         )
     if not failed:
         return recordings, ()
-    named = ", ".join(map(str, sorted(failed)))
+    listed = sorted(failed)
+    named = ", ".join(map(str, listed[:20])) + (f" … {listed[-1]}" * (len(listed) > 20))
+    said = f"{len(failed)} of {len(recordings.episodes)} episodes without success"
     if not leave_out:
-        return recordings, (f"failures are among them: {named} (--successful leaves them out)",)
+        return recordings, (f"{said}: {named} (--successful leaves them out)",)
     kept = frozenset(episode.index for episode in recordings.episodes) - failed
     if not kept:
         raise DatasetError(f"no episode of {recordings.root} is a success (--successful)")
     faulty = {fault.episode for fault in recordings.faults if fault.episode is not None}
-    return recordings.chosen(kept | faulty), (f"left out failures: {named}",)
+    return recordings.chosen(kept | faulty), (f"left out {said}: {named}",)
 
 
 def _convert_planned(

@@ -228,7 +228,7 @@ def test_episodes_are_chosen_by_number(tmp_path, convert):
 
 
 @pytest.mark.parametrize("column", ["success", "next.success"])
-def test_failures_are_named_and_left_out_where_asked(tmp_path, convert, column):
+def test_episodes_without_success_are_named_and_left_out_where_asked(tmp_path, convert, column):
     def last(success):
         return lambda length: np.arange(length) == (length - 1 if success else length)
 
@@ -239,10 +239,13 @@ def test_failures_are_named_and_left_out_where_asked(tmp_path, convert, column):
     source = sources.write_v2(tmp_path / "source", episodes)
     whole = convert(source, "whole", **SMALL)
     assert len(_record(whole)["episodes"]) == 3
-    assert "failures are among them: 1 (--successful leaves them out)" in _record(whole)["notes"]
+    assert (
+        "1 of 3 episodes without success: 1 (--successful leaves them out)"
+        in _record(whole)["notes"]
+    )
     output = convert(source, "good", successful=True, **SMALL)
     assert [entry["source_episode_index"] for entry in _record(output)["episodes"]] == [0, 2]
-    assert "left out failures: 1" in _record(output)["notes"]
+    assert "left out 1 of 3 episodes without success: 1" in _record(output)["notes"]
     with pytest.raises(DatasetError, match=r"no episode of .* is a success \(--successful\)"):
         convert(source, "none", episodes=("1",), successful=True, **SMALL)
     plain = sources.write_v2(tmp_path / "plain", _episodes(40))
