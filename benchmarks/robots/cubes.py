@@ -4,7 +4,7 @@
 
 Run by an environment with the simulator, with nothing else on the machine: real time is hard on a
 busy one, and `busy_others` says how busy it was. What was recorded is converted and replayed.
-FOLDER goes on after an interruption; the figures are written to results/drive_sim.json.
+FOLDER has to be new; the figures are written to results/drive_sim.json.
 """
 
 import json
@@ -28,7 +28,7 @@ class CubesConfig:
     """Hand over cubes in real time."""
 
     output: Path
-    """Folder for the session, its converted dataset and the replay"""
+    """New folder for the session, its converted dataset and the replay"""
     checkpoint: Path = Path("checkpoints/aloha-mini")
     """Checkpoint to serve"""
     episodes: int = 50

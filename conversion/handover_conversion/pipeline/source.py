@@ -1,6 +1,5 @@
 """Source of a conversion: a local folder, or a Hub repository, which is downloaded."""
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,9 +42,9 @@ def find_source(source: str, revision: str | None, cameras: Sequence[str] | None
 
 
 def failed_episodes(recordings: Recordings) -> frozenset[int] | None:
-    """Find the episodes without a single row of success; None where no column tells.
+    """Find the episodes that no row says to be a success; None where no column tells.
 
-    One whose rows cannot be read is not among them: it is a fault, and converting it says which.
+    One whose file cannot be read is not among them: it is a fault, and converting it says which.
     """
     column = next((name for name in _SUCCESS if name in recordings.source.columns), None)
     if column is None:
@@ -53,9 +52,12 @@ def failed_episodes(recordings: Recordings) -> frozenset[int] | None:
     form = RowFormat((column,), {column: 1}, (), frozenset(), time_column=None)
     failed = set()
     for episode in recordings.episodes:
-        with contextlib.suppress(RowsError):
-            if not episode.rows.read(episode.index, form).columns[column].any():
-                failed.add(episode.index)
+        try:
+            succeeds = bool(episode.rows.read(episode.index, form).columns[column].any())
+        except RowsError as error:
+            succeeds = not any(problem.startswith(f"{column}:") for problem in error.problems)
+        if not succeeds:
+            failed.add(episode.index)
     return frozenset(failed)
 
 

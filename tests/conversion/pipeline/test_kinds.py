@@ -248,6 +248,9 @@ def test_episodes_without_success_are_named_and_left_out_where_asked(tmp_path, c
     assert "left out 1 of 3 episodes without success: 1" in _record(output)["notes"]
     with pytest.raises(DatasetError, match=r"no episode of .* is a success \(--successful\)"):
         convert(source, "none", episodes=("1",), successful=True, **SMALL)
+    pairs = {0: {**_episodes(40)[0], column: np.ones((40, 2), np.float32)}}  # not a word of success
+    with pytest.raises(DatasetError, match=r"no episode of .* is a success \(--successful\)"):
+        convert(sources.write_v2(tmp_path / "pairs", pairs), "none", successful=True, **SMALL)
     plain = sources.write_v2(tmp_path / "plain", _episodes(40))
     with pytest.raises(DatasetError, match=r"no column success or next\.success: choose by"):
         convert(plain, "none", successful=True, **SMALL)
